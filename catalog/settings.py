@@ -1,0 +1,199 @@
+"""Where things are and what may be used: `watershed.toml`, overridden by environment variables.
+
+They say where and with what; what is made enters fingerprints, where it is made does not. The file is searched
+from the working directory upwards; `watershed.local.toml` beside it, which `watershed demo` writes, goes before
+it, and environment variables go before both: `[spark] master` is `WATERSHED_SPARK_MASTER`, and so on.
+`docs/configuration.md` lists every entry.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from catalog.errors import WatershedError
+
+FILE = "watershed.toml"
+LOCAL_FILE = "watershed.local.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LakeSettings:
+    """`[lake]`: the Delta tables and the files beside them."""
+
+    root: str = "lake"
+    """Folder or object store URL (s3://bucket/prefix) of the Delta tables."""
+    files: str = ""
+    """Folder of shards, tokenizers, models and checkpoints; by default `_files` in a local lake, else `files`."""
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """Options of the object store, as delta-rs names them (AWS_ENDPOINT_URL, AWS_REGION, ...)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlSettings:
+    """`[crawl]`: the archives that `dclm.pool` registers."""
+
+    inputs: list[str] = field(default_factory=lambda: ["crawl"])
+    """Folders, files, globs or http(s) URLs of WARC files, or a `.paths` or `.paths.gz` list of them."""
+    snapshot: str = "local"
+    """Name of the crawl, e.g. CC-MAIN-2026-41."""
+    files_per_shard: int = 2
+    """Archives in a (global, local) shard before the next is begun; a pool of over 100 times as many spreads evenly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkSettings:
+    """`[spark]`: how pool-sized tables are computed."""
+
+    master: str = "local[*]"
+    """Spark master; with `remote` set it is ignored."""
+    remote: str = ""
+    """Spark Connect URL (sc://host:15002)."""
+    driver_memory: str = "2g"
+    """Heap of the driver; of everything, when the master is local."""
+    config: dict[str, str] = field(default_factory=dict)
+    """More Spark configuration, as Spark names it."""
+    java_home: str = ""
+    """Java 17 or later; by default JAVA_HOME, then the PATH, then the JRE that is installed with Watershed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """`[trainer]`: what models are trained on."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    parallel_runs: int = 0
+    """Ladder runs trained at the same time; 0 is one per core on CPU and one per GPU."""
+    launcher: list[str] = field(default_factory=list)
+    """Words put before the module: ["torchrun", "--nproc-per-node=8", "-m"]; empty is this Python."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagsterSettings:
+    """`[dagster]`: the instance that records runs."""
+
+    home: str = ".dagster"
+    """DAGSTER_HOME: a folder inside the project, so that runs survive a restart."""
+    port: int = 3000
+    """Port of `watershed ui`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderSettings:
+    """`[ladder]`: which small runs predict which large one."""
+
+    name: str = "small"
+    """A ladder of trainers/presets.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All of `watershed.toml`; relative paths are relative to `project`, the file's folder."""
+
+    project: Path
+    lake: LakeSettings
+    crawl: CrawlSettings
+    spark: SparkSettings
+    trainer: TrainerSettings
+    dagster: DagsterSettings
+    ladder: LadderSettings
+
+    @property
+    def lake_root(self) -> str:
+        """The lake as an absolute path or a URL."""
+        return self._absolute(self.lake.root)
+
+    @property
+    def files_root(self) -> Path:
+        """Folder of the files that tables name relative to the lake."""
+        if self.lake.files:
+            return Path(self._absolute(self.lake.files))
+        return self.project / "files" if "://" in self.lake_root else Path(self.lake_root) / "_files"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME as an absolute path."""
+        return Path(self._absolute(self.dagster.home))
+
+    @property
+    def crawl_inputs(self) -> tuple[str, ...]:
+        """The archives' places as absolute paths, globs or URLs."""
+        return tuple(self._absolute(place) for place in self.crawl.inputs)
+
+    def _absolute(self, place: str) -> str:
+        return place if "://" in place else str((self.project / Path(place).expanduser()).absolute())
+
+
+def load_settings(start: Path | None = None) -> Settings:
+    """The settings of the project around `start` (the working directory), environment variables included.
+
+    Raises:
+        WatershedError: the file is not TOML, or an entry is unknown or of the wrong type.
+    """
+    project = _project(start or Path(os.environ.get("WATERSHED_PROJECT") or Path.cwd()))
+    path = project / FILE
+    said = _read(path)
+    for section, entries in _read(project / LOCAL_FILE).items():
+        said[section] = {**said.get(section, {}), **entries}
+    hints = {key: kind for key, kind in typing.get_type_hints(Settings).items() if key != "project"}
+    for section in said:
+        if section not in hints:
+            raise WatershedError(f"{path}: unknown section [{section}]", f"use one of {', '.join(hints)}")
+    return Settings(
+        project=project,
+        **{name: _section(kind, name, said.get(name, {}), path) for name, kind in hints.items()},
+    )
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return tomllib.loads(path.read_text()) if path.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise WatershedError(f"{path}: {error}", "correct the file; docs/configuration.md lists its entries") from error
+
+
+def _project(start: Path) -> Path:
+    start = start.absolute()
+    return next((folder for folder in (start, *start.parents) if (folder / FILE).exists()), start)
+
+
+def _section(kind: Any, name: str, said: dict[str, Any], path: Path) -> Any:
+    hints = typing.get_type_hints(kind)
+    for key in said:
+        if key not in hints:
+            raise WatershedError(f"{path}: unknown entry {key!r} in [{name}]", f"use one of {', '.join(hints)}")
+    values = dict(said)
+    for entry in fields(kind):
+        variable = f"WATERSHED_{name}_{entry.name}".upper()
+        if variable in os.environ:
+            values[entry.name] = _parse(os.environ[variable], hints[entry.name], variable)
+    for key, value in values.items():
+        expected = typing.get_origin(hints[key]) or hints[key]
+        if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+            raise WatershedError(
+                f"{path}: [{name}] {key} is {value!r}, which is no {_say(hints[key])}",
+                "see docs/configuration.md",
+            )
+    return kind(**values)
+
+
+def _parse(text: str, hint: Any, variable: str) -> Any:
+    if hint is str:
+        return text
+    if hint == list[str] and not text.startswith("["):
+        return [part for part in text.split(os.pathsep) if part] if "://" not in text else [text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise WatershedError(f"{variable}={text!r} is no {_say(hint)}", "write it as JSON") from error
+
+
+def _say(hint: Any) -> str:
+    return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
