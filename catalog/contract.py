@@ -139,20 +139,19 @@ class Contract:
                 f"rows for {self.name} do not fit its contract: {said}",
                 f"bring the rows or catalog/tables/{self.family}.py into agreement",
             )
+        for column in self.columns:
+            if not column.nullable and table[column.name].null_count:
+                raise WatershedError(
+                    f"rows for {self.name}: {table[column.name].null_count} nulls in {column.name}, which is required",
+                    "fill them, or declare the column nullable",
+                )
         try:
-            fitted = table.select(self.schema.names).cast(self.schema)
+            return table.select(self.schema.names).cast(self.schema)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise WatershedError(
                 f"rows for {self.name} do not fit its contract: {error}",
                 f"cast the column, or change its type in catalog/tables/{self.family}.py",
             ) from error
-        for column in self.columns:
-            if not column.nullable and fitted[column.name].null_count:
-                raise WatershedError(
-                    f"rows for {self.name}: {fitted[column.name].null_count} nulls in {column.name}, which is required",
-                    "fill them, or declare the column nullable",
-                )
-        return fitted
 
 
 def _field(column: Column) -> pa.Field:

@@ -93,10 +93,15 @@ class Lake:
         return self.table(name).to_pyarrow_table(columns=columns)
 
     def create(self, contract: Contract) -> None:
-        """Create the table with its constraints where it does not exist."""
+        """Create the table with its constraints where it does not exist; add columns that the contract has gained.
+
+        Raises:
+            WatershedError: the table's columns differ in another way, so that its rows must be made again.
+        """
         from deltalake import DeltaTable
 
         if self.exists(contract.name):
+            self._evolve(contract)
             return
         if "://" not in self.root:
             Path(self.path(contract.name)).mkdir(parents=True, exist_ok=True)
@@ -113,6 +118,23 @@ class Lake:
         constraints = {e.label: check for e in contract.expectations if (check := constraint_sql(e))}
         if constraints:
             table.alter.add_constraint(constraints)
+
+    def _evolve(self, contract: Contract) -> None:
+        from deltalake import Schema
+
+        table = self.table(contract.name)
+        stored = {field.name: field for field in table.schema().fields}
+        wanted = {field.name: field for field in Schema.from_arrow(contract.schema).fields}
+        gained = [field for name, field in wanted.items() if name not in stored]
+        changed = [name for name, field in stored.items() if name not in wanted or wanted[name].type != field.type]
+        changed += [field.name for field in gained if not field.nullable]
+        if changed:
+            raise WatershedError(
+                f"{self.path(contract.name)}: stored columns differ from the contract: {', '.join(changed)}",
+                "move the table's folder away and run it again: it is made anew from what it reads",
+            )
+        if gained:
+            table.alter.add_columns(gained)
 
     def replace(
         self, contract: Contract, rows: pa.Table, fingerprint: str, partition: Mapping[str, Any] | None = None

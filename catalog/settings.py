@@ -146,10 +146,16 @@ def load_settings(start: Path | None = None) -> Settings:
     for section in said:
         if section not in hints:
             raise WatershedError(f"{path}: unknown section [{section}]", f"use one of {', '.join(hints)}")
-    return Settings(
+    settings = Settings(
         project=project,
         **{name: _section(kind, name, said.get(name, {}), path) for name, kind in hints.items()},
     )
+    if unreadable := sorted(set(settings.lake_root) & set("[]%*?")):
+        raise WatershedError(
+            f"[lake] root {settings.lake_root} holds {' '.join(unreadable)}, which Delta's readers take for a pattern",
+            "choose a folder without these characters",
+        )
+    return settings
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -72,6 +72,7 @@ POOL = Contract(
 )
 
 STATISTICS = (
+    ("characters", pa.int64(), "Unicode code points"),
     ("words", pa.int64(), "fastText tokens that begin with a letter or digit"),
     ("mean_word_length", pa.float64(), "Characters per whitespace-separated word"),
     ("symbol_word_ratio", pa.float64(), "Hash signs and ellipses per word"),
@@ -126,7 +127,12 @@ DOCUMENTS = Contract(
             derived_from=("dclm.pool.warc",),
         ),
         *SHARD_COLUMNS,
-        Column(name="record_offset", type=pa.int64(), description="Byte offset of its record in the archive."),
+        Column(
+            name="record_offset",
+            type=pa.int64(),
+            description="Byte offset of its record in the archive, or of its gzip member; the n-th record (from 0) of "
+            "a member that holds several adds n x 2**40.",
+        ),
         Column(
             name="payload_digest",
             type=pa.string(),
@@ -163,7 +169,7 @@ DOCUMENTS = Contract(
             name="reason",
             type=pa.string(),
             nullable=True,
-            description="What was found, where state is not ok.",
+            description="What was found, where state is not ok; of an ok page, what had to be mended to read it.",
         ),
         Column(name="payload_bytes", type=pa.int64(), description="Bytes of the HTTP payload as stored."),
         Column(

@@ -1,0 +1,108 @@
+"""A table is replaced whole or not at all, and remembers what it was made from."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from catalog.errors import WatershedError
+from catalog.fingerprint import fingerprint
+from catalog.lake import WHOLE, Lake, partition_key, partition_sql
+from catalog.tables import contract
+from tests.small_lake import doc_id, good_rows, row, settings_in
+
+DOCUMENTS, SCORES, RESULTS = contract("dclm.documents"), contract("dclm.scores"), contract("evals.results")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """An empty lake."""
+    return Lake.of(settings_in(tmp_path))
+
+
+def scores(*values: float) -> pa.Table:
+    """A score of each of as many documents."""
+    return pa.Table.from_pylist(
+        [row(SCORES, doc_id=doc_id(n), score=value) for n, value in enumerate(values)], schema=SCORES.schema
+    )
+
+
+def answers(run: str, count: int) -> pa.Table:
+    """So many answers of a run."""
+    said = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(count)]
+    return pa.Table.from_pylist(said, schema=RESULTS.schema)
+
+
+def test_what_is_written_is_read_back(lake: Lake) -> None:
+    lake.replace(SCORES, scores(0.25, 0.5), "a" * 16)
+    assert lake.read("dclm.scores").select(SCORES.schema.names).to_pylist() == scores(0.25, 0.5).to_pylist()
+
+
+def test_a_table_that_is_not_there_is_an_error_that_says_what_to_do(lake: Lake) -> None:
+    assert lake.version("dclm.scores") is None
+    assert lake.written("dclm.scores") == {}
+    with pytest.raises(WatershedError, match="no Delta table here"):
+        lake.read("dclm.scores")
+
+
+def test_a_write_remembers_its_fingerprint(lake: Lake) -> None:
+    version = lake.replace(SCORES, scores(0.5), "a" * 16)
+    assert lake.written("dclm.scores")[WHOLE].fingerprint == "a" * 16
+    lake.replace(SCORES, scores(0.5), "b" * 16)
+    now = lake.written("dclm.scores")[WHOLE]
+    assert (now.fingerprint, now.version) == ("b" * 16, version + 1)
+
+
+def test_replacing_a_partition_leaves_the_others_and_their_fingerprints(lake: Lake) -> None:
+    lake.replace(RESULTS, answers("small", 3), "a" * 16, {"run": "small"})
+    lake.replace(RESULTS, answers("large", 2), "b" * 16, {"run": "large"})
+    lake.replace(RESULTS, answers("small", 1), "c" * 16, {"run": "small"})
+    runs = lake.read("evals.results")["run"].to_pylist()
+    assert sorted(runs) == ["large", "large", "small"]
+    said = {key: written.fingerprint for key, written in lake.written("evals.results").items()}
+    assert said == {"run=small": "c" * 16, "run=large": "b" * 16}
+
+
+def test_rows_of_another_partition_are_refused(lake: Lake) -> None:
+    lake.replace(RESULTS, answers("small", 3), "a" * 16, {"run": "small"})
+    with pytest.raises(WatershedError, match="was not written"):
+        lake.replace(RESULTS, answers("large", 1), "b" * 16, {"run": "small"})
+    assert lake.read("evals.results").num_rows == 3
+
+
+def test_a_row_that_breaks_a_constraint_is_refused_and_the_version_before_stands(lake: Lake) -> None:
+    version = lake.replace(SCORES, scores(0.5), "a" * 16)
+    with pytest.raises(WatershedError, match=r"dclm\.scores was not written") as refused:
+        lake.replace(SCORES, scores(0.5, 2.0), "b" * 16)
+    assert "\n" not in str(refused.value)
+    assert lake.version("dclm.scores") == version
+    assert lake.read("dclm.scores").num_rows == 1
+
+
+def test_a_language_that_does_not_exist_is_refused_by_delta_itself(lake: Lake) -> None:
+    rows = good_rows()["dclm.documents"]
+    rows[0]["language"] = "xx"
+    with pytest.raises(WatershedError, match="was not written"):
+        lake.replace(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema), "a" * 16)
+
+
+def test_partitions_are_named_as_hive_names_them() -> None:
+    assert partition_key(None) == WHOLE == ""
+    assert partition_key({"global_shard": 3, "local_shard": 7}) == "global_shard=3/local_shard=7"
+    assert partition_sql({"run": "it's", "step": 3}) == "run = 'it''s' AND step = 3"
+
+
+def test_a_fingerprint_is_of_literals_and_of_nothing_else(tmp_path: Path) -> None:
+    assert fingerprint({"a": 1, "b": (1, 2)}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint(1) != fingerprint("1")
+    assert len(fingerprint()) == 16
+    with pytest.raises(TypeError, match="no literal"):
+        fingerprint(tmp_path)
+
+
+def test_an_error_crosses_processes_with_its_cause_and_mend() -> None:
+    back = pickle.loads(pickle.dumps(WatershedError("cause", "mend")))
+    assert (back.cause, back.mend, str(back)) == ("cause", "mend", "cause; mend")

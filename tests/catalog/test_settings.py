@@ -1,0 +1,81 @@
+"""Settings: the file, the environment over it, and errors that name the entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import WatershedError
+from catalog.progress import listening, track
+from catalog.settings import load_settings
+
+
+def project(folder: Path, text: str = "") -> Path:
+    """A project folder with that watershed.toml."""
+    (folder / "watershed.toml").write_text(text)
+    return folder
+
+
+def test_without_entries_everything_lies_in_the_project(tmp_path: Path) -> None:
+    settings = load_settings(project(tmp_path))
+    assert settings.lake_root == str(tmp_path / "lake")
+    assert settings.files_root == tmp_path / "lake" / "_files"
+    assert settings.dagster_home == tmp_path / ".dagster"
+
+
+def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
+    below = project(tmp_path, '[lake]\nroot = "s3://bucket/lake"\n') / "a" / "b"
+    below.mkdir(parents=True)
+    settings = load_settings(below)
+    assert settings.lake_root == "s3://bucket/lake"
+    assert settings.files_root == tmp_path / "files"
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATERSHED_SPARK_MASTER", "local[7]")
+    monkeypatch.setenv("WATERSHED_DAGSTER_PORT", "3333")
+    monkeypatch.setenv("WATERSHED_LAKE_STORAGE_OPTIONS", '{"AWS_REGION": "eu-west-1"}')
+    settings = load_settings(project(tmp_path, '[spark]\nmaster = "local[1]"\n'))
+    assert settings.spark.master == "local[7]"
+    assert settings.dagster.port == 3333
+    assert settings.lake.storage_options == {"AWS_REGION": "eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[lake]\nrooot = 'x'\n", "unknown entry 'rooot' in [lake]"),
+        ("[lakes]\n", "unknown section [lakes]"),
+        ("[dagster]\nport = '3000'\n", "[dagster] port is '3000', which is no int"),
+        ("[dagster]\nport = true\n", "[dagster] port is True"),
+        ("[lake\n", "watershed.toml"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(WatershedError) as refused:
+        load_settings(project(tmp_path, text))
+    assert said in refused.value.cause
+
+
+def test_progress_is_heard_by_who_listens_and_costs_nothing_otherwise() -> None:
+    heard: list[tuple] = []
+
+    class Ear:
+        def begin(self, label: str, total: float, unit: str) -> object:
+            heard.append(("begin", label, total, unit))
+            return label
+
+        def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
+            heard.append((handle, done, total, note))
+
+        def end(self, handle: object) -> None:
+            heard.append(("end", handle))
+
+    with track("silent", 1) as task:
+        task.advance()
+    with listening(Ear()), pytest.raises(ValueError, match="broke"), track("read", 3, "files") as task:
+        task.advance(2, "a")
+        task.reach(3, total=4)
+        raise ValueError("broke")
+    assert heard == [("begin", "read", 3, "files"), ("read", 2, None, "a"), ("read", 3, 4, ""), ("end", "read")]

@@ -1,0 +1,232 @@
+"""A lake of a few rows in every table, written as the project writes lakes, for tests to read, break and mend."""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from catalog.contract import Contract
+from catalog.lake import Lake
+from catalog.settings import Settings, load_settings
+from catalog.tables import CONTRACTS
+
+WARC = "crawl-00000.warc.gz"
+CRAWLED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+SHA256 = "ab" * 32
+RUNS = ("10k-1xC", "20k-1xC", "10k-2xC", "20k-2xC")
+
+
+def doc_id(number: int) -> str:
+    """The id of document `number`."""
+    return f"{number:032x}"
+
+
+def row(contract: Contract, **values: Any) -> dict[str, Any]:
+    """A row of `contract`: null where it may be, else a plain value of the type, unless `values` says otherwise."""
+    plain = {c.name: None if c.nullable else _plain(c.type) for c in contract.columns}
+    assert values.keys() <= plain.keys(), values.keys() - plain.keys()
+    return plain | values
+
+
+def _plain(type_: pa.DataType) -> Any:
+    if pa.types.is_list(type_):
+        return []
+    if pa.types.is_timestamp(type_):
+        return CRAWLED
+    if pa.types.is_boolean(type_):
+        return True
+    if pa.types.is_integer(type_):
+        return 1
+    return 0.5 if pa.types.is_floating(type_) else "said"
+
+
+def good_rows() -> dict[str, list[dict[str, Any]]]:
+    """Rows of every table that fit all contracts: six documents, four of them trained on, in two shards."""
+
+    def rows(name: str, *values: dict[str, Any]) -> list[dict[str, Any]]:
+        return [row(CONTRACTS[name], **each) for each in values]
+
+    ids = [doc_id(number) for number in range(6)]
+    texts = ["Water runs downhill.", "Water runs downhill.", "Rain fills the lake.", "Eau.", None, "A river bends."]
+    models = [{"run": run, "size": run[:3], "dataset": "da7a5e7", "sha256": SHA256} for run in RUNS]
+    questions = [
+        {"question_id": "q0", "task": "continuation", "doc_id": ids[5], "choices": ["so", "no"], "gold": 0},
+    ]
+    answers = [{"task": "continuation", "question_id": "q0", "choice_logprobs": [-1.0, -2.0]}]
+    band = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
+    return {
+        "dclm.pool": rows(
+            "dclm.pool",
+            {"warc": WARC, "uri": f"crawl/{WARC}", "global_shard": 0, "local_shard": 0, "state": "ready"},
+        ),
+        "dclm.documents": rows(
+            "dclm.documents",
+            *(
+                {
+                    "doc_id": ids[number],
+                    "warc": WARC,
+                    "global_shard": number % 2,
+                    "local_shard": 0,
+                    "record_offset": 1000 * number,
+                    "payload_digest": f"sha1:{number}",
+                    "url": f"https://lake.example/{number}",
+                    "host": "lake.example",
+                    "crawled_at": CRAWLED,
+                    "state": "ok" if text else "empty_text",
+                    "text": text,
+                    "text_bytes": len(text or ""),
+                    "language": ("fr" if text == "Eau." else "en") if text else None,
+                    "language_score": 0.9 if text else None,
+                    "words": len(text.split()) if text else None,
+                }
+                for number, text in enumerate(texts)
+            ),
+        ),
+        "dclm.verdicts": rows(
+            "dclm.verdicts",
+            *(
+                {
+                    "doc_id": id_,
+                    "global_shard": number % 2,
+                    "local_shard": 0,
+                    "recipe": "dclm-baseline",
+                    "kept": number not in (3, 4),
+                    "first_rule": {3: "language", 4: "no_text"}.get(number),
+                    "broken": [{"rule": "language", "value": 0.1, "threshold": 0.65}] if number == 3 else [],
+                }
+                for number, id_ in enumerate(ids)
+            ),
+        ),
+        "dclm.duplicates": rows(
+            "dclm.duplicates",
+            *(
+                {
+                    "doc_id": ids[number],
+                    "cluster_id": ids[0],
+                    "cluster_size": 2,
+                    "method": "exact",
+                    "kept": number == 0,
+                    "kept_doc_id": ids[0],
+                    "reason": "first of the cluster" if number == 0 else "same text as an earlier document",
+                }
+                for number in (0, 1)
+            ),
+        ),
+        "dclm.quality_model": rows(
+            "dclm.quality_model",
+            {"model_id": "m0", "positive_documents": 10, "negative_documents": 10, "heldout_accuracy": 0.9},
+        ),
+        "dclm.scores": rows(
+            "dclm.scores",
+            *({"doc_id": ids[n], "model_id": "m0", "score": 0.2 * n, "bucket": n} for n in (0, 2, 5)),
+        ),
+        "dclm.mixture": rows(
+            "dclm.mixture",
+            *(
+                {"doc_id": ids[n], "source": "lake.example", "split": "heldout" if n == 5 else "train", "repeats": r}
+                for n, r in ((0, 1), (2, 2), (5, 1))
+            ),
+        ),
+        "dclm.tokenizer": rows("dclm.tokenizer", {"tokenizer_id": "t0", "vocab_size": 300, "bytes_per_token": 4.0}),
+        # Two sequences of L + 1 = 10 tokens in the training shard: document 2 is read twice and crosses them.
+        "dclm.shards": rows(
+            "dclm.shards",
+            *(
+                {
+                    "split": split,
+                    "shard": "shard_00000000",
+                    "dataset": "da7a5e7",
+                    "path": f"dclm/shards/{split}/shard_00000000.tar",
+                    "sha256": SHA256,
+                    "sequences": sequences,
+                    "sequence_length": 9,
+                    "tokens": 10 * sequences,
+                }
+                for split, sequences in (("train", 2), ("heldout", 1))
+            ),
+        ),
+        "dclm.spans": rows(
+            "dclm.spans",
+            *(
+                {"split": split, "shard": "shard_00000000", "start": start, "stop": stop, "doc_id": ids[n]}
+                for split, start, stop, n in (
+                    ("train", 0, 6, 0),
+                    ("train", 6, 13, 2),
+                    ("train", 13, 20, 2),
+                    ("heldout", 0, 10, 5),
+                )
+            ),
+        ),
+        "models.checkpoints": rows("models.checkpoints", *models),
+        "models.targets": rows("models.targets", {"run": "80k-4xC", "dataset": "da7a5e7", "sha256": SHA256}),
+        "models.metrics": rows("models.metrics", *({"run": run, "step": step} for run in RUNS for step in (1, 2))),
+        "evals.examples": rows("evals.examples", *questions),
+        "evals.tasks": rows("evals.tasks", {"task": "continuation", "kind": "multiple_choice"}),
+        "evals.results": rows("evals.results", *({"run": run, **answer} for run in RUNS for answer in answers)),
+        "evals.target_results": rows("evals.target_results", *({"run": "80k-4xC", **answer} for answer in answers)),
+        "ladder.points": rows("ladder.points", *({"run": run, "task": "continuation"} for run in RUNS)),
+        "ladder.fits": rows("ladder.fits", {"task": "continuation"}),
+        "ladder.predictions": rows("ladder.predictions", {"target": "80k-4xC", "task": "continuation", **band}),
+        "ladder.outcomes": rows("ladder.outcomes", {"target": "80k-4xC", "task": "continuation"}),
+    }
+
+
+def settings_in(folder: Path) -> Settings:
+    """The settings of a project in `folder`."""
+    (folder / "watershed.toml").touch()
+    return load_settings(folder)
+
+
+def write_rows(settings: Settings, rows: dict[str, list[dict[str, Any]]], fingerprint: str = "f" * 16) -> Settings:
+    """Write `rows` into the lake of `settings` through `Lake.replace`."""
+    lake = Lake.of(settings)
+    for name, each in rows.items():
+        contract = CONTRACTS[name]
+        lake.replace(contract, pa.Table.from_pylist(each, schema=contract.schema), fingerprint)
+    return settings
+
+
+def write_lake(folder: Path, names: tuple[str, ...] = ()) -> Settings:
+    """A lake in `folder` with the good rows of the tables `names`, or of all."""
+    if not names:
+        shutil.copytree(_whole_lake(), folder, dirs_exist_ok=True)
+        return settings_in(folder)
+    rows = good_rows()
+    return write_rows(settings_in(folder), {name: rows[name] for name in names})
+
+
+@cache
+def _whole_lake() -> Path:
+    """A lake with all tables, written once: Delta's logs hold relative paths, so a copy is as good."""
+    folder = Path(tempfile.mkdtemp(prefix="watershed-lake-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_rows(settings_in(folder), good_rows())
+    return folder
+
+
+def plant(settings: Settings, name: str, changes: dict[int, dict[str, Any]], drop: tuple[str, ...] = ()) -> None:
+    """Rewrite a table behind its contract's back: row `i` gets `changes[i]`, and the columns `drop` go.
+
+    The constraints of the changed columns are dropped first, and every column may be null, as by a writer who
+    knows Delta but not the contract.
+    """
+    table = DeltaTable(Lake.of(settings).path(name))
+    touched = {column for values in changes.values() for column in values} | set(drop)
+    for key in table.metadata().configuration:
+        constraint = key.removeprefix("delta.constraints.")
+        if constraint != key and constraint.partition("__")[0] in touched:
+            table.alter.drop_constraint(constraint)
+    rows = good_rows()[name]
+    for place, values in changes.items():
+        rows[place] |= values
+    loose = pa.schema([field.with_nullable(True) for field in CONTRACTS[name].schema if field.name not in drop])
+    kept = [{key: value for key, value in each.items() if key not in drop} for each in rows]
+    write_deltalake(table, pa.Table.from_pylist(kept, schema=loose), mode="overwrite", schema_mode="overwrite")
