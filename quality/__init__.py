@@ -1,0 +1,1 @@
+"""What must be true of a table, and the gate that says so."""

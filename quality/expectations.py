@@ -1,0 +1,305 @@
+"""Every expectation of a contract held against its table by DuckDB.
+
+Statements about single rows are all answered by one aggregate query, whatever their number; uniqueness and
+references take a query each. Only for those that fail are rows fetched. Both sides of a reference are read at
+one version, so a table that is being replaced meanwhile does not matter.
+
+NaN is a number outside every interval, not a missing value.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from catalog.contract import Contract, Expectation
+from catalog.errors import WatershedError
+from catalog.inventory import Drift, column_drift, open_table
+from catalog.lake import Lake, sql_literal
+from quality.outcome import (
+    BETWEEN,
+    COMPOUND_UNIQUE,
+    EXAMPLES,
+    IN_SET,
+    NOT_NULL,
+    REFERENCES,
+    REGEX,
+    ROW_COUNT,
+    SCHEMA,
+    UNIQUE,
+    Outcome,
+    judge,
+    observation,
+    unjudged,
+)
+
+ROW_STATEMENTS = (NOT_NULL, BETWEEN, IN_SET, REGEX)
+TYPE_FREE = (NOT_NULL, UNIQUE, COMPOUND_UNIQUE, ROW_COUNT)
+"""What can be asked of a column whatever its type."""
+
+MORE = 3
+"""Columns shown beside a key that does not name its row."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One version of a table, open for questions."""
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    contract: Contract
+    version: int
+    drift: tuple[Drift, ...]
+
+    @classmethod
+    def of(cls, connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract) -> Reading:
+        """The latest version of the table.
+
+        Raises:
+            WatershedError: there is no such table, or it cannot be read.
+        """
+        table = open_table(lake, contract.name)
+        return cls(connection, lake, contract, table.version(), column_drift(contract, table))
+
+    @property
+    def scan(self) -> str:
+        """The table in a FROM clause."""
+        return f"delta_scan({sql_literal(self.lake.path(self.contract.name))}, version => {self.version})"
+
+    @property
+    def columns(self) -> list[str]:
+        """The contract's columns that the table has."""
+        missing = {drift.column for drift in self.drift if drift.kind == "missing"}
+        return [name for name in self.contract.schema.names if name not in missing]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query.
+
+        Raises:
+            WatershedError: a data file of the table is missing or broken.
+        """
+        try:
+            return self.connection.execute(sql).fetchall()
+        except (duckdb.BinderException, duckdb.ParserException):
+            raise
+        except duckdb.Error as error:
+            raise WatershedError(
+                f"{self.contract.name} cannot be read: {str(error).splitlines()[0]}",
+                f"restore the files of {self.lake.path(self.contract.name)}, or materialise {self.contract.name} again",
+            ) from error
+
+    def trouble(self, expectation: Expectation) -> str | None:
+        """Why the rows cannot be asked: a column that is not there, or not of a type that compares."""
+        used = {expectation.column, *(expectation["column_list"] or ())}
+        for drift in self.drift:
+            hinders = drift.kind == "missing" or (
+                drift.kind == "type" and not drift.comparable and expectation.name not in TYPE_FREE
+            )
+            if drift.column in used and hinders:
+                return f"that {drift.column} {drift.said}"
+        return None
+
+
+def check_table(reading: Reading) -> list[Outcome]:
+    """Every expectation of the contract, in its order, after the outcome of its columns."""
+    expectations = reading.contract.all_expectations()
+    rows = reading.rows(f"SELECT count(*) FROM {reading.scan}")[0][0]
+    outcomes: dict[int, Outcome] = {}
+    for place, expectation in enumerate(expectations):
+        trouble = reading.trouble(expectation)
+        if trouble:
+            outcomes[place] = unjudged(reading.contract, expectation, trouble, rows, reading.version)
+    open_places = [place for place in range(len(expectations)) if place not in outcomes]
+    outcomes |= _row_statements(reading, {p: e for p, e in enumerate(expectations) if p in open_places})
+    for place in open_places:
+        if place not in outcomes:
+            outcomes[place] = _single(reading, expectations[place], rows)
+    return [*schema_outcomes(reading, rows), *(outcomes[place] for place in sorted(outcomes))]
+
+
+def schema_outcomes(reading: Reading, rows: int) -> list[Outcome]:
+    """A failure for every column that is missing, unknown or of another type; one outcome that passes if none is."""
+
+    def outcome(column: str | None, passed: bool, observed: str) -> Outcome:
+        return Outcome(
+            table=reading.contract.name,
+            label=f"{column}__{SCHEMA}" if column else SCHEMA,
+            column=column,
+            statement="the columns of the contract, each of its type",
+            passed=passed,
+            observed=observed,
+            violations=0 if passed else rows,
+            rows=rows,
+            version=reading.version,
+        )
+
+    if not reading.drift:
+        return [outcome(None, True, f"all {len(reading.contract.columns)} columns")]
+    return [outcome(drift.column, False, f"that {drift.column} {drift.said}") for drift in reading.drift]
+
+
+def violation_sql(expectation: Expectation, type_: pa.DataType) -> str:
+    """The predicate that is true of the rows that break a statement about single rows, and never null."""
+    column = f'"{expectation.column}"'
+    if expectation.name == NOT_NULL:
+        return f"{column} IS NULL"
+    if expectation.name == BETWEEN:
+        bounds = [
+            f"{column} {sign} {sql_literal(expectation[key])}"
+            for key, sign in (("min_value", "<"), ("max_value", ">"))
+            if expectation[key] is not None
+        ]
+        if pa.types.is_floating(type_):
+            bounds.append(f"isnan({column})")
+        return f"coalesce({' OR '.join(bounds)}, false)"
+    if expectation.name == IN_SET:
+        return f"coalesce({column} NOT IN ({', '.join(map(sql_literal, expectation['value_set']))}), false)"
+    return f"coalesce(NOT regexp_matches({column}, {sql_literal(anchored(expectation['regex']))}), false)"
+
+
+def anchored(regex: str) -> str:
+    """`regex` held to the start of the value, as `catalog.contract.matches` promises."""
+    return regex if regex.startswith("^") else f"^(?:{regex})"
+
+
+def _row_statements(reading: Reading, expectations: dict[int, Expectation]) -> dict[int, Outcome]:
+    """All statements about single rows in one pass over the table."""
+    asked = {place: e for place, e in expectations.items() if e.name in ROW_STATEMENTS}
+    if not asked:
+        return {}
+    types = {place: reading.contract.schema.field(e.column).type for place, e in asked.items()}
+    broken = {place: violation_sql(e, types[place]) for place, e in asked.items()}
+    answers: list[str] = ["count(*)"]
+    for place, e in asked.items():
+        column = f'"{e.column}"'
+        answers += [f"count({column})", f"count(*) FILTER (WHERE {broken[place]})", *_span(e, column, types[place])]
+    began = time.perf_counter()
+    (rows, *flat), *_ = reading.rows(f"SELECT {', '.join(answers)} FROM {reading.scan}")
+    seconds = (time.perf_counter() - began) / len(asked)
+    outcomes = {}
+    for number, (place, e) in enumerate(asked.items()):
+        present, violations, low, high = flat[4 * number : 4 * number + 4]
+        count = rows if e.name == NOT_NULL else present
+        outcomes[place] = judge(
+            reading.contract,
+            e,
+            rows=rows,
+            asked=count,
+            violations=violations,
+            observed=observation(e, violations, count, low, high),
+            version=reading.version,
+            examples=_examples(reading, e, f"FROM {reading.scan} WHERE {broken[place]}") if violations else (),
+            seconds=seconds,
+        )
+    return outcomes
+
+
+def _span(expectation: Expectation, column: str, type_: pa.DataType) -> tuple[str, str]:
+    """Smallest and largest value, where they say something; NaN, which DuckDB calls the largest, is left out."""
+    if expectation.name != BETWEEN:
+        return "NULL", "NULL"
+    numbers = f" FILTER (WHERE NOT isnan({column}))" if pa.types.is_floating(type_) else ""
+    return f"min({column}){numbers}", f"max({column}){numbers}"
+
+
+def _single(reading: Reading, expectation: Expectation, rows: int) -> Outcome:
+    """A statement that takes a query of its own."""
+    if expectation.name == ROW_COUNT:
+        return row_count_outcome(reading.contract, expectation, rows, reading.version)
+    began = time.perf_counter()
+    if expectation.name in (UNIQUE, COMPOUND_UNIQUE):
+        asked, violations, broken = _uniqueness(reading, expectation)
+    elif expectation.name == REFERENCES:
+        trouble = target_trouble(reading, expectation)
+        if trouble:
+            return unjudged(reading.contract, expectation, trouble, rows, reading.version)
+        asked, violations, broken = _references(reading, expectation)
+    else:
+        raise WatershedError(
+            f"{reading.contract.name} expects {expectation.name}, which no engine here knows",
+            "use a type of catalog/contract.py, or teach it to quality/expectations.py",
+        )
+    return judge(
+        reading.contract,
+        expectation,
+        rows=rows,
+        asked=asked,
+        violations=violations,
+        version=reading.version,
+        examples=_examples(reading, expectation, broken) if violations else (),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def row_count_outcome(contract: Contract, expectation: Expectation, rows: int, version: int) -> Outcome:
+    """Whether the number of rows is within the bounds; no row is to blame where it is not."""
+    low, high = expectation["min_value"], expectation["max_value"]
+    fits = (low is None or rows >= low) and (high is None or rows <= high)
+    said = observation(expectation, 0, rows)
+    return judge(contract, expectation, rows=rows, asked=rows, violations=int(not fits), observed=said, version=version)
+
+
+def target_trouble(reading: Reading, expectation: Expectation) -> str | None:
+    """Why a reference cannot be followed: its table is not made, or lacks the column."""
+    family, table, column = expectation["target"].split(".")
+    name = f"{family}.{table}"
+    if not reading.lake.exists(name):
+        return f"that {name} is not made yet"
+    found = {field.name for field in open_table(reading.lake, name).schema().fields}
+    return None if column in found else f"that {name} lacks the column {column}"
+
+
+def target_scan(reading: Reading, expectation: Expectation) -> str:
+    """The values that a reference may take, in a FROM clause, as the column `target`."""
+    family, table, column = expectation["target"].split(".")
+    name = f"{family}.{table}"
+    version = open_table(reading.lake, name).version()
+    path = sql_literal(reading.lake.path(name))
+    return f'(SELECT DISTINCT "{column}" AS target FROM delta_scan({path}, version => {version}))'
+
+
+def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
+    names = [f'"{name}"' for name in expectation["column_list"] or (expectation.column,)]
+    columns, present = ", ".join(names), " OR ".join(f"{name} IS NOT NULL" for name in names)
+    shared = f"FROM {reading.scan} WHERE ({present}) QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
+    asked, violations = reading.rows(
+        f"SELECT coalesce(sum(copies), 0)::BIGINT, coalesce(sum(copies) FILTER (WHERE copies > 1), 0)::BIGINT "
+        f"FROM (SELECT count(*) AS copies FROM {reading.scan} WHERE {present} GROUP BY {columns})"
+    )[0]
+    return asked, violations, shared
+
+
+def _references(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
+    column = f'"{expectation.column}"'
+    orphans = (
+        f"FROM {reading.scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = target "
+        f"WHERE {column} IS NOT NULL"
+    )
+    asked = reading.rows(f"SELECT count({column}) FROM {reading.scan}")[0][0]
+    return asked, reading.rows(f"SELECT count(*) {orphans}")[0][0], orphans
+
+
+def _examples(reading: Reading, expectation: Expectation, broken: str) -> tuple[dict[str, Any], ...]:
+    """The first rows of `broken`, a FROM clause, by primary key."""
+    names = example_columns(reading, expectation)
+    said = ", ".join(f'"{name}"' for name in names)
+    found = reading.rows(f"SELECT {said} {broken} ORDER BY ALL NULLS FIRST LIMIT {EXAMPLES}")
+    return tuple(dict(zip(names, row, strict=True)) for row in found)
+
+
+def example_columns(reading: Reading, expectation: Expectation) -> list[str]:
+    """What is shown of a row: its primary key and the column in question.
+
+    Where the key itself is null or shared, a few other columns tell the rows apart.
+    """
+    key = reading.contract.primary_key
+    wanted = [*key, expectation.column]
+    if expectation.name in (NOT_NULL, UNIQUE, COMPOUND_UNIQUE) and expectation.column in (*key, None):
+        known = {*wanted, *reading.contract.partition_by}
+        others = [f.name for f in reading.contract.schema if f.name not in known and not pa.types.is_nested(f.type)]
+        wanted += others[:MORE]
+    return [name for name in dict.fromkeys(wanted) if name in reading.columns]

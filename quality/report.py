@@ -1,0 +1,121 @@
+"""Outcomes as people and machines read them: text, JSON, JUnit XML, GitHub annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+from xml.etree import ElementTree
+
+from catalog.contract import Contract
+from quality.outcome import Outcome
+
+FORMATS = ("text", "json", "junit", "github")
+
+
+def report(outcomes: Sequence[Outcome], format: str, missing: Sequence[Contract] = ()) -> str:
+    """What the gate found, in one of `FORMATS`, ending with a newline.
+
+    Args:
+        missing: tables that were not checked because they are not made yet.
+    """
+    writers = {"text": _text, "json": _json, "junit": _junit, "github": _github}
+    return writers[format](outcomes, [contract.name for contract in missing]).rstrip("\n") + "\n"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes in one line: "3 tables: 120 expectations hold, 1 fails"."""
+    tables = len({outcome.table for outcome in outcomes})
+    failed = sum(not outcome.passed for outcome in outcomes)
+    said = f"{tables} {'table' if tables == 1 else 'tables'}: {len(outcomes) - failed} expectations hold"
+    return f"{said}, {failed} {'fails' if failed == 1 else 'fail'}" if failed else said
+
+
+def _text(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
+    lines = []
+    width = max((len(outcome.table) for outcome in outcomes), default=0)
+    for table, group in groupby(outcomes, key=lambda outcome: outcome.table):
+        said = list(group)
+        failed = sum(not outcome.passed for outcome in said)
+        verdict = f"FAILED {failed} of {len(said)} expectations" if failed else f"ok {len(said)} expectations"
+        rows, seconds = said[0].rows, sum(outcome.seconds for outcome in said)
+        unit = "row " if rows == 1 else "rows"
+        lines.append(f"{table:<{width}}  {verdict:<32}  {rows:>12,} {unit}  {seconds:6.2f} s")
+    lines += [f"FAILED {outcome.line()}" for outcome in outcomes if not outcome.passed]
+    if missing:
+        lines.append(f"not made yet: {', '.join(missing)}")
+    return "\n".join([*lines, summary(outcomes)])
+
+
+def _json(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
+    said = {
+        "passed": all(outcome.passed for outcome in outcomes),
+        "tables": sorted({outcome.table for outcome in outcomes}),
+        "not_made": list(missing),
+        "outcomes": [_finite(dataclasses.asdict(outcome)) for outcome in outcomes],
+    }
+    return json.dumps(said, indent=2, default=str, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with NaN and infinities, which JSON lacks, as words."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _junit(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
+    failed = sum(not outcome.passed for outcome in outcomes)
+    root = ElementTree.Element(
+        "testsuites", name="watershed check", tests=str(len(outcomes) + len(missing)), failures=str(failed)
+    )
+    for table, group in groupby(outcomes, key=lambda outcome: outcome.table):
+        said = list(group)
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=table,
+            tests=str(len(said)),
+            failures=str(sum(not outcome.passed for outcome in said)),
+            time=f"{sum(outcome.seconds for outcome in said):.3f}",
+        )
+        for outcome in said:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=table, name=outcome.label, time=f"{outcome.seconds:.3f}"
+            )
+            if not outcome.passed:
+                failure = ElementTree.SubElement(case, "failure", message=f"observed {outcome.observed}")
+                failure.text = _printable(outcome.line())
+    for table in missing:
+        suite = ElementTree.SubElement(root, "testsuite", name=table, tests="1", failures="0", skipped="1")
+        case = ElementTree.SubElement(suite, "testcase", classname=table, name="made")
+        ElementTree.SubElement(case, "skipped", message="not made yet")
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _github(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
+    lines = [
+        f"::error title={_escaped(f'{outcome.table} {outcome.label}', ':,')}::{_escaped(outcome.line())}"
+        for outcome in outcomes
+        if not outcome.passed
+    ]
+    lines += [f"::notice title={table}::not made yet, not checked" for table in missing]
+    return "\n".join([*lines, summary(outcomes)])
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """As workflow commands want it: percent signs, line ends and the characters in `more` as %XX."""
+    for character in ("%", "\r", "\n", *more):
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(character if character >= " " or character in "\t\n" else "�" for character in text)

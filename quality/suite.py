@@ -1,0 +1,180 @@
+"""The same expectations as a Great Expectations suite, validated on a pandas batch.
+
+For those who have Great Expectations around them, and as a second opinion on `quality.expectations`: tests hold
+that both engines count the same violations. Great Expectations takes seconds to import, so it is loaded when used.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from catalog.contract import Contract, Expectation
+from catalog.errors import WatershedError
+from quality.expectations import (
+    Reading,
+    anchored,
+    example_columns,
+    row_count_outcome,
+    schema_outcomes,
+    target_scan,
+    target_trouble,
+)
+from quality.outcome import (
+    BETWEEN,
+    EXAMPLES,
+    NOT_NULL,
+    REFERENCES,
+    REGEX,
+    ROW_COUNT,
+    Outcome,
+    judge,
+    observation,
+    unjudged,
+)
+
+if TYPE_CHECKING:
+    import great_expectations as gx
+    import pandas as pd
+
+PLACE = "place"
+"""Key of an expectation's metadata: its position in `Contract.all_expectations`."""
+
+
+def expectation_suite(contract: Contract, keys: Mapping[str, list[Any]] | None = None) -> gx.ExpectationSuite:
+    """The contract as a Great Expectations suite.
+
+    Args:
+        keys: for every `references` target (`family.table.column`), its values; references to others are left out.
+    """
+    gx = _great_expectations()
+    keys = keys or {}
+    expectations = [
+        _translate(expectation, place, keys)
+        for place, expectation in enumerate(contract.all_expectations())
+        if expectation.name != REFERENCES or expectation["target"] in keys
+    ]
+    return gx.ExpectationSuite(name=contract.name, expectations=expectations, meta={"contract": contract.description})
+
+
+def check_table_with_gx(reading: Reading) -> list[Outcome]:
+    """What `quality.expectations.check_table` says, said by Great Expectations; reads the table into memory."""
+    contract, expectations = reading.contract, reading.contract.all_expectations()
+    used = {name for e in expectations for name in (*example_columns(reading, e), *(e["column_list"] or ()))}
+    frame = _frame(reading, [name for name in reading.columns if name in used])
+    rows = len(frame)
+    outcomes: dict[int, Outcome] = {}
+    keys: dict[str, list[Any]] = {}
+    for place, e in enumerate(expectations):
+        trouble = reading.trouble(e) or (target_trouble(reading, e) if e.name == REFERENCES else None)
+        if trouble:
+            outcomes[place] = unjudged(contract, e, trouble, rows, reading.version)
+        elif e.name == REFERENCES and e["target"] not in keys:
+            keys[e["target"]] = [
+                row[0] for row in reading.rows(f"FROM {target_scan(reading, e)}") if row[0] is not None
+            ]
+    began = time.perf_counter()
+    results = _validate(frame, expectation_suite(contract, keys), skip=set(outcomes))
+    seconds = (time.perf_counter() - began) / max(len(results), 1)
+    for place, result in results.items():
+        outcomes[place] = _outcome(reading, expectations[place], frame, result, seconds)
+    return [*schema_outcomes(reading, rows), *(outcomes[place] for place in sorted(outcomes))]
+
+
+def _great_expectations() -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "False"
+    import great_expectations
+
+    return great_expectations
+
+
+def _translate(expectation: Expectation, place: int, keys: Mapping[str, list[Any]]) -> Any:
+    gx = _great_expectations()
+    arguments = _arguments(expectation, keys)
+    name = "expect_column_values_to_be_in_set" if expectation.name == REFERENCES else expectation.name
+    kind = getattr(gx.expectations, name.title().replace("_", ""), None)
+    if kind is None:
+        raise WatershedError(f"Great Expectations knows no {name}", "use a type of catalog/contract.py")
+    return kind(**arguments, meta={PLACE: place, "why": expectation.why})
+
+
+def _arguments(expectation: Expectation, keys: Mapping[str, list[Any]]) -> dict[str, Any]:
+    column = {"column": expectation.column} if expectation.column else {}
+    if expectation.name == REFERENCES:
+        share = {} if expectation["mostly"] is None else {"mostly": expectation["mostly"]}
+        return {**column, **share, "value_set": keys[expectation["target"]]}
+    said = {key: list(value) if isinstance(value, tuple) else value for key, value in expectation.kwargs}
+    if expectation.name == REGEX:
+        # Python's $ matches before a last newline too; DuckDB's does not.
+        regex = anchored(expectation["regex"])
+        said["regex"] = regex[:-1] + r"\Z" if regex.endswith("$") and not regex.endswith(r"\$") else regex
+    return {**column, **said}
+
+
+def _frame(reading: Reading, columns: list[str]) -> pd.DataFrame:
+    """The columns as Arrow-backed pandas, in which an integer may be missing and NaN is not missing."""
+    import pandas as pd
+
+    said = ", ".join(f'"{name}"' for name in columns)
+    table = reading.connection.execute(f"SELECT {said} FROM {reading.scan}").to_arrow_table()
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _validate(frame: pd.DataFrame, suite: gx.ExpectationSuite, skip: set[int]) -> dict[int, Any]:
+    """The result of every expectation of the suite, by its place, but of those in `skip`."""
+    gx = _great_expectations()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    suite.expectations = [e for e in suite.expectations if (e.meta or {})[PLACE] not in skip]
+    definition = (
+        context.data_sources.add_pandas("lake")
+        .add_dataframe_asset(suite.name)
+        .add_batch_definition_whole_dataframe("all rows")
+    )
+    batch = definition.get_batch({"dataframe": frame})
+    validation = batch.validate(context.suites.add(suite), result_format={"result_format": "COMPLETE"})
+    return {result.expectation_config.meta[PLACE]: result for result in validation.results}
+
+
+def _outcome(reading: Reading, expectation: Expectation, frame: pd.DataFrame, result: Any, seconds: float) -> Outcome:
+    contract, said, rows = reading.contract, result.result, len(frame)
+    if expectation.name == ROW_COUNT:
+        return row_count_outcome(contract, expectation, said["observed_value"], reading.version)
+    if "unexpected_count" not in said:
+        return unjudged(contract, expectation, f"that {_exception(result)}", rows, reading.version)
+    violations = int(said["unexpected_count"])
+    asked = rows if expectation.name == NOT_NULL else rows - int(said.get("missing_count", 0))
+    low = high = None
+    if expectation.name == BETWEEN and asked:
+        low, high = frame[expectation.column].min(), frame[expectation.column].max()
+    return judge(
+        contract,
+        expectation,
+        rows=rows,
+        asked=asked,
+        violations=violations,
+        observed=observation(expectation, violations, asked, low, high),
+        version=reading.version,
+        examples=_examples(reading, expectation, frame, said["unexpected_index_list"]) if violations else (),
+        seconds=seconds,
+    )
+
+
+def _exception(result: Any) -> str:
+    raised = [info for info in (result.exception_info or {}).values() if isinstance(info, dict)]
+    said = next((info["exception_message"] for info in raised if info.get("exception_message")), "no reason is given")
+    return f"Great Expectations could not tell: {str(said).splitlines()[0]}"
+
+
+def _examples(reading: Reading, expectation: Expectation, frame: pd.DataFrame, rows: list[int]) -> tuple[dict, ...]:
+    import pandas as pd
+    import pyarrow as pa
+
+    names = example_columns(reading, expectation)
+    sortable = [name for name in names if not pa.types.is_nested(reading.contract.schema.field(name).type)]
+    first = frame.loc[rows, names].sort_values(sortable, na_position="first").head(EXAMPLES)
+    return tuple(
+        {name: None if value is pd.NA else value for name, value in row.items()} for row in first.to_dict("records")
+    )
