@@ -1,0 +1,24 @@
+"""What runs on an accelerator: torch, webdataset and NumPy only.
+
+A trainer is its own process: it reads a folder of shards and a config file and hands back files. Nothing here
+imports another room, Dagster or Spark, so it runs on a bare GPU machine.
+
+    errors.py       one line of cause, one of mend
+    files.py        atomic writes and digests
+    models/         the decoders and their loss; they know nothing of optimisers or devices
+    presets.py      one dial, "70k-2xC", sets every hyper-parameter; no torch, so a plan costs nothing
+    permutation.py  a shuffle that is a function, not a list
+    data.py         shard manifest, memory-mapped loader
+    questions.py    multiple-choice questions as token arrays
+    config.py       a run's configuration and its fingerprint
+    schedule.py     learning rate over steps
+    adamw.py        the optimiser
+    checkpoint.py   digested checkpoints
+    run_folder.py   one run a folder, one process at a time
+    device.py       CPU or GPU
+    progress.py     progress lines for a parent process, and Dagster Pipes when it is there
+    heldout.py      bits per byte on held-out shards
+    scaling.py      the two-step scaling law of a ladder
+    pretrain.py     python -m trainers.pretrain --config run.yaml
+    evaluate.py     python -m trainers.evaluate --config eval.json
+"""

@@ -1,0 +1,43 @@
+"""Errors a user can mend: one line of cause, one of mend, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+EXIT_USER_ERROR = 2
+EXIT_NO_READER = 3
+
+
+class TrainerError(Exception):
+    """Something outside the code is wrong.
+
+    `cause` says what, naming the file, field or shard; `mend` says what to do about it. Both are one line.
+    """
+
+    def __init__(self, cause: str, mend: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.cause}\nmend: {self.mend}"
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Run `work` for a command line: 0 when it returns, 2 with cause and mend on stderr for a TrainerError.
+
+    3 when whoever read the progress on stdout is gone: then nobody waits for this process, and it ends at its next
+    line instead of training on beside the one that will be started in its place.
+    """
+    try:
+        work()
+    except TrainerError as error:
+        print(f"error: {error.cause}\nmend: {error.mend}", file=sys.stderr, flush=True)
+        return EXIT_USER_ERROR
+    except BrokenPipeError:
+        # The interpreter flushes stdout when it ends, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_NO_READER
+    return 0
