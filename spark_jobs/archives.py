@@ -1,0 +1,162 @@
+"""Where web archives are read from: files of this machine and http(s) URLs, alike.
+
+A remote archive is read as one stream. Where the connection breaks, or a reader goes back, it is asked for
+again from that byte on; a server that cannot give a range is read over up to it.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from catalog.errors import WatershedError
+
+TIMEOUT_S = 60
+TRIES = 5
+BUFFER_BYTES = 1 << 20
+AGENT = "Watershed (web archive reader)"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What a server says of a file before it is read."""
+
+    bytes: int
+    tag: str
+    """Its ETag without quotes, else when it was last modified; empty where the server says neither."""
+
+
+def is_remote(uri: str) -> bool:
+    """The archive is read over the network."""
+    return uri.startswith(("http://", "https://"))
+
+
+def open_archive(uri: str, size: int | None = None) -> BinaryIO:
+    """The archive's bytes as a binary file that can seek.
+
+    Args:
+        uri: a path or an http(s) URL.
+        size: bytes that it had when it was registered, if it has to have them still.
+
+    Raises:
+        WatershedError: it is gone or cannot be read, or has another size now.
+    """
+    if is_remote(uri):
+        # Ranges of an archive come as they are stored; a smaller buffer would ask the server more often.
+        return io.BufferedReader(_RemoteFile(uri, size), BUFFER_BYTES)
+    try:
+        path = Path(uri)
+        if size is not None and path.stat().st_size != size:
+            raise changed(uri, size, path.stat().st_size)
+        return path.open("rb")
+    except OSError as error:
+        raise WatershedError(
+            f"{uri}: {error.strerror}", "bring the archive back, or register the crawl again"
+        ) from error
+
+
+def ask(uri: str) -> Remote:
+    """Size and version of a remote archive.
+
+    Raises:
+        OSError: the server does not have it or does not answer.
+    """
+    with _request(uri, {"Range": "bytes=0-0"}) as answer:
+        total = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
+        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        return Remote(int(total) if total.isdecimal() else 0, tag.removeprefix("W/").strip('"'))
+
+
+def changed(uri: str, before: int, now: int) -> WatershedError:
+    """The error of an archive that is no longer the one that was registered."""
+    return WatershedError(
+        f"{uri} had {before:,} bytes when it was registered and has {now:,} now", "register the crawl again (dclm.pool)"
+    )
+
+
+def _request(uri: str, headers: dict[str, str]) -> Any:
+    request = urllib.request.Request(uri, headers={"User-Agent": AGENT, **headers})
+    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+
+
+class _RemoteFile(io.RawIOBase):
+    """A URL as a raw file; a connection that breaks is tried again from where it broke."""
+
+    def __init__(self, uri: str, size: int | None) -> None:
+        self._uri = uri
+        self._size = size
+        self._position = 0
+        self._answer: Any = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("a remote archive is sought from its beginning only")
+        if offset != self._position:
+            self._hang_up()
+            self._position = offset
+        return offset
+
+    def readinto(self, buffer: Any) -> int:
+        for again in range(TRIES):
+            try:
+                if self._answer is None and not self._connect():
+                    return 0
+                data = self._answer.read(len(buffer))
+                if not data and self._size is not None and self._position < self._size:
+                    raise ConnectionError(f"closed at byte {self._position:,} of {self._size:,}")
+                buffer[: len(data)] = data
+                self._position += len(data)
+                return len(data)
+            except (OSError, HTTPException) as error:
+                self._hang_up()
+                final = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
+                if final or again == TRIES - 1:
+                    raise WatershedError(
+                        f"{self._uri}: {error}", "check the URL and the network, run it again"
+                    ) from error
+                time.sleep(2**again - 1)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        self._hang_up()
+        super().close()
+
+    def _connect(self) -> bool:
+        """Ask for all from the position on; False if there is nothing there."""
+        try:
+            self._answer = _request(self._uri, {"Range": f"bytes={self._position}-"} if self._position else {})
+        except urllib.error.HTTPError as error:
+            if error.code == 416:
+                return False
+            raise
+        partial = self._answer.status == 206
+        total = self._answer.headers.get("Content-Range", "").rpartition("/")[2] if partial else ""
+        total = total or ("" if partial else self._answer.headers.get("Content-Length", ""))
+        if total.isdecimal():
+            if self._size is not None and int(total) != self._size:
+                raise changed(self._uri, self._size, int(total))
+            self._size = int(total)
+        skip = 0 if partial else self._position
+        while skip and (data := self._answer.read(min(skip, BUFFER_BYTES))):
+            skip -= len(data)
+        return True
+
+    def _hang_up(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None

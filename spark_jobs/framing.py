@@ -1,0 +1,431 @@
+"""Where the records of a web archive begin and end, whatever is wrong with it.
+
+An archive is a row of WARC records (ISO 28500), each a gzip member of its own, or all of them plain. A reader
+that believes one wrong Content-Length, or stops at one flipped bit, loses the rest of the file. So here a
+member's end is where its gzip stream ends, a length is believed only when a record or the end follows, and
+after damage the next place that begins a record is looked for. Each damage is told once, where it begins.
+
+An address finds a record again: the offset of its first byte in the file, or of its gzip member; the n-th
+record (from 0) of a member that holds several adds n x 2**40.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+MAGIC = b"\x1f\x8b\x08"
+RECORD_END = b"\r\n\r\n"
+MAX_HEAD_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 16
+"""Read from the file at a time, and so what is given to zlib."""
+FINE_BYTES = 16
+"""Given to zlib at a time in a damaged member, to have all that comes before the damage."""
+INFLATED_BYTES = 1 << 20
+"""Inflated at most at a time: what a small file may grow to in memory."""
+TRIAL_BYTES = 1024
+"""What is looked at to tell whether a record begins."""
+HEAD_BYTES = 1 << 20
+"""A file whose first record begins later than this is no archive."""
+PLACE = 1 << 40
+"""An address is PLACE x (which record of its member) + offset in the file."""
+
+_BEGINS = re.compile(rb"WARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z-]*:")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_GZIP_ERROR = re.compile(r"Error -?\d+ while decompressing data: ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One record as it stands in the archive, or one damage.
+
+    Without headers it is a stretch in which no record can be made out; `reason` then says what is there.
+    With headers and a reason it is a record that is not whole; its content is not to be trusted.
+    """
+
+    offset: int
+    """The address (see above)."""
+    headers: dict[str, str] | None = None
+    """WARC headers, names in lower case; of a repeated name the first."""
+    content: bytes = b""
+    """What follows the headers, up to the limit that was asked for."""
+    length: int = 0
+    """Bytes of all that follows the headers."""
+    body_sha1: bytes = b""
+    """SHA-1 of what follows the content's own (HTTP) headers, where it is longer than the limit; else empty."""
+    reason: str | None = None
+
+
+class Broken(Exception):
+    """A stream that cannot be read further; the message says why."""
+
+
+class Stream(Protocol):
+    """Bytes in order, from a plain file or a gzip member."""
+
+    def read(self) -> bytes:
+        """The next bytes, none at the end; raises Broken."""
+        ...
+
+    def rewind(self, position: int) -> None:
+        """The next read begins at `position`, counted from the stream's first byte."""
+        ...
+
+
+def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
+    """Every record and every damage of an archive, in order.
+
+    Args:
+        file: a binary file that can seek.
+        limit: bytes of a record's content that are kept; the rest is read and measured, never held.
+        start: an address to begin at; that record is then the first.
+    """
+    cursor = _Cursor(file)
+    head = cursor.ahead(HEAD_BYTES)
+    begins = first_record(head) or 0
+    zipped = head.startswith(MAGIC, begins)
+    place, offset = divmod(start, PLACE)
+    cursor.seek(offset)
+    if not zipped:
+        yield from _records(_Reader(_Plain(cursor, offset)), offset, 1, limit)
+        return
+    while not cursor.at_end():
+        offset = cursor.offset
+        if not cursor.ahead(len(MAGIC)).startswith(MAGIC):
+            _seek_member(cursor, offset)
+            yield Block(offset=offset, reason=f"{cursor.offset - offset:,} bytes that are no gzip member")
+            continue
+        member = _Member(cursor)
+        found = _records(_Reader(member), offset, PLACE, limit)
+        # Records before the wanted one are read over: a member has to be inflated from its start.
+        yield from (block for block in found if block.offset >= offset + place * PLACE)
+        place = 0
+        if member.broken:
+            _seek_member(cursor, offset + 1)
+
+
+def first_record(head: bytes) -> int | None:
+    """Offset of the first thing in `head` (the beginning of a file) that begins a WARC record; None if none does."""
+    plain = _BEGINS.search(head)
+    at = head.find(MAGIC)
+    while at >= 0 and (plain is None or at < plain.start()):
+        if _begins_member(head[at : at + TRIAL_BYTES]):
+            return at
+        at = head.find(MAGIC, at + 1)
+    return plain.start() if plain else None
+
+
+class _Cursor:
+    """A place in a file that is read in chunks and can be given back what was not used."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.offset = 0
+        self._held = b""
+        file.seek(0)
+
+    def chunk(self) -> bytes:
+        """The next bytes of the file; none at its end."""
+        data, self._held = self._held or self.file.read(CHUNK_BYTES), b""
+        self.offset += len(data)
+        return data
+
+    def give_back(self, data: bytes) -> None:
+        """The last bytes that `chunk` returned were not used."""
+        self._held = data + self._held
+        self.offset -= len(data)
+
+    def ahead(self, count: int) -> bytes:
+        """At least `count` of the bytes to come, fewer at the end; they stay to come."""
+        data = self.chunk()
+        while 0 < len(data) < count and (more := self.chunk()):
+            data += more
+        self.give_back(data)
+        return data
+
+    def at_end(self) -> bool:
+        return not self.ahead(1)
+
+    def seek(self, offset: int) -> None:
+        self.file.seek(offset)
+        self.offset = offset
+        self._held = b""
+
+
+class _Plain:
+    """A file as a stream, from `start` on."""
+
+    def __init__(self, cursor: _Cursor, start: int) -> None:
+        self.cursor = cursor
+        self.start = start
+
+    def read(self) -> bytes:
+        return self.cursor.chunk()
+
+    def rewind(self, position: int) -> None:
+        self.cursor.seek(self.start + position)
+
+
+class _Member:
+    """A gzip member as a stream; at its end the cursor stands behind it."""
+
+    def __init__(self, cursor: _Cursor) -> None:
+        self.cursor = cursor
+        self.start = cursor.offset
+        self.broken = False
+        self._step = CHUNK_BYTES
+        self._begin()
+
+    def _begin(self) -> None:
+        self._inflate = zlib.decompressobj(31)
+        self._chunk, self._at = b"", 0
+        self._position = 0
+        self._ended = False
+
+    def read(self) -> bytes:
+        while not self._inflate.eof:
+            data = self._inflate.unconsumed_tail or self._next()
+            try:
+                inflated = self._inflate.decompress(data, INFLATED_BYTES)
+            except zlib.error as error:
+                if self._step > FINE_BYTES:
+                    # zlib keeps what it inflated of a chunk to itself when the chunk is damaged further on.
+                    self._step = FINE_BYTES
+                    self.rewind(self._position)
+                    continue
+                self.broken = True
+                said = _GZIP_ERROR.sub("", str(error))
+                raise Broken(f"gzip data is damaged after {self._position:,} bytes of the record ({said})") from error
+            if inflated:
+                self._position += len(inflated)
+                return inflated
+            if not data:
+                self.broken = True
+                raise Broken(f"the file ends in the middle of a gzip member, {self._position:,} bytes into the record")
+        if not self._ended:
+            self._ended = True
+            self.cursor.give_back(self._inflate.unused_data + self._chunk[self._at :])
+        return b""
+
+    def rewind(self, position: int) -> None:
+        self.cursor.seek(self.start)
+        self._begin()
+        while self._position < position:
+            data = self._inflate.unconsumed_tail or self._next()
+            self._position += len(self._inflate.decompress(data, min(INFLATED_BYTES, position - self._position)))
+
+    def _next(self) -> bytes:
+        if self._at >= len(self._chunk):
+            self._chunk, self._at = self.cursor.chunk(), 0
+        self._at += self._step
+        return self._chunk[self._at - self._step : self._at]
+
+
+class _Reader:
+    """A stream with look-ahead."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._data = b""
+        self._at = 0
+        self._base = 0
+        self.broken = False
+        """The stream cannot be read further."""
+
+    @property
+    def position(self) -> int:
+        """Where the next byte stands in the stream."""
+        return self._base + self._at
+
+    def _more(self) -> bool:
+        try:
+            chunk = self._stream.read()
+        except Broken:
+            self.broken = True
+            raise
+        if not chunk:
+            return False
+        self._base += self._at
+        self._data = self._data[self._at :] + chunk
+        self._at = 0
+        return True
+
+    def _look(self, count: int) -> None:
+        while len(self._data) - self._at < count and self._more():
+            pass
+
+    def ended(self) -> bool:
+        """What follows a record follows: two empty lines, the end, or another record after any newlines."""
+        # Looking far enough ahead to meet a member's end and its checksum, while the record is in hand.
+        self._look(TRIAL_BYTES)
+        if self._data.startswith(RECORD_END, self._at):
+            return True
+        return not self.skip_newlines() or self.at_record()
+
+    def skip_newlines(self) -> bool:
+        """Go behind carriage returns and newlines; False if nothing follows."""
+        while True:
+            while self._at < len(self._data) and self._data[self._at] in b"\r\n":
+                self._at += 1
+            if self._at < len(self._data):
+                return True
+            if not self._more():
+                return False
+
+    def at_record(self) -> bool:
+        """What follows begins a record."""
+        self._look(TRIAL_BYTES)
+        return _BEGINS.match(self._data, self._at) is not None
+
+    def seek_record(self) -> bool:
+        """Go to the next beginning of a record; False (and at the end) if there is none."""
+        while True:
+            if found := _BEGINS.search(self._data, self._at):
+                self._at = found.start()
+                return True
+            self._at = max(self._at, len(self._data) - TRIAL_BYTES)
+            if not self._more():
+                self._at = len(self._data)
+                return False
+
+    def head(self) -> bytes | None:
+        """Headers up to the empty line, which is read too; None if there is no such line near."""
+        while not (end := _HEAD_END.search(self._data, self._at)):
+            if len(self._data) - self._at > MAX_HEAD_BYTES or not self._more():
+                return None
+        head = self._data[self._at : end.start()]
+        self._at = end.end()
+        return head
+
+    def content(self, length: int, limit: int) -> tuple[bytes, int, bytes]:
+        """The next `length` bytes: the first `limit` of them, how many there were, SHA-1 of an oversized body."""
+        kept = self._take(min(length, limit))
+        if length <= limit or len(kept) < limit:
+            return kept, len(kept), b""
+        end = _HEAD_END.search(kept[:MAX_HEAD_BYTES])
+        digest = hashlib.sha1(kept[end.end() if end else 0 :])
+        read = len(kept)
+        while read < length and (part := self._take(min(length - read, INFLATED_BYTES))):
+            digest.update(part)
+            read += len(part)
+        return kept, read, digest.digest()
+
+    def _take(self, count: int) -> bytes:
+        if len(self._data) - self._at >= count:
+            self._at += count
+            return self._data[self._at - count : self._at]
+        parts = [self._data[self._at :]]
+        self._at = len(self._data)
+        missing = count - len(parts[0])
+        while missing and self._more():
+            part = self._data[:missing]
+            self._at = len(part)
+            missing -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def rest(self) -> bytes:
+        """What has been looked at and not read."""
+        return self._data[self._at :]
+
+    def pass_by(self, count: int) -> None:
+        """Go on by `count` bytes, which have been looked at."""
+        self._at += count
+
+    def rewind(self, position: int) -> None:
+        """Go back to `position`."""
+        if position >= self._base:
+            self._at = position - self._base
+            return
+        self._stream.rewind(position)
+        self._data, self._at, self._base = b"", 0, position
+
+
+def _records(reader: _Reader, start: int, step: int, limit: int) -> Iterator[Block]:
+    """Records of one stream; their address is `start` + position with `step` 1, else `start` + n x `step`."""
+    number = 0
+    while not reader.broken:
+        try:
+            if not reader.skip_newlines():
+                return
+        except Broken as error:
+            yield Block(offset=_address(reader, start, step, number), reason=str(error))
+            return
+        yield _record(reader, _address(reader, start, step, number), limit)
+        number += 1
+
+
+def _address(reader: _Reader, start: int, step: int, number: int) -> int:
+    return start + (reader.position if step == 1 else number * step)
+
+
+def _record(reader: _Reader, address: int, limit: int) -> Block:
+    """The record that begins here, or what stands in its place; the reader goes to the next."""
+    headers = None
+    try:
+        begins = reader.position
+        if not reader.at_record():
+            reader.seek_record()
+            return Block(offset=address, reason=f"{reader.position - begins:,} bytes that are no WARC record")
+        if (head := reader.head()) is None:
+            reader.pass_by(1)
+            reader.seek_record()
+            return Block(offset=address, reason="WARC headers that do not end")
+        headers = _parse(head)
+        body = reader.position
+        stated = headers.get("content-length", "")
+        if not stated.isdecimal():
+            reason = f"Content-Length is {stated!r}, which is no number"
+        else:
+            length = int(stated)
+            content, read, body_sha1 = reader.content(length, limit)
+            if read == length and reader.ended():
+                return Block(offset=address, headers=headers, content=content, length=length, body_sha1=body_sha1)
+            reason = (
+                f"Content-Length says {length:,} bytes, and {read:,} are there"
+                if read < length
+                else f"Content-Length says {length:,} bytes, and no record follows them"
+            )
+        reader.rewind(body)
+        reader.seek_record()
+    except Broken as error:
+        reason = str(error)
+        # What can still be read of the headers may tell which page was lost.
+        headers = headers or _parse(reader.rest().rpartition(b"\n")[0]) or None
+    return Block(offset=address, headers=headers, reason=reason)
+
+
+def _parse(head: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in head.decode("utf-8", "replace").replace("\r\n ", " ").replace("\r\n\t", " ").splitlines()[1:]:
+        name, _, value = line.partition(":")
+        headers.setdefault(name.strip().lower(), value.strip())
+    return headers
+
+
+def _seek_member(cursor: _Cursor, start: int) -> None:
+    """Put the cursor where, from `start` on, a gzip member begins that holds a WARC record; or at the end."""
+    cursor.seek(start)
+    while True:
+        data = cursor.ahead(CHUNK_BYTES + TRIAL_BYTES)
+        at = data.find(MAGIC)
+        while 0 <= at < CHUNK_BYTES:
+            if _begins_member(data[at : at + TRIAL_BYTES]):
+                cursor.seek(cursor.offset + at)
+                return
+            at = data.find(MAGIC, at + 1)
+        if len(data) <= CHUNK_BYTES:
+            cursor.seek(cursor.offset + len(data))
+            return
+        cursor.seek(cursor.offset + CHUNK_BYTES)
+
+
+def _begins_member(data: bytes) -> bool:
+    try:
+        return zlib.decompressobj(31).decompress(data, 5) == b"WARC/"
+    except zlib.error:
+        return False

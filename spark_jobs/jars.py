@@ -1,0 +1,146 @@
+"""Delta Lake's jars, fetched once and then used offline.
+
+Spark resolves Maven coordinates by itself, but it does so on every start and asks the network when it cannot
+help it. So the first start lets Spark's own resolver (Ivy) fetch them into the cache folder, from whichever
+repositories it is configured with, and every later start is handed the files. Delta needs but its own jars
+and Unity Catalog's client; the rest of what is resolved is in Spark already.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from catalog.errors import WatershedError
+from catalog.progress import track
+from spark_jobs.java import cache_folder
+
+SCALA = "2.13"
+NEEDED = ("io.delta_", "io.unitycatalog_")
+"""Ivy names a jar group_artifact-version.jar; jars of these groups are kept."""
+MANIFEST = "manifest.json"
+TIMEOUT_S = 900
+
+
+def delta_coordinates() -> str:
+    """Maven coordinates of the Delta Lake that belongs to the installed delta-spark and pyspark."""
+    spark = ".".join(version("pyspark").split(".")[:2])
+    return f"io.delta:delta-spark_{spark}_{SCALA}:{version('delta-spark')}"
+
+
+def delta_jars(java_home: Path, config: dict[str, str]) -> list[Path]:
+    """Delta's jars in the cache, in name order; fetched when they are not there.
+
+    Args:
+        java_home: a Java for Spark's resolver, from `find_java`.
+        config: Spark configuration; its `spark.jars.ivySettings` and `spark.jars.repositories` are heeded.
+
+    Raises:
+        WatershedError: they are not cached and could not be fetched; nothing half is left behind.
+    """
+    coordinates = delta_coordinates()
+    folder = cache_folder() / "jars" / coordinates.replace(":", "_")
+    if (cached := _listed(folder)) is not None:
+        return cached
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.parent / ".lock"):
+        if (cached := _listed(folder)) is not None:
+            return cached
+        work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
+        try:
+            with track("Delta's jars from Maven (once)", 1):
+                _resolve(coordinates, work, java_home, config)
+            fresh = _keep_needed(work)
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.replace(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    cached = _listed(folder)
+    assert cached is not None
+    return cached
+
+
+def _listed(folder: Path) -> list[Path] | None:
+    """The jars that the folder's manifest lists; None when there is none or a file is not as listed."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest.items())
+    except (OSError, ValueError):
+        return None
+    return [folder / name for name in sorted(manifest)] if whole else None
+
+
+def _resolve(coordinates: str, work: Path, java_home: Path, config: dict[str, str]) -> None:
+    """Let spark-submit fetch `coordinates` into `work`/jars, as it would before running an (empty) program."""
+    import pyspark
+
+    home = Path(pyspark.__file__).parent
+    program = work / "nothing.py"
+    program.write_text("")
+    # A ~/.m2 with a pom but no jar makes Ivy fail, so it is shown an empty home.
+    said = {
+        "spark.jars.packages": coordinates,
+        "spark.jars.ivy": str(work),
+        "spark.driver.extraJavaOptions": f"-Duser.home={work}",
+        **{key: config[key] for key in ("spark.jars.ivySettings", "spark.jars.repositories") if key in config},
+    }
+    options = [part for key, value in said.items() for part in ("--conf", f"{key}={value}")]
+    command = [home / "bin" / "spark-submit", "--master", "local[1]", *options, program]
+    environment = {**os.environ, "JAVA_HOME": str(java_home), "SPARK_HOME": str(home)}
+    try:
+        run = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work
+        )
+        failed = run.returncode != 0
+        said_last = [line.strip() for line in run.stderr.splitlines() if line.strip()]
+    except subprocess.TimeoutExpired:
+        failed, said_last = True, [f"no answer within {TIMEOUT_S} s"]
+    if failed:
+        why = next(
+            (line for line in said_last if "unresolved" in line or "not found" in line or "no answer" in line), ""
+        )
+        raise WatershedError(
+            f"{coordinates} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
+            "connect to the network once (23 MB), or copy ~/.cache/watershed/jars from a machine that has them",
+        )
+
+
+def _keep_needed(work: Path) -> Path:
+    """A folder in `work` with the needed jars, each read through once, and a manifest of their digests."""
+    fresh = work / "whole"
+    fresh.mkdir()
+    manifest = {}
+    for jar in sorted((work / "jars").glob("*.jar")):
+        if not jar.name.startswith(NEEDED):
+            continue
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                broken = archive.testzip()
+        except zipfile.BadZipFile:
+            broken = jar.name
+        if broken:
+            raise WatershedError(f"{jar.name} arrived damaged ({broken})", "run it again; nothing was kept")
+        manifest[jar.name] = {"bytes": jar.stat().st_size, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
+        shutil.copyfile(jar, fresh / jar.name)
+    if not any(name.startswith("io.delta_delta-spark") for name in manifest):
+        raise WatershedError("Maven's answer holds no delta-spark", "run it again, or check spark.jars.ivySettings")
+    (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return fresh
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Hold a lock between processes, so that two first starts do not fetch twice."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

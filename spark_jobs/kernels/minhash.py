@@ -1,0 +1,310 @@
+"""MinHash signatures of documents, their LSH bands, and how alike two documents are.
+
+A document is the set of its shingles: runs of five words. Words are those between Unicode word bounds
+that begin with a letter or digit (`words`), in lower case, so that punctuation, white space and line
+breaks do not count and each ideograph is a word. (Others: datatrove lower-cases, drops punctuation and
+takes spaCy's words; text-dedup lower-cases and cuts at what is not `\\w`; word 5-grams are theirs too.)
+A document of fewer words has one shingle, all its words, so that short documents do not fall together.
+
+Value k of a signature is the least of a[k] * x + b[k] modulo 2^32 over the 32-bit hashes x of all
+shingles, a[k] odd (Broder 1997). The share of equal values estimates the Jaccard similarity J of the
+two sets with standard deviation sqrt(J (1 - J) / permutations).
+"""
+
+# ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.integrate import quad
+
+from spark_jobs.kernels.compiled import entry, inner
+from spark_jobs.kernels.hashing import KEY_0, KEY_1, KEY_2, fold, hash_bytes, hash_pair, load64, load_few
+from spark_jobs.kernels.scratch import scratch
+from spark_jobs.kernels.text_buffers import TextArray, text_buffers
+from spark_jobs.kernels.unicode_tables import lower_case, properties
+from spark_jobs.kernels.words import decode, find_words
+
+SEED = 1
+"""Seed of the permutations and of band hashes unless another is given. Signatures of two seeds never compare."""
+PERMUTATIONS = 128
+SHINGLE = 5
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+_WORD_SEED = np.uint64(0)
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_BLOCK = 8
+
+
+def minhash(
+    text: TextArray, *, permutations: int = PERMUTATIONS, shingle: int = SHINGLE, seed: int = SEED
+) -> pa.FixedSizeBinaryArray:
+    """The MinHash signature of each document.
+
+    Args:
+        text: an Arrow array of strings, sliced or not.
+        permutations: values in a signature.
+        shingle: words in a shingle.
+        seed: of the permutations.
+
+    Returns:
+        4 x permutations bytes per document: little-endian uint32 values. Null where the text is null or
+        has no words: such documents are like none, not like each other.
+    """
+    if permutations < 1 or shingle < 1:
+        raise ValueError(f"permutations ({permutations}) and shingle ({shingle}) must be at least 1")
+    buffers = text_buffers(text)
+    factors, offsets = _permutations(permutations, seed)
+    signatures = np.full((len(buffers), permutations), 0xFFFFFFFF, np.uint32)
+    found = np.zeros(len(buffers), np.bool_)
+    room = scratch(buffers.longest)
+    weights = _weights(shingle)
+    for data, starts, first, last in buffers.parts():
+        _minhash(
+            data, starts, first, last, buffers.valid, properties(), lower_case(), weights, factors, offsets,
+            room, signatures, found,
+        )  # fmt: skip
+    return _fixed_size_binary(signatures, found)
+
+
+def bands(signatures: pa.Array, bands: int, rows: int, *, seed: int = SEED) -> pa.FixedSizeListArray:
+    """The LSH keys of each signature: two documents are candidates if they share any.
+
+    Args:
+        signatures: fixed-size or plain binary, as `minhash` returns them.
+        bands: keys per document.
+        rows: signature values in a key; bands x rows values are used, from the first on.
+        seed: of the keys.
+
+    Returns:
+        a list of `bands` int64 per document; null where the signature is null. The band's number is
+        hashed too, so keys of different bands do not meet.
+
+    Raises:
+        ValueError: the signatures have fewer than bands x rows values.
+    """
+    values, valid = signature_values(signatures)
+    if bands < 1 or rows < 1 or (valid.any() and bands * rows > values.shape[1]):
+        raise ValueError(f"{bands} bands of {rows} rows do not fit in signatures of {values.shape[1]} values")
+    if not valid.any():
+        return pa.nulls(len(values), pa.list_(pa.int64(), bands))
+    keys = np.zeros((len(values), bands), np.int64)
+    _bands(values, np.uint64(seed & _MASK), bands, rows, keys)
+    mask = pa.array(~valid) if not valid.all() else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(keys.ravel()), bands, mask=mask)
+
+
+def jaccard(left: pa.Array, right: pa.Array) -> pa.DoubleArray:
+    """Estimated Jaccard similarity of each pair of signatures: the share of equal values; null if either is."""
+    left_values, left_valid = signature_values(left)
+    right_values, right_valid = signature_values(right)
+    valid = left_valid & right_valid
+    if not valid.any():
+        return pa.nulls(len(valid), pa.float64())
+    if left_values.shape != right_values.shape:
+        raise ValueError(f"signatures of {left_values.shape[1]} values do not compare with {right_values.shape[1]}")
+    return pa.array((left_values == right_values).mean(axis=1), mask=~valid)
+
+
+@functools.cache
+def optimal_bands(
+    threshold: float, permutations: int = PERMUTATIONS, *, false_positive_weight: float = 0.5
+) -> tuple[int, int]:
+    """Bands and rows that best tell pairs above a Jaccard threshold from those below.
+
+    Minimises the weighted sum of the areas under the probability of becoming a candidate,
+    1 - (1 - s^rows)^bands, below the threshold, and of not becoming one, above; as datasketch does
+    (datasketch/lsh.py), by the same quadrature.
+
+    Args:
+        threshold: similarity, between 0 and 1.
+        permutations: values in a signature; bands x rows is at most that.
+        false_positive_weight: weight of the first area; the second has the rest of 1.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold {threshold} is not between 0 and 1")
+
+    def error(bands: int, rows: int) -> float:
+        false_positives, _ = quad(lambda s: 1 - (1 - s**rows) ** bands, 0, threshold)
+        false_negatives, _ = quad(lambda s: (1 - s**rows) ** bands, threshold, 1)
+        return false_positives * false_positive_weight + false_negatives * (1 - false_positive_weight)
+
+    choices = [(bands, rows) for bands in range(1, permutations + 1) for rows in range(1, permutations // bands + 1)]
+    return min(choices, key=lambda choice: error(*choice))
+
+
+def signature_values(signatures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Signatures as a uint32 matrix, a row per document, and which of them are not null (zeros where null).
+
+    The matrix has no columns if all are null and the type does not say how long they are.
+    """
+    if isinstance(signatures, pa.ChunkedArray):
+        signatures = signatures.combine_chunks()
+    valid = signatures.is_valid().to_numpy(zero_copy_only=False)
+    if pa.types.is_fixed_size_binary(signatures.type):
+        width = signatures.type.byte_width
+    else:
+        widths = set(np.unique(pc.call_function("binary_length", [signatures.drop_null()]).to_numpy()).tolist())
+        if len(widths) > 1:
+            raise ValueError(f"signatures of different sizes: {sorted(widths)} bytes")
+        width = widths.pop() if widths else 0
+        signatures = signatures.cast(pa.binary(width)) if width else signatures
+    values = np.zeros((len(signatures), width // 4), np.uint32)
+    if width:
+        data = np.frombuffer(signatures.buffers()[1], "<u4")
+        first = signatures.offset * width // 4
+        values[:] = data[first : first + values.size].reshape(values.shape)
+        values[~valid] = 0
+    return values, valid
+
+
+@functools.cache
+def _permutations(permutations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Odd factors and offsets, uint32, from splitmix64 of the seed: no library's generator is involved."""
+    numbers = [_splitmix64(seed, index) for index in range(permutations)]
+    factors = np.array([number >> 32 | 1 for number in numbers], np.uint32)
+    offsets = np.array([number & 0xFFFFFFFF for number in numbers], np.uint32)
+    return factors, offsets
+
+
+def _weights(shingle: int) -> np.ndarray:
+    """Odd 64-bit weights of the words in a shingle."""
+    return np.array([_splitmix64(0, index) | 1 for index in range(shingle)], np.uint64)
+
+
+def _splitmix64(seed: int, index: int) -> int:
+    """Number `index` of Steele, Lea and Flood's generator (2014)."""
+    state = (seed + (index + 1) * _GOLDEN) & _MASK
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+    return state ^ state >> 31
+
+
+def _fixed_size_binary(signatures: np.ndarray, valid: np.ndarray) -> pa.FixedSizeBinaryArray:
+    type_ = pa.binary(4 * signatures.shape[1])
+    validity = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(type_, len(signatures), [validity, pa.py_buffer(signatures.astype("<u4", copy=False))])
+
+
+@entry
+def _minhash(
+    data, offsets, first, last, valid, properties, lower, weights, factors, addends, room, signatures, found
+):  # fmt: skip
+    for document in range(first, last):
+        if not valid[document]:
+            continue
+        start, end = offsets[document], offsets[document + 1]
+        words = find_words(data, start, end, properties, room)
+        if words == 0:
+            continue
+        found[document] = True
+        for word in range(words):
+            room.hashes[word] = _hash_lower(
+                data, start + room.starts[word], start + room.stops[word], lower, room.marks
+            )
+        shingles = _shingles(words, weights, room)
+        _lower_minima(shingles, room.grams, factors, addends, signatures[document])
+
+
+@inner
+def _lower64(letters):
+    """Eight ASCII bytes in lower case."""
+    above_at = letters + np.uint64(0x3F3F3F3F3F3F3F3F)
+    above_z = letters + np.uint64(0x2525252525252525)
+    return letters | (((above_at & ~above_z) & _HIGH_BITS) >> np.uint64(2))
+
+
+@inner
+def _hash_lower(data, start, stop, lower, spare):
+    """What `hash_bytes` makes of the UTF-8 of `data[start:stop]` in lower case."""
+    state = _WORD_SEED ^ KEY_0
+    seen = np.uint64(0)
+    position = start
+    while stop - position >= 16:
+        left, right = load64(data, position), load64(data, position + 8)
+        seen |= left | right
+        state = fold(state ^ _lower64(left), KEY_1 ^ _lower64(right))
+        position += 16
+    left = load_few(data, position, stop - position)
+    right = load_few(data, position + 8, stop - position - 8)
+    if (seen | left | right) & _HIGH_BITS:
+        return hash_bytes(spare, 0, _write_lower(data, start, stop, lower, spare), _WORD_SEED)
+    state = fold(state ^ _lower64(left), KEY_1 ^ _lower64(right))
+    return fold(state ^ np.uint64(stop - start), KEY_2)
+
+
+@inner
+def _write_lower(data, start, stop, lower, written):
+    """Write the UTF-8 of `data[start:stop]` in lower case, a character for a character; how many bytes."""
+    position, size = start, 0
+    while position < stop:
+        code_point, width = decode(data, position, stop)
+        letter = lower[code_point]
+        if letter < 0x80:
+            written[size] = letter
+            size += 1
+        elif letter < 0x800:
+            written[size] = 0xC0 | letter >> 6
+            written[size + 1] = 0x80 | letter & 0x3F
+            size += 2
+        elif letter < 0x10000:
+            written[size] = 0xE0 | letter >> 12
+            written[size + 1] = 0x80 | letter >> 6 & 0x3F
+            written[size + 2] = 0x80 | letter & 0x3F
+            size += 3
+        else:
+            written[size] = 0xF0 | letter >> 18
+            written[size + 1] = 0x80 | letter >> 12 & 0x3F
+            written[size + 2] = 0x80 | letter >> 6 & 0x3F
+            written[size + 3] = 0x80 | letter & 0x3F
+            size += 4
+        position += width
+    return size
+
+
+@inner
+def _shingles(words, weights, room):
+    """Write the 32-bit hash of each shingle to `room.grams`; how many there are."""
+    width = min(words, len(weights))
+    count = words - width + 1
+    for i in range(count):
+        total = np.uint64(0)
+        for j in range(width):
+            total += room.hashes[i + j] * weights[j]
+        room.grams[i] = fold(total ^ KEY_0, KEY_2) & np.uint64(0xFFFFFFFF)
+    # The minima are taken over eight at once; another copy of a shingle changes none.
+    while count % _BLOCK:
+        room.grams[count] = room.grams[count - 1]
+        count += 1
+    return count
+
+
+@inner
+def _lower_minima(shingles, hashes, factors, addends, signature):
+    """Lower each value of the signature to the least that any shingle gives it."""
+    for i in range(0, shingles, _BLOCK):
+        x0, x1 = np.uint32(hashes[i]), np.uint32(hashes[i + 1])
+        x2, x3 = np.uint32(hashes[i + 2]), np.uint32(hashes[i + 3])
+        x4, x5 = np.uint32(hashes[i + 4]), np.uint32(hashes[i + 5])
+        x6, x7 = np.uint32(hashes[i + 6]), np.uint32(hashes[i + 7])
+        for k in range(len(signature)):
+            a, b = factors[k], addends[k]
+            low = min(signature[k], np.uint32(a * x0 + b), np.uint32(a * x1 + b))
+            low = min(low, np.uint32(a * x2 + b), np.uint32(a * x3 + b))
+            low = min(low, np.uint32(a * x4 + b), np.uint32(a * x5 + b))
+            signature[k] = min(low, np.uint32(a * x6 + b), np.uint32(a * x7 + b))
+
+
+@entry
+def _bands(values, seed, bands, rows, keys):
+    for document in range(len(values)):
+        for band in range(bands):
+            key = hash_pair(seed, np.uint64(band))
+            for row in range(band * rows, (band + 1) * rows):
+                key = hash_pair(key, np.uint64(values[document, row]))
+            keys[document, band] = np.int64(key)

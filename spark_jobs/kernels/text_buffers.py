@@ -1,0 +1,101 @@
+"""The bytes and offsets of an Arrow string array as NumPy arrays, without copying the text.
+
+Kernels read in blocks, so behind each document there must be `BLOCK` more bytes that may be read. Arrow
+promises none behind its last value; `TextBuffers.parts` gives the last documents a padded copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+BLOCK = 64
+"""Bytes that kernels read at once."""
+
+TextArray = pa.Array | pa.ChunkedArray
+"""An Arrow array of type string, large_string or string_view."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBuffers:
+    """Document i is `data[offsets[i] : offsets[i + 1]]`, UTF-8; it is null where not `valid[i]`.
+
+    All three are read-only, so that every kernel is compiled for one signature. `data` may go on
+    behind the last document and begin before the first: the array may be a slice of a larger one.
+    """
+
+    data: np.ndarray
+    """uint8."""
+    offsets: np.ndarray
+    """int64, one more than documents."""
+    valid: np.ndarray
+    """bool, a document each."""
+
+    def __len__(self) -> int:
+        return len(self.valid)
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest document."""
+        return int(np.diff(self.offsets).max(initial=0))
+
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
+        """Data, offsets, first document and the one behind the last, such that BLOCK bytes can be read behind each.
+
+        Nearly all documents come in one part, without a copy; those at the very end of the data in a second.
+        """
+        documents = len(self)
+        safe = int(np.searchsorted(self.offsets, len(self.data) - BLOCK, side="right")) - 1
+        safe = min(max(safe, 0), documents)
+        if safe:
+            yield self.data, self.offsets, 0, safe
+        if safe < documents:
+            base = int(self.offsets[safe])
+            tail = self.data[base : int(self.offsets[-1])]
+            padded = np.concatenate([tail, np.zeros(BLOCK, np.uint8)])
+            yield _frozen(padded), _frozen(self.offsets - base), safe, documents
+
+
+def text_buffers(text: TextArray) -> TextBuffers:
+    """View an Arrow string array; only int32 offsets are widened, text is not copied.
+
+    A chunked array of several chunks and a string_view are the exceptions: they are laid out anew.
+
+    Raises:
+        TypeError: the array holds something other than strings.
+        ValueError: a document of 2 GiB or more.
+    """
+    array = _one_array(text)
+    _, offset_buffer, data_buffer = array.buffers()
+    data = _frozen(np.frombuffer(data_buffer, np.uint8) if data_buffer else np.empty(0, np.uint8))
+    width = np.int64 if pa.types.is_large_string(array.type) else np.int32
+    if len(array):
+        offsets = np.frombuffer(offset_buffer, width)[array.offset : array.offset + len(array) + 1]
+    else:
+        offsets = np.zeros(1, width)
+    offsets = _frozen(np.require(offsets, np.int64, "CA"))
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    buffers = TextBuffers(data=data, offsets=offsets, valid=_frozen(valid))
+    if buffers.longest >= 1 << 31:
+        raise ValueError(f"a document of {buffers.longest} bytes: kernels count positions in 31 bits")
+    return buffers
+
+
+def _one_array(text: TextArray) -> pa.Array:
+    if isinstance(text, pa.ChunkedArray):
+        # Several chunks may exceed the two gigabytes that int32 offsets reach.
+        text = text.chunk(0) if text.num_chunks == 1 else text.cast(pa.large_string()).combine_chunks()
+    if pa.types.is_string_view(text.type):
+        text = text.cast(pa.large_string())
+    if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
+        raise TypeError(f"an Arrow array of strings is wanted, not of {text.type}")
+    return text
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

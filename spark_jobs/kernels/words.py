@@ -1,0 +1,209 @@
+"""Words between Unicode word bounds, as DCLM counts n-grams: uniseg 0.7.2 over Unicode 6.2 (UAX #29).
+
+A segment between two bounds is a word if its first character is a letter or digit (`str.isalnum`).
+Ideographs, kana other than katakana, and Thai letters are words of their own; underscores join;
+`can't`, `3.14` and `example.com` are one word each.
+"""
+
+# ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
+
+from __future__ import annotations
+
+import numpy as np
+
+from spark_jobs.kernels.blocks import between64, equal64, first_one, low_bits
+from spark_jobs.kernels.compiled import inner
+from spark_jobs.kernels.unicode_tables import ALNUM, CLASS, WORD_BREAK_CLASSES
+
+
+def _bits(*classes: str) -> int:
+    return sum(1 << WORD_BREAK_CLASSES.index(name) for name in classes)
+
+
+def _joins() -> np.ndarray:
+    """For each class, the classes that may follow it with no bound between (WB5, 8-10, 13-13c)."""
+    joins = {
+        "ALetter": _bits("ALetter", "Numeric", "ExtendNumLet"),
+        "Numeric": _bits("ALetter", "Numeric", "ExtendNumLet"),
+        "Katakana": _bits("Katakana", "ExtendNumLet"),
+        "ExtendNumLet": _bits("ALetter", "Numeric", "Katakana", "ExtendNumLet"),
+        "Regional_Indicator": _bits("Regional_Indicator"),
+    }
+    return np.array([joins.get(name, 0) for name in WORD_BREAK_CLASSES], np.uint32)
+
+
+def _bridges() -> np.ndarray:
+    """For each class, the classes that may stand between two of it with no bound (WB6, 7, 11, 12)."""
+    bridges = {"ALetter": _bits("MidLetter", "MidNumLet"), "Numeric": _bits("MidNum", "MidNumLet")}
+    return np.array([bridges.get(name, 0) for name in WORD_BREAK_CLASSES], np.uint32)
+
+
+_JOINS = _joins()
+_BRIDGES = _bridges()
+_NEWLINES = _bits("CR", "LF", "Newline")
+_IGNORED = _bits("Extend", "Format")
+_MIDDLES = _bits("MidLetter", "MidNum", "MidNumLet")
+_UNDERSCORE, _DOT, _APOSTROPHE, _COLON, _COMMA, _SEMICOLON = (np.uint8(ord(character)) for character in "_.':,;")
+_A, _Z, _a, _z, _0, _9 = (np.uint8(ord(character)) for character in "AZaz09")
+_ONE = np.uint64(1)
+
+
+@inner
+def decode(data, position, end):
+    """The code point at a position, and its bytes; U+FFFD where the bytes are not UTF-8."""
+    lead = np.int64(data[position])
+    size = 1 + (lead >= 0xC2) + (lead >= 0xE0) + (lead >= 0xF0)
+    code_point = lead
+    if lead >= 0x80:
+        code_point, size = (lead & (0x7F >> size), size) if position + size <= end and size > 1 else (0xFFFD, 1)
+        for i in range(1, size):
+            code_point = code_point << 6 | (data[position + i] & 0x3F)
+    return min(code_point, 0x10FFFF), size
+
+
+@inner
+def _skip_ignored(data, position, end, properties):
+    """Past characters of class Extend and Format (WB4): the new position, the characters passed."""
+    characters = 0
+    while position < end and data[position] >= 0x80:
+        code_point, size = decode(data, position, end)
+        if not (_IGNORED >> (properties[code_point] & CLASS)) & 1:
+            break
+        position += size
+        characters += 1
+    return position, characters
+
+
+@inner
+def _grow(data, position, end, properties, last, characters):
+    """Go on with a segment whose last character not ignored is of class `last`, up to its bound.
+
+    Returns:
+        the position of the bound, the characters of the segment.
+    """
+    while True:
+        position, ignored = _skip_ignored(data, position, end, properties)
+        characters += ignored
+        if position >= end:
+            return position, characters
+        code_point, size = decode(data, position, end)
+        following = properties[code_point] & CLASS
+        if (_JOINS[last] >> following) & 1:
+            position += size
+            characters += 1
+            last = following
+        elif (_BRIDGES[last] >> following) & 1:
+            behind, ignored = _skip_ignored(data, position + size, end, properties)
+            if behind >= end:
+                return position, characters
+            code_point, size = decode(data, behind, end)
+            if (properties[code_point] & CLASS) != last:
+                return position, characters
+            position = behind + size
+            characters += ignored + 2
+        else:
+            return position, characters
+
+
+@inner
+def _segment(data, position, end, properties):
+    """The segment that begins at a position: its end, its characters."""
+    code_point, size = decode(data, position, end)
+    first = properties[code_point] & CLASS
+    if (_NEWLINES >> first) & 1:
+        # CR LF is one segment; as neither is part of a word it may as well be two.
+        return position + size, 1
+    return _grow(data, position + size, end, properties, first, 1)
+
+
+@inner
+def _is_in_words(byte, properties):
+    """Whether a byte may be of a word: [0-9A-Za-z_], which all join with one another, or not ASCII."""
+    return byte >= 0x80 or (properties[byte] & ALNUM) != 0 or byte == _UNDERSCORE
+
+
+@inner
+def _ascii_spans(data, position, end):
+    """Where words are among 64 bytes, if nothing but ASCII has a say.
+
+    Returns:
+        the bytes that make up words, the bytes that are not ASCII. A run of the first without any of the
+        second is one word, unless it reaches the end of the block.
+    """
+    inside = low_bits(end - position)
+    foreign = between64(data, position, np.uint8(0x80), np.uint8(0xFF)) & inside
+    letters = between64(data, position, _A, _Z) | between64(data, position, _a, _z)
+    letters &= inside
+    digits = between64(data, position, _0, _9) & inside
+    dots = equal64(data, position, _DOT) | equal64(data, position, _APOSTROPHE)
+    middles_of_letters = dots | equal64(data, position, _COLON)
+    middles_of_digits = dots | equal64(data, position, _COMMA) | equal64(data, position, _SEMICOLON)
+    bridges = middles_of_letters & (letters << _ONE) & (letters >> _ONE)
+    bridges |= middles_of_digits & (digits << _ONE) & (digits >> _ONE)
+    # Next to what is not ASCII, whether they bridge is for `_grow` to say.
+    bridges |= (middles_of_letters | middles_of_digits) & ((foreign << _ONE) | (foreign >> _ONE)) & inside
+    return letters | digits | (equal64(data, position, _UNDERSCORE) & inside) | bridges | foreign, foreign
+
+
+@inner
+def _find_in_span(data, start, position, stop, end, properties, starts, stops, lengths, count):
+    """Find words one character at a time, up to the first byte from `stop` on that is of no word.
+
+    Returns:
+        that byte's position, how many words there are by now.
+    """
+    while position < end and (position < stop or _is_in_words(data[position], properties)):
+        behind_newline = position == start or (_NEWLINES >> (properties[data[position - 1]] & CLASS)) & 1
+        if data[position] >= 0x80 and data[position - 1] < 0x80 and not behind_newline:
+            # A mark behind a character of no word belongs to that character.
+            position, ignored = _skip_ignored(data, position, end, properties)
+            if ignored:
+                continue
+        first, _ = decode(data, position, end)
+        behind, characters = _segment(data, position, end, properties)
+        if properties[first] & ALNUM:
+            starts[count] = position - start
+            stops[count] = behind - start
+            lengths[count] = characters
+            count += 1
+        position = behind
+    return position, count
+
+
+@inner
+def find_words(data, start, end, properties, room):
+    """Find the words of `data[start:end]`.
+
+    Args:
+        room: Scratch; takes the first byte of each word, the one behind it, and its characters.
+
+    Returns:
+        how many words there are.
+    """
+    starts, stops, lengths = room.starts, room.stops, room.lengths
+    count = 0
+    position = start
+    while position < end:
+        spans, foreign = _ascii_spans(data, position, end)
+        left = spans & ~(spans << _ONE)
+        following = position + 64
+        while left:
+            first = first_one(left)
+            size = first_one(~(spans >> np.uint64(first)))
+            stop = first + size
+            if (foreign >> np.uint64(first)) & low_bits(size) or (stop >= 63 and first == 0):
+                following, count = _find_in_span(
+                    data, start, position + first, position + stop, end, properties, starts, stops, lengths, count
+                )
+                break
+            if stop >= 63:
+                # The word may go on behind this block: it begins the next.
+                following = position + first
+                break
+            starts[count] = position + first - start
+            stops[count] = position + stop - start
+            lengths[count] = size
+            count += data[position + first] != _UNDERSCORE
+            left &= left - _ONE
+        position = following
+    return count

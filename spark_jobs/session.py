@@ -1,0 +1,176 @@
+"""The one Spark session of this process: started late, quietly, and with Delta."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catalog.errors import WatershedError
+from catalog.settings import Settings
+from spark_jobs.jars import delta_jars
+from spark_jobs.java import cache_folder, find_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+
+ALWAYS = {
+    "spark.app.name": "watershed",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.compression.codec": "zstd",
+    # A batch of documents is up to 16 MB of text; rows of narrow tables go by the ten thousand.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
+    "spark.sql.maxConcurrentOutputFileWriters": "4",
+}
+
+LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.default.parallelism": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.python.worker.reuse": "true",
+}
+"""Small local work waits for tasks and planning, not for data: few partitions, no UI, one compiler tier."""
+
+LOCAL_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+QUIET = """\
+status = error
+rootLogger.level = fatal
+rootLogger.appenderRef.console.ref = console
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = fatal
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex{0}
+"""
+"""Log4j from the first line on; Spark reads its own log level too late to silence the start. A failed job reaches
+its caller as an exception, so what it logs below `fatal` would only be said twice."""
+
+_sessions: dict[str, SparkSession] = {}
+_starting = threading.RLock()
+
+
+def spark_session(settings: Settings) -> SparkSession:
+    """The session that `settings` describe, started at the first call of the process; stopped at its exit.
+
+    Raises:
+        WatershedError: no Java, Delta's jars cannot be had, or the master or Connect server does not answer.
+    """
+    described = f"{settings.spark!r} {settings.lake.storage_options!r}"
+    with _starting:
+        if described not in _sessions:
+            stop_session()
+            _sessions[described] = _connect(settings) if settings.spark.remote else _start(settings)
+        return _sessions[described]
+
+
+def stop_session() -> None:
+    """Stop the session of this process, if there is one."""
+    with _starting:
+        while _sessions:
+            _, session = _sessions.popitem()
+            session.stop()
+
+
+atexit.register(stop_session)
+
+
+def _connect(settings: Settings) -> SparkSession:
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        session = SparkSession.builder.remote(settings.spark.remote).getOrCreate()
+        for key, value in settings.spark.config.items():
+            session.conf.set(key, value)
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+    except (PySparkException, OSError) as error:
+        raise WatershedError(
+            f"[spark] remote = {settings.spark.remote!r}: {str(error).splitlines()[0]}",
+            "start the Spark Connect server, or leave the entry out to compute on this machine",
+        ) from error
+    return session
+
+
+def _start(settings: Settings) -> SparkSession:
+    import pyspark
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    java_home = find_java(settings.spark)
+    jars = delta_jars(java_home, settings.spark.config)
+    os.environ["JAVA_HOME"] = str(java_home)
+    os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master(settings.spark.master)
+    for key, value in configuration(settings, jars).items():
+        builder = builder.config(key, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise WatershedError(
+            f"Spark did not start on {settings.spark.master}: {str(error).splitlines()[0]}",
+            f"check [spark] master, config and driver_memory ({settings.spark.driver_memory})",
+        ) from error
+    session.sparkContext.setLogLevel("FATAL")
+    return session
+
+
+def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
+    """Spark's configuration for `settings`; what `[spark] config` says comes last."""
+    local = settings.spark.master.startswith("local")
+    java = [f"-Dlog4j2.configurationFile=file:{_quiet_file()}", *([LOCAL_JAVA] if local else [])]
+    scratch = Path(tempfile.gettempdir()) / f"watershed-spark-{os.getuid()}"
+    said = dict(settings.spark.config)
+    # Options of the JVM add up; anything else that the user says replaces what is said here.
+    java.append(said.pop("spark.driver.extraJavaOptions", ""))
+    return {
+        **ALWAYS,
+        **DELTA,
+        **(LOCAL if local else {}),
+        "spark.jars": ",".join(map(str, jars)),
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.driver.extraJavaOptions": " ".join(java).strip(),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        **_object_store(settings.lake.storage_options),
+        **said,
+    }
+
+
+def _object_store(options: dict[str, str]) -> dict[str, str]:
+    """delta-rs's storage options, as Hadoop's s3a reads them."""
+    names = {
+        "AWS_ENDPOINT_URL": "spark.hadoop.fs.s3a.endpoint",
+        "AWS_REGION": "spark.hadoop.fs.s3a.endpoint.region",
+        "AWS_ACCESS_KEY_ID": "spark.hadoop.fs.s3a.access.key",
+        "AWS_SECRET_ACCESS_KEY": "spark.hadoop.fs.s3a.secret.key",
+        "AWS_SESSION_TOKEN": "spark.hadoop.fs.s3a.session.token",
+    }
+    return {names[key.upper()]: value for key, value in options.items() if key.upper() in names}
+
+
+def _quiet_file() -> Path:
+    """The file of QUIET."""
+    target = cache_folder() / "spark" / "log4j2.properties"
+    if not target.exists() or target.read_text() != QUIET:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f"{target.name}.{os.getpid()}")
+        fresh.write_text(QUIET)
+        fresh.replace(target)
+    return target

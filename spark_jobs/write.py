@@ -1,0 +1,127 @@
+"""Spark and the lake: a table or one of its partitions is replaced in one Delta transaction, and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from catalog.contract import Contract
+from catalog.errors import WatershedError
+from catalog.lake import Lake, commit_note, partition_sql
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+
+def replace(
+    frame: DataFrame, contract: Contract, lake: Lake, fingerprint: str, partition: Mapping[str, Any] | None = None
+) -> int:
+    """Replace the table, or one `partition` of it, by the rows of `frame`; returns how many they are.
+
+    One Delta transaction that carries the fingerprint: a failure at any moment leaves the version before.
+
+    Args:
+        frame: the contract's columns, in any order; those of `partition` may be left out.
+        partition: values of the contract's partition columns.
+
+    Raises:
+        WatershedError: the rows do not fit the contract or break a constraint, disk or memory is full, or the
+            job that made them met an error that the user can mend.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as F
+
+    lake.create(contract)
+    for column, value in (partition or {}).items():
+        frame = frame.withColumn(column, F.lit(value).cast("int" if isinstance(value, int) else "string"))
+    if missing := [name for name in contract.schema.names if name not in frame.columns]:
+        raise WatershedError(
+            f"rows for {contract.name} do not fit its contract: lacks {', '.join(missing)}",
+            f"bring the rows or catalog/tables/{contract.family}.py into agreement",
+        )
+    writer = frame.select(*contract.schema.names).write.format("delta").mode("overwrite")
+    note = commit_note(fingerprint, partition)
+    writer = writer.option("userMetadata", note)
+    if partition:
+        writer = writer.option("replaceWhere", partition_sql(partition))
+    try:
+        writer.save(spark_path(lake.path(contract.name)))
+    except (PySparkException, Py4JError) as error:
+        if mended := mendable(error, contract.name):
+            raise mended from error
+        raise
+    commit = lake.table(contract.name).history(1)[0]
+    if commit.get("userMetadata") != note:
+        # Spark makes no commit where nothing was there and nothing came; that this is so has to be on record too.
+        lake.replace(contract, contract.schema.empty_table(), fingerprint, partition)
+        return 0
+    return int(commit.get("operationMetrics", {}).get("numOutputRows", 0))
+
+
+def read(spark: SparkSession, lake: Lake, name: str, version: int | None = None) -> DataFrame:
+    """The table `family.table` at `version`, or the latest.
+
+    Raises:
+        WatershedError: there is no such table.
+    """
+    lake.table(name)
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.load(spark_path(lake.path(name)))
+
+
+def counts(lake: Lake, name: str, column: str, partition: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """How many rows of the table, or of one `partition`, have each value of `column`, in the values' order."""
+    chosen = [(key, "=", str(value)) for key, value in (partition or {}).items()] or None
+    tally: dict[str, int] = {}
+    for batch in lake.table(name).to_pyarrow_dataset(partitions=chosen).to_batches(columns=[column]):
+        for found in batch.column(0).value_counts():
+            value = str(found["values"].as_py())
+            tally[value] = tally.get(value, 0) + found["counts"].as_py()
+    return dict(sorted(tally.items()))
+
+
+def spark_path(path: str) -> str:
+    """A lake path as Spark's file systems name it: s3:// is Hadoop's s3a://."""
+    return "s3a://" + path.removeprefix("s3://") if path.startswith("s3://") else path
+
+
+def spark_schema(schema: pa.Schema) -> StructType:
+    """An Arrow schema in Spark's types. All may be null to Spark: Delta holds rows to the contract as it writes."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+    from pyspark.sql.types import StructField, StructType
+
+    return StructType([StructField(field.name, field.dataType, True) for field in from_arrow_schema(schema)])
+
+
+_WITHIN_WORKER = re.compile(r"catalog\.errors\.WatershedError: (.+)")
+_BROKEN_RULE = re.compile(
+    r"DELTA_VIOLATE_CONSTRAINT_WITH_VALUES\] ([^\n]+)((?:\n - [^\n]+)*)|(NOT NULL constraint [^\n]+)"
+)
+_MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE)[A-Z_.]*)\] ([^\n]+)")
+
+
+def mendable(error: Exception, name: str) -> WatershedError | None:
+    """A failed Spark job over the table `name` as one line of cause and one of mend; None for any other failure."""
+    said = str(error)
+    if found := _WITHIN_WORKER.search(said):
+        cause, _, mend = found.group(1).strip().rpartition("; ")
+        return WatershedError(cause or mend, mend)
+    stands = "the version before stands; mend the rows and run it again"
+    if found := _BROKEN_RULE.search(said):
+        rule = (found.group(1) or found.group(3)).strip().rstrip(".")
+        values = ", ".join(line.removeprefix(" - ") for line in (found.group(2) or "").splitlines() if line)
+        return WatershedError(f"{name} was not written: {rule} {values}".rstrip(), stands)
+    if found := _MISFIT.search(said):
+        return WatershedError(f"{name} was not written: {found.group(2).strip()}", stands)
+    if "No space left on device" in said:
+        return WatershedError(f"{name} was not written: the disk is full", "free some space and run it again")
+    if "Java heap space" in said or "java.lang.OutOfMemoryError" in said:
+        return WatershedError(f"{name} was not written: Spark ran out of memory", "raise [spark] driver_memory")
+    return None
