@@ -1,0 +1,1 @@
+"""What exists and when it is made: assets, checks, partitions, jobs, and the command line."""

@@ -1,0 +1,114 @@
+"""From archives to training shards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.settings import Settings
+from catalog.tables.dclm import (
+    DOCUMENTS,
+    DUPLICATES,
+    MIXTURE,
+    POOL,
+    QUALITY_MODEL,
+    SCORES,
+    SHARDS_TABLE,
+    SPANS,
+    TOKENIZER,
+    VERDICTS,
+)
+from dagster_project.archives import pool_rows, shards_of
+from dagster_project.partitions import POOL_SHARDS, Partition
+from dagster_project.recipes import (
+    RULES,
+    mixture_recipe,
+    quality_recipe,
+    rule_recipes,
+    shard_recipe,
+    tokenizer_recipe,
+)
+from dagster_project.table_asset import Making, table_asset
+
+
+def _digests(settings: Settings, partition: Partition | None) -> Any:
+    rows = pool_rows(settings, partition)
+    return rows.select(["warc", "digest", "state"]).sort_by("warc").to_pylist()
+
+
+@table_asset(POOL, code_version="1", literals=_digests, cut=POOL_SHARDS, keys=shards_of)
+def pool(making: Making) -> dict[str, Any]:
+    """Registers the archives named in `[crawl] inputs`; reads no record."""
+    rows = pool_rows(making.settings, making.partition)
+    making.lake.replace(POOL, rows, making.fingerprint, making.partition)
+    return {"archives": rows.num_rows}
+
+
+@table_asset(DOCUMENTS, code_version="1", cut=POOL_SHARDS, keys=shards_of, engine="spark")
+def documents(making: Making) -> dict[str, Any]:
+    """One fused Spark stage over the archives of a shard: read, extract, identify the language, measure, sign."""
+    from spark_jobs.documents import write_documents
+
+    return write_documents(making.spark, making.lake, making.shard, making.fingerprint)
+
+
+@table_asset(
+    VERDICTS,
+    code_version="1",
+    literals=lambda *_: [recipe.fingerprint() for recipe in rule_recipes()],
+    cut=POOL_SHARDS,
+    keys=shards_of,
+    engine="spark",
+)
+def verdicts(making: Making) -> dict[str, Any]:
+    """Judges stored statistics; the crawl is not read again when a threshold changes."""
+    from spark_jobs.verdicts import write_verdicts
+
+    return write_verdicts(making.spark, making.lake, making.shard, rule_recipes(), making.fingerprint)
+
+
+@table_asset(DUPLICATES, code_version="1", literals=lambda *_: RULES, engine="spark")
+def duplicates(making: Making) -> dict[str, Any]:
+    """Equal texts by hash, nearly equal ones by MinHash-LSH over the stored signatures."""
+    from spark_jobs.duplicates import write_duplicates
+
+    return write_duplicates(making.spark, making.lake, RULES, making.fingerprint)
+
+
+@table_asset(QUALITY_MODEL, code_version="1", literals=lambda *_: [RULES, quality_recipe()], engine="spark")
+def quality_model(making: Making) -> dict[str, Any]:
+    """Trains fastText on declared positives and negatives, and measures it on documents held out."""
+    from spark_jobs.quality_model import write_quality_model
+
+    return write_quality_model(making.spark, making.lake, RULES, quality_recipe(), making.fingerprint)
+
+
+@table_asset(SCORES, code_version="1", literals=lambda *_: RULES, engine="spark")
+def scores(making: Making) -> dict[str, Any]:
+    """Scores every document that passed the rules and stands for its cluster."""
+    from spark_jobs.scores import write_scores
+
+    return write_scores(making.spark, making.lake, RULES, making.fingerprint)
+
+
+@table_asset(MIXTURE, code_version="1", literals=lambda *_: mixture_recipe(), engine="spark")
+def mixture(making: Making) -> dict[str, Any]:
+    """Takes the best-scored share, sets documents aside for evaluation, and says how often each is read."""
+    from spark_jobs.mixture import write_mixture
+
+    return write_mixture(making.spark, making.lake, mixture_recipe(), making.fingerprint)
+
+
+@table_asset(TOKENIZER, code_version="1", literals=lambda *_: tokenizer_recipe(), engine="spark")
+def tokenizer(making: Making) -> dict[str, Any]:
+    """Trains a byte-level BPE on a sample of the training split."""
+    from spark_jobs.tokenizer import write_tokenizer
+
+    return write_tokenizer(making.spark, making.lake, tokenizer_recipe(), making.fingerprint)
+
+
+@table_asset(SHARDS_TABLE, SPANS, code_version="1", literals=lambda *_: shard_recipe(), engine="spark")
+def shards(making: Making) -> dict[str, Any]:
+    """Tokenises the mixture in seeded order into tar shards, and records which document lies where."""
+    from spark_jobs.shards import write_shards
+
+    return write_shards(making.spark, making.lake, shard_recipe(), making.fingerprint)

@@ -1,0 +1,39 @@
+"""Questions made from held-out documents, and every model's answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.tables.evals import EXAMPLES, RESULTS, TARGET_RESULTS, TASKS
+from dagster_project.ladder_settings import ladder_runs, target_run
+from dagster_project.partitions import LADDER_RUNS
+from dagster_project.recipes import question_recipe
+from dagster_project.table_asset import Making, table_asset
+
+
+@table_asset(EXAMPLES, TASKS, code_version="1", literals=lambda settings, _: question_recipe(settings), engine="spark")
+def examples(making: Making) -> dict[str, Any]:
+    """Asks for the true continuation of a held-out document among others; chance is one in four."""
+    from spark_jobs.questions import write_questions
+
+    return write_questions(making.spark, making.lake, question_recipe(making.settings), making.fingerprint)
+
+
+@table_asset(RESULTS, code_version="1", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")
+def results(making: Making) -> dict[str, Any]:
+    """Scores every choice by its log-likelihood per byte."""
+    from dagster_project.training import evaluate
+
+    rows = evaluate(making, making.run, "models.checkpoints")
+    making.replace(RESULTS, rows)
+    return {"examples": rows.num_rows}
+
+
+@table_asset(TARGET_RESULTS, code_version="1", engine="torch")
+def target_results(making: Making) -> dict[str, Any]:
+    """Asks the target what the ladder was asked."""
+    from dagster_project.training import evaluate
+
+    rows = evaluate(making, target_run(making.settings), "models.targets")
+    making.replace(TARGET_RESULTS, rows)
+    return {"examples": rows.num_rows}

@@ -1,0 +1,47 @@
+"""The ladder's models and the target, trained in processes of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.settings import Settings
+from catalog.tables.models import CHECKPOINTS, METRICS, TARGETS
+from dagster_project.ladder_settings import ladder_runs, target_run
+from dagster_project.partitions import LADDER_RUNS, Partition
+from dagster_project.table_asset import Making, table_asset
+
+
+def _run(settings: Settings, partition: Partition | None) -> Any:
+    return partition["run"] if partition else target_run(settings)
+
+
+@table_asset(
+    CHECKPOINTS,
+    METRICS,
+    code_version="1",
+    literals=_run,
+    cut=LADDER_RUNS,
+    keys=ladder_runs,
+    parallel=True,
+    engine="torch",
+)
+def checkpoints(making: Making) -> dict[str, Any]:
+    """Trains one rung on the shards, reading nothing else; resumes from its own checkpoints."""
+    from dagster_project.training import train, training_curve
+
+    trained = train(making, making.run)
+    making.replace(METRICS, trained.metrics)
+    making.replace(CHECKPOINTS, trained.checkpoint)
+    making.metadata["training"] = training_curve(trained.metrics)
+    return trained.counts
+
+
+@table_asset(TARGETS, code_version="1", literals=_run, engine="torch")
+def targets(making: Making) -> dict[str, Any]:
+    """Trains the target, after its forecast has been stored."""
+    from dagster_project.training import train, training_curve
+
+    trained = train(making, target_run(making.settings))
+    making.replace(TARGETS, trained.checkpoint)
+    making.metadata["training"] = training_curve(trained.metrics)
+    return trained.counts

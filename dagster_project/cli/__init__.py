@@ -1,0 +1,40 @@
+"""The command line: `watershed demo|ui|sql|tables|describe|check|trace`.
+
+Commands import what they need when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "demo": ("dagster_project.cli.demo", "demo_command"),
+    "ui": ("dagster_project.cli.ui", "ui_command"),
+    "sql": ("dagster_project.cli.query", "sql_command"),
+    "tables": ("dagster_project.cli.query", "tables_command"),
+    "describe": ("dagster_project.cli.query", "describe_command"),
+    "check": ("dagster_project.cli.check", "check_command"),
+    "trace": ("dagster_project.cli.trace", "trace_command"),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        return getattr(importlib.import_module(module), name)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="watershed")
+def main() -> None:
+    """Watershed: a data lake and catalog for building foundation models.
+
+    Start with `watershed demo`; then `watershed ui`, `watershed sql`, `watershed check`.
+    """

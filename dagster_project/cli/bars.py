@@ -1,0 +1,80 @@
+"""Progress as bars with the time left, and a line for every table that is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from catalog.progress import listening
+from catalog.tables import CONTRACTS
+
+PIPE_WIDTH = 160
+"""Columns of what is not a terminal: a log should not lose half of a table."""
+
+
+def wide_console() -> Console:
+    """A console as wide as its terminal, or wide enough where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+
+
+class Bars:
+    """A `catalog.progress.Listener` that draws on a console; on a file or pipe it prints lines alone."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.began: dict[TaskID, float] = {}
+
+    @contextmanager
+    def listening(self) -> Generator[None]:
+        """Draw while the block works."""
+        with self.progress, listening(self):
+            yield
+
+    def begin(self, label: str, total: float, unit: str) -> object:
+        """A bar for a piece of work."""
+        task = self.progress.add_task(label, total=total or None, unit=unit, note="")
+        self.began[task] = time.monotonic()
+        return task
+
+    def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
+        """Move the bar."""
+        assert isinstance(handle, int)
+        self.progress.update(TaskID(handle), completed=done, total=total, note=note)
+
+    def end(self, handle: object) -> None:
+        """Take the bar away; a table leaves a line."""
+        assert isinstance(handle, int)
+        task = next(task for task in self.progress.tasks if task.id == handle)
+        if task.description in CONTRACTS:
+            seconds = time.monotonic() - self.began[task.id]
+            note = str(task.fields["note"])
+            self.console.print(f"[green]made[/] {task.description:<22} {seconds:6.1f} s  [dim]{note}[/]")
+        self.progress.remove_task(task.id)

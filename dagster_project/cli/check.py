@@ -1,0 +1,59 @@
+"""`watershed check`: the gate that CI runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from dagster_project.cli.errors import user_errors
+
+
+@click.command("check")
+@click.argument("tables", nargs=-1, metavar="[TABLE|FAMILY]...")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "junit", "github"]),
+    default="text",
+    show_default=True,
+    help="For people, programs, CI servers, or annotations of GitHub Actions.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "gx"]),
+    default="duckdb",
+    show_default=True,
+    help="gx: Great Expectations on pandas, which reads whole tables into memory.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to a file.")
+@user_errors
+def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Path | None) -> None:
+    """Hold every contract's expectations against the lake.
+
+    Checks the tables that are made, or those named. Exit code 0: all hold. 1: some do not, one line each, with the
+    table, the expectation, what was observed, and example rows. 2: it could not run.
+    """
+    from rich.console import Console
+
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.cli.bars import Bars
+    from dagster_project.cli.render import written_atomically
+    from quality.gate import check, select
+    from quality.report import report, summary
+
+    settings = load_settings()
+    _, missing = select(Lake.of(settings), tables)
+    with Bars(Console(stderr=True)).listening():
+        outcomes = check(settings, tables, engine)
+    said = report(outcomes, format_, missing)
+    if output:
+        with written_atomically(output) as path:
+            path.write_text(said)
+        click.echo(f"{summary(outcomes)}; report in {output}", err=True)
+    else:
+        for line in said.splitlines():
+            click.echo(click.style(line, fg="red" if format_ == "text" and "FAILED" in line else None))
+    sys.exit(0 if all(outcome.passed for outcome in outcomes) else 1)

@@ -1,0 +1,100 @@
+"""`watershed demo`: a crawl, the main jobs through Dagster, and the story of what happened."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from catalog.settings import LOCAL_FILE, Settings, load_settings
+from dagster_project.cli.bars import Bars, wide_console
+from dagster_project.cli.errors import user_errors
+
+CRAWL_FOLDER = "crawl"
+
+
+@click.command("demo")
+@click.option(
+    "--size",
+    type=click.Choice(["smoke", "small", "standard"]),
+    default="small",
+    show_default=True,
+    help="Of crawl and ladder: a minute or two to see it work, some minutes, some twenty.",
+)
+@click.option(
+    "--crawl",
+    "crawl",
+    multiple=True,
+    metavar="PATH_OR_URL",
+    help="WARC files, folders, globs, URLs or .paths lists to use instead of a crawl of this machine. Repeatable.",
+)
+@click.option("--snapshot", default=None, help="Name of the crawl, e.g. CC-MAIN-2026-41.")
+@click.option("--plan", is_flag=True, help="Say what would be made, and how much; run nothing.")
+@user_errors
+def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
+    """From web archives to a checked prediction, on this machine.
+
+    Writes a crawl of the documentation found here (or takes yours), runs the jobs `curation` and `scaling` through
+    Dagster, and tells what happened. Run it again at any time: only what is out of date is made, and what an
+    interrupted run finished is kept.
+    """
+    console, began = wide_console(), time.monotonic()
+    if plan:
+        from dagster_project.cli.plan import print_plan
+
+        print_plan(console, size, crawl)
+        return
+    settings = choose(load_settings(), size, crawl, snapshot)
+    if not crawl:
+        write_demo_crawl(console, settings, size)
+    from catalog.sql import export_duckdb
+    from dagster_project.cli.story import tell
+    from dagster_project.instance import open_instance
+    from dagster_project.run import make
+
+    console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
+    instance = open_instance(settings)
+    try:
+        with Bars(console).listening():
+            costs = make(settings, instance)
+    finally:
+        instance.dispose()
+    export_duckdb(settings, settings.project / "lake.duckdb")
+    tell(console, settings, costs, time.monotonic() - began)
+
+
+def choose(settings: Settings, size: str, crawl: tuple[str, ...], snapshot: str | None) -> Settings:
+    """Keep the demo's choices beside watershed.toml, so that `ui`, `sql` and `check` see the same; returns them."""
+    quoted = ", ".join(json.dumps(place) for place in chosen_inputs(size, crawl))
+    (settings.project / LOCAL_FILE).write_text(
+        "# Written by `watershed demo`; it goes before watershed.toml. Delete it to be rid of the choices.\n"
+        f'[crawl]\ninputs = [{quoted}]\nsnapshot = "{snapshot or size}"\n\n[ladder]\nname = "{size}"\n'
+    )
+    return load_settings()
+
+
+def chosen_inputs(size: str, crawl: tuple[str, ...]) -> list[str]:
+    """The user's archives as absolute places, or the folder of this machine's crawl of that size."""
+    return [_place(place) for place in crawl] or [f"{CRAWL_FOLDER}/{size}"]
+
+
+def _place(place: str) -> str:
+    return place if "://" in place else str(Path(place).expanduser().absolute())
+
+
+def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
+    """Write the crawl of this machine's documentation where it is not written yet."""
+    from catalog.progress import track
+    from spark_jobs.crawl import SIZES, write_crawl
+
+    folder = settings.project / CRAWL_FOLDER / size
+    with Bars(console).listening(), track("crawl", SIZES[size].pages, "pages") as task:
+        report = write_crawl(folder, SIZES[size], progress=lambda done, total: task.reach(done))
+    console.print(
+        f"crawl of this machine: {report.pages:,} pages of {report.hosts} hosts in {len(report.files)} WARC files, "
+        f"{report.html_bytes / 1e6:,.0f} MB of HTML   [dim]{folder}[/]",
+        soft_wrap=True,
+    )

@@ -1,0 +1,15 @@
+"""Everything that Dagster shows: assets by family, a blocking check a table, two jobs."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.assets import dclm, evals, ladder, models
+from dagster_project.checks import contract_checks
+from dagster_project.jobs import JOBS
+
+defs = dg.Definitions(
+    assets=dg.load_assets_from_modules([dclm, models, evals, ladder]),
+    asset_checks=contract_checks(),
+    jobs=list(JOBS),
+)

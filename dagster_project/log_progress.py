@@ -1,0 +1,47 @@
+"""Progress as log lines of a Dagster run, for work that nobody watches on a terminal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass
+class _Work:
+    label: str
+    total: float
+    unit: str
+    began: float = field(default_factory=time.monotonic)
+    last_line: float = field(default_factory=time.monotonic)
+
+
+class LogLines:
+    """A `catalog.progress.Listener`: a line every ten seconds, with the time left."""
+
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        self.log = log
+
+    def begin(self, label: str, total: float, unit: str) -> object:
+        """Work begins, in silence."""
+        return _Work(label, total, unit)
+
+    def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
+        """Say how far it is, when it is time to."""
+        assert isinstance(handle, _Work)
+        handle.total, now = total or handle.total, time.monotonic()
+        if now - handle.last_line < SECONDS_BETWEEN_LINES or not done or not handle.total:
+            return
+        handle.last_line = now
+        left = (now - handle.began) * (handle.total - done) / done
+        self.log.info(
+            "%s: %s of %s %s, about %.0f s left %s", handle.label, done, handle.total, handle.unit, left, note
+        )
+
+    def end(self, handle: object) -> None:
+        """Say how long it took."""
+        assert isinstance(handle, _Work)
+        self.log.info("%s: done in %.1f s", handle.label, time.monotonic() - handle.began)

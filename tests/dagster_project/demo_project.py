@@ -1,0 +1,95 @@
+"""A project with a demo of size smoke in it, driven by the real command line in processes of its own."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from catalog.settings import Settings, load_settings
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a watershed.toml, and what was said when its demo ran."""
+
+    folder: Path
+    said: str = ""
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings."""
+        return load_settings(self.folder)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """SQL over its lake."""
+        from catalog.sql import connect
+
+        return connect(self.settings)
+
+    def rows(self, sql: str) -> list[tuple]:
+        """The rows of a query on its lake."""
+        return self.connect().execute(sql).fetchall()
+
+
+def environment(project: Path, **more: str) -> dict[str, str]:
+    """The environment of a command in `project`: no Java but the one that is installed with Watershed."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("JAVA_HOME", "DAGSTER_HOME")}
+    return {**kept, "PATH": path_without_java(), "WATERSHED_PROJECT": str(project), "COLUMNS": "160", **more}
+
+
+@functools.cache
+def path_without_java() -> str:
+    """The PATH, with a folder that holds `java` replaced by one of links to everything else in it."""
+    folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    folders = [str(_without_java(folder) if (folder / "java").exists() else folder) for folder in folders]
+    path = os.pathsep.join(folders)
+    assert shutil.which("java", path=path) is None
+    return path
+
+
+def _without_java(folder: Path) -> Path:
+    links = Path(tempfile.mkdtemp())
+    for program in folder.iterdir():
+        if program.name != "java":
+            (links / program.name).symlink_to(program)
+    return links
+
+
+def start(project: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    """`watershed WORDS` in `project`, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dagster_project", *words],
+        cwd=ROOT,
+        env=environment(project, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def watershed(project: Path, *words: str, expect: int = 0, **more: str) -> str:
+    """What `watershed WORDS` prints; it must exit with `expect`."""
+    process = start(project, *words, **more)
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == expect, said
+    return said
+
+
+def new_project(folder: Path, crawl: Path | None = None) -> Path:
+    """An empty project; it shares the crawl folder of another where `crawl` names it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "watershed.toml").write_text("")
+    if crawl:
+        (folder / "crawl").symlink_to(crawl)
+    return folder

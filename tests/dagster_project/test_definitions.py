@@ -1,0 +1,62 @@
+"""What Dagster shows of a contract is the contract."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+import yaml
+from demo_project import ROOT
+
+from catalog.contract import Contract
+from catalog.tables import CONTRACTS
+from dagster_project.checks import CHECK
+from dagster_project.definitions import defs
+from dagster_project.jobs import CURATION, SCALING
+
+
+@pytest.fixture(scope="module")
+def graph() -> dg.AssetGraph:
+    return defs.resolve_asset_graph()
+
+
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=lambda contract: contract.name)
+def test_every_contract_is_an_asset_with_its_columns_upstreams_and_a_blocking_check(
+    graph: dg.AssetGraph, contract: Contract
+) -> None:
+    node = graph.get(dg.AssetKey(contract.name.split(".")))
+    assert node.description and node.description.startswith(contract.description)
+    assert node.group_name == contract.family
+    shown = {column.name: column.description for column in node.metadata["dagster/column_schema"].columns}
+    assert shown == {column.name: column.description for column in contract.columns}
+    assert {".".join(key.path) for key in node.parent_keys} == set(contract.upstream)
+    check = graph.get(dg.AssetCheckKey(node.key, CHECK))
+    assert check.blocking
+
+
+def test_the_two_jobs_make_every_table_once(graph: dg.AssetGraph) -> None:
+    assert sorted((*CURATION, *SCALING)) == sorted(CONTRACTS)
+    for job, tables in (("curation", CURATION), ("scaling", SCALING)):
+        selected = defs.resolve_job_def(job).asset_layer.selected_asset_keys
+        assert {".".join(key.path) for key in selected} == set(tables)
+
+
+def test_no_asset_has_more_than_a_few_thousand_partitions_and_the_graph_draws_at_once(graph: dg.AssetGraph) -> None:
+    keys = graph.get_all_asset_keys()
+    assert len(keys) <= 50
+    for key in keys:
+        if partitions := graph.get(key).partitions_def:
+            assert len(partitions.get_partition_keys()) <= 5000
+
+
+def test_plain_dagster_loads_the_workspace_file() -> None:
+    said = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert said["load_from"][0]["python_module"]["module_name"] == "dagster_project.definitions"
+    subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )

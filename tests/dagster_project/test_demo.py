@@ -1,0 +1,187 @@
+"""The demo as a user meets it: what it makes, what it says, and what a second run or a killed one does."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from demo_project import Project, new_project, start, watershed
+
+SMOKE = ("demo", "--size", "smoke")
+
+
+def test_the_printed_funnel_is_what_sql_says(demo: Project) -> None:
+    for stage, documents in demo.rows("SELECT stage, documents FROM dclm.funnel"):
+        assert re.search(rf"^{re.escape(stage)} +{documents:,} ", demo.said, re.MULTILINE), demo.said
+
+
+def test_the_funnel_only_narrows_and_ends_with_documents(demo: Project) -> None:
+    counts = [documents for (documents,) in demo.rows("SELECT documents FROM dclm.funnel ORDER BY position")]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] > 50
+
+
+def test_every_response_record_of_the_crawl_is_a_document_exactly_once(demo: Project) -> None:
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    records = []
+    for path in sorted((demo.folder / "crawl" / "smoke").glob("*.warc.gz")):
+        with path.open("rb") as stream:
+            for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
+                records.append((path.name, record.stream_pos))
+    assert len(records) > 100
+    documents = demo.rows("SELECT warc, record_offset FROM dclm.documents ORDER BY ALL")
+    assert documents == sorted(records)
+
+
+def test_every_reason_for_leaving_a_document_out_is_counted_once(demo: Project) -> None:
+    (left_out,) = demo.rows("SELECT sum(documents) FROM dclm.reasons")[0]
+    (trained_on,) = demo.rows("SELECT documents FROM dclm.funnel WHERE stage = 'trained on'")[0]
+    (crawl,) = demo.rows("SELECT count(*) FROM dclm.documents")[0]
+    assert left_out + trained_on == crawl
+
+
+def test_the_tokens_of_a_sequence_are_those_of_the_documents_that_its_spans_name(demo: Project) -> None:
+    from tokenizers import Tokenizer
+
+    from catalog.lake import Lake
+    from spark_jobs.shard_format import read_shard
+
+    lake = Lake.of(demo.settings)
+    shard, path, length = demo.rows(
+        "SELECT shard, path, sequence_length FROM dclm.shards WHERE split = 'train' ORDER BY shard LIMIT 1"
+    )[0]
+    tokens = read_shard(lake.files / path).reshape(-1)
+    tokenizer = Tokenizer.from_file(str(lake.files / demo.rows("SELECT path FROM dclm.tokenizer")[0][0]))
+    spans = demo.rows(
+        "SELECT s.start, s.stop, d.text FROM dclm.spans s JOIN dclm.documents d USING (doc_id) "
+        f"WHERE split = 'train' AND shard = '{shard}' AND stop <= 3 * ({length} + 1) ORDER BY start"
+    )
+    assert spans
+    for begin, stop, text in spans:
+        assert tokenizer.decode(tokens[begin : stop - 1].tolist()) == text
+
+
+def test_a_document_is_traced_to_its_record_and_its_text_read_again(demo: Project) -> None:
+    (doc_id, text) = demo.rows(
+        "SELECT doc_id, text FROM dclm.mixture JOIN dclm.documents USING (doc_id) ORDER BY doc_id LIMIT 1"
+    )[0]
+    said = watershed(demo.folder, "trace", doc_id, "--text")
+    assert text.splitlines()[0] in said
+    assert "shard_0" in said
+
+
+def test_the_forecast_was_stored_before_the_target_was_trained(demo: Project) -> None:
+    from catalog.lake import Lake
+
+    lake = Lake.of(demo.settings)
+    forecast, target = lake.written("ladder.predictions")[""], lake.written("models.targets")[""]
+    assert forecast.timestamp_ms < target.timestamp_ms
+    for task, error in demo.rows("SELECT task, error FROM ladder.outcomes"):
+        assert re.search(rf"{task} .*{error * 100:+.1f} points", demo.said)
+
+
+def test_all_contracts_hold_on_both_engines(demo: Project) -> None:
+    watershed(demo.folder, "check")
+    watershed(demo.folder, "check", "--engine", "gx")
+
+
+def test_a_plan_says_that_nothing_was_run(tmp_path: Path) -> None:
+    said = watershed(new_project(tmp_path), *SMOKE, "--plan")
+    assert "Nothing was run" in said and "dclm.shards" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["watershed.toml"]
+
+
+def test_two_workers_give_the_same_bytes_as_one_and_a_second_run_makes_nothing(demo: Project, tmp_path: Path) -> None:
+    other = Project(new_project(tmp_path, demo.folder / "crawl"))
+    said = watershed(other.folder, *SMOKE, WATERSHED_SPARK_MASTER="local[1]", WATERSHED_TRAINER_PARALLEL_RUNS="1")
+    assert "made dclm.shards" in said
+    same_tables(demo, other)
+    again = watershed(other.folder, *SMOKE)
+    assert "made" not in again.split("What was kept")[0]
+    assert "nothing was made again" in again
+
+
+COMPARED = {
+    "dclm.documents": "doc_id, text, minhash",
+    "dclm.verdicts": "doc_id, recipe, kept, broken",
+    "dclm.duplicates": "*",
+    "dclm.scores": "*",
+    "dclm.mixture": "*",
+    "dclm.tokenizer": "sha256",
+    "dclm.shards": "split, shard, sha256, sequences, tokens",
+    "dclm.spans": "*",
+    "models.checkpoints": "run, sha256, heldout_bits_per_byte",
+    "models.targets": "run, sha256, heldout_bits_per_byte",
+    "evals.results": "*",
+    "ladder.outcomes": "*",
+}
+
+
+def same_tables(one: Project, other: Project) -> None:
+    """Both lakes hold the same rows, byte for byte, but for times and throughput."""
+    for table, columns in COMPARED.items():
+        query = f"SELECT {columns} FROM {table} ORDER BY ALL"
+        assert one.rows(query) == other.rows(query), table
+
+
+def commits(project: Project) -> dict[str, int]:
+    """Version of every table by (table, partition)."""
+    from catalog.lake import Lake
+    from catalog.tables import CONTRACTS
+
+    lake = Lake.of(project.settings)
+    return {f"{name} {key}": done.version for name in CONTRACTS for key, done in lake.written(name).items()}
+
+
+def wait_until(ready: Callable[[], bool], process) -> None:
+    """Until `ready`, as long as the process lives."""
+    while not ready():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def killed(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[dict[str, int]], str]:
+    """A project whose demo was killed in three stages and then left to end; the commits at each kill."""
+    project = Project(new_project(tmp_path_factory.mktemp("killed"), demo.folder / "crawl"))
+    files = project.folder / "lake" / "_files"
+    stages: list[Callable[[], bool]] = [
+        lambda: len([key for key in commits(project) if key.startswith("dclm.documents")]) >= 1,
+        (files / "dclm" / "shards").exists,
+        lambda: any((files / "models").rglob("step_*")),
+    ]
+    seen = []
+    for ready in stages:
+        process = start(project.folder, *SMOKE)
+        wait_until(ready, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        seen.append(commits(project))
+    return project, seen, watershed(project.folder, *SMOKE)
+
+
+def test_a_demo_killed_in_any_stage_ends_in_the_same_tables(demo: Project, killed) -> None:
+    same_tables(demo, killed[0])
+
+
+def test_what_was_finished_before_a_kill_is_not_made_again(killed) -> None:
+    project, seen, _ = killed
+    final = commits(project)
+    for before in seen:
+        assert before
+        assert {key: final[key] for key in before} == before
+
+
+def test_the_run_of_a_killed_process_is_shown_as_failed(killed, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dagster as dg
+
+    monkeypatch.setenv("DAGSTER_HOME", str(killed[0].settings.dagster_home))
+    with dg.DagsterInstance.get() as instance:
+        statuses = {run.status for run in instance.get_runs()}
+    assert statuses == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}

@@ -1,0 +1,126 @@
+"""A person with a browser: the graph, an asset's page, and a partition materialised by clicking."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from demo_project import Project, start
+from playwright.sync_api import Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium")
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 180_000
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@contextmanager
+def serving(project: Path) -> Generator[str]:
+    """`watershed ui` in the project; its address."""
+    port = free_port()
+    server = start(project, "ui", "--port", str(port))
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, server.stdout and server.stdout.read()
+            try:
+                urllib.request.urlopen(f"{address}/server_info", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def page() -> Generator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1700, "height": 1000})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(own_demo: Project) -> Generator[str]:
+    with serving(own_demo.folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def own_demo(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the demo's project, for its tables will be made again."""
+    folder = tmp_path_factory.mktemp("ui") / "project"
+    shutil.copytree(demo.folder, folder, symlinks=True)
+    return Project(folder)
+
+
+def test_the_graph_shows_every_family(page: Page, address: str) -> None:
+    page.goto(f"{address}/asset-groups")
+    for family in ("dclm", "models", "evals", "ladder"):
+        expect(page.get_by_text(family, exact=True).first).to_be_visible()
+
+
+def test_an_asset_shows_description_columns_rows_and_green_checks(page: Page, address: str, own_demo: Project) -> None:
+    page.goto(f"{address}/assets/dclm/documents")
+    expect(page.get_by_text("Every record of the crawl's archives exactly once").first).to_be_visible()
+    expect(page.get_by_text("BLAKE2b over archive name").first).to_be_visible()
+    (rows,) = own_demo.rows("SELECT count(*) FROM dclm.documents")[0]
+    expect(page.get_by_text(f"{rows:,}").first).to_be_visible()
+    page.goto(f"{address}/assets/dclm/documents?view=checks")
+    expect(page.get_by_text("expectations hold").first).to_be_visible()
+
+
+def test_the_forecast_is_shown_as_a_picture(page: Page, address: str) -> None:
+    page.goto(f"{address}/assets/ladder/outcomes?view=events")
+    page.get_by_text("Show Markdown").first.click()
+    picture = page.locator("img[alt*='forecast and measurement']").first
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 400
+
+
+def test_one_partition_of_documents_is_materialised_by_clicking(page: Page, address: str, own_demo: Project) -> None:
+    from catalog.lake import Lake
+
+    lake = Lake.of(own_demo.settings)
+    before = lake.written("dclm.documents")
+    first, second = sorted(before)[:2]
+    page.goto(f"{address}/assets/dclm/documents")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_text("Select a partition or create one").click()
+    page.get_by_text("0-0", exact=True).locator("visible=true").last.click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Launch").last.click()
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while (after := lake.written("dclm.documents"))[first] == before[first]:
+        assert time.monotonic() < deadline, page.inner_text("body")
+        time.sleep(0.5)
+    assert after[first].version > before[first].version
+    assert after[first].fingerprint == before[first].fingerprint
+    assert after[second] == before[second]
