@@ -58,6 +58,14 @@ DRAWS = 64
 Ids = NDArray[np.uint32]
 
 
+NORMALISATION = "unconditional"
+METRIC = (
+    "share of questions whose true choice gains most log-likelihood by its context, over its own after an empty one"
+)
+"""A choice that is likely after anything must not win by that: pointwise mutual information (OLMES, arXiv 2406.08446,
+section 3.2). Of the demo's continuations its 270k target tells 67% by it, and 36% by likelihood per byte."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuestionRecipe:
     """How many questions are asked, and how long they are."""
@@ -237,7 +245,11 @@ def question_files(questions: Sequence[Question], tasks: Sequence[str]) -> tuple
     }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    said = {"tasks": list(tasks), "question_ids": [question.question_id for question in questions]}
+    said = {
+        "tasks": list(tasks),
+        "normalisation": dict.fromkeys(tasks, NORMALISATION),
+        "question_ids": [question.question_id for question in questions],
+    }
     return buffer.getvalue(), (json.dumps(said) + "\n").encode()
 
 
@@ -319,7 +331,7 @@ def _task_rows(asked: dict[str, list[Question]], recipe: QuestionRecipe) -> pa.T
             "kind": "multiple_choice",
             "version": VERSION,
             "chance": 1 / recipe.choices,
-            "metric": "share of questions whose true choice has the highest log-likelihood per byte",
+            "metric": METRIC,
             "examples": len(questions),
             "description": TASK_DESCRIPTIONS[name],
         }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +39,8 @@ LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.sql.shuffle.partitions": "4",
-    "spark.default.parallelism": "2",
     "spark.sql.adaptive.enabled": "false",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.python.worker.reuse": "true",
 }
 """Small local work waits for tasks and planning, not for data: few partitions, no UI, one compiler tier."""
@@ -85,7 +85,9 @@ def stop_session() -> None:
     with _starting:
         while _sessions:
             _, session = _sessions.popitem()
-            session.stop()
+            # The JVM may be gone already: Ctrl+C reaches it too.
+            with suppress(Exception):
+                session.stop()
 
 
 atexit.register(stop_session)
@@ -110,6 +112,7 @@ def _connect(settings: Settings) -> SparkSession:
 
 def _start(settings: Settings) -> SparkSession:
     import pyspark
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
@@ -123,9 +126,11 @@ def _start(settings: Settings) -> SparkSession:
         builder = builder.config(key, value)
     try:
         session = builder.getOrCreate()
-    except (PySparkException, OSError) as error:
+    except (PySparkException, Py4JError, OSError) as error:
+        # Of an error of the JVM the first line says only which call failed.
+        why = next((line for line in str(error).splitlines() if not line.startswith("An error occurred")), "")
         raise WatershedError(
-            f"Spark did not start on {settings.spark.master}: {str(error).splitlines()[0]}",
+            f"Spark did not start on {settings.spark.master}: {why.removeprefix(': ')}",
             f"check [spark] master, config and driver_memory ({settings.spark.driver_memory})",
         ) from error
     session.sparkContext.setLogLevel("FATAL")
@@ -143,7 +148,7 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
     return {
         **ALWAYS,
         **DELTA,
-        **(LOCAL if local else {}),
+        **({**LOCAL, **_partitions(settings.spark.master)} if local else {}),
         "spark.jars": ",".join(map(str, jars)),
         "spark.driver.memory": settings.spark.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(java).strip(),
@@ -151,6 +156,14 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
         **_object_store(settings.lake.storage_options),
         **said,
     }
+
+
+def _partitions(master: str) -> dict[str, str]:
+    """A partition a worker, and two at least, so that what depends on partitions shows on any machine."""
+    said = re.fullmatch(r"local\[(\d+)[\d,]*\]", master)
+    workers = int(said.group(1)) if said else 1 if master == "local" else os.cpu_count() or 1
+    count = str(max(workers, 2))
+    return {"spark.sql.shuffle.partitions": count, "spark.default.parallelism": count}
 
 
 def _object_store(options: dict[str, str]) -> dict[str, str]:

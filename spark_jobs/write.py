@@ -52,9 +52,7 @@ def replace(
     try:
         writer.save(spark_path(lake.path(contract.name)))
     except (PySparkException, Py4JError) as error:
-        if mended := mendable(error, contract.name):
-            raise mended from error
-        raise
+        raise mendable(error, contract.name) from error
     commit = lake.table(contract.name).history(1)[0]
     if commit.get("userMetadata") != note:
         # Spark makes no commit where nothing was there and nothing came; that this is so has to be on record too.
@@ -107,8 +105,9 @@ _BROKEN_RULE = re.compile(
 _MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE)[A-Z_.]*)\] ([^\n]+)")
 
 
-def mendable(error: Exception, name: str) -> WatershedError | None:
-    """A failed Spark job over the table `name` as one line of cause and one of mend; None for any other failure."""
+def mendable(error: Exception, name: str) -> Exception:
+    """What to raise for a failed Spark job over the table `name`: a WatershedError where its user can mend it, with
+    the cause in one line; else `error` itself, which is a bug to be seen whole."""
     said = str(error)
     if found := _WITHIN_WORKER.search(said):
         cause, _, mend = found.group(1).strip().rpartition("; ")
@@ -124,4 +123,4 @@ def mendable(error: Exception, name: str) -> WatershedError | None:
         return WatershedError(f"{name} was not written: the disk is full", "free some space and run it again")
     if "Java heap space" in said or "java.lang.OutOfMemoryError" in said:
         return WatershedError(f"{name} was not written: Spark ran out of memory", "raise [spark] driver_memory")
-    return None
+    return error

@@ -62,7 +62,7 @@ RESULT_COLUMNS = (
         description="The example.",
         derived_from=("evals.examples.question_id",),
     ),
-    Column(name="predicted", type=pa.int32(), description="Choice with the highest log-likelihood per byte."),
+    Column(name="predicted", type=pa.int32(), description="Choice that the task's metric ranks first."),
     Column(name="gold", type=pa.int32(), description="Index of the true choice."),
     Column(name="correct", type=pa.bool_(), description="The predicted choice is the true one."),
     Column(

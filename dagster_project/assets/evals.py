@@ -21,7 +21,7 @@ def examples(making: Making) -> dict[str, Any]:
 
 @table_asset(RESULTS, code_version="1", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")
 def results(making: Making) -> dict[str, Any]:
-    """Scores every choice by its log-likelihood per byte."""
+    """Scores every choice by its log-likelihood, and ranks choices as the task says."""
     from dagster_project.training import evaluate
 
     rows = evaluate(making, making.run, "models.checkpoints")

@@ -53,16 +53,14 @@ def test_the_tokens_of_a_sequence_are_those_of_the_documents_that_its_spans_name
     from spark_jobs.shard_format import read_shard
 
     lake = Lake.of(demo.settings)
-    shard, path, length = demo.rows(
-        "SELECT shard, path, sequence_length FROM dclm.shards WHERE split = 'train' ORDER BY shard LIMIT 1"
-    )[0]
+    shard, path = demo.rows("SELECT shard, path FROM dclm.shards WHERE split = 'train' ORDER BY shard LIMIT 1")[0]
     tokens = read_shard(lake.files / path).reshape(-1)
     tokenizer = Tokenizer.from_file(str(lake.files / demo.rows("SELECT path FROM dclm.tokenizer")[0][0]))
     spans = demo.rows(
         "SELECT s.start, s.stop, d.text FROM dclm.spans s JOIN dclm.documents d USING (doc_id) "
-        f"WHERE split = 'train' AND shard = '{shard}' AND stop <= 3 * ({length} + 1) ORDER BY start"
+        f"WHERE split = 'train' AND shard = '{shard}' ORDER BY start LIMIT 5"
     )
-    assert spans
+    assert len(spans) == 5
     for begin, stop, text in spans:
         assert tokenizer.decode(tokens[begin : stop - 1].tolist()) == text
 
@@ -83,7 +81,7 @@ def test_the_forecast_was_stored_before_the_target_was_trained(demo: Project) ->
     forecast, target = lake.written("ladder.predictions")[""], lake.written("models.targets")[""]
     assert forecast.timestamp_ms < target.timestamp_ms
     for task, error in demo.rows("SELECT task, error FROM ladder.outcomes"):
-        assert re.search(rf"{task} .*{error * 100:+.1f} points", demo.said)
+        assert re.search(rf"{task} .*{re.escape(f'{error * 100:+.1f} points')}", demo.said)
 
 
 def test_all_contracts_hold_on_both_engines(demo: Project) -> None:

@@ -10,6 +10,7 @@ from made_crawl import ANY_WORDS, MANY_WORDS, RECIPES
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
+from spark_jobs.rules import Recipe
 from spark_jobs.verdicts import columns_for, write_verdicts
 
 if TYPE_CHECKING:
@@ -25,15 +26,13 @@ def test_every_document_is_judged_once_by_every_recipe(curated: Curated) -> None
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_kept_documents_are_those_of_the_recipe_in_sql(curated: Curated, recipe: object) -> None:
+def test_kept_documents_are_those_of_the_recipe_in_sql(curated: Curated, recipe: Recipe) -> None:
     documents = curated.lake.read("dclm.documents")
     assert documents.num_rows
-    kept = duckdb.sql(f"SELECT doc_id FROM documents WHERE {recipe.to_sql()}").fetchall()  # type: ignore[attr-defined]
+    kept = duckdb.sql(f"SELECT doc_id FROM documents WHERE {recipe.to_sql()}").fetchall()
     verdicts = curated.rows("dclm.verdicts")
     assert sorted(doc_id for (doc_id,) in kept) == [
-        row["doc_id"]
-        for row in verdicts
-        if row["recipe"] == recipe.name and row["kept"]  # type: ignore[attr-defined]
+        row["doc_id"] for row in verdicts if row["recipe"] == recipe.name and row["kept"]
     ]
 
 
