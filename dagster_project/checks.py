@@ -1,8 +1,8 @@
 """A blocking asset check for every contract: what is downstream of a broken table does not run.
 
-A check remembers the Delta version that it saw. Before an asset reads a table, the last check of that very
-version is looked up, and made again where there is none, so that rows changed behind Dagster's back are
-caught too.
+A check remembers the Delta version that it saw. Before an asset is made, the last check of every table that it rests
+on is looked up, and made again where it saw another version, so that rows changed behind Dagster's back are caught
+too.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.

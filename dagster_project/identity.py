@@ -74,6 +74,11 @@ class Steps:
             waiting.remove(ready)
         return done
 
+    def ancestors(self, step: Step) -> list[str]:
+        """Every table that `step` rests on, however far up, in the order in which they are made."""
+        above = {name for up in step.upstream for name in (up, *self.ancestors(self.by_table[up]))}
+        return [contract.name for each in self.ordered for contract in each.contracts if contract.name in above]
+
     def made_from(self, step: Step, settings: Settings, partition: Partition | None, lookup: Lookup) -> str | None:
         """The fingerprint of `step` for `partition`, its upstream given by `lookup`; None where one is missing."""
         sources: dict[str, Any] = {}

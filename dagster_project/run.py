@@ -101,7 +101,7 @@ def _run(group: Group, instance: dg.DagsterInstance) -> Iterator[Cost]:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     if not result.success:
-        raise _failure(result)
+        raise failure(result)
     for step in group.steps:
         yield _cost(step, result)
 
@@ -121,7 +121,8 @@ def _cost(step: Step, result: dg.ExecuteInProcessResult) -> Cost:
     )
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> WatershedError:
+def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
+    """Why a run failed, in its first step or blocking check that did."""
     for event in result.filter_events(lambda event: event.event_type_value == "STEP_FAILURE"):
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:

@@ -188,7 +188,7 @@ def _materialize(
 ) -> Iterator[dg.MaterializeResult]:
     settings = load_settings()
     try:
-        require_passing(context.instance, settings, step.upstream)
+        require_passing(context.instance, settings, steps().ancestors(step))
         due = _due(context, settings, step)
         with nullcontext() if heard() else listening(LogLines(context.log)):
             made = _make_all(due, step, body, parallel_runs(settings) if parallel else 1)

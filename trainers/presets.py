@@ -217,6 +217,8 @@ LADDERS: dict[str, Ladder] = {
     "small": Ladder(sizes=("70k", "130k"), multiples=(0.2, 0.6), target="270k-0.5xC"),
     "standard": Ladder(sizes=("70k", "130k", "270k"), multiples=(0.2, 0.4, 0.8), target="500k-0.75xC"),
 }
+"""Each target takes at least three times the FLOPs of its ladder's largest run, and more parameters. Multiples below
+one keep a ladder short: at equal compute, tiny models gain more from parameters than from tokens."""
 
 
 def parse(name: str) -> tuple[Scale, float]:
