@@ -70,8 +70,12 @@ def write_duplicates(
 def _kept(spark: SparkSession, lake: Lake, recipe: str) -> DataFrame:
     from pyspark.sql import functions as F
 
-    kept = write.read(spark, lake, "dclm.verdicts").where((F.col("recipe") == recipe) & F.col("kept"))
-    documents = write.read(spark, lake, "dclm.documents").where(F.col("text_hash").isNotNull())
+    # Documents are read several times over, and numbered each time: all of one version.
+    documents, verdicts = (
+        write.read(spark, lake, name, lake.version(name)) for name in ("dclm.documents", "dclm.verdicts")
+    )
+    kept = verdicts.where((F.col("recipe") == recipe) & F.col("kept"))
+    documents = documents.where(F.col("text_hash").isNotNull())
     columns = ("doc_id", "text_hash", "text_bytes", "minhash")
     return documents.select(*columns).join(kept.select("doc_id"), "doc_id", "left_semi")
 
@@ -86,15 +90,11 @@ def _number_starts(documents: DataFrame) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _numbered(documents: DataFrame, starts: npt.NDArray[np.int64], schema: str) -> DataFrame:
-    """`documents` with their number, `schema` being that of the result."""
+def _in_order(documents: DataFrame) -> DataFrame:
+    """Whole prefixes of doc_id together, and in its order."""
     from pyspark.sql import functions as F
 
-    def number(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return number_documents(batches, starts)
-
-    ordered = documents.repartition(F.substring("doc_id", 1, PREFIX)).sortWithinPartitions("doc_id")
-    return ordered.mapInArrow(number, schema)
+    return documents.repartition(F.substring("doc_id", 1, PREFIX)).sortWithinPartitions("doc_id")
 
 
 def number_documents(batches: Iterable[pa.RecordBatch], starts: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
@@ -125,10 +125,7 @@ def _labels(documents: DataFrame, starts: npt.NDArray[np.int64], total: int, thr
         for found in copies(batches, threshold):
             yield pa.record_batch({"pairs": pa.array([found.tobytes()], pa.binary())})
 
-    from pyspark.sql import functions as F
-
-    ordered = documents.repartition(F.substring("doc_id", 1, PREFIX)).sortWithinPartitions("doc_id")
-    meetings = ordered.mapInArrow(keys, "key long, exact boolean, number int, mark binary")
+    meetings = _in_order(documents).mapInArrow(keys, "key long, exact boolean, number int, mark binary")
     together = meetings.repartition("key").sortWithinPartitions("key", "exact", "number")
     found = together.mapInArrow(pairs, "pairs binary").persist(StorageLevel.DISK_ONLY)
     sets = UnionFind(total)
@@ -268,11 +265,14 @@ def _members(
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    def number(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return number_documents(batches, starts)
+
     clusters = spark.createDataFrame(
         pa.table({"number": numbers, "cluster": labels[numbers]}), "number int, cluster int"
     )
-    narrow = documents.select("doc_id", "text_hash", "text_bytes")
-    numbered = _numbered(narrow, starts, "doc_id string, text_hash long, text_bytes long, number int")
+    narrow = _in_order(documents.select("doc_id", "text_hash", "text_bytes"))
+    numbered = narrow.mapInArrow(number, "doc_id string, text_hash long, text_bytes long, number int")
     cluster = Window.partitionBy("cluster")
     same_text = Window.partitionBy("cluster", "text_hash", "text_bytes")
     best = F.min(F.struct((-F.col("text_bytes")).alias("shortness"), "doc_id", "text_hash")).over(cluster)

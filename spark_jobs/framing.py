@@ -16,17 +16,13 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
+
+from spark_jobs.streams import CHUNK_BYTES, INFLATED_BYTES, Broken, Cursor, Member, Plain, Stream
 
 MAGIC = b"\x1f\x8b\x08"
 RECORD_END = b"\r\n\r\n"
 MAX_HEAD_BYTES = 1 << 16
-CHUNK_BYTES = 1 << 16
-"""Read from the file at a time, and so what is given to zlib."""
-FINE_BYTES = 16
-"""Given to zlib at a time in a damaged member, to have all that comes before the damage."""
-INFLATED_BYTES = 1 << 20
-"""Inflated at most at a time: what a small file may grow to in memory."""
 TRIAL_BYTES = 1024
 """What is looked at to tell whether a record begins."""
 HEAD_BYTES = 1 << 20
@@ -36,7 +32,6 @@ PLACE = 1 << 40
 
 _BEGINS = re.compile(rb"WARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z-]*:")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_GZIP_ERROR = re.compile(r"Error -?\d+ while decompressing data: ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,22 +55,6 @@ class Block:
     reason: str | None = None
 
 
-class Broken(Exception):
-    """A stream that cannot be read further; the message says why."""
-
-
-class Stream(Protocol):
-    """Bytes in order, from a plain file or a gzip member."""
-
-    def read(self) -> bytes:
-        """The next bytes, none at the end; raises Broken."""
-        ...
-
-    def rewind(self, position: int) -> None:
-        """The next read begins at `position`, counted from the stream's first byte."""
-        ...
-
-
 def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
     """Every record and every damage of an archive, in order.
 
@@ -84,14 +63,14 @@ def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
         limit: bytes of a record's content that are kept; the rest is read and measured, never held.
         start: an address to begin at; that record is then the first.
     """
-    cursor = _Cursor(file)
+    cursor = Cursor(file)
     head = cursor.ahead(HEAD_BYTES)
     begins = first_record(head) or 0
     zipped = head.startswith(MAGIC, begins)
     place, offset = divmod(start, PLACE)
     cursor.seek(offset)
     if not zipped:
-        yield from _records(_Reader(_Plain(cursor, offset)), offset, 1, limit)
+        yield from _records(_Reader(Plain(cursor, offset)), offset, 1, limit)
         return
     while not cursor.at_end():
         offset = cursor.offset
@@ -99,7 +78,7 @@ def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
             _seek_member(cursor, offset)
             yield Block(offset=offset, reason=f"{cursor.offset - offset:,} bytes that are no gzip member")
             continue
-        member = _Member(cursor)
+        member = Member(cursor)
         found = _records(_Reader(member), offset, PLACE, limit)
         # Records before the wanted one are read over: a member has to be inflated from its start.
         yield from (block for block in found if block.offset >= offset + place * PLACE)
@@ -117,112 +96,6 @@ def first_record(head: bytes) -> int | None:
             return at
         at = head.find(MAGIC, at + 1)
     return plain.start() if plain else None
-
-
-class _Cursor:
-    """A place in a file that is read in chunks and can be given back what was not used."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.offset = 0
-        self._held = b""
-        file.seek(0)
-
-    def chunk(self) -> bytes:
-        """The next bytes of the file; none at its end."""
-        data, self._held = self._held or self.file.read(CHUNK_BYTES), b""
-        self.offset += len(data)
-        return data
-
-    def give_back(self, data: bytes) -> None:
-        """The last bytes that `chunk` returned were not used."""
-        self._held = data + self._held
-        self.offset -= len(data)
-
-    def ahead(self, count: int) -> bytes:
-        """At least `count` of the bytes to come, fewer at the end; they stay to come."""
-        data = self.chunk()
-        while 0 < len(data) < count and (more := self.chunk()):
-            data += more
-        self.give_back(data)
-        return data
-
-    def at_end(self) -> bool:
-        return not self.ahead(1)
-
-    def seek(self, offset: int) -> None:
-        self.file.seek(offset)
-        self.offset = offset
-        self._held = b""
-
-
-class _Plain:
-    """A file as a stream, from `start` on."""
-
-    def __init__(self, cursor: _Cursor, start: int) -> None:
-        self.cursor = cursor
-        self.start = start
-
-    def read(self) -> bytes:
-        return self.cursor.chunk()
-
-    def rewind(self, position: int) -> None:
-        self.cursor.seek(self.start + position)
-
-
-class _Member:
-    """A gzip member as a stream; at its end the cursor stands behind it."""
-
-    def __init__(self, cursor: _Cursor) -> None:
-        self.cursor = cursor
-        self.start = cursor.offset
-        self.broken = False
-        self._step = CHUNK_BYTES
-        self._begin()
-
-    def _begin(self) -> None:
-        self._inflate = zlib.decompressobj(31)
-        self._chunk, self._at = b"", 0
-        self._position = 0
-        self._ended = False
-
-    def read(self) -> bytes:
-        while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._next()
-            try:
-                inflated = self._inflate.decompress(data, INFLATED_BYTES)
-            except zlib.error as error:
-                if self._step > FINE_BYTES:
-                    # zlib keeps what it inflated of a chunk to itself when the chunk is damaged further on.
-                    self._step = FINE_BYTES
-                    self.rewind(self._position)
-                    continue
-                self.broken = True
-                said = _GZIP_ERROR.sub("", str(error))
-                raise Broken(f"gzip data is damaged after {self._position:,} bytes of the record ({said})") from error
-            if inflated:
-                self._position += len(inflated)
-                return inflated
-            if not data:
-                self.broken = True
-                raise Broken(f"the file ends in the middle of a gzip member, {self._position:,} bytes into the record")
-        if not self._ended:
-            self._ended = True
-            self.cursor.give_back(self._inflate.unused_data + self._chunk[self._at :])
-        return b""
-
-    def rewind(self, position: int) -> None:
-        self.cursor.seek(self.start)
-        self._begin()
-        while self._position < position:
-            data = self._inflate.unconsumed_tail or self._next()
-            self._position += len(self._inflate.decompress(data, min(INFLATED_BYTES, position - self._position)))
-
-    def _next(self) -> bytes:
-        if self._at >= len(self._chunk):
-            self._chunk, self._at = self.cursor.chunk(), 0
-        self._at += self._step
-        return self._chunk[self._at - self._step : self._at]
 
 
 class _Reader:
@@ -407,7 +280,7 @@ def _parse(head: bytes) -> dict[str, str]:
     return headers
 
 
-def _seek_member(cursor: _Cursor, start: int) -> None:
+def _seek_member(cursor: Cursor, start: int) -> None:
     """Put the cursor where, from `start` on, a gzip member begins that holds a WARC record; or at the end."""
     cursor.seek(start)
     while True:

@@ -111,7 +111,7 @@ def _resolve(coordinates: str, work: Path, java_home: Path, config: dict[str, st
         )
         raise WatershedError(
             f"{coordinates} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
-            "connect to the network once (23 MB), or copy ~/.cache/watershed/jars from a machine that has them",
+            f"connect to the network once (14 MB), or copy {cache_folder() / 'jars'} from a machine that has it",
         )
 
 

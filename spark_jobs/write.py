@@ -102,7 +102,7 @@ _WITHIN_WORKER = re.compile(r"catalog\.errors\.WatershedError: (.+)")
 _BROKEN_RULE = re.compile(
     r"DELTA_VIOLATE_CONSTRAINT_WITH_VALUES\] ([^\n]+)((?:\n - [^\n]+)*)|(NOT NULL constraint [^\n]+)"
 )
-_MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE)[A-Z_.]*)\] ([^\n]+)")
+_MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE|METADATA)[A-Z_.]*)\] ([^\n]+)")
 
 
 def mendable(error: Exception, name: str) -> Exception:

@@ -20,7 +20,6 @@ import functools
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.integrate import quad
 
 from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.hashing import KEY_0, KEY_1, KEY_2, fold, hash_bytes, hash_pair, load64, load_few
@@ -128,6 +127,8 @@ def optimal_bands(
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold {threshold} is not between 0 and 1")
+    # Only the driver asks for bands, and workers should not wait for SciPy.
+    from scipy.integrate import quad
 
     def error(bands: int, rows: int) -> float:
         false_positives, _ = quad(lambda s: 1 - (1 - s**rows) ** bands, 0, threshold)

@@ -1,0 +1,143 @@
+"""Bytes in order, from a file or from a gzip member in it, that can be given back and read again.
+
+A gzip member that is damaged gives all bytes before the damage, and then says what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import BinaryIO, Protocol
+
+CHUNK_BYTES = 1 << 16
+"""Read from the file at a time, and so what is given to zlib."""
+FINE_BYTES = 16
+"""Given to zlib at a time in a damaged member, to have all that comes before the damage."""
+INFLATED_BYTES = 1 << 20
+"""Inflated at most at a time: what a small file may grow to in memory."""
+
+_GZIP_ERROR = re.compile(r"Error -?\d+ while decompressing data: ")
+
+
+class Broken(Exception):
+    """A stream that cannot be read further; the message says why."""
+
+
+class Stream(Protocol):
+    """Bytes in order, from a plain file or a gzip member."""
+
+    def read(self) -> bytes:
+        """The next bytes, none at the end; raises Broken."""
+        ...
+
+    def rewind(self, position: int) -> None:
+        """The next read begins at `position`, counted from the stream's first byte."""
+        ...
+
+
+class Cursor:
+    """A place in a file that is read in chunks and can be given back what was not used."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.offset = 0
+        self._held = b""
+        file.seek(0)
+
+    def chunk(self) -> bytes:
+        """The next bytes of the file; none at its end."""
+        data, self._held = self._held or self.file.read(CHUNK_BYTES), b""
+        self.offset += len(data)
+        return data
+
+    def give_back(self, data: bytes) -> None:
+        """The last bytes that `chunk` returned were not used."""
+        self._held = data + self._held
+        self.offset -= len(data)
+
+    def ahead(self, count: int) -> bytes:
+        """At least `count` of the bytes to come, fewer at the end; they stay to come."""
+        data = self.chunk()
+        while 0 < len(data) < count and (more := self.chunk()):
+            data += more
+        self.give_back(data)
+        return data
+
+    def at_end(self) -> bool:
+        """Nothing is to come."""
+        return not self.ahead(1)
+
+    def seek(self, offset: int) -> None:
+        """The next byte is that at `offset`."""
+        self.file.seek(offset)
+        self.offset = offset
+        self._held = b""
+
+
+class Plain:
+    """A file as a stream, from `start` on."""
+
+    def __init__(self, cursor: Cursor, start: int) -> None:
+        self.cursor = cursor
+        self.start = start
+
+    def read(self) -> bytes:
+        return self.cursor.chunk()
+
+    def rewind(self, position: int) -> None:
+        self.cursor.seek(self.start + position)
+
+
+class Member:
+    """A gzip member as a stream; at its end the cursor stands behind it."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.start = cursor.offset
+        self.broken = False
+        self._step = CHUNK_BYTES
+        self._begin()
+
+    def _begin(self) -> None:
+        self._inflate = zlib.decompressobj(31)
+        self._chunk, self._at = b"", 0
+        self._position = 0
+        self._ended = False
+
+    def read(self) -> bytes:
+        while not self._inflate.eof:
+            data = self._inflate.unconsumed_tail or self._next()
+            try:
+                inflated = self._inflate.decompress(data, INFLATED_BYTES)
+            except zlib.error as error:
+                if self._step > FINE_BYTES:
+                    # zlib keeps what it inflated of a chunk to itself when the chunk is damaged further on.
+                    self._step = FINE_BYTES
+                    self.rewind(self._position)
+                    continue
+                self.broken = True
+                said = _GZIP_ERROR.sub("", str(error))
+                raise Broken(f"gzip data is damaged after {self._position:,} bytes of the record ({said})") from error
+            if inflated:
+                self._position += len(inflated)
+                return inflated
+            if not data:
+                self.broken = True
+                raise Broken(f"the file ends in the middle of a gzip member, {self._position:,} bytes into the record")
+        if not self._ended:
+            self._ended = True
+            self.cursor.give_back(self._inflate.unused_data + self._chunk[self._at :])
+        return b""
+
+    def rewind(self, position: int) -> None:
+        self.cursor.seek(self.start)
+        self._begin()
+        while self._position < position:
+            data = self._inflate.unconsumed_tail or self._next()
+            self._position += len(self._inflate.decompress(data, min(INFLATED_BYTES, position - self._position)))
+
+    def _next(self) -> bytes:
+        if self._at >= len(self._chunk):
+            self._chunk, self._at = self.cursor.chunk(), 0
+        self._at += self._step
+        return self._chunk[self._at - self._step : self._at]
