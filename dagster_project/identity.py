@@ -103,6 +103,7 @@ class State:
         self.lake = Lake.of(settings)
         self._expected: dict[tuple[str, str], str] = {}
         self._recorded: dict[str, dict[str, str]] = {}
+        self._partitions: dict[str, dict[str, Partition | None]] = {}
 
     def recorded(self, name: str, key: str) -> str | None:
         """What the lake holds."""
@@ -115,7 +116,7 @@ class State:
         """What the lake should hold, from the crawl and the settings alone."""
         if (name, key) not in self._expected:
             step = self.steps.by_table[name]
-            partition = next(p for p in step.partitions(self.settings) if partition_key(p) == key)
+            partition = self._partitions_of(step)[key]
             made = self.steps.made_from(step, self.settings, partition, self.expected)
             assert made is not None
             for contract in step.contracts:
@@ -126,10 +127,17 @@ class State:
         """Partitions of `step` whose tables are not what they should be."""
         return [
             partition
-            for partition in step.partitions(self.settings)
+            for partition in self._partitions_of(step).values()
             if any(
                 self.recorded(contract.name, partition_key(partition))
                 != self.expected(contract.name, partition_key(partition))
                 for contract in step.contracts
             )
         ]
+
+    def _partitions_of(self, step: Step) -> dict[str, Partition | None]:
+        # Listing them reads the crawl and the lake's history, and is asked for once a partition.
+        if step.name not in self._partitions:
+            found = step.partitions(self.settings)
+            self._partitions[step.name] = {partition_key(partition): partition for partition in found}
+        return self._partitions[step.name]

@@ -40,7 +40,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """What a step took in one run: seconds summed over partitions, and the highest peak of memory."""
 
     step: str
@@ -70,19 +70,19 @@ def groups(settings: Settings) -> list[Group]:
     return gathered
 
 
-def make(settings: Settings, instance: dg.DagsterInstance) -> list[Cost]:
+def make(settings: Settings, instance: dg.DagsterInstance) -> list[StepCost]:
     """Run every group; returns what each step took.
 
     Raises:
         WatershedError: a step or a blocking check failed; what was finished before it stands.
     """
-    costs: list[Cost] = []
+    costs: list[StepCost] = []
     for group in groups(settings):
         costs.extend(_run(group, instance))
     return costs
 
 
-def _run(group: Group, instance: dg.DagsterInstance) -> Iterator[Cost]:
+def _run(group: Group, instance: dg.DagsterInstance) -> Iterator[StepCost]:
     from dagster_project.definitions import defs
 
     job = defs.resolve_job_def(group.job)
@@ -106,14 +106,14 @@ def _run(group: Group, instance: dg.DagsterInstance) -> Iterator[Cost]:
         yield _cost(step, result)
 
 
-def _cost(step: Step, result: dg.ExecuteInProcessResult) -> Cost:
+def _cost(step: Step, result: dg.ExecuteInProcessResult) -> StepCost:
     key = dg.AssetKey(step.name.split("."))
     measured = [
         event.materialization.metadata
         for event in result.get_asset_materialization_events()
         if event.asset_key == key and "seconds" in event.materialization.metadata
     ]
-    return Cost(
+    return StepCost(
         step.name,
         sum(float(str(m["seconds"].value)) for m in measured),
         max((int(str(m["peak memory (bytes)"].value)) for m in measured), default=0),

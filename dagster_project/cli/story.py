@@ -12,7 +12,7 @@ from catalog.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
-    from dagster_project.run import Cost
+    from dagster_project.run import StepCost
 
 QUERIES = (
     (
@@ -35,7 +35,7 @@ QUERIES = (
 )
 
 
-def tell(console: Console, settings: Settings, costs: list[Cost], seconds: float) -> None:
+def tell(console: Console, settings: Settings, costs: list[StepCost], seconds: float) -> None:
     """Print the story of the lake as it stands, and of the run that made it."""
     from catalog.sql import connect
 
@@ -158,7 +158,7 @@ def _outcomes(connection: duckdb.DuckDBPyConnection) -> Table:
     return table
 
 
-def _costs(costs: list[Cost]) -> Table:
+def _costs(costs: list[StepCost]) -> Table:
     table = _table("stages of this run", "stage", "partitions", "seconds", "peak memory, GB")
     for cost in costs:
         table.add_row(cost.step, str(cost.partitions), f"{cost.seconds:.1f}", f"{cost.peak_bytes / 1e9:.2f}")
