@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spark_jobs.mixture import MixtureRecipe
     from spark_jobs.quality_model import QualityRecipe
     from spark_jobs.questions import QuestionRecipe
-    from spark_jobs.rules import Recipe
+    from spark_jobs.recipe import Recipe
     from spark_jobs.shards import ShardRecipe
     from spark_jobs.tokenizer import TokenizerRecipe
 
@@ -35,7 +35,7 @@ QUESTIONS_PER_TASK = {"smoke": 120, "small": 400, "standard": 1000}
 
 def rule_recipes() -> list[Recipe]:
     """The recipes that judge documents."""
-    from spark_jobs.rules import load_recipe
+    from spark_jobs.recipe_file import load_recipe
 
     return [load_recipe(name) for name in JUDGES]
 
@@ -51,7 +51,7 @@ def mixture_recipe() -> MixtureRecipe:
     """What is taken for training."""
     from spark_jobs.mixture import MixtureRecipe
 
-    return MixtureRecipe()
+    return MixtureRecipe(rules=RULES)
 
 
 def tokenizer_recipe() -> TokenizerRecipe:

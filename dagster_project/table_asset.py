@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import dagster as dg
 
@@ -190,22 +190,50 @@ def _materialize(
     try:
         require_passing(context.instance, settings, steps().ancestors(step))
         due = _due(context, settings, step)
-        with nullcontext() if heard() else listening(LogLines(context.log)):
-            made = _make_all(due, step, body, parallel_runs(settings) if parallel else 1)
     except (WatershedError, TrainerError) as error:
-        # The cause and its mend are the whole story; a stack trace would hide them.
-        raise dg.Failure(f"{error.cause}\n{error.mend}", allow_retries=False) from error
+        raise _failure(error) from error
+    with nullcontext() if heard() else listening(LogLines(context.log)):
+        made, failed = _make_all(due, step, body, parallel_runs(settings) if parallel else 1)
+    if failed:
+        _refuse(context, step, made, failed)
     for contract in step.contracts:
         key = dg.AssetKey(contract.name.split("."))
         for making, metadata in made if step.cut else ():
-            assert step.cut and making.partition
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=step.cut.key(making.partition))
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=_key(step, making))
         whole = made[0][1] if made and not step.cut else {}
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={**whole, **_table_metadata(settings, contract)},
             data_version=dg.DataVersion(due[0].fingerprint) if len(due) == 1 else None,
         )
+
+
+def _key(step: Step, making: Making) -> str:
+    assert step.cut and making.partition is not None
+    return step.cut.key(making.partition)
+
+
+def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failure:
+    # The cause and its mend are the whole story; a stack trace would hide them.
+    also = f" ({others} more partitions failed)" if others else ""
+    return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
+
+
+def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
+    """Fail for the partitions that failed, and for them alone: Dagster hears of those that were made."""
+    first = failed[0][1]
+    if step.cut:
+        for making, metadata in made:
+            for contract in step.contracts:
+                event = dg.AssetMaterialization(
+                    contract.name.split("."), partition=_key(step, making), metadata=metadata
+                )
+                context.log_event(event)
+        said = ", ".join(_key(step, making) for making, _ in failed)
+        context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {said}")
+    if isinstance(first, (WatershedError, TrainerError)):
+        raise _failure(first, len(failed) - 1) from first
+    raise first
 
 
 def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Making]:
@@ -218,13 +246,20 @@ def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> l
     return [Making(context, settings, part, _fingerprint(state, step, part)) for part in partitions]
 
 
-def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> list[tuple[Making, dict[str, Any]]]:
-    """Run the body for each; with more workers than one, side by side. Each keeps what it finished."""
+Made = tuple[Making, dict[str, Any]]
+Failed = tuple[Making, Exception]
+
+
+def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
+    """Run the body for each, whatever becomes of the others; with more workers than one, side by side."""
     with track(step.name, len(due), "partitions" if step.cut else "") as task:
 
-        def make(making: Making) -> dict[str, Any]:
-            with measured() as cost:
-                counts = body(making)
+        def make(making: Making) -> dict[str, Any] | Exception:
+            try:
+                with measured() as cost:
+                    counts = body(making)
+            except Exception as error:
+                return error
             task.advance()
             return {
                 **{name: _metadata(value) for name, value in counts.items()},
@@ -235,12 +270,15 @@ def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> list[t
             }
 
         if workers == 1 or len(due) == 1:
-            return [(making, make(making)) for making in due]
-        with ThreadPoolExecutor(workers) as pool:
-            # Longest first, so that the last to start is the shortest.
-            work = [(making, contextvars.copy_context()) for making in reversed(due)]
-            results = [pool.submit(lambda making, seen: seen.run(make, making), *each) for each in work]
-            return [(making, result.result()) for (making, _), result in zip(work, results, strict=True)]
+            results = [(making, make(making)) for making in due]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                # Longest first, so that the last to start is the shortest.
+                work = [(making, contextvars.copy_context()) for making in reversed(due)]
+                futures = [pool.submit(lambda making, seen: seen.run(make, making), *each) for each in work]
+                results = [(making, future.result()) for (making, _), future in zip(work, futures, strict=True)]
+    failed = [(making, result) for making, result in results if isinstance(result, Exception)]
+    return [(making, result) for making, result in results if not isinstance(result, Exception)], failed
 
 
 def parallel_runs(settings: Settings) -> int:

@@ -15,6 +15,7 @@ from catalog.tables.dclm import MIXTURE
 from spark_jobs import write
 from spark_jobs.hash_order import hash_key_column, key_of_share
 from spark_jobs.scores import BUCKETS
+from spark_jobs.survivors import edited
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -25,6 +26,8 @@ class MixtureRecipe:
     """What is taken from where, and how often."""
 
     name: str = "documentation"
+    rules: str = "dclm-baseline"
+    """Recipe whose edits the texts carry."""
     keep_fraction: float = 0.8
     """Share of the pool that is taken, the best first, in tenths; DCLM-Baseline takes 0.1."""
     heldout_share: float = 0.1
@@ -72,6 +75,7 @@ def write_mixture(spark: SparkSession, lake: Lake, recipe: MixtureRecipe, finger
     repeats = F.array(*(F.lit(times) for times in recipe.repeats))[F.col("bucket")]
     frame = taken.where(_within_share(shares, recipe)).select(
         "doc_id",
+        F.lit(recipe.rules).alias("recipe"),
         "source",
         "bucket",
         F.when(heldout, "heldout").otherwise("train").alias("split"),
@@ -87,7 +91,7 @@ def _taken(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
     from pyspark.sql import functions as F
 
     scores = write.read(spark, lake, "dclm.scores").where(F.col("bucket") >= recipe.lowest_bucket)
-    documents = write.read(spark, lake, "dclm.documents").select(
+    documents = edited(spark, lake, recipe.rules).select(
         "doc_id", F.coalesce("host", F.lit("unknown")).alias("source"), "text_bytes"
     )
     return scores.select("doc_id", "bucket").join(documents, "doc_id")

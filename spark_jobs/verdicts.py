@@ -1,4 +1,4 @@
-"""dclm.verdicts: what recipes think of documents, told from stored statistics; no text is read."""
+"""dclm.verdicts: what recipes think of documents, told from what was measured of them; no text is read."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ import pyarrow as pa
 from catalog.lake import Lake
 from catalog.tables.dclm import VERDICTS
 from spark_jobs import write
-from spark_jobs.rules import Recipe, classify
+from spark_jobs.compute import pc
+from spark_jobs.measurements import SHARD_COLUMNS, values_of
+from spark_jobs.recipe import Recipe
+from spark_jobs.rules import classify
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SHARD_COLUMNS = ("global_shard", "local_shard")
 
-
-def verdict_batches(documents: Iterable[pa.RecordBatch], recipes: Sequence[Recipe]) -> Iterator[pa.RecordBatch]:
+def verdict_batches(measurements: Iterable[pa.RecordBatch], recipes: Sequence[Recipe]) -> Iterator[pa.RecordBatch]:
     """Rows of dclm.verdicts: a row per document and recipe.
 
     Args:
-        documents: rows of dclm.documents with the columns of `columns_for(recipes)`.
-        recipes: each with its own name.
+        measurements: rows of dclm.measurements.
+        recipes: each with its own name; rows of others are passed over.
     """
-    for batch in documents:
+    for batch in measurements:
         for recipe in recipes:
-            verdicts = classify(batch, recipe)
+            rows = batch.filter(pc.equal(batch.column("recipe"), recipe.name))
+            if not rows.num_rows:
+                continue
+            verdicts = classify(values_of(rows, recipe), recipe)
             columns = {
-                "doc_id": batch.column("doc_id"),
-                **{column: batch.column(column) for column in SHARD_COLUMNS},
-                "recipe": pa.array([recipe.name] * batch.num_rows, pa.string()),
+                **{column: rows.column(column) for column in ("doc_id", *SHARD_COLUMNS, "recipe")},
                 "kept": verdicts.kept,
                 "first_rule": verdicts.first_rule(),
                 "broken": verdicts.broken,
             }
             arrays = [columns[field.name].cast(field.type) for field in VERDICTS.schema]
             yield pa.RecordBatch.from_arrays(arrays, schema=VERDICTS.schema)
-
-
-def columns_for(recipes: Sequence[Recipe]) -> list[str]:
-    """Columns of dclm.documents that the recipes look at, with those that name a document."""
-    return list(dict.fromkeys(["doc_id", *SHARD_COLUMNS, "state", *(c for r in recipes for c in r.statistics)]))
 
 
 def write_verdicts(
@@ -54,26 +51,25 @@ def write_verdicts(
         verdicts, and of each recipe how many documents it kept.
 
     Raises:
-        WatershedError: there are no documents yet, or the table could not be written.
+        WatershedError: there are no measurements yet, or the table could not be written.
     """
     from pyspark.sql import functions as F
 
-    documents = write.read(spark, lake, "dclm.documents")
+    measurements = write.read(spark, lake, "dclm.measurements")
     for column, value in partition.items():
-        documents = documents.where(F.col(column) == value)
+        measurements = measurements.where(F.col(column) == value)
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return verdict_batches(batches, recipes)
 
-    frame = documents.select(*columns_for(recipes)).mapInArrow(judge, write.spark_schema(VERDICTS.schema))
+    columns = ("doc_id", *SHARD_COLUMNS, "recipe", "state", "language", "values")
+    frame = measurements.select(*columns).mapInArrow(judge, write.spark_schema(VERDICTS.schema))
     written = write.replace(frame, VERDICTS, lake, fingerprint, partition)
     kept = _kept(lake, partition)
     return {"verdicts": written, "kept": {recipe.name: kept.get(recipe.name, 0) for recipe in recipes}}
 
 
 def _kept(lake: Lake, partition: Mapping[str, int]) -> dict[str, int]:
-    import pyarrow.compute as pc
-
     chosen = [(column, "=", str(value)) for column, value in partition.items()]
     tally: dict[str, int] = {}
     dataset = lake.table("dclm.verdicts").to_pyarrow_dataset(partitions=chosen)

@@ -90,6 +90,22 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for number, text in enumerate(texts)
             ),
         ),
+        "dclm.measurements": rows(
+            "dclm.measurements",
+            *(
+                {
+                    "doc_id": ids[number],
+                    "global_shard": number % 2,
+                    "local_shard": 0,
+                    "recipe": "dclm-baseline",
+                    "state": "ok" if text else "empty_text",
+                    "text_bytes": len(text or ""),
+                    "language": ("fr" if text == "Eau." else "en") if text else None,
+                    "values": {"language_score": 0.9} if text else {},
+                }
+                for number, text in enumerate(texts)
+            ),
+        ),
         "dclm.verdicts": rows(
             "dclm.verdicts",
             *(
@@ -131,7 +147,13 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         "dclm.mixture": rows(
             "dclm.mixture",
             *(
-                {"doc_id": ids[n], "source": "lake.example", "split": "heldout" if n == 5 else "train", "repeats": r}
+                {
+                    "doc_id": ids[n],
+                    "recipe": "dclm-baseline",
+                    "source": "lake.example",
+                    "split": "heldout" if n == 5 else "train",
+                    "repeats": r,
+                }
                 for n, r in ((0, 1), (2, 2), (5, 1))
             ),
         ),

@@ -223,6 +223,55 @@ DOCUMENTS = Contract(
 
 BROKEN_RULE = pa.struct([("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())])
 
+MEASUREMENTS = Contract(
+    name="dclm.measurements",
+    description="What a recipe's edits and measures made of a document: the numbers that its rules judge. A threshold "
+    "changes dclm.verdicts and nothing here.",
+    columns=(
+        _doc_id(),
+        *SHARD_COLUMNS,
+        Column(name="recipe", type=pa.string(), description="The recipe, e.g. dclm-baseline."),
+        Column(
+            name="state",
+            type=pa.string(),
+            description="ok, or why the document has no text.",
+            derived_from=("dclm.documents.state",),
+        ),
+        Column(
+            name="text",
+            type=pa.string(),
+            nullable=True,
+            description="The text as the recipe's edits left it, where they changed it; else that of dclm.documents.",
+            personal_data="as the page: names, addresses",
+            derived_from=("dclm.documents.text",),
+        ),
+        Column(name="text_bytes", type=pa.int64(), description="Bytes of the text that the edits left, in UTF-8."),
+        Column(
+            name="language",
+            type=pa.string(),
+            nullable=True,
+            description="ISO 639 code of its most probable language, where the recipe asks.",
+        ),
+        Column(
+            name="values",
+            type=pa.map_(pa.string(), pa.float64()),
+            description="Each number that a rule of the recipe looks at, by name: values['words'].",
+        ),
+    ),
+    primary_key=("doc_id", "recipe"),
+    partition_by=("global_shard", "local_shard"),
+    upstream=("dclm.documents",),
+    owner=OWNER,
+    expectations=(
+        row_count(1),
+        one_of("state", DOCUMENT_STATES),
+        one_of("language", LANGUAGES),
+        between("text_bytes", 0),
+        references("doc_id", "dclm.documents.doc_id"),
+        *IN_SHARD,
+    ),
+)
+
 VERDICTS = Contract(
     name="dclm.verdicts",
     description="What each recipe thinks of each document: kept or not, with every rule that it broke.",
@@ -245,7 +294,7 @@ VERDICTS = Contract(
     ),
     primary_key=("doc_id", "recipe"),
     partition_by=("global_shard", "local_shard"),
-    upstream=("dclm.documents",),
+    upstream=("dclm.measurements",),
     owner=OWNER,
     expectations=(row_count(1), references("doc_id", "dclm.documents.doc_id"), *IN_SHARD),
 )
@@ -303,7 +352,7 @@ QUALITY_MODEL = Contract(
         Column(name="sha256", type=pa.string(), description="Digest of the model file."),
     ),
     primary_key=("model_id",),
-    upstream=("dclm.documents", "dclm.verdicts", "dclm.duplicates"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.duplicates"),
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -328,7 +377,7 @@ SCORES = Contract(
         Column(name="bucket", type=pa.int32(), description="Tenth of the pool by score: 9 the best, 0 the worst."),
     ),
     primary_key=("doc_id",),
-    upstream=("dclm.documents", "dclm.verdicts", "dclm.duplicates", "dclm.quality_model"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.duplicates", "dclm.quality_model"),
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -344,6 +393,12 @@ MIXTURE = Contract(
     description="What is taken for training and held out, from which source and bucket, and how often.",
     columns=(
         _doc_id(),
+        Column(
+            name="recipe",
+            type=pa.string(),
+            description="Recipe whose edits its text carries, as in dclm.measurements.",
+            derived_from=("dclm.measurements.recipe",),
+        ),
         Column(
             name="source",
             type=pa.string(),
@@ -362,11 +417,11 @@ MIXTURE = Contract(
             name="text_bytes",
             type=pa.int64(),
             description="Bytes of its text.",
-            derived_from=("dclm.documents.text_bytes",),
+            derived_from=("dclm.measurements.text_bytes",),
         ),
     ),
     primary_key=("doc_id",),
-    upstream=("dclm.documents", "dclm.scores"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.scores"),
     owner=OWNER,
     expectations=(
         row_count(2),
@@ -392,7 +447,7 @@ TOKENIZER = Contract(
         Column(name="sha256", type=pa.string(), description="Digest of the file."),
     ),
     primary_key=("tokenizer_id",),
-    upstream=("dclm.documents", "dclm.mixture"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture"),
     owner=OWNER,
     expectations=(row_count(1), between("vocab_size", 257), between("bytes_per_token", 1)),
 )
@@ -434,7 +489,7 @@ SHARDS_TABLE = Contract(
         Column(name="sources", type=pa.list_(SOURCE_TOKENS), description="Tokens from each source."),
     ),
     primary_key=("split", "shard"),
-    upstream=("dclm.documents", "dclm.mixture", "dclm.tokenizer"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
     expectations=(
         row_count(2),
@@ -458,7 +513,7 @@ SPANS = Contract(
         _doc_id(),
     ),
     primary_key=("split", "shard", "start"),
-    upstream=("dclm.documents", "dclm.mixture", "dclm.tokenizer"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
     expectations=(
         row_count(2),
@@ -471,6 +526,7 @@ SPANS = Contract(
 CONTRACTS = (
     POOL,
     DOCUMENTS,
+    MEASUREMENTS,
     VERDICTS,
     DUPLICATES,
     QUALITY_MODEL,

@@ -8,6 +8,7 @@ from catalog.settings import Settings
 from catalog.tables.dclm import (
     DOCUMENTS,
     DUPLICATES,
+    MEASUREMENTS,
     MIXTURE,
     POOL,
     QUALITY_MODEL,
@@ -52,6 +53,21 @@ def documents(making: Making) -> dict[str, Any]:
 
 
 @table_asset(
+    MEASUREMENTS,
+    code_version="1",
+    literals=lambda *_: [recipe.measuring() for recipe in rule_recipes()],
+    cut=POOL_SHARDS,
+    keys=shards_of,
+    engine="spark",
+)
+def measurements(making: Making) -> dict[str, Any]:
+    """Takes the recipes' edits and measures what their rules look at; no threshold bears on it."""
+    from spark_jobs.measurements import write_measurements
+
+    return write_measurements(making.spark, making.lake, making.shard, rule_recipes(), making.fingerprint)
+
+
+@table_asset(
     VERDICTS,
     code_version="1",
     literals=lambda *_: [recipe.fingerprint() for recipe in rule_recipes()],
@@ -60,7 +76,7 @@ def documents(making: Making) -> dict[str, Any]:
     engine="spark",
 )
 def verdicts(making: Making) -> dict[str, Any]:
-    """Judges stored statistics; the crawl is not read again when a threshold changes."""
+    """Judges what was measured; no text is read again when a threshold changes."""
     from spark_jobs.verdicts import write_verdicts
 
     return write_verdicts(making.spark, making.lake, making.shard, rule_recipes(), making.fingerprint)

@@ -1,4 +1,4 @@
-"""The command line: `watershed demo|ui|sql|tables|describe|check|trace`.
+"""The command line: `watershed demo|ui|sql|tables|describe|check|trace|model`.
 
 Commands import what they need when they run, so that `--help` answers at once.
 """
@@ -11,12 +11,14 @@ import click
 
 COMMANDS = {
     "demo": ("dagster_project.cli.demo", "demo_command"),
+    "curate": ("dagster_project.cli.curate", "curate_command"),
     "ui": ("dagster_project.cli.ui", "ui_command"),
     "sql": ("dagster_project.cli.query", "sql_command"),
     "tables": ("dagster_project.cli.query", "tables_command"),
     "describe": ("dagster_project.cli.query", "describe_command"),
     "check": ("dagster_project.cli.check", "check_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
+    "model": ("dagster_project.cli.model", "model_command"),
 }
 
 

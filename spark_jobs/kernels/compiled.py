@@ -3,16 +3,16 @@
 numba's own cache is keyed by the file that holds the outermost function and numbers its entries as
 they come. Two things follow that a kernel must not suffer: an edit to an inner function in another
 file goes unseen, and two processes that compile at once may take each other's number. So the cache
-folder here is named after everything that the machine code depends on (all sources of this package,
-numba, the processor), and each entry point is called with one signature only: whoever writes an
+folder here is named after everything that the machine code depends on (the kernel's source and those that it
+imports, numba, the processor), and each entry point is called with one signature only: whoever writes an
 entry then writes the same bytes, by an atomic rename.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
-import importlib.resources
 import os
 import stat
 import tempfile
@@ -24,6 +24,8 @@ import llvmlite.binding as llvm
 import numba
 from numba.core import config as _numba_config
 from numba.extending import intrinsic
+
+PACKAGE = "spark_jobs.kernels"
 
 _config: Any = _numba_config
 
@@ -48,7 +50,7 @@ def entry(function: Callable[..., Any]) -> Any:
     Without a folder that can be written the function works all the same and is compiled anew by
     each process.
     """
-    folder = cache_folder()
+    folder = cache_folder(function.__module__.rpartition(".")[2])
     if folder is None:
         return numba.njit(**_OPTIONS)(function)
     set_before = _config.CACHE_DIR
@@ -63,8 +65,8 @@ def entry(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
-def cache_folder() -> Path | None:
-    """The folder of cached machine code, or None where none can be written.
+def cache_folder(kernel: str) -> Path | None:
+    """The folder of the cached machine code of one module of this package, or None where none can be written.
 
     The first that can be written of: NUMBA_CACHE_DIR if it is set, the user's cache folder, one of
     the user's own in the temporary folder. The folder that holds the package is never written to.
@@ -73,19 +75,35 @@ def cache_folder() -> Path | None:
     bases = [user_cache / "watershed" / "kernels", Path(tempfile.gettempdir(), f"watershed-kernels-{os.getuid()}")]
     if _config.CACHE_DIR:
         bases.insert(0, Path(_config.CACHE_DIR, "watershed-kernels"))
-    name = _fingerprint()
+    name = _fingerprint(kernel)
     return next((base / name for base in bases if _is_ours(base / name)), None)
 
 
-def _fingerprint() -> str:
+def _fingerprint(kernel: str) -> str:
     """Sixteen hex digits over all that decides the machine code."""
     digest = hashlib.sha256(numba.__version__.encode())
     digest.update(llvm.get_host_cpu_name().encode())
     digest.update(llvm.get_host_cpu_features().flatten().encode())
-    for source in sorted(importlib.resources.files("spark_jobs.kernels").iterdir(), key=lambda file: file.name):
-        if source.name.endswith(".py"):
-            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for name, source in sorted(_sources(kernel).items()):
+        digest.update(name.encode() + b"\0" + source)
     return digest.hexdigest()[:16]
+
+
+def _sources(kernel: str) -> dict[str, bytes]:
+    """Sources of a kernel and of all kernels that it imports, directly or not."""
+    found: dict[str, bytes] = {}
+    waiting = [kernel, "compiled"]
+    while waiting:
+        name = waiting.pop()
+        file = Path(__file__).with_name(f"{name}.py")
+        if name in found or not file.is_file():
+            continue
+        found[name] = file.read_bytes()
+        for node in ast.walk(ast.parse(found[name])):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+                inside = (node.module or "").removeprefix(PACKAGE).lstrip(".")
+                waiting += [inside] if inside else [alias.name for alias in node.names]
+    return found
 
 
 def _is_ours(folder: Path) -> bool:

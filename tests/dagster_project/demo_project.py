@@ -5,9 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +99,29 @@ def new_project(folder: Path, crawl: Path | None = None) -> Path:
     if crawl:
         (folder / "crawl").symlink_to(crawl)
     return folder
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@contextmanager
+def serving(project: Path) -> Generator[str]:
+    """`watershed ui` in the project; its address."""
+    port = free_port()
+    server = start(project, "ui", "--port", str(port))
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, server.stdout and server.stdout.read()
+            try:
+                urllib.request.urlopen(f"{address}/server_info", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

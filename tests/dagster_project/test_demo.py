@@ -107,6 +107,7 @@ def test_two_workers_give_the_same_bytes_as_one_and_a_second_run_makes_nothing(d
 
 COMPARED = {
     "dclm.documents": "doc_id, text, minhash",
+    "dclm.measurements": "*",
     "dclm.verdicts": "doc_id, recipe, kept, broken",
     "dclm.duplicates": "*",
     "dclm.scores": "*",

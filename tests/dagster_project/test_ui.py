@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 import time
-import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from demo_project import Project, start
+from demo_project import Project, serving
 from playwright.sync_api import Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,32 +23,6 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 180_000
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
-
-
-@contextmanager
-def serving(project: Path) -> Generator[str]:
-    """`watershed ui` in the project; its address."""
-    port = free_port()
-    server = start(project, "ui", "--port", str(port))
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert server.poll() is None, server.stdout and server.stdout.read()
-            try:
-                urllib.request.urlopen(f"{address}/server_info", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield address
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
 
 
 @pytest.fixture(scope="module")

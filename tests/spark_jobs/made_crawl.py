@@ -13,7 +13,7 @@ from catalog.lake import Lake
 from catalog.settings import load_settings
 from catalog.tables.dclm import POOL
 from spark_jobs.crawl.warc import gzip_member, http_message, response, warcinfo
-from spark_jobs.rules import Recipe, Rule
+from spark_jobs.recipe import Recipe, Rule
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,13 +25,13 @@ ANY_WORDS = Recipe(
     name="any-words",
     description="Pages with words.",
     source="made here",
-    rules=(Rule(name="words_minimum", statistic="words", keep=">=", threshold=1, source="made here"),),
+    steps=(Rule(name="words_minimum", statistic="words", keep=">=", threshold=1, source="made here"),),
 )
 MANY_WORDS = Recipe(
     name="many-words",
     description="Pages with many words.",
     source="made here",
-    rules=(Rule(name="words_minimum", statistic="words", keep=">=", threshold=100, source="made here"),),
+    steps=(Rule(name="words_minimum", statistic="words", keep=">=", threshold=100, source="made here"),),
 )
 RECIPES = (ANY_WORDS, MANY_WORDS)
 
@@ -83,6 +83,7 @@ def curate(spark: SparkSession, lake: Lake, crawl: Path, files_per_shard: int) -
     """Every stage up to dclm.duplicates; the counts that each returned."""
     from spark_jobs.documents import write_documents
     from spark_jobs.duplicates import write_duplicates
+    from spark_jobs.measurements import write_measurements
     from spark_jobs.pool import register
     from spark_jobs.verdicts import write_verdicts
 
@@ -92,6 +93,7 @@ def curate(spark: SparkSession, lake: Lake, crawl: Path, files_per_shard: int) -
     partitions = [{"global_shard": first, "local_shard": second} for first, second in shards]
     return {
         "documents": [write_documents(spark, lake, partition, "d" * 16) for partition in partitions],
+        "measurements": [write_measurements(spark, lake, partition, RECIPES, "m" * 16) for partition in partitions],
         "verdicts": [write_verdicts(spark, lake, partition, RECIPES, "v" * 16) for partition in partitions],
         "duplicates": write_duplicates(spark, lake, ANY_WORDS.name, "e" * 16),
     }

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.lake import Lake
-from catalog.tables.dclm import DOCUMENTS, DUPLICATES, MIXTURE, QUALITY_MODEL, SCORES, TOKENIZER, VERDICTS
+from catalog.tables.dclm import DOCUMENTS, DUPLICATES, MEASUREMENTS, MIXTURE, QUALITY_MODEL, SCORES, TOKENIZER, VERDICTS
 from spark_jobs.hash_order import hash_key
 from spark_jobs.quality_model import GOOD, OTHER, QualityRecipe, train_classifier
 from spark_jobs.stored_files import sha256_of, write_whole
 from spark_jobs.tokenizer import tokenizer_bytes, train_tokenizer
 
-RECIPE = "made-recipe"
+RECIPE = "dclm-baseline"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 SYLLABLES = ("ka", "lo", "mi", "ren", "sut", "pa", "dor", "vel", "ni", "ta", "gor", "esh", "um", "bri")
 SPELT_OUT = "A text may say <|endoftext|> or __label__hq and mean it: é, 日本, 🌧 and tabs\tand\n\nblank lines."
@@ -97,6 +97,14 @@ def curated_lake(
             for recipe, kept in ((RECIPE, number not in rejected), ("another-recipe", True))
         ],
     )
+    replace(
+        lake,
+        MEASUREMENTS,
+        [
+            row(MEASUREMENTS, doc_id=doc_id(n), recipe=RECIPE, state="ok", text_bytes=len(text.encode()), values=[])
+            for n, text in enumerate(texts)
+        ],
+    )
     standing = doc_id(next(number for number in range(len(texts)) if number not in (*copies, *rejected)))
     replace(
         lake,
@@ -124,6 +132,7 @@ def mixed_lake(folder: Path, texts: list[str], *, heldout: int, twice: int = 0) 
         row(
             MIXTURE,
             doc_id=doc_id(number),
+            recipe=RECIPE,
             source=host(number),
             bucket=5,
             split="heldout" if number < heldout else "train",

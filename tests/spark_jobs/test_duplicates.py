@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import made_documents as made
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,8 +16,10 @@ from made_crawl import ANY_WORDS, HOST, MANY_WORDS
 from made_documents import prose
 
 from catalog.lake import Lake
-from spark_jobs.duplicates import PREFIX, THRESHOLD, copies, meeting_places, number_documents, write_duplicates
-from spark_jobs.kernels.minhash import minhash, optimal_bands, signature_values
+from catalog.tables.dclm import DOCUMENTS, VERDICTS
+from spark_jobs.clusters import THRESHOLD, NearCopies, Verify, cluster
+from spark_jobs.duplicates import PREFIX, copies, meeting_places, number_documents, write_duplicates
+from spark_jobs.kernels.minhash import minhash, signature_values
 from spark_jobs.kernels.text_hash import text_hash
 from spark_jobs.kernels.union_find import connected_components
 
@@ -119,6 +122,7 @@ def numbered(texts: list[str]) -> pa.RecordBatch:
     return pa.record_batch(
         {
             "number": pa.array(range(len(texts)), pa.int32()),
+            "text": text,
             "text_hash": text_hash(text),
             "text_bytes": pa.array([len(said.encode()) for said in texts], pa.int64()),
             "minhash": minhash(text).cast(pa.binary()),
@@ -126,12 +130,17 @@ def numbered(texts: list[str]) -> pa.RecordBatch:
     )
 
 
-def labels_of(batch: pa.RecordBatch, cut: int = 1 << 30) -> list[int]:
-    """Cluster of each document, its meetings being handed over in batches of `cut` rows."""
-    meetings = pa.Table.from_batches(meeting_places([batch], *optimal_bands(THRESHOLD)))
+def pairs_of(batch: pa.RecordBatch, options: NearCopies, cut: int = 1 << 30) -> np.ndarray:
+    """Pairs of copies, the meetings being handed over in batches of `cut` rows."""
+    meetings = pa.Table.from_batches(meeting_places([batch], options, *options.bands()))
     ordered = meetings.sort_by([("key", "ascending"), ("exact", "ascending"), ("number", "ascending")])
-    found = list(copies(ordered.combine_chunks().to_batches(max_chunksize=cut), THRESHOLD))
-    pairs = np.concatenate(found) if found else np.empty((0, 2), np.int32)
+    found = list(copies(ordered.combine_chunks().to_batches(max_chunksize=cut), options))
+    return np.concatenate(found) if found else np.empty((0, 2), np.int32)
+
+
+def labels_of(batch: pa.RecordBatch, cut: int = 1 << 30, options: NearCopies | None = None) -> list[int]:
+    """Cluster of each document."""
+    pairs = pairs_of(batch, options or NearCopies(), cut)
     return connected_components(pairs[:, 0], pairs[:, 1], batch.num_rows).tolist()
 
 
@@ -174,7 +183,7 @@ def test_short_and_wordless_documents_do_not_fall_together() -> None:
     assert labels_of(numbered(texts)) == [0, 1, 2, 3, 4, 5, 6, 7, 0]
 
 
-def test_a_crowd_in_one_band_is_joined_through_its_leaders() -> None:
+def test_a_crowd_in_one_band_is_one_cluster() -> None:
     base = prose(9, 400).split(" ")
     texts = []
     for place in range(700):
@@ -200,7 +209,7 @@ def test_documents_are_numbered_by_rank_of_their_id() -> None:
 
 def test_an_equal_hash_alone_does_not_make_copies() -> None:
     batch = numbered([prose(1, 50), prose(2, 50)])
-    forged = batch.set_column(1, "text_hash", pa.array([7, 7], pa.int64()))
+    forged = batch.set_column(2, "text_hash", pa.array([7, 7], pa.int64()))
     assert labels_of(forged) == [0, 1]
 
 
@@ -208,8 +217,37 @@ def test_an_equal_hash_alone_does_not_make_copies() -> None:
 def test_pairs_below_the_threshold_are_left_apart(threshold: float) -> None:
     batch = numbered(varied(4, 60))
     values, _ = signature_values(batch.column("minhash"))
-    meetings = pa.Table.from_batches(meeting_places([batch], *optimal_bands(threshold)))
-    ordered = meetings.sort_by([("key", "ascending"), ("exact", "ascending"), ("number", "ascending")])
-    pairs = np.concatenate(list(copies(ordered.to_batches(), threshold)))
+    pairs = pairs_of(batch, NearCopies(threshold=threshold))
     assert len(pairs)
     assert ((values[pairs[:, 0]] == values[pairs[:, 1]]).mean(axis=1) >= threshold).all()
+
+
+@pytest.mark.parametrize("options", [NearCopies(recall=0.95), NearCopies(recall=0.95, verify=Verify.JACCARD)])
+def test_what_workers_find_is_what_one_process_finds(options: NearCopies) -> None:
+    texts = [*varied(5, 80), "Yes.", "No.", "!!!", "!!!"]
+    batch = numbered(texts)
+    ids = [f"{number:03d}" for number in range(len(texts))]
+    documents = pa.table(batch.drop_columns(["number"]).append_column("id", pa.array(ids)).to_pydict())
+    rows = cluster(documents.set_column(3, "minhash", batch["minhash"].cast(pa.binary(512))), options).to_pylist()
+    alone = {row["doc_id"]: row["cluster_id"] for row in rows}
+    assert [f"{label:03d}" for label in labels_of(batch, 7, options)] == [alone.get(id_, id_) for id_ in ids]
+
+
+def test_the_table_of_a_lake_is_that_of_a_file(spark: SparkSession, tmp_path: Path) -> None:
+    options = NearCopies(threshold=0.7, recall=0.95, verify=Verify.JACCARD)
+    texts = [*varied(6, 120), "Yes.", "No.", "!!!", "!!!"]
+    found = numbered(texts).drop_columns(["number"]).to_pylist()
+    rows = [
+        made.row(DOCUMENTS, doc_id=made.doc_id(number), state="ok", **found[number]) for number in range(len(texts))
+    ]
+    lake = made.empty_lake(tmp_path)
+    made.replace(lake, DOCUMENTS, rows)
+    made.replace(lake, VERDICTS, [made.row(VERDICTS, doc_id=said["doc_id"], recipe="made", kept=True) for said in rows])
+    counts = write_duplicates(spark, lake, "made", "f" * 16, options)
+    documents = pa.Table.from_pylist([{**said, "id": said["doc_id"]} for said in rows])
+    documents = documents.set_column(documents.schema.get_field_index("minhash"), "minhash", minhash(documents["text"]))
+    expected = cluster(documents, options)
+    assert lake.read("dclm.duplicates").sort_by("doc_id").equals(expected)
+    assert counts["documents"] == len(texts)
+    assert counts["dropped"] == expected["kept"].to_pylist().count(False) > 20
+    assert {"exact", "minhash"} == set(expected["method"].to_pylist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -10,8 +11,9 @@ from made_crawl import ANY_WORDS, MANY_WORDS, RECIPES
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from spark_jobs.rules import Recipe
-from spark_jobs.verdicts import columns_for, write_verdicts
+from catalog.tables.dclm import MEASUREMENTS
+from spark_jobs.recipe import Recipe
+from spark_jobs.verdicts import write_verdicts
 
 if TYPE_CHECKING:
     from conftest import Curated
@@ -27,9 +29,10 @@ def test_every_document_is_judged_once_by_every_recipe(curated: Curated) -> None
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_kept_documents_are_those_of_the_recipe_in_sql(curated: Curated, recipe: Recipe) -> None:
-    documents = curated.lake.read("dclm.documents")
-    assert documents.num_rows
-    kept = duckdb.sql(f"SELECT doc_id FROM documents WHERE {recipe.to_sql()}").fetchall()
+    measurements = curated.lake.read("dclm.measurements")
+    assert measurements.num_rows
+    chosen = f"recipe = '{recipe.name}' AND {recipe.to_sql()}"
+    kept = duckdb.sql(f"SELECT doc_id FROM measurements WHERE {chosen}").fetchall()
     verdicts = curated.rows("dclm.verdicts")
     assert sorted(doc_id for (doc_id,) in kept) == [
         row["doc_id"] for row in verdicts if row["recipe"] == recipe.name and row["kept"]
@@ -58,10 +61,22 @@ def test_counts_are_those_of_the_table(curated: Curated) -> None:
         assert told == sum(row["kept"] for row in rows if row["recipe"] == recipe.name)
 
 
-def test_no_text_is_read_to_judge() -> None:
-    assert columns_for(RECIPES) == ["doc_id", "global_shard", "local_shard", "state", "words"]
+def test_a_threshold_changes_without_the_documents(spark: SparkSession, curated: Curated, lake: Lake) -> None:
+    lake.replace(MEASUREMENTS, curated.lake.read("dclm.measurements"), "m" * 16)
+    (rule,) = MANY_WORDS.steps
+    looser = dataclasses.replace(MANY_WORDS, steps=(dataclasses.replace(rule, threshold=2),))
+    assert looser.measuring() == MANY_WORDS.measuring()
+    for shard in {(row["global_shard"], row["local_shard"]) for row in curated.rows("dclm.measurements")}:
+        partition = dict(zip(("global_shard", "local_shard"), shard, strict=True))
+        write_verdicts(spark, lake, partition, [looser], "w" * 16)
+    assert not lake.exists("dclm.documents")
+    words = {row["doc_id"]: row["words"] or 0 for row in curated.rows("dclm.documents")}
+    kept = {row["doc_id"] for row in lake.read("dclm.verdicts").to_pylist() if row["kept"]}
+    assert kept == {doc_id for doc_id, count in words.items() if count >= 2}
+    before = {r["doc_id"] for r in curated.rows("dclm.verdicts") if r["recipe"] == MANY_WORDS.name and r["kept"]}
+    assert before < kept
 
 
-def test_verdicts_without_documents_are_a_user_error(spark: SparkSession, lake: Lake) -> None:
-    with pytest.raises(WatershedError, match=r"dclm/documents: no Delta table here"):
+def test_verdicts_without_measurements_are_a_user_error(spark: SparkSession, lake: Lake) -> None:
+    with pytest.raises(WatershedError, match=r"dclm/measurements: no Delta table here"):
         write_verdicts(spark, lake, {"global_shard": 0, "local_shard": 0}, [ANY_WORDS], "v")

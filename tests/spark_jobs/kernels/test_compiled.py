@@ -50,7 +50,7 @@ def test_without_a_folder_to_write_to_kernels_still_run(monkeypatch: pytest.Monk
     monkeypatch.setattr(compiled._config, "CACHE_DIR", "")
     compiled.cache_folder.cache_clear()
     try:
-        assert compiled.cache_folder() is None
+        assert compiled.cache_folder("text_hash") is None
         double = compiled.entry(lambda number: 2 * number)
         assert double(21) == 42
     finally:
@@ -62,15 +62,21 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path: Path, monkey
     monkeypatch.setattr(compiled._config, "CACHE_DIR", "")
     compiled.cache_folder.cache_clear()
     try:
-        trusted = compiled.cache_folder()
+        trusted = compiled.cache_folder("text_hash")
         assert trusted is not None
         assert trusted.is_relative_to(tmp_path)
         trusted.chmod(0o777)
         compiled.cache_folder.cache_clear()
-        fallback = compiled.cache_folder()
+        fallback = compiled.cache_folder("text_hash")
         assert fallback is None or not fallback.is_relative_to(tmp_path)
     finally:
         compiled.cache_folder.cache_clear()
+
+
+def test_code_is_kept_by_what_it_is_made_of() -> None:
+    assert {"statistics", "blocks", "words", "compiled"} <= set(compiled._sources("statistics"))
+    assert "minhash" not in compiled._sources("statistics")
+    assert len({compiled.cache_folder(kernel) for kernel in ("statistics", "minhash", "text_hash")}) == 3
 
 
 def test_every_kernel_has_one_signature_whatever_it_is_given() -> None:

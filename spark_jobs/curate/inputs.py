@@ -1,0 +1,260 @@
+"""Documents from files: WARC, JSONL (plain, gzip, zstd) and Parquet, in batches of one schema."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.errors import WatershedError
+from spark_jobs.compute import pc
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("url", pa.string()),
+        ("metadata", pa.string()),
+        ("state", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""`state` is ok, or why there is no text; `metadata` is JSON."""
+BATCH_BYTES = 16_000_000
+"""Text in a batch; a batch may exceed it by its last document."""
+BATCH_ROWS = 4_096
+MAX_TEXT_BYTES = 100_000_000
+"""A larger text is counted and not read."""
+KINDS = {
+    ".warc": "warc",
+    ".warc.gz": "warc",
+    **{f"{ending}{coding}": "jsonl" for ending in (".jsonl", ".json", ".ndjson") for coding in ("", ".gz", ".zst")},
+    ".parquet": "parquet",
+}
+_URL_KEYS = ("WARC-Target-URI", "url")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file of documents."""
+
+    path: Path
+    kind: str
+    """warc, jsonl or parquet."""
+    bytes: int
+
+
+def find_sources(inputs: Iterable[str]) -> list[Source]:
+    """The files that are meant by paths, folders and patterns, each once, in the order they are given.
+
+    Raises:
+        WatershedError: one names nothing, or a file of no known kind.
+    """
+    sources: dict[Path, Source] = {}
+    for place in inputs:
+        path = Path(place)
+        if path.is_dir():
+            # What is called .json in a folder is more often a note about the documents than documents.
+            files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix != ".json")
+            found = [file for file in files if _kind(file)]
+        else:
+            found = [path] if path.is_file() else [Path(match) for match in sorted(glob.glob(place, recursive=True))]
+        if not found:
+            raise WatershedError(
+                f"{place}: no such file, and no folder of documents",
+                f"give files, folders or patterns of {', '.join(KINDS)}",
+            )
+        for file in found:
+            kind = _kind(file)
+            if kind is None:
+                raise WatershedError(f"{file}: not a kind of file that is read", f"known: {', '.join(KINDS)}")
+            resolved = file.resolve()
+            sources.setdefault(resolved, Source(path=resolved, kind=kind, bytes=resolved.stat().st_size))
+    return list(sources.values())
+
+
+def read_batches(source: Source, reached: Callable[[int], None] = lambda place: None) -> Iterator[pa.RecordBatch]:
+    """The documents of a file, in its order, as batches of SCHEMA.
+
+    Args:
+        reached: told how many bytes of the file are read.
+
+    Raises:
+        WatershedError: the file is damaged, or lacks a column; the cause names the place.
+    """
+    readers = {"warc": _warc, "jsonl": _jsonl, "parquet": _parquet}
+    yield from readers[source.kind](source, reached)
+
+
+def _kind(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((kind for ending, kind in KINDS.items() if name.endswith(ending)), None)
+
+
+def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    from spark_jobs.documents import documents_batches
+
+    archive = {
+        "warc": source.path.name,
+        "uri": str(source.path),
+        "bytes": source.bytes,
+        "global_shard": 0,
+        "local_shard": 0,
+        "state": "ready",
+    }
+    for batch in documents_batches([archive]):
+        rows = batch.num_rows
+        columns = {
+            "id": batch.column("doc_id"),
+            "metadata": pa.nulls(rows, pa.string()),
+            **{name: batch.column(name) for name in ("text", "url", "state", "reason", "language", "language_score")},
+        }
+        reached(int(batch.column("record_offset")[rows - 1].as_py() or 0) % (1 << 40))
+        names = [*SCHEMA.names, "language", "language_score"]
+        yield pa.RecordBatch.from_arrays([columns[name] for name in names], names=names)
+
+
+def _jsonl(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, Any]] = []
+    held = 0
+    with source.path.open("rb") as file:
+        for number, line in enumerate(_lines(file, source.path), start=1):
+            if not line.strip():
+                continue
+            row = _row(line, f"{source.path}:{number}")
+            rows.append(row)
+            held += len(line)
+            if held >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                yield _batch(rows)
+                rows, held = [], 0
+                reached(file.tell())
+    if rows:
+        yield _batch(rows)
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    stream: Any = file
+    if path.suffix == ".gz":
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=file), 1 << 20)
+    elif path.suffix == ".zst":
+        stream = io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"), 1 << 20)
+    try:
+        yield from stream
+    except (EOFError, OSError, zlib.error) as error:
+        raise WatershedError(
+            f"{path}: damaged or cut short ({error})", "fetch the file again, or leave it out"
+        ) from error
+
+
+def _row(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
+    if not isinstance(said, dict):
+        raise WatershedError(f"{place}: a JSON object is wanted, not {type(said).__name__}", "write an object a line")
+    for column in ("id", "text"):
+        if column not in said:
+            raise WatershedError(f"{place}: no column {column!r}", "give every document an `id` and a `text`")
+    text, metadata = said["text"], said.get("metadata")
+    if text is not None and not isinstance(text, str):
+        raise WatershedError(f"{place}: `text` is {type(text).__name__}, not a text", "write it as a JSON string")
+    if isinstance(said["id"], (dict, list)) or said["id"] is None:
+        raise WatershedError(f"{place}: `id` is {said['id']!r}", "write a text or a number")
+    url = said.get("url")
+    if url is None and isinstance(metadata, dict):
+        url = next((metadata[key] for key in _URL_KEYS if isinstance(metadata.get(key), str)), None)
+    return {
+        "id": str(said["id"]),
+        "text": text,
+        "url": url if isinstance(url, str) else None,
+        "metadata": orjson.dumps(metadata).decode() if metadata is not None else None,
+    }
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    return _stated({name: pa.array([row[name] for row in rows], pa.string()) for name in SCHEMA.names[:4]})
+
+
+def _stated(columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    """Add what became of each document: those without a text are counted, with the reason."""
+
+    text = columns["text"]
+    size = pc.fill_null(pc.cast(pc.binary_length(text), pa.int64()), 0)
+    empty, giant = pc.equal(size, 0), pc.greater(size, MAX_TEXT_BYTES)
+    state = pc.if_else(empty, "empty_text", pc.if_else(giant, "too_large", "ok"))
+    reason = pc.if_else(giant, f"a text of more than {MAX_TEXT_BYTES:,} bytes", pa.scalar(None, pa.string()))
+    text = pc.if_else(giant, pa.scalar(None, pa.string()), text)
+    return pa.RecordBatch.from_arrays(
+        [columns["id"], text, columns["url"], columns["metadata"], state, reason], schema=SCHEMA
+    )
+
+
+def _parquet(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    try:
+        file = pq.ParquetFile(source.path)
+    except (pa.ArrowInvalid, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise WatershedError(f"{source.path}: no Parquet file ({said})", "write it anew, or leave it out") from error
+    with file:
+        names = file.schema_arrow.names
+        for column in ("id", "text"):
+            if column not in names:
+                raise WatershedError(
+                    f"{source.path}: no column {column!r} among {', '.join(names)}", "rename the columns to id and text"
+                )
+        wanted = [name for name in ("id", "text", "url", "metadata") if name in names]
+        rows = 0
+        try:
+            for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+                rows += batch.num_rows
+                yield from _cut(_stated(_parquet_columns(batch, source.path)))
+                reached(source.bytes * rows // max(file.metadata.num_rows, 1))
+        except (pa.ArrowInvalid, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise WatershedError(f"{source.path}: damaged ({said})", "write it anew, or leave it out") from error
+
+
+def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
+    columns: dict[str, pa.Array] = {}
+    for name in ("id", "text", "url", "metadata"):
+        if name not in batch.schema.names:
+            columns[name] = pa.nulls(batch.num_rows, pa.string())
+            continue
+        column = batch.column(name)
+        if name == "metadata" and not pa.types.is_string(column.type):
+            said = [
+                orjson.dumps(each, default=str).decode() if each is not None else None for each in column.to_pylist()
+            ]
+            columns[name] = pa.array(said, pa.string())
+            continue
+        texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if name != "id" and not (texts or pa.types.is_null(column.type)):
+            raise WatershedError(f"{path}: column {name!r} is {column.type}, not a text", "cast it to a string")
+        columns[name] = column.cast(pa.string())
+    if columns["id"].null_count:
+        raise WatershedError(f"{path}: {columns['id'].null_count:,} documents have no id", "give every document an id")
+    return columns
+
+
+def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in pieces of some BATCH_BYTES of text."""
+    import numpy as np
+
+    sizes = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(sizes, dtype=np.int64)
+    start = 0
+    while start < batch.num_rows:
+        before = ends[start - 1] if start else 0
+        stop = max(int(np.searchsorted(ends, before + BATCH_BYTES)), start + 1)
+        yield batch.slice(start, stop - start)
+        start = stop

@@ -1,0 +1,219 @@
+"""All inputs through a recipe, side by side: verdicts, copies, and what is kept, in one folder.
+
+Inputs that are done stay done: an interrupted run goes on where it stopped, and a finished one is not repeated while
+inputs and recipe are the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import os
+import queue
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.errors import WatershedError
+from catalog.progress import track
+from spark_jobs.compute import pc
+from spark_jobs.curate.copies import DUPLICATES, Copies, find_copies
+from spark_jobs.curate.inputs import Source
+from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
+from spark_jobs.recipe import Recipe
+
+WORK = ".curate"
+"""Folder of what is half done."""
+LARGE = 10_000
+"""Documents from which a step that touches none of them is worth a warning."""
+KEPT_COLUMNS = ("id", "text", "url", "metadata")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run made."""
+
+    tally: Tally
+    copies: Copies
+    warnings: tuple[str, ...]
+
+
+def curate(
+    sources: Sequence[Source], recipe: Recipe, out: Path, *, against: Sequence[Path] = (), workers: int | None = None
+) -> Outcome:
+    """Judge documents by a recipe, find copies among those that its steps keep, and write what is left.
+
+    Writes kept.parquet (id, text as edited, url, metadata), verdicts.parquet (a row a document: what the steps think
+    of it, every rule broken, every measured value), duplicates.parquet, index.parquet (what a later run is compared
+    `against`). Each appears whole or not at all; the same inputs give the same bytes, whatever `workers`.
+
+    Raises:
+        WatershedError: an input is damaged or lacks a column; two documents have one id; the disk is full.
+    """
+    work = out / WORK / recipe.fingerprint()[:16]
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        tally = _parts(sources, recipe, work, workers or os.cpu_count() or 1)
+        parts = [_part(work, source) for source in sources]
+        _check_ids(parts)
+        with track("copies", tally.kept, "documents") as task:
+            copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
+        _write_verdicts(parts, recipe, out)
+        _write_kept(copies, out)
+        for name in ("duplicates.parquet", "index.parquet"):
+            (work / name).replace(out / name)
+        shutil.rmtree(out / WORK)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WatershedError(
+                f"{out}: the disk is full", "free space and run the same command: inputs that are done are kept"
+            ) from error
+        raise
+    return Outcome(tally=tally, copies=copies, warnings=_warnings(tally, recipe))
+
+
+def _part(work: Path, source: Source) -> Path:
+    """Where an input's part lies; an input that changed has another."""
+    said = f"{source.path}\n{source.bytes}\n{source.path.stat().st_mtime_ns}"
+    return work / f"part-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def _parts(sources: Sequence[Source], recipe: Recipe, work: Path, workers: int) -> Tally:
+    """Judge each input, the largest first, and count."""
+    total = sum(source.bytes for source in sources)
+    with track(f"judging by {recipe.name}", total, "bytes") as task:
+        if workers == 1 or len(sources) == 1:
+            done = 0
+            tallies = []
+            for source in sources:
+                base = done
+                tallies.append(
+                    curate_part(source, recipe, _part(work, source), lambda at, base=base: task.reach(base + at))
+                )
+                done += source.bytes
+        else:
+            tallies = _side_by_side(sources, recipe, work, min(workers, len(sources)), task.reach)
+    tally = Tally()
+    for each in tallies:
+        tally.add(each)
+    return tally
+
+
+def _side_by_side(
+    sources: Sequence[Source], recipe: Recipe, work: Path, workers: int, reached: Callable[[int], None]
+) -> list[Tally]:
+    context = multiprocessing.get_context("spawn")
+    told: Any = context.Queue()
+    places = dict.fromkeys(range(len(sources)), 0)
+    with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(told,)) as pool:
+        order = sorted(range(len(sources)), key=lambda place: -sources[place].bytes)
+        futures: dict[int, Future[Tally]] = {
+            place: pool.submit(_work, place, sources[place], recipe, _part(work, sources[place])) for place in order
+        }
+        waiting = set(futures.values())
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                for place, at in _heard(told):
+                    places[place] = at
+                reached(sum(places.values()))
+        except BrokenProcessPool as error:
+            raise WatershedError(
+                "a worker process died, most likely for want of memory",
+                "run the same command with fewer --workers: inputs that are done are kept",
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [futures[place].result() for place in range(len(sources))]
+
+
+_told: Any = None
+
+
+def _listen(told: Any) -> None:
+    global _told  # noqa: PLW0603 (a worker process has one queue)
+    _told = told
+
+
+def _work(place: int, source: Source, recipe: Recipe, folder: Path) -> Tally:
+    return curate_part(source, recipe, folder, lambda at: _told.put((place, at)))
+
+
+def _heard(told: Any) -> Iterator[tuple[int, int]]:
+    while True:
+        try:
+            yield told.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _check_ids(parts: Sequence[Path]) -> None:
+    """Refuse two documents of one id: verdicts and copies could not be told apart."""
+    ids = pa.chunked_array(
+        [chunk for part in parts for chunk in pq.read_table(part / "verdicts.parquet", columns=["id"])["id"].chunks],
+        pa.string(),
+    )
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = ids.value_counts()
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    raise WatershedError(
+        f"{len(twice):,} ids stand for more than one document, as {twice[0].as_py()!r}",
+        "give every document an id of its own, over all inputs",
+    )
+
+
+def _write_verdicts(parts: Sequence[Path], recipe: Recipe, out: Path) -> None:
+    with written(out / "verdicts.parquet", verdict_schema(recipe)) as file:
+        for part in parts:
+            for batch in pq.ParquetFile(part / "verdicts.parquet").iter_batches():
+                file.write_batch(batch)
+
+
+def _write_kept(copies: Copies, out: Path) -> None:
+    schema = pa.schema([KEPT.field(name) for name in KEPT_COLUMNS])
+    with written(out / "kept.parquet", schema) as file:
+        for batch in copies.kept():
+            file.write_batch(batch.select(list(KEPT_COLUMNS)))
+
+
+@contextmanager
+def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
+    """A Parquet file that appears under its name when it is whole."""
+    making = path.with_name(f".{path.name}.making")
+    with pq.ParquetWriter(making, schema, compression="zstd") as file:
+        yield file
+    making.replace(path)
+
+
+def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
+    """What a person should know: steps that were not taken, and those that touched nothing."""
+    said = [f"not taken: {step}" for step in recipe.pending]
+    if not tally.documents:
+        said.append("the inputs hold no document at all")
+    if tally.documents >= LARGE:
+        said += [
+            f"edit {step.edit} changed none of {tally.documents:,} documents"
+            for step in recipe.edits
+            if not tally.changed[step.edit]
+        ]
+        said += [
+            f"rule {rule.name} dropped none of {tally.documents:,} documents"
+            for rule in recipe.rules
+            if not tally.broken[rule.name] and not rule.name.startswith("empty_after_")
+        ]
+    return tuple(said)
+
+
+__all__ = ["DUPLICATES", "Outcome", "curate"]

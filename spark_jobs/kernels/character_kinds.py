@@ -1,0 +1,40 @@
+"""What `str` methods and `re` say of each code point, as one flat table for kernels that edit lines.
+
+`str.isspace` (which is `\\s`), `\\w` (`str.isalnum` and the underscore), `\\d` (`str.isdecimal`), `str.isdigit` and
+`str.isupper` are those of the running Python, as in `unicode_tables`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import numpy as np
+
+SPACE = 0x01
+WORD = 0x02
+"""`\\w` of a regular expression."""
+DECIMAL = 0x04
+"""`\\d` of a regular expression."""
+DIGIT = 0x08
+"""`str.isdigit`: decimals and others such as a superscript two."""
+UPPER = 0x10
+
+
+@functools.cache
+def kinds() -> np.ndarray:
+    """uint8, a value per code point: SPACE, WORD, DECIMAL, DIGIT and UPPER bits."""
+    table = np.zeros(sys.maxunicode + 1, np.uint8)
+    # Planes beyond these hold no letter, digit or space.
+    for code_point in range(4 << 16):
+        character = chr(code_point)
+        if character.isspace():
+            table[code_point] = SPACE
+        elif character.isalnum():
+            digits = DECIMAL * character.isdecimal() | DIGIT * character.isdigit()
+            table[code_point] = WORD | digits | UPPER * character.isupper()
+        elif character.isupper():
+            table[code_point] = UPPER
+    table[ord("_")] |= WORD
+    table.flags.writeable = False
+    return table

@@ -1,0 +1,93 @@
+"""Which documents may say the same line or paragraph twice.
+
+A first, coarse look: pieces that are equal when stripped and in lower case have the same hash here; some others may.
+"""
+
+# ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
+
+from __future__ import annotations
+
+import numpy as np
+
+from spark_jobs.kernels.blocks import find_byte
+from spark_jobs.kernels.character_kinds import SPACE, kinds
+from spark_jobs.kernels.compiled import entry, inner
+from spark_jobs.kernels.cuts import before
+from spark_jobs.kernels.hashing import hash_pair
+from spark_jobs.kernels.text_buffers import TextBuffers
+from spark_jobs.kernels.unicode_tables import lower_case
+from spark_jobs.kernels.words import decode
+
+_NEWLINE = np.uint8(0x0A)
+# The only letter of two characters in lower case is I with a dot: an i and this mark.
+_DOT_ABOVE, _DOTTED_I = 0x0307, 0x0130
+# Which sigma a capital one becomes is a matter of what follows.
+_FINAL_SIGMA, _SIGMA = 0x03C2, 0x03C3
+
+
+def may_repeat(buffers: TextBuffers, paragraphs: bool) -> np.ndarray:
+    """Numbers of the documents, ascending, with two pieces that may be equal."""
+    room = int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + 2 * len(buffers) + 2
+    hashes, owners = np.empty(room, np.uint64), np.empty(room, np.int64)
+    count = 0
+    for data, offsets, first, last in buffers.parts():
+        count = _hash_pieces(
+            data, offsets, first, last, buffers.valid, kinds(), lower_case(), paragraphs, hashes, owners, count
+        )
+    order = np.argsort(hashes[:count], kind="stable")
+    equal = hashes[:count][order][1:] == hashes[:count][order][:-1]
+    return np.unique(owners[:count][order][1:][equal])
+
+
+@entry
+def _hash_pieces(data, offsets, first, last, valid, kinds, lower, paragraphs, hashes, owners, count):
+    for document in range(first, last):
+        start, end = offsets[document], offsets[document + 1]
+        if not valid[document]:
+            continue
+        position = start
+        while position <= end:
+            stop = find_byte(data, position, end, _NEWLINE)
+            while paragraphs and stop < end and not (stop + 1 < end and data[stop + 1] == _NEWLINE):
+                stop = find_byte(data, stop + 1, end, _NEWLINE)
+            left, right = _strip(data, position, stop, kinds)
+            if left < right:
+                hashes[count] = hash_pair(_hash_lower(data, left, right, lower), np.uint64(document))
+                owners[count] = document
+                count += 1
+            position = stop + 1 + paragraphs
+    return count
+
+
+@inner
+def _strip(data, start, stop, kinds):
+    while start < stop:
+        code_point, size = decode(data, start, stop)
+        if not kinds[code_point] & SPACE:
+            break
+        start += size
+    while stop > start:
+        last = before(data, start, stop)
+        code_point, _ = decode(data, last, stop)
+        if not kinds[code_point] & SPACE:
+            break
+        stop = last
+    return start, stop
+
+
+@inner
+def _hash_lower(data, start, stop, lower):
+    """FNV-1a over the code points of a piece in lower case."""
+    state = np.uint64(0xCBF29CE484222325)
+    while start < stop:
+        code_point, size = decode(data, start, stop)
+        start += size
+        if code_point == _DOT_ABOVE:
+            continue
+        small = np.int64(lower[code_point])
+        if code_point == _DOTTED_I:
+            small = np.int64(0x69)
+        if small == _FINAL_SIGMA:
+            small = np.int64(_SIGMA)
+        state = (state ^ np.uint64(small)) * np.uint64(0x100000001B3)
+    return state

@@ -1,0 +1,59 @@
+"""Lists of words that a recipe names: inline, or as a file of one's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from catalog.errors import WatershedError
+
+
+def words_of(name: str, inline: str | Sequence[str], file: str | None) -> tuple[str, ...]:
+    """The words that a statistic is to look for; a file goes before those inline.
+
+    Args:
+        name: of the statistic, for errors.
+        inline: one word or several.
+        file: a text file with a word a line.
+
+    Raises:
+        WatershedError: there is no word, or no such file.
+    """
+    words = _lines(name, file) if file else (inline,) if isinstance(inline, str) else tuple(inline)
+    if not words:
+        raise WatershedError(f"{name}: no word is given", "give `banlist`, or `file` with a word a line")
+    return words
+
+
+def any_of(words: Iterable[str]) -> str:
+    """An expression that finds the longest of some words in time that hardly grows with their number.
+
+    Args:
+        words: taken as they are written; an empty one is left out.
+    """
+    return _prefix_tree(sorted(set(words) - {""}))
+
+
+def _prefix_tree(words: list[str]) -> str:
+    branches: list[str] = []
+    rest = [word for word in words if word]
+    while rest:
+        letter = rest[0][0]
+        same = [word[1:] for word in rest if word[0] == letter]
+        branches.append(re.escape(letter) + (_prefix_tree(same) if same != [""] else ""))
+        rest = rest[len(same) :]
+    return f"(?:{'|'.join(branches)})" + "?" * ("" in words)
+
+
+@cache
+def _lines(name: str, file: str) -> tuple[str, ...]:
+    path = Path(file).expanduser()
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise WatershedError(
+            f"{name}: the list {path} cannot be read ({error})",
+            f"put a text file with a word a line at {path.absolute()}, or set `file` to where it lies",
+        ) from error

@@ -1,0 +1,204 @@
+"""A recipe on plain files: what is kept, why the rest is not, and the same answer however it is worked out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from catalog.errors import WatershedError
+from spark_jobs.curate.explain import explain_document
+from spark_jobs.curate.inputs import find_sources
+from spark_jobs.curate.report import funnel, write_report
+from spark_jobs.curate.run import Outcome, curate
+from spark_jobs.recipe import Recipe
+from spark_jobs.recipe_file import load_recipe
+
+RECIPE = """\
+name: made
+description: Prose of twenty words or more, without lines of one word.
+source: made here
+steps:
+  - edit: remove_urls
+    source: made here
+  - rule: words_minimum
+    statistic: words
+    keep: ">="
+    threshold: 20
+    source: made here
+  - edit: drop_short_lines
+    min_words: 2
+    source: made here
+  - rule: words_removed_ratio_maximum
+    statistic: words_removed_ratio
+    since: drop_short_lines
+    keep: "<="
+    threshold: 0.2
+    source: made here
+deduplicate:
+  - method: minhash
+    source: made here
+"""
+PROSE = " ".join(f"word{number} of a sentence that goes on" for number in range(40))
+OTHER = " ".join(f"thing{number} in another text of some length" for number in range(40))
+DOCUMENTS = {
+    "long": PROSE,
+    "longer": f"{PROSE} with an end of its own",
+    "other": OTHER,
+    "again": OTHER,
+    "linked": f"See https://www.example.com for more. {' '.join(f'item{n} is described at length' for n in range(30))}",
+    "short": "Too few words.",
+    "menu": "\n".join(["Home", "About", "Contact"] * 10),
+    "empty": "",
+    "urls": "https://www.example.com",
+}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    path = tmp_path / "made.yaml"
+    path.write_text(RECIPE)
+    return load_recipe(path)
+
+
+def write(folder: Path, documents: dict[str, str], files: int = 3) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number}.jsonl" for number in range(files)]
+    names = list(documents)
+    for number, path in enumerate(paths):
+        rows = [{"id": name, "text": documents[name]} for name in names[number::files]]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [str(path) for path in paths]
+
+
+def run(inputs: Sequence[str], recipe: Recipe, out: Path, **options: Any) -> Outcome:
+    return curate(find_sources(inputs), recipe, out, workers=options.pop("workers", 1), **options)
+
+
+def rows(path: Path) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in pq.read_table(path).to_pylist()}
+
+
+def test_every_document_has_a_verdict_and_the_kept_ones_a_text(tmp_path: Path, recipe: Recipe) -> None:
+    outcome = run(write(tmp_path / "in", DOCUMENTS), recipe, tmp_path / "out")
+    verdicts, kept = rows(tmp_path / "out/verdicts.parquet"), rows(tmp_path / "out/kept.parquet")
+    assert verdicts.keys() == DOCUMENTS.keys()
+    broken = {name: [each["rule"] for each in row["broken"]] for name, row in verdicts.items() if not row["kept"]}
+    assert broken == {
+        "short": ["words_minimum"],
+        "menu": ["empty_after_drop_short_lines"],
+        "empty": ["state"],
+        "urls": ["empty_after_remove_urls"],
+    }
+    assert verdicts["short"]["broken"] == [{"rule": "words_minimum", "value": 3.0, "threshold": 20.0}]
+    assert verdicts["long"]["words"] == len(PROSE.split())
+    assert kept.keys() == {"longer", "again", "linked"}
+    assert "example.com" not in kept["linked"]["text"]
+    assert kept["linked"]["text"].startswith("See")
+    assert verdicts["linked"]["edited_bytes"] == len(kept["linked"]["text"]) < verdicts["linked"]["text_bytes"]
+    duplicates = rows(tmp_path / "out/duplicates.parquet")
+    assert {name: (row["kept"], row["kept_id"], row["cluster_size"]) for name, row in duplicates.items()} == {
+        "long": (False, "longer", 2),
+        "longer": (True, "longer", 2),
+        "other": (False, "again", 2),
+        "again": (True, "again", 2),
+    }
+    assert funnel(recipe, outcome)[-1] == ("kept", 3, 0, 0)
+    assert not (tmp_path / "out/.curate").exists()
+
+
+def test_workers_and_the_cut_into_files_change_nothing(tmp_path: Path, recipe: Recipe) -> None:
+    one = write(tmp_path / "one", DOCUMENTS, files=3)
+    run(one, recipe, tmp_path / "a", workers=1)
+    run(one, recipe, tmp_path / "b", workers=2)
+    for name in ("kept", "verdicts", "duplicates", "index"):
+        assert (tmp_path / f"a/{name}.parquet").read_bytes() == (tmp_path / f"b/{name}.parquet").read_bytes()
+    run(write(tmp_path / "whole", DOCUMENTS, files=1), recipe, tmp_path / "c")
+    for name in ("kept", "verdicts", "duplicates"):
+        assert rows(tmp_path / f"a/{name}.parquet") == rows(tmp_path / f"c/{name}.parquet")
+
+
+def test_what_is_done_stays_done_when_an_input_is_damaged(tmp_path: Path, recipe: Recipe) -> None:
+    inputs = write(tmp_path / "in", DOCUMENTS)
+    whole = Path(inputs[2]).read_text()
+    Path(inputs[2]).write_text(whole[:-10])
+    with pytest.raises(WatershedError, match=r"2.jsonl:3: no valid JSON"):
+        run(inputs, recipe, tmp_path / "out")
+    assert not (tmp_path / "out/kept.parquet").exists()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("tally.json")}
+    assert len(done) == 2
+    Path(inputs[2]).write_text(whole)
+    # Where an input's part lies is known; that it is not made again shows in the file itself.
+    for path in done:
+        tally = json.loads(path.read_text())
+        path.write_text(json.dumps({**tally, "bytes": 10**6}))
+    outcome = run(inputs, recipe, tmp_path / "out")
+    assert outcome.tally.bytes > 2 * 10**6
+    assert rows(tmp_path / "out/verdicts.parquet").keys() == DOCUMENTS.keys()
+
+
+def test_against_an_earlier_run_copies_are_as_if_all_had_come_at_once(tmp_path: Path, recipe: Recipe) -> None:
+    early = {name: DOCUMENTS[name] for name in ("long", "again", "linked")}
+    late = {name: DOCUMENTS[name] for name in ("longer", "other", "short")}
+    run(write(tmp_path / "early", early), recipe, tmp_path / "first")
+    run(write(tmp_path / "late", late), recipe, tmp_path / "second", against=[tmp_path / "first"])
+    run(write(tmp_path / "all", early | late), recipe, tmp_path / "both")
+    assert rows(tmp_path / "second/duplicates.parquet") == rows(tmp_path / "both/duplicates.parquet")
+    assert rows(tmp_path / "second/kept.parquet").keys() == {"longer"}
+    with pytest.raises(WatershedError, match="no index"):
+        run(write(tmp_path / "late", late), recipe, tmp_path / "third", against=[tmp_path / "early"])
+
+
+def test_paragraphs_that_came_before_are_removed(tmp_path: Path) -> None:
+    recipe_path = tmp_path / "made.yaml"
+    recipe_path.write_text(RECIPE.replace("method: minhash", "method: paragraphs"))
+    documents = {"first": f"{PROSE}\n{OTHER}", "copy": f"{PROSE}\n{OTHER}", "half": f"{OTHER}\n{PROSE[::-1]} at last"}
+    run(write(tmp_path / "in", documents, files=1), load_recipe(recipe_path), tmp_path / "out")
+    kept, duplicates = rows(tmp_path / "out/kept.parquet"), rows(tmp_path / "out/duplicates.parquet")
+    assert kept.keys() == {"first", "half"}
+    assert OTHER not in kept["half"]["text"]
+    assert duplicates.keys() == {"copy", "half"}
+    assert (duplicates["copy"]["kept"], duplicates["half"]["kept"]) == (False, True)
+    assert duplicates["half"]["removed_bytes"] == len(documents["half"]) - len(kept["half"]["text"])
+
+
+def test_two_documents_of_one_id_are_refused(tmp_path: Path, recipe: Recipe) -> None:
+    inputs = [*write(tmp_path / "a", {"x": PROSE}, 1), *write(tmp_path / "b", {"x": OTHER}, 1)]
+    with pytest.raises(WatershedError, match="1 ids stand for more than one document, as 'x'"):
+        run(inputs, recipe, tmp_path / "out")
+
+
+def test_steps_that_touch_nothing_in_a_large_input_are_said_aloud(tmp_path: Path, recipe: Recipe) -> None:
+    many = {f"d{number}": f"{number} {PROSE[:200]} {number * 7919}" for number in range(10_000)}
+    outcome = run(write(tmp_path / "in", many, 1), recipe, tmp_path / "out")
+    assert "edit remove_urls changed none of 10,000 documents" in outcome.warnings
+    assert "rule words_minimum dropped none of 10,000 documents" in outcome.warnings
+
+
+def test_the_report_shows_funnel_histograms_and_samples(tmp_path: Path, recipe: Recipe) -> None:
+    documents = {**DOCUMENTS, "script": "<script>alert(1)</script>"}
+    outcome = run(write(tmp_path / "in", documents), recipe, tmp_path / "out")
+    page = write_report(tmp_path / "out", recipe, outcome).read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert len(re.findall("<svg", page)) == 2
+    assert all(rule in page for rule in ("words_minimum", "empty_after_drop_short_lines", "copies: minhash"))
+
+
+def test_a_document_is_explained_step_by_step(tmp_path: Path, recipe: Recipe) -> None:
+    inputs = write(tmp_path / "in", DOCUMENTS)
+    run(inputs, recipe, tmp_path / "out")
+    said = "\n".join(explain_document(find_sources(inputs), recipe, "menu", tmp_path / "out"))
+    assert re.search(r"drop_short_lines .* NOTHING LEFT", said)
+    assert "-Contact" in said
+    assert "verdict: dropped, breaks 1 rules, empty_after_drop_short_lines first" in said
+    copy = "\n".join(explain_document(find_sources(inputs), recipe, "other", tmp_path / "out"))
+    assert re.search(r"words_minimum +\d+ +kept >= 20 +ok", copy)
+    assert "copies: exact, dropped: same text as the kept copy" in copy
+    with pytest.raises(WatershedError, match="no document is called 'nobody'"):
+        list(explain_document(find_sources(inputs), recipe, "nobody", tmp_path / "out"))
