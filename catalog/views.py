@@ -20,16 +20,27 @@ class View:
 FUNNEL = View(
     description="What each stage of curation keeps, in order: documents, bytes of text, and tokens "
     "(bytes over the tokenizer's bytes per token).",
-    tables=("dclm.documents", "dclm.verdicts", "dclm.duplicates", "dclm.scores", "dclm.mixture", "dclm.tokenizer"),
+    tables=(
+        "dclm.documents",
+        "dclm.verdicts",
+        "dclm.duplicates",
+        "dclm.paragraphs",
+        "dclm.scores",
+        "dclm.mixture",
+        "dclm.tokenizer",
+    ),
     sql="""
     WITH document AS (
-        SELECT d.doc_id, d.text_bytes, d.state = 'ok' AS has_text, v.kept AS passes_rules,
+        SELECT d.doc_id, d.text_bytes, coalesce(p.text_bytes, d.text_bytes) AS left_bytes,
+               d.state = 'ok' AS has_text, v.kept AS passes_rules,
                v.kept AND NOT coalesce(NOT u.kept, false) AS is_unique,
-               m.doc_id IS NOT NULL AS is_taken, coalesce(m.split = 'train', false) AS is_trained_on,
+               coalesce(p.kept, false) AS is_new, m.doc_id IS NOT NULL AS is_taken,
+               coalesce(m.split = 'train', false) AS is_trained_on,
                coalesce(len(list_filter(v.broken, r -> starts_with(r.rule, 'language'))) = 0, false) AS in_language
         FROM dclm.documents d
         LEFT JOIN (FROM dclm.verdicts WHERE recipe = 'dclm-baseline') v USING (doc_id)
         LEFT JOIN dclm.duplicates u USING (doc_id)
+        LEFT JOIN dclm.paragraphs p USING (doc_id)
         LEFT JOIN dclm.mixture m USING (doc_id)
     ), stage AS (
         SELECT 1 AS position, 'records in the crawl' AS stage, text_bytes FROM document
@@ -37,8 +48,9 @@ FUNNEL = View(
         UNION ALL SELECT 3, 'in the language', text_bytes FROM document WHERE has_text AND in_language
         UNION ALL SELECT 4, 'pass the rules', text_bytes FROM document WHERE passes_rules
         UNION ALL SELECT 5, 'not a duplicate', text_bytes FROM document WHERE is_unique
-        UNION ALL SELECT 6, 'selected by the classifier', text_bytes FROM document WHERE is_taken
-        UNION ALL SELECT 7, 'trained on', text_bytes FROM document WHERE is_trained_on
+        UNION ALL SELECT 6, 'not said before in the shard', left_bytes FROM document WHERE is_new
+        UNION ALL SELECT 7, 'selected by the classifier', left_bytes FROM document WHERE is_taken
+        UNION ALL SELECT 8, 'trained on', left_bytes FROM document WHERE is_trained_on
     ), counted AS (
         SELECT position, stage, count(*) AS documents, sum(text_bytes)::BIGINT AS bytes FROM stage GROUP BY ALL
     )
@@ -53,16 +65,19 @@ FUNNEL = View(
 REASONS = View(
     description="Why documents are not trained on: the state of a record without text, the first rule broken, "
     "the kind of duplicate, or the classifier.",
-    tables=("dclm.documents", "dclm.verdicts", "dclm.duplicates", "dclm.scores", "dclm.mixture"),
+    tables=("dclm.documents", "dclm.verdicts", "dclm.duplicates", "dclm.paragraphs", "dclm.scores", "dclm.mixture"),
     sql="""
     SELECT CASE WHEN d.state <> 'ok' THEN 'no text' WHEN NOT v.kept THEN 'rule' WHEN NOT u.kept THEN 'duplicate'
-                WHEN m.doc_id IS NULL THEN 'classifier' WHEN m.split = 'heldout' THEN 'held out' END AS stage,
+                WHEN NOT p.kept THEN 'paragraphs' WHEN m.doc_id IS NULL THEN 'classifier'
+                WHEN m.split = 'heldout' THEN 'held out' END AS stage,
            CASE WHEN d.state <> 'ok' THEN d.state WHEN NOT v.kept THEN v.first_rule WHEN NOT u.kept THEN u.method
-                WHEN m.doc_id IS NULL THEN 'low score' ELSE 'for evaluation' END AS reason,
+                WHEN NOT p.kept THEN 'said before in the shard' WHEN m.doc_id IS NULL THEN 'low score'
+                ELSE 'for evaluation' END AS reason,
            count(*) AS documents, sum(d.text_bytes)::BIGINT AS bytes
     FROM dclm.documents d
     LEFT JOIN (FROM dclm.verdicts WHERE recipe = 'dclm-baseline') v USING (doc_id)
     LEFT JOIN dclm.duplicates u USING (doc_id)
+    LEFT JOIN dclm.paragraphs p USING (doc_id)
     LEFT JOIN dclm.mixture m USING (doc_id)
     WHERE m.split IS DISTINCT FROM 'train'
     GROUP BY ALL ORDER BY documents DESC, stage, reason

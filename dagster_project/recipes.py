@@ -5,7 +5,7 @@ Functions, because the modules that define recipes are imported when a recipe is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalog.settings import Settings
 
@@ -38,6 +38,18 @@ def rule_recipes() -> list[Recipe]:
     from spark_jobs.recipe_file import load_recipe
 
     return [load_recipe(name) for name in JUDGES]
+
+
+def recipe_in_use() -> Recipe:
+    """The recipe whose verdicts go on."""
+    from spark_jobs.recipe_file import load_recipe
+
+    return load_recipe(RULES)
+
+
+def paragraph_literals() -> Any:
+    """What decides which paragraphs were met before."""
+    return [RULES, [[step.method, dict(step.options)] for step in recipe_in_use().deduplicate]]
 
 
 def quality_recipe() -> QualityRecipe:

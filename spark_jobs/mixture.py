@@ -15,7 +15,7 @@ from catalog.tables.dclm import MIXTURE
 from spark_jobs import write
 from spark_jobs.hash_order import hash_key_column, key_of_share
 from spark_jobs.scores import BUCKETS
-from spark_jobs.survivors import edited
+from spark_jobs.survivors import survivors
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -91,7 +91,7 @@ def _taken(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
     from pyspark.sql import functions as F
 
     scores = write.read(spark, lake, "dclm.scores").where(F.col("bucket") >= recipe.lowest_bucket)
-    documents = edited(spark, lake, recipe.rules).select(
+    documents = survivors(spark, lake, recipe.rules).select(
         "doc_id", F.coalesce("host", F.lit("unknown")).alias("source"), "text_bytes"
     )
     return scores.select("doc_id", "bucket").join(documents, "doc_id")

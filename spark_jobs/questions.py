@@ -26,6 +26,7 @@ from catalog.tables.evals import EXAMPLES, TASKS
 from spark_jobs import write
 from spark_jobs.hash_order import hash_key, hash_key_column, hash_number
 from spark_jobs.stored_files import write_whole
+from spark_jobs.survivors import texts_of
 from spark_jobs.tokenizer import bytes_of_tokens, encode, load_tokenizer, stored_tokenizer, vocabulary
 
 if TYPE_CHECKING:
@@ -293,10 +294,11 @@ def _heldout(spark: SparkSession, lake: Lake, recipe: QuestionRecipe) -> pa.Tabl
     from pyspark.sql import functions as F
 
     key = hash_key_column(recipe.seed, "heldout sample", "doc_id")
-    chosen = write.read(spark, lake, "dclm.mixture").where(F.col("split") == "heldout").select("doc_id", "source")
-    chosen = chosen.orderBy(key, "doc_id").limit(recipe.max_documents)
-    documents = write.read(spark, lake, "dclm.documents").select("doc_id", "text", "minhash")
-    return documents.join(chosen.hint("broadcast"), "doc_id").toArrow()
+    chosen = write.read(spark, lake, "dclm.mixture").where(F.col("split") == "heldout")
+    chosen = chosen.select("doc_id", "recipe", "source").orderBy(key, "doc_id").limit(recipe.max_documents)
+    signatures = write.read(spark, lake, "dclm.documents").select("doc_id", "minhash")
+    texts = texts_of(spark, lake, chosen).join(chosen.drop("recipe"), "doc_id")
+    return texts.join(signatures, "doc_id").toArrow()
 
 
 def _refuse_silence(asked: dict[str, list[Question]], documents: int, places: int) -> None:

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+SHARED = ("demo", "curated")
+"""Fixtures that take minutes: all that use one of them run in one process, and everything else file by file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cut the tests into groups for `pytest -n`; the longest group begins first."""
+    for item in items:
+        used = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(used))
+    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Generator[SparkSession]:
     """A local session with two workers, as a user's settings without a word in them would start it."""

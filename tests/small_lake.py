@@ -136,6 +136,19 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for number in (0, 1)
             ),
         ),
+        "dclm.paragraphs": rows(
+            "dclm.paragraphs",
+            *(
+                {
+                    "doc_id": ids[number],
+                    "global_shard": number % 2,
+                    "local_shard": 0,
+                    "kept": True,
+                    "text_bytes": len(texts[number] or ""),
+                }
+                for number in (0, 2, 5)
+            ),
+        ),
         "dclm.quality_model": rows(
             "dclm.quality_model",
             {"model_id": "m0", "positive_documents": 10, "negative_documents": 10, "heldout_accuracy": 0.9},

@@ -14,17 +14,18 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from trainers.presets import Optimiser
+from trainers.ranks import Ranks, gathered, local, put_part
 
 
 class AdamW:
-    """Updates a model's parameters; the input embedding is not decayed, everything else is."""
+    """Updates a model's parameters, or this rank's part of them; all are decayed but those named in `undecayed`."""
 
     def __init__(self, model: nn.Module, settings: Optimiser, undecayed: tuple[str, ...]) -> None:
         self.settings = settings
         self.parameters: dict[str, nn.Parameter] = dict(model.named_parameters())
         self.undecayed = undecayed
-        self.first = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        self.second = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.first = {name: torch.zeros_like(local(p)) for name, p in self.parameters.items()}
+        self.second = {name: torch.zeros_like(local(p)) for name, p in self.parameters.items()}
         self.steps = {name: torch.zeros((), device=p.device) for name, p in self.parameters.items()}
 
     def step(self, rate: float) -> None:
@@ -32,8 +33,8 @@ class AdamW:
         for decay, names in self._groups():
             grads = [self.parameters[name].grad for name in names]
             adamw(
-                [self.parameters[name].detach() for name in names],
-                [grad for grad in grads if grad is not None],
+                [local(self.parameters[name]).detach() for name in names],
+                [local(grad) for grad in grads if grad is not None],
                 [self.first[name] for name in names],
                 [self.second[name] for name in names],
                 [],
@@ -56,11 +57,20 @@ class AdamW:
         return [(self.settings.weight_decay, decayed), (0.0, list(self.undecayed))]
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """First and second moments and step counts, each by parameter name."""
+        """First and second moments and step counts, each by parameter name: this rank's parts."""
         return {"first": self.first, "second": self.second, "steps": self.steps}
 
+    def gather(self, ranks: Ranks) -> dict[str, dict[str, Tensor]]:
+        """`state_dict` with whole moments, on the first rank."""
+        like = self.parameters
+        moments = {
+            kind: gathered(parts, like, ranks) for kind, parts in (("first", self.first), ("second", self.second))
+        }
+        return moments | {"steps": self.steps}
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over moments saved by `state_dict`, onto the parameters' devices."""
-        for kind, held in self.state_dict().items():
-            for name, tensor in held.items():
-                tensor.copy_(state[kind][name])
+        """Take over whole moments saved by `gather`, onto the parameters' devices."""
+        for name, parameter in self.parameters.items():
+            put_part(self.first[name], state["first"][name], parameter)
+            put_part(self.second[name], state["second"][name], parameter)
+            self.steps[name].copy_(state["steps"][name])

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder step_00000100 with model.pt, optimizer.pt and state.json; state.json holds the step, the
 loader's state and the SHA-256 of the other two. It is written beside its place and renamed into it, and the newest
-whose digests hold is the one to go on from.
+whose digests hold is the one to go on from. Tensors in it are whole, however many ranks made them, so that any other
+number of ranks can go on.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from trainers.adamw import AdamW
 from trainers.errors import TrainerError
 from trainers.files import sha256_file, write_json
+from trainers.models.config import DenseConfig, model_config
+from trainers.models.decoder import decoder
+from trainers.models.dense import DenseDecoder
+from trainers.ranks import Ranks, gathered, local, put
 
 MODEL, OPTIMISER, STATE = "model.pt", "optimizer.pt", "state.json"
 
@@ -41,35 +47,70 @@ class Checkpoint:
         """SHA-256 of model.pt: the name of these weights."""
         return str(self.state["digests"][MODEL])
 
-    def load_model(self, model: nn.Module) -> None:
-        """Put the weights into `model`, on its device."""
-        model.load_state_dict(torch.load(self.folder / MODEL, map_location="cpu", weights_only=True))
+    @property
+    def model_config(self) -> DenseConfig:
+        """The shape of the decoder whose weights these are."""
+        return model_config(self.state["config"]["model"])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Whole parameters by name, on the CPU, mapped from the file."""
+        return torch.load(self.folder / MODEL, map_location="cpu", weights_only=True, mmap=True)
+
+    def decoder(self) -> DenseDecoder:
+        """The trained decoder, on the CPU."""
+        model = decoder(self.model_config)
+        model.load_state_dict(self.weights())
+        return model
+
+    def load_model(self, model: DenseDecoder) -> None:
+        """Put the weights, or this rank's part of them, into `model`."""
+        weights = self.weights()
+        for name, parameter in model.named_parameters():
+            put(parameter, weights[name])
 
     def load_optimiser(self, optimiser: AdamW) -> None:
-        """Put the moments into `optimiser`, on its parameters' devices."""
-        optimiser.load_state_dict(torch.load(self.folder / OPTIMISER, map_location="cpu", weights_only=True))
+        """Put the moments, or this rank's part of them, into `optimiser`."""
+        path = self.folder / OPTIMISER
+        optimiser.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
 
 
 def folder_name(step: int) -> str:
     return f"step_{step:08d}"
 
 
-def save(run_folder: Path, state: dict[str, Any], model: nn.Module, optimiser: AdamW) -> Checkpoint:
-    """Write the checkpoint of state["step"], replacing one of that step."""
+def save(
+    run_folder: Path, state: dict[str, Any], model: DenseDecoder, optimiser: AdamW, ranks: Ranks | None = None
+) -> Checkpoint:
+    """Write the checkpoint of state["step"], replacing one of that step. Every rank calls this; the first writes."""
+    ranks = ranks or Ranks()
+    parameters = dict(model.named_parameters())
+    parts = {name: local(parameter) for name, parameter in parameters.items()}
+    weights, moments = gathered(parts, parameters, ranks), optimiser.gather(ranks)
     place = run_folder / folder_name(state["step"])
-    partial = run_folder / f".{place.name}.partial"
+    whole = write(place, state, {MODEL: weights, OPTIMISER: moments}) if ranks.first else None
+    return Checkpoint(place, ranks.told(whole))
+
+
+def write(place: Path, state: dict[str, Any], contents: dict[str, Any], beside: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write a checkpoint folder whole: `contents` by torch, by file name, and copies of the files `beside`.
+
+    Returns the state with the digests of `contents`.
+    """
+    partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name, holder in ((MODEL, model), (OPTIMISER, optimiser)):
+    for name, content in contents.items():
         with (partial / name).open("wb") as file:
-            torch.save(holder.state_dict(), file)
+            torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-    whole = state | {"digests": {name: sha256_file(partial / name) for name in (MODEL, OPTIMISER)}}
+    for source in beside:
+        shutil.copyfile(source, partial / source.name)
+    whole = state | {"digests": {name: sha256_file(partial / name) for name in contents}}
     write_json(partial / STATE, whole)
     shutil.rmtree(place, ignore_errors=True)
     partial.rename(place)
-    return Checkpoint(place, whole)
+    return whole
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -106,3 +147,15 @@ def prune(run_folder: Path, keep: int) -> None:
     if keep:
         for folder in checkpoint_folders(run_folder)[:-keep]:
             shutil.rmtree(folder)
+
+
+def chosen(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`, or the newest whole one of the run in it.
+
+    Raises:
+        TrainerError: there is none.
+    """
+    found = open_checkpoint(folder) if (folder / STATE).is_file() else latest(folder)
+    if found is None:
+        raise TrainerError(f"{folder} holds no whole checkpoint", "give a run folder or a step_... folder")
+    return found

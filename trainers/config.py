@@ -14,6 +14,7 @@ import yaml
 from trainers.data import Split
 from trainers.errors import TrainerError
 from trainers.files import canonical_json, sha256_text
+from trainers.models.config import DenseConfig, model_config
 from trainers.presets import Optimiser, Preset, preset
 from trainers.schedule import SCHEDULES
 
@@ -61,13 +62,18 @@ class RunConfig:
     verify_digests: bool = True
     """Read every shard through once before the first step and compare its SHA-256."""
     model: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of DenseConfig that replace the preset's."""
+    """Fields of DenseConfig or MoEConfig that replace the preset's; `kind: moe` makes a mixture of a dense preset."""
     optimiser: Mapping[str, Any] = field(default_factory=dict)
     """Fields of Optimiser that replace the preset's."""
     batch: int = 0
     """Sequences an optimiser step; 0: the preset's. Steps follow, so that tokens stay."""
     steps: int = 0
     """Optimiser steps; 0: the preset's."""
+    document_masking: bool = False
+    """No attention across the end-of-text tokens of the shards."""
+    spike: float = 2.0
+    """A loss this many nats above its running mean stops the run, its last checkpoint kept; 0: only one that is no
+    number does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +152,7 @@ def resolve(config: RunConfig, train: Split, heldout: Split) -> Resolved:
     if config.dtype not in ("float32", "bfloat16"):
         raise TrainerError(f"dtype is {config.dtype!r}", 'set dtype to "float32" or "bfloat16"')
     chosen = preset(config.preset, train.vocab_size, train.sequence_length)
-    chosen = _overridden(config, chosen)
+    chosen = _overridden(config, chosen, train.eot)
     if heldout.sequence_length != chosen.model.sequence_length:
         raise TrainerError(
             f"held-out sequences have {heldout.sequence_length} tokens, the model {chosen.model.sequence_length}",
@@ -167,22 +173,36 @@ def resolve(config: RunConfig, train: Split, heldout: Split) -> Resolved:
     return Resolved(config=config, preset=chosen, identity=identity, fingerprint=sha256_text(canonical_json(identity)))
 
 
-def _overridden(config: RunConfig, chosen: Preset) -> Preset:
+def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
     """The preset with the configuration's own model, optimiser, batch and steps."""
-    for name, values, kind in (
-        ("model", config.model, chosen.model),
-        ("optimiser", config.optimiser, chosen.optimiser),
-    ):
-        for key in values:
-            if key not in kind.__dataclass_fields__ or key in ("vocab_size", "sequence_length"):
-                allowed = [f for f in kind.__dataclass_fields__ if f not in ("vocab_size", "sequence_length")]
-                raise TrainerError(f"{name} has no field {key!r} to set", f"fields: {', '.join(allowed)}")
+    model = _overridden_model(config.model, chosen.model)
+    if config.document_masking:
+        model = replace(model, separator=separator)
+    _check_fields("optimiser", config.optimiser, chosen.optimiser)
     optimiser: Optimiser = replace(chosen.optimiser, **config.optimiser)
     if optimiser.schedule not in SCHEDULES:
         raise TrainerError(f"schedule is {optimiser.schedule!r}", f"choose one of {', '.join(SCHEDULES)}")
     batch = config.batch or chosen.batch
     steps = config.steps or max(1, round(chosen.steps * chosen.batch / batch))
-    return replace(chosen, model=replace(chosen.model, **config.model), optimiser=optimiser, batch=batch, steps=steps)
+    return replace(chosen, model=model, optimiser=optimiser, batch=batch, steps=steps)
+
+
+def _overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
+    kind = values.get("kind", model.kind)
+    if kind not in ("dense", "moe"):
+        raise TrainerError(f"model kind is {kind!r}", 'set kind to "dense" or "moe"')
+    if kind != model.kind:
+        shared = {name: value for name, value in asdict(model).items() if name in DenseConfig.__dataclass_fields__}
+        model = model_config(shared | {"kind": kind})
+    _check_fields("model", values, model)
+    return replace(model, **values)
+
+
+def _check_fields(name: str, values: Mapping[str, Any], kind: DenseConfig | Optimiser) -> None:
+    allowed = [f for f in kind.__dataclass_fields__ if f not in ("vocab_size", "sequence_length")]
+    for key in values:
+        if key not in allowed:
+            raise TrainerError(f"{name} has no field {key!r} to set", f"fields: {', '.join(allowed)}")
 
 
 def _one_line(error: Exception) -> str:

@@ -69,6 +69,8 @@ class Split:
     """Byte in its tar where each member's numbers begin, over all shards in order."""
     vocab_size: int
     dataset_fingerprint: str
+    eot: int = 0
+    """The token that ends a document."""
 
     @property
     def sequence_length(self) -> int:
@@ -109,7 +111,8 @@ def check_manifest(folder: Path | str, *, digests: bool = True) -> Split:
             f"{folder}: " + "; ".join(problems[:3]) + more, "write the shards again, or copy them again in full"
         )
     dataset = _read_dataset(folder)
-    return Split(folder, shards, tuple(offsets), int(dataset["vocab_size"]), str(dataset["fingerprint"]))
+    vocab_size, eot = int(dataset["vocab_size"]), int(dataset.get("eot", 0))
+    return Split(folder, shards, tuple(offsets), vocab_size, str(dataset["fingerprint"]), eot)
 
 
 def _read_manifest(path: Path) -> tuple[Shard, ...]:
@@ -260,11 +263,14 @@ class ShuffledLoader:
             items[here] = permute(places[here] % n, n, self.seed, int(epoch))
         return items
 
-    def next_batch(self, count: int) -> Tokens:
-        """The next `count` sequences, int64 (count, L + 1)."""
-        batch = self.sequences[self.items(self.consumed, count)]
+    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Tokens:
+        """Of the next `count` sequences those of this rank, int64 (about count / ranks, L + 1).
+
+        The ranks' parts, one after the other, are the batch of a single rank. Each rank reads its own alone.
+        """
+        first, last = (self.consumed + count * r // ranks for r in (rank, rank + 1))
         self.consumed += count
-        return batch
+        return self.sequences[self.items(first, last - first)]
 
 
 def read_with_webdataset(folder: Path | str) -> Iterator[NDArray[np.unsignedinteger]]:

@@ -80,7 +80,7 @@ def evaluate(config: EvalConfig) -> list[dict[str, Any]]:
             summary = _earlier(out, fingerprint)
             if summary is None:
                 progress = Progress("evaluate", found.folder.name, len(questions.options), pipes=pipes)
-                model = _load(found, chosen_device(config.device))
+                model = found.decoder().to(chosen_device(config.device))
                 rows = scored_rows(model, questions, config.batch, progress.step)
                 summary = _write(found, questions, rows, fingerprint, out)
                 progress.event("finished", **summary)
@@ -89,22 +89,12 @@ def evaluate(config: EvalConfig) -> list[dict[str, Any]]:
 
 
 def _checkpoints(folder: Path, every: bool) -> list[Checkpoint]:
-    if every:
-        chosen = [checkpoint.open_checkpoint(path) for path in checkpoint.checkpoint_folders(folder)]
-    elif (folder / checkpoint.STATE).is_file():
-        chosen = [checkpoint.open_checkpoint(folder)]
-    else:
-        newest = checkpoint.latest(folder)
-        chosen = [newest] if newest else []
-    if not chosen:
+    if not every:
+        return [checkpoint.chosen(folder)]
+    found = [checkpoint.open_checkpoint(path) for path in checkpoint.checkpoint_folders(folder)]
+    if not found:
         raise TrainerError(f"{folder} holds no whole checkpoint", "give a run folder or a step_... folder")
-    return chosen
-
-
-def _load(found: Checkpoint, device: torch.device) -> DenseDecoder:
-    model = DenseDecoder(DenseConfig(**found.state["config"]["model"]))
-    found.load_model(model)
-    return model.to(device)
+    return found
 
 
 def _write(
@@ -198,7 +188,7 @@ def _score_batch(model: DenseDecoder, rows: list[tuple[Ints, int]]) -> NDArray[n
         tokens = torch.from_numpy(tokens_BS).to(device)
         x_BTD = model.hidden(tokens[:, :-1])
         row, target = torch.from_numpy(row_N).to(device), torch.from_numpy(target_N).to(device)
-        nats_N = token_nats(x_BTD[row, target - 1], model.unembedding.weight, tokens[row, target])
+        nats_N = token_nats(x_BTD[row, target - 1], model.output_weight, tokens[row, target])
     sums = np.zeros(len(rows))
     np.subtract.at(sums, row_N, nats_N.double().cpu().numpy())
     return sums

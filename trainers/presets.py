@@ -3,10 +3,12 @@
 The size is a row of SCALES; the Chinchilla multiple C sets tokens = C x 20 x N, where N counts every parameter but
 the input embedding. Nothing here imports torch, so a plan costs nothing.
 
-Three families:
-    tiny    for one CPU core and a vocabulary near 2048; names are nominal, N comes from the vocabulary
-    ladder  the OLMo model ladder (arXiv 2412.04403), vocabulary 100,352, sequences of 4096
-    dclm    DCLM's scales (arXiv 2406.11794, table 1), vocabulary 50,432, sequences of 2048
+Five families:
+    tiny      for one CPU core and a vocabulary near 2048; names are nominal, N comes from the vocabulary
+    tiny-moe  the same with a mixture of experts; as many parameters a token, but for the router's
+    ladder    the OLMo model ladder (arXiv 2412.04403), vocabulary 100,352, sequences of 4096
+    dclm      DCLM's scales (arXiv 2406.11794, table 1), vocabulary 50,432, sequences of 2048
+    olmoe     OLMoE-1B-7B-0924 (arXiv 2409.02060), vocabulary 50,304, sequences of 4096
 """
 
 from __future__ import annotations
@@ -17,13 +19,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainers.errors import TrainerError
-from trainers.models.config import DenseConfig, flops_per_token, parameter_count, total_parameter_count
+from trainers.models.config import (
+    DenseConfig,
+    MoEConfig,
+    active_parameter_count,
+    flops_per_token,
+    parameter_count,
+    swiglu_width,
+    total_parameter_count,
+)
 from trainers.schedule import Schedule, ScheduleName
 
 CHINCHILLA_TOKENS_PER_PARAMETER = 20
 """Tokens a parameter at the compute optimum (Hoffmann et al., arXiv 2203.15556), as the ladder rounds it."""
 
-Family = Literal["tiny", "ladder", "dclm"]
+Family = Literal["tiny", "tiny-moe", "ladder", "dclm", "olmoe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +50,10 @@ class Scale:
     """The vocabulary the size is published with; a run takes its shards' vocabulary."""
     sequence_length: int
     published: int | None = None
-    """The published parameter count: N for the ladder, both embeddings and no QK-norm for DCLM."""
+    """The published parameter count: N for the ladder, both embeddings and no QK-norm for DCLM, all for OLMoE."""
+    experts: int = 0
+    """A layer; 0 is a dense model."""
+    experts_per_token: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +67,9 @@ class Optimiser:
     final_fraction: float = 0.0
     """Learning rate of the last step over the peak."""
     weight_decay: float = 0.1
-    """Of matrices and norm gains; the input embedding is not decayed."""
+    """Of matrices and norm gains."""
+    decay_embedding: bool = False
+    """Whether the input embedding is decayed too, as in OLMoE."""
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8
@@ -122,6 +137,12 @@ def _tiny(name: str, width: int, layers: int, heads: int) -> Scale:
     )
 
 
+def _tiny_moe(name: str, width: int, layers: int, heads: int) -> Scale:
+    """The dense size of that shape with its 4 D of inner width cut into 4 of 16 experts, each D."""
+    dense = _tiny(f"{name}-moe", width, layers, heads)
+    return replace(dense, family="tiny-moe", hidden=width, experts=16, experts_per_token=4)
+
+
 def _ladder(name: str, shape: tuple[int, int, int, int], published: int | None = None) -> Scale:
     width, layers, heads, hidden = shape
     return Scale(
@@ -138,19 +159,32 @@ def _ladder(name: str, shape: tuple[int, int, int, int], published: int | None =
 
 
 def _dclm(name: str, width: int, layers: int, heads: int, published: int) -> Scale:
-    hidden = -(-8 * width // 3 // 256) * 256
     return Scale(
         name=name,
         family="dclm",
         width=width,
         layers=layers,
         heads=heads,
-        hidden=hidden,
+        hidden=swiglu_width(width),
         vocab_size=50_432,
         sequence_length=2048,
         published=published,
     )
 
+
+_OLMOE = Scale(
+    name="olmoe-1B-7B",
+    family="olmoe",
+    width=2048,
+    layers=16,
+    heads=16,
+    hidden=1024,
+    vocab_size=50_304,
+    sequence_length=4096,
+    published=6_919_161_856,
+    experts=64,
+    experts_per_token=8,
+)
 
 SCALES: dict[str, Scale] = {
     scale.name: scale
@@ -161,6 +195,10 @@ SCALES: dict[str, Scale] = {
         _tiny("270k", 56, 3, 2),
         _tiny("500k", 72, 4, 3),
         _tiny("1M", 100, 5, 5),
+        _tiny_moe("70k", 24, 2, 2),
+        _tiny_moe("130k", 40, 2, 2),
+        _tiny_moe("270k", 56, 3, 2),
+        _tiny_moe("500k", 72, 4, 3),
         _ladder("190M", (768, 12, 12, 3072), 190_354_176),
         _ladder("370M", (1024, 16, 16, 4096), 371_262_464),
         _ladder("600M", (1344, 16, 16, 5376)),
@@ -173,6 +211,7 @@ SCALES: dict[str, Scale] = {
         _dclm("dclm-1B", 2048, 24, 16, 1_439_795_200),
         _dclm("dclm-3B", 2560, 32, 32, 2_795_932_160),
         _dclm("dclm-7B", 4096, 32, 32, 6_889_410_560),
+        _OLMOE,
     )
 }
 
@@ -211,6 +250,13 @@ _DCLM_RECIPES: dict[str, _DclmRecipe] = {
     "dclm-3B": _DclmRecipe(256, 5000, 3e-3, 0.033, 1e-4),
     "dclm-7B": _DclmRecipe(2048, 5000, 2e-3, 0.05, 5e-6),
 }
+
+OLMOE_BATCH = 1024
+OLMOE_WARMUP_TOKENS = 10_485_760_000
+OLMOE_OPTIMISER = Optimiser(
+    learning_rate=4e-4, warmup_steps=2500, schedule="cosine", final_fraction=0.1, decay_embedding=True
+)
+"""Of configs/OLMoE-1B-7B-0924.yml, whose cosine is 5e12 tokens long: 212 Chinchilla multiples of its active size."""
 
 LADDERS: dict[str, Ladder] = {
     "smoke": Ladder(sizes=("30k", "70k"), multiples=(0.1, 0.2), target="130k-0.2xC"),
@@ -254,20 +300,24 @@ def _counted(scale: Scale, model: DenseConfig) -> int:
 
 
 def _model(scale: Scale, vocab_size: int, sequence_length: int) -> DenseConfig:
-    shape = DenseConfig(
-        vocab_size=vocab_size,
-        sequence_length=sequence_length,
-        width=scale.width,
-        layers=scale.layers,
-        heads=scale.heads,
-        hidden=scale.hidden,
-    )
+    shape: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "sequence_length": sequence_length,
+        "width": scale.width,
+        "layers": scale.layers,
+        "heads": scale.heads,
+        "hidden": scale.hidden,
+    }
     if scale.family == "dclm":
-        return replace(shape, rope_theta=10_000.0, norm_placement="pre", norm_eps=1e-5)
-    if scale.family == "tiny":
+        shape |= {"rope_theta": 10_000.0, "norm_placement": "pre", "norm_eps": 1e-5, "norm": "layer"}
+    if scale.family == "olmoe":
+        shape |= {"rope_theta": 10_000.0, "norm_placement": "pre", "norm_eps": 1e-5, "shrink_residual": False}
+    if scale.family in ("tiny", "tiny-moe"):
         # A deviation of .02 is that of a width of 2500; a width of 24 would spend its run growing.
-        return replace(shape, rope_theta=10_000.0, norm_placement="pre", init_std=scale.width**-0.5)
-    return shape
+        shape |= {"rope_theta": 10_000.0, "norm_placement": "pre", "init_std": scale.width**-0.5}
+    if scale.experts:
+        return MoEConfig(**shape, experts=scale.experts, experts_per_token=scale.experts_per_token)
+    return DenseConfig(**shape)
 
 
 def _batch(scale: Scale, n: int, sequence_length: int) -> int:
@@ -279,7 +329,9 @@ def _batch(scale: Scale, n: int, sequence_length: int) -> int:
     """
     if scale.family == "dclm":
         return _DCLM_RECIPES[scale.name].batch
-    share = TINY_BATCH_SHARE if scale.family == "tiny" else 1
+    if scale.family == "olmoe":
+        return OLMOE_BATCH
+    share = TINY_BATCH_SHARE if scale.family.startswith("tiny") else 1
     return max(1, round(share * 160 * (n / 108e6) ** (2 / 3) * 2048 / sequence_length))
 
 
@@ -293,7 +345,10 @@ def _optimiser(scale: Scale, n: int, steps: int, tokens_per_step: int) -> Optimi
     """
     if scale.family == "dclm":
         return _DCLM_RECIPES[scale.name].optimiser(steps)
-    share = TINY_RATE_SHARE if scale.family == "tiny" else LADDER_RATE_SHARE
+    if scale.family == "olmoe":
+        warmup = max(1, min(OLMOE_WARMUP_TOKENS // tokens_per_step, steps // 2))
+        return replace(OLMOE_OPTIMISER, warmup_steps=warmup)
+    share = TINY_RATE_SHARE if scale.family.startswith("tiny") else LADDER_RATE_SHARE
     rate = share * 0.0047 * (n / 108e6) ** (-1 / 3)
     warmup = max(1, round(min(n / tokens_per_step, LONGEST_WARMUP * steps)))
     return Optimiser(learning_rate=rate, warmup_steps=warmup)
@@ -309,6 +364,7 @@ def plan(name: str, vocab_size: int | None = None, sequence_length: int | None =
         "multiple": p.multiple,
         "parameters": parameter_count(p.model),
         "total_parameters": total_parameter_count(p.model),
+        "active_parameters": active_parameter_count(p.model),
         "vocab_size": p.model.vocab_size,
         "sequence_length": p.model.sequence_length,
         "width": p.model.width,

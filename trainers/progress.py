@@ -22,9 +22,15 @@ PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 
 
 class Progress:
-    """Reports on work of a known number of steps; `done_before` were made by an earlier process."""
+    """Reports on work of a known number of steps; `done_before` were made by an earlier process.
 
-    def __init__(self, kind: str, run: str, steps: int, done_before: int = 0, pipes: Any = None) -> None:
+    A `silent` one says nothing: of the ranks of a run, one speaks.
+    """
+
+    def __init__(
+        self, kind: str, run: str, steps: int, done_before: int = 0, pipes: Any = None, *, silent: bool = False
+    ) -> None:
+        self._silent = silent
         self._fixed = {"kind": kind, "run": run}
         self._steps, self._done_before = steps, done_before
         self._pipes = pipes
@@ -34,6 +40,8 @@ class Progress:
     def step(self, step: int, **fields: Any) -> None:
         """Report that `step` of the steps are done; most calls do nothing, so call it every step."""
         now = time.monotonic()
+        if self._silent:
+            return
         if now - self._last_stdout < STDOUT_SECONDS and step < self._steps:
             return
         self._last_stdout = now
@@ -49,6 +57,8 @@ class Progress:
 
     def event(self, name: str, **fields: Any) -> None:
         """Report something that happened once, such as a checkpoint, at once."""
+        if self._silent:
+            return
         report = self._fixed | {"event": name} | fields
         _write(report)
         if self._pipes is not None:

@@ -14,6 +14,7 @@ from trainers.files import read_jsonl, write_json, write_jsonl
 from trainers.progress import Progress
 
 CONFIG, RESULT, METRICS, LOCK = "config.json", "result.json", "metrics.jsonl", ".lock"
+TOKENIZER = "tokenizer.json"
 
 
 @contextmanager

@@ -327,6 +327,40 @@ DUPLICATES = Contract(
     ),
 )
 
+PARAGRAPHS = Contract(
+    name="dclm.paragraphs",
+    description="What is left of each document after paragraphs that came before in its shard are removed (bff): a row "
+    "per document that stands for its cluster.",
+    columns=(
+        _doc_id(),
+        *SHARD_COLUMNS,
+        Column(name="kept", type=pa.bool_(), description="Text is left, and most of it was new."),
+        Column(
+            name="text",
+            type=pa.string(),
+            nullable=True,
+            description="What is left, where paragraphs were removed; else the text of dclm.measurements.",
+            personal_data="as the page: names, addresses",
+            derived_from=("dclm.measurements.text",),
+        ),
+        Column(name="text_bytes", type=pa.int64(), description="Bytes of text that are left, in UTF-8."),
+        Column(name="contained_ngrams", type=pa.int64(), description="n-grams that were met before in the shard."),
+        Column(name="total_ngrams", type=pa.int64(), description="All n-grams of its paragraphs."),
+    ),
+    primary_key=("doc_id",),
+    partition_by=("global_shard", "local_shard"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.duplicates"),
+    source="bff of mlfoundations/dclm, --remove-type old-both",
+    owner=OWNER,
+    expectations=(
+        between("text_bytes", 0),
+        between("contained_ngrams", 0),
+        between("total_ngrams", 0),
+        references("doc_id", "dclm.verdicts.doc_id"),
+        *IN_SHARD,
+    ),
+)
+
 QUALITY_MODEL = Contract(
     name="dclm.quality_model",
     description="The fastText classifier that tells good text from the rest: a row per trained model.",
@@ -352,7 +386,7 @@ QUALITY_MODEL = Contract(
         Column(name="sha256", type=pa.string(), description="Digest of the model file."),
     ),
     primary_key=("model_id",),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.duplicates"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs"),
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -377,7 +411,7 @@ SCORES = Contract(
         Column(name="bucket", type=pa.int32(), description="Tenth of the pool by score: 9 the best, 0 the worst."),
     ),
     primary_key=("doc_id",),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.duplicates", "dclm.quality_model"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.quality_model"),
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -417,11 +451,11 @@ MIXTURE = Contract(
             name="text_bytes",
             type=pa.int64(),
             description="Bytes of its text.",
-            derived_from=("dclm.measurements.text_bytes",),
+            derived_from=("dclm.paragraphs.text_bytes",),
         ),
     ),
     primary_key=("doc_id",),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.scores"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.scores"),
     owner=OWNER,
     expectations=(
         row_count(2),
@@ -447,7 +481,7 @@ TOKENIZER = Contract(
         Column(name="sha256", type=pa.string(), description="Digest of the file."),
     ),
     primary_key=("tokenizer_id",),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture"),
     owner=OWNER,
     expectations=(row_count(1), between("vocab_size", 257), between("bytes_per_token", 1)),
 )
@@ -489,7 +523,7 @@ SHARDS_TABLE = Contract(
         Column(name="sources", type=pa.list_(SOURCE_TOKENS), description="Tokens from each source."),
     ),
     primary_key=("split", "shard"),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture", "dclm.tokenizer"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
     expectations=(
         row_count(2),
@@ -513,7 +547,7 @@ SPANS = Contract(
         _doc_id(),
     ),
     primary_key=("split", "shard", "start"),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture", "dclm.tokenizer"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
     expectations=(
         row_count(2),
@@ -529,6 +563,7 @@ CONTRACTS = (
     MEASUREMENTS,
     VERDICTS,
     DUPLICATES,
+    PARAGRAPHS,
     QUALITY_MODEL,
     SCORES,
     MIXTURE,

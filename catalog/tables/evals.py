@@ -48,7 +48,7 @@ EXAMPLES = Contract(
         Column(name="gold", type=pa.int32(), description="Index of the true continuation, from 0."),
     ),
     primary_key=("question_id",),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.mixture", "dclm.tokenizer"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
     expectations=(row_count(1), between("gold", 0), references("doc_id", "dclm.mixture.doc_id")),
 )

@@ -10,6 +10,7 @@ from catalog.tables.dclm import (
     DUPLICATES,
     MEASUREMENTS,
     MIXTURE,
+    PARAGRAPHS,
     POOL,
     QUALITY_MODEL,
     SCORES,
@@ -23,7 +24,9 @@ from dagster_project.partitions import POOL_SHARDS, Partition
 from dagster_project.recipes import (
     RULES,
     mixture_recipe,
+    paragraph_literals,
     quality_recipe,
+    recipe_in_use,
     rule_recipes,
     shard_recipe,
     tokenizer_recipe,
@@ -88,6 +91,21 @@ def duplicates(making: Making) -> dict[str, Any]:
     from spark_jobs.duplicates import write_duplicates
 
     return write_duplicates(making.spark, making.lake, RULES, making.fingerprint)
+
+
+@table_asset(
+    PARAGRAPHS,
+    code_version="1",
+    literals=lambda *_: paragraph_literals(),
+    cut=POOL_SHARDS,
+    keys=shards_of,
+    engine="spark",
+)
+def paragraphs(making: Making) -> dict[str, Any]:
+    """Removes what came before in the shard, with a Bloom filter over 13-grams, in the order of the archives."""
+    from spark_jobs.lake_paragraphs import write_paragraphs
+
+    return write_paragraphs(making.spark, making.lake, making.shard, recipe_in_use(), making.fingerprint)
 
 
 @table_asset(QUALITY_MODEL, code_version="1", literals=lambda *_: [RULES, quality_recipe()], engine="spark")

@@ -88,7 +88,7 @@ def test_the_card_says_what_the_contract_and_the_lake_say(lake: Settings) -> Non
     for part in (
         "# dclm.scores\n",
         scores.description,
-        "| made from | dclm.documents, dclm.measurements, dclm.verdicts, dclm.duplicates, dclm.quality_model |",
+        "| made from | dclm.documents, dclm.measurements, dclm.paragraphs, dclm.quality_model |",
         "| read by | dclm.mixture |",
         "| rows | 3 |",
         "| `score` | `double` | Probability of being good text, 0..1. |",

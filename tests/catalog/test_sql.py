@@ -52,6 +52,7 @@ def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
     assert stages["records in the crawl"] == 6
     assert stages["with text"] == 5
     assert stages["not a duplicate"] == 3
+    assert stages["not said before in the shard"] == 3
     assert stages["trained on"] == 2
 
 
@@ -155,7 +156,7 @@ def test_the_exported_file_answers_any_client_with_the_delta_extension(lake: Set
         load_extension(client, "delta")
         assert client.execute("SELECT count(*) FROM dclm.documents").fetchall() == [(6,)]
         assert client.execute("SELECT count(*) FROM dclm.documents_at(0)").fetchall() == [(0,)]
-        assert client.execute("SELECT count(*) FROM dclm.funnel").fetchall() == [(7,)]
+        assert client.execute("SELECT count(*) FROM dclm.funnel").fetchall() == [(8,)]
         described = client.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'documents'").fetchall()
         assert described == [(CONTRACTS["dclm.documents"].description,)]
 

@@ -110,6 +110,7 @@ COMPARED = {
     "dclm.measurements": "*",
     "dclm.verdicts": "doc_id, recipe, kept, broken",
     "dclm.duplicates": "*",
+    "dclm.paragraphs": "*",
     "dclm.scores": "*",
     "dclm.mixture": "*",
     "dclm.tokenizer": "sha256",

@@ -10,7 +10,17 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.lake import Lake
-from catalog.tables.dclm import DOCUMENTS, DUPLICATES, MEASUREMENTS, MIXTURE, QUALITY_MODEL, SCORES, TOKENIZER, VERDICTS
+from catalog.tables.dclm import (
+    DOCUMENTS,
+    DUPLICATES,
+    MEASUREMENTS,
+    MIXTURE,
+    PARAGRAPHS,
+    QUALITY_MODEL,
+    SCORES,
+    TOKENIZER,
+    VERDICTS,
+)
 from spark_jobs.hash_order import hash_key
 from spark_jobs.quality_model import GOOD, OTHER, QualityRecipe, train_classifier
 from spark_jobs.stored_files import sha256_of, write_whole
@@ -103,6 +113,15 @@ def curated_lake(
         [
             row(MEASUREMENTS, doc_id=doc_id(n), recipe=RECIPE, state="ok", text_bytes=len(text.encode()), values=[])
             for n, text in enumerate(texts)
+        ],
+    )
+    replace(
+        lake,
+        PARAGRAPHS,
+        [
+            row(PARAGRAPHS, doc_id=doc_id(n), kept=True, text_bytes=len(text.encode()))
+            for n, text in enumerate(texts)
+            if n not in (*rejected, *copies)
         ],
     )
     standing = doc_id(next(number for number in range(len(texts)) if number not in (*copies, *rejected)))

@@ -7,11 +7,13 @@ import os
 import random
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from made_documents import prose
 
 from catalog.languages import LANGUAGES
-from spark_jobs.extract import LANGUAGE_CHARACTERS, decode, extract, language
+from spark_jobs import extract as extraction
+from spark_jobs.extract import LANGUAGE_CHARACTERS, Extracted, Extractor, decode, extract, language, languages
 
 SHARED = os.environ.get("WATERSHED_SHARED")
 SAYINGS = {
@@ -58,6 +60,41 @@ def test_newlines_are_deleted_for_language_as_dclm_does() -> None:
 def test_language_of_a_long_text_is_that_of_most_of_it() -> None:
     long = SAYINGS["de"] * (4 * LANGUAGE_CHARACTERS // len(SAYINGS["de"]))
     assert language(SAYINGS["en"] * 20 + long)[0] == "de"
+
+
+def test_languages_of_many_texts_are_those_of_each_and_a_null_text_has_none() -> None:
+    long = SAYINGS["ru"] * (2 * LANGUAGE_CHARACTERS // len(SAYINGS["ru"])) + SAYINGS["de"] * 20
+    texts = [*SAYINGS.values(), "", "\n", long, "a\nb" * 30]
+    codes, scores = languages(pa.array([*texts, None]))
+    alone = [language(text) for text in texts]
+    assert codes.to_pylist() == [*(code for code, _ in alone), None]
+    assert scores.to_pylist() == [*(score for _, score in alone), None]
+
+
+def test_a_payload_met_again_is_not_extracted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[bytes] = []
+
+    def counted(payload: bytes, content_type: str | None = None, charset: str | None = None) -> Extracted:
+        met.append(payload)
+        return extract(payload, content_type, charset)
+
+    monkeypatch.setattr(extraction, "extract", counted)
+    pages = [html(SAYINGS[code]).encode() for code in ("en", "de", "en", "en", "de")]
+    extractor = Extractor()
+    found = [extractor.extract(page, "text/html", None, page.hex()) for page in pages]
+    assert found == [extract(page, "text/html", None) for page in pages]
+    assert met == pages[:2]
+    # What the server declared is part of what a payload is.
+    assert extractor.extract(pages[0], "text/plain", None, pages[0].hex()).state == "not_html"
+
+
+def test_what_is_remembered_of_payloads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "REMEMBERED_BYTES", 20_000)
+    extractor = Extractor()
+    for number in range(300):
+        page = html(f"{SAYINGS['en']} {number}").encode()
+        assert extractor.extract(page, "text/html", None, str(number)).text == f"{SAYINGS['en']} {number}"
+    assert 1 < len(extractor) < 30
 
 
 def test_valid_utf8_is_utf8_whatever_is_declared() -> None:

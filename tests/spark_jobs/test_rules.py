@@ -228,7 +228,7 @@ def in_sql(table: pa.Table, recipe: Recipe) -> list[bool]:
         {
             "state": table["state"],
             "values": numbers_map(columns, recipe, len(table)),
-            **{"language": table[rule.column] for rule in recipe.rules if rule.text},
+            "language": table[next((rule.column for rule in recipe.rules if rule.text), "state")],
             "place": range(len(table)),
         }
     )

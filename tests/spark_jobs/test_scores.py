@@ -47,6 +47,28 @@ def test_a_score_is_fasttexts_probability_of_good_text(scored: tuple[Lake, dict[
         assert scores[doc_id(number)] == pytest.approx(dict(zip(labels, probabilities, strict=True))[GOOD], abs=1e-6)
 
 
+def test_a_text_is_scored_as_the_line_that_the_classifier_learnt_from(
+    scored: tuple[Lake, dict[str, Any], Path],
+) -> None:
+    _, _, path = scored
+    words = prose(7).split()
+    texts = [
+        glue.join(words) for glue in ("\n", "\r\n", "\x0b", "\x1c", "\x1e", "\x85", "\u2028", "\u2029", "\xa0", "\n\n ")
+    ]
+    texts += [
+        f"\u3000\x1f {texts[0]}\u2003\x85",
+        "__label__hq " * 9 + prose(8),
+        f"x__label__{prose(9)}",
+        "",
+        "</s> river",
+    ]
+    (batch,) = score_documents(iter([pa.record_batch({"doc_id": texts, "text": texts})]), path)
+    model = load(path)
+    for text, score in zip(texts, batch.column("score").to_pylist(), strict=True):
+        labels, probabilities = model.predict(line_of(text), k=2)
+        assert score == pytest.approx(min(dict(zip(labels, probabilities, strict=True)).get(GOOD, 0), 1), abs=1e-5)
+
+
 def test_buckets_are_tenths_in_the_order_of_scores(scored: tuple[Lake, dict[str, Any], Path]) -> None:
     lake, _, _ = scored
     rows = sorted(lake.read("dclm.scores").to_pylist(), key=lambda row: (row["score"], row["doc_id"]))

@@ -6,7 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from trainers.errors import TrainerError
-from trainers.models.config import DenseConfig, flops_per_token, parameter_count, total_parameter_count
+from trainers.models.config import (
+    DenseConfig,
+    flops_per_token,
+    parameter_count,
+    swiglu_width,
+    total_parameter_count,
+)
 from trainers.models.dense import DenseDecoder
 from trainers.models.loss import cross_entropy, token_nats
 
@@ -16,10 +22,18 @@ SMALL = DenseConfig(vocab_size=50, sequence_length=12, width=16, layers=2, heads
 def spelled_out(model: DenseDecoder, tokens_BT: torch.Tensor) -> torch.Tensor:
     """The same function from its definition: one position and one head at a time, angles as complex numbers."""
     c, weights = model.config, dict(model.named_parameters())
-    K = c.width // c.heads
+    K, G = c.width // c.heads, c.key_value_heads or c.heads
 
     def norm(x, gain):
+        if c.norm == "layer":
+            x = x - x.mean(-1, keepdim=True)
         return x / (x.square().mean(-1, keepdim=True) + c.norm_eps).sqrt() * gain
+
+    def qk_norm(x_TX, w, which):
+        gain = w["attention.norm.gain"][which] if c.heads == G else w[f"attention.{('query', 'key')[which]}_norm.gain"]
+        if c.qk_norm_width == "full":
+            return norm(x_TX, gain)
+        return torch.cat([norm(head, gain.flatten()) for head in x_TX.split(K, dim=-1)], dim=-1)
 
     def turn(x_K, position):
         pair = torch.complex(x_K[: K // 2], x_K[K // 2 :])
@@ -28,17 +42,21 @@ def spelled_out(model: DenseDecoder, tokens_BT: torch.Tensor) -> torch.Tensor:
         return torch.cat((turned.real, turned.imag))
 
     def attend(x_TD, w):
-        q_TD, k_TD, v_TD = (x_TD @ part.T for part in w["attention.query_key_value.weight"].chunk(3))
+        parts = w["attention.query_key_value.weight"].split((c.width, G * K, G * K))
+        q_TD, k_TD, v_TD = (x_TD @ part.T for part in parts)
         if c.qk_norm:
-            q_TD, k_TD = norm(q_TD, w["attention.norm.gain"][0]), norm(k_TD, w["attention.norm.gain"][1])
+            q_TD, k_TD = qk_norm(q_TD, w, 0), qk_norm(k_TD, w, 1)
         rows = []
         for t in range(len(x_TD)):
-            heads = []
+            heads, first = [], 0
+            if c.separator >= 0:
+                first = max((s for s in range(t + 1) if tokens_T[s] == c.separator), default=0)
             for h in range(c.heads):
                 at = slice(h * K, (h + 1) * K)
+                shared = slice((h * G // c.heads) * K, (h * G // c.heads + 1) * K)
                 q = turn(q_TD[t, at], t)
-                scores = torch.stack([q @ turn(k_TD[s, at], s) for s in range(t + 1)]) / math.sqrt(K)
-                heads.append(torch.softmax(scores, 0) @ v_TD[: t + 1, at])
+                scores = torch.stack([q @ turn(k_TD[s, shared], s) for s in range(first, t + 1)]) / math.sqrt(K)
+                heads.append(torch.softmax(scores, 0) @ v_TD[first : t + 1, shared])
             rows.append(torch.cat(heads))
         return torch.stack(rows) @ w["attention.out.weight"].T
 
@@ -46,7 +64,7 @@ def spelled_out(model: DenseDecoder, tokens_BT: torch.Tensor) -> torch.Tensor:
         gate, up = (x_TD @ part.T for part in w["feed_forward.gate_up.weight"].chunk(2))
         return (gate * torch.sigmoid(gate) * up) @ w["feed_forward.down.weight"].T
 
-    logits = []
+    logits, output = [], "embedding.weight" if c.tied else "unembedding.weight"
     for tokens_T in tokens_BT:
         x_TD = weights["embedding.weight"][tokens_T]
         for layer in range(c.layers):
@@ -54,20 +72,45 @@ def spelled_out(model: DenseDecoder, tokens_BT: torch.Tensor) -> torch.Tensor:
             for part, name in ((attend, "attention_norm"), (feed, "feed_forward_norm")):
                 gain = w[f"{name}.gain"]
                 x_TD = x_TD + (part(norm(x_TD, gain), w) if c.norm_placement == "pre" else norm(part(x_TD, w), gain))
-        logits.append(norm(x_TD, weights["norm.gain"]) @ weights["unembedding.weight"].T)
+        logits.append(norm(x_TD, weights["norm.gain"]) @ weights[output].T)
     return torch.stack(logits)
 
 
-@pytest.mark.parametrize("placement", ["pre", "reordered"])
-@pytest.mark.parametrize("qk_norm", [True, False])
-def test_logits_are_those_of_the_definition(placement, qk_norm):
-    model = DenseDecoder(replace(SMALL, norm_placement=placement, qk_norm=qk_norm)).initialise(0)
+OPTIONS = {
+    "norms before": {"norm_placement": "pre"},
+    "norms after": {},
+    "no QK-norm": {"qk_norm": False},
+    "QK-norm a head": {"qk_norm_width": "head"},
+    "as DCLM": {"norm": "layer", "norm_placement": "pre", "rope_theta": 10_000.0},
+    "grouped": {"key_value_heads": 2},
+    "one key for all, a norm a head": {"key_value_heads": 1, "qk_norm_width": "head", "norm": "layer"},
+    "grouped without QK-norm": {"key_value_heads": 2, "qk_norm": False},
+    "tied": {"tied": True},
+    "documents apart": {"separator": 7},
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_logits_are_those_of_the_definition(option):
+    config = replace(SMALL, heads=4, **OPTIONS[option])
+    model = DenseDecoder(config).initialise(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("gain"):
                 parameter.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(1))
         tokens = torch.randint(0, 50, (2, 12), generator=torch.Generator().manual_seed(2))
+        tokens[0, 5], tokens[1, 0], tokens[1, 9] = 7, 7, 7
         assert torch.allclose(model(tokens), spelled_out(model, tokens), atol=1e-4)
+
+
+def test_a_document_behind_a_separator_is_read_as_if_it_were_alone():
+    """Rotary positions only know distances, so where the document lies makes no difference either."""
+    model = DenseDecoder(replace(SMALL, separator=7)).initialise(0)
+    before, alone = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[7, 8, 9, 10, 11]])
+    with torch.no_grad():
+        both = model(torch.cat((before, alone), dim=1))
+        assert torch.allclose(both[:, 4:], model(alone), atol=1e-4)
+        assert torch.allclose(both[:, :4], model(before), atol=1e-4)
 
 
 def test_a_later_token_changes_no_earlier_logit():
@@ -82,11 +125,17 @@ def test_a_later_token_changes_no_earlier_logit():
 
 
 def test_the_parameter_count_is_what_torch_counts():
-    for config in (SMALL, replace(SMALL, qk_norm=False, layers=3)):
+    changes = ({"layers": 3}, *OPTIONS.values())
+    for config in (SMALL, *(replace(SMALL, heads=4, **change) for change in changes)):
         model = DenseDecoder(config)
         total = sum(parameter.numel() for parameter in model.parameters())
         assert total_parameter_count(config) == total
-        assert parameter_count(config) == total - model.embedding.weight.numel()
+        assert parameter_count(config) == total - (0 if config.tied else model.embedding.weight.numel())
+
+
+def test_the_inner_width_of_swiglu_follows_the_published_rules():
+    assert [swiglu_width(width) for width in (1024, 2048, 2560, 4096)] == [2816, 5632, 6912, 11_008]
+    assert swiglu_width(768, ratio=4, multiple_of=1) == 3072
 
 
 def test_flops_are_six_a_parameter_and_attention_in_full():
@@ -151,6 +200,8 @@ def test_weights_lie_within_three_deviations():
         ({"heads": 16}, "heads of an even width"),
         ({"layers": 0}, "layers is 0"),
         ({"norm_placement": "post"}, "norm_placement is 'post'"),
+        ({"norm": "batch"}, "norm is 'batch'"),
+        ({"key_value_heads": 3}, "2 heads cannot share 3 keys"),
     ],
 )
 def test_an_impossible_shape_is_refused(change, cause):

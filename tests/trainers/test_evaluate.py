@@ -8,6 +8,7 @@ from made_shards import chain, make_shards, write_questions
 
 from trainers.config import RunConfig
 from trainers.evaluate import EvalConfig, evaluate, main, result_rows, score, without_contexts
+from trainers.exchange import export_model, import_model
 from trainers.files import read_jsonl
 from trainers.models.config import DenseConfig
 from trainers.models.dense import DenseDecoder
@@ -110,6 +111,20 @@ def test_a_trained_model_continues_its_language(run, tmp_path):
     assert [row["question_id"] for row in rows] == [f"q{i}" for i in range(200)]
     assert task["accuracy"] == pytest.approx(sum(row["correct"] for row in rows) / 200)
     assert task["bits_per_byte"] == pytest.approx(sum(row["bits_per_byte"] for row in rows) / 200)
+
+
+def test_a_mixture_and_an_imported_model_are_scored_like_any_other(run, tmp_path):
+    mixture = {"kind": "moe", "experts": 4, "experts_per_token": 2, "hidden": 12}
+    shards = str(run.parent / "shards")
+    pretrain(RunConfig(preset="30k-0.5xC", shards=shards, out=str(tmp_path / "run"), steps=100, model=mixture))
+    export_model(tmp_path / "run", tmp_path / "folder")
+    import_model(tmp_path / "folder", tmp_path / "imported")
+    path = write_questions(tmp_path / "questions.npz", continuations(50))
+    for name in ("run", "imported"):
+        evaluate(EvalConfig(checkpoint=str(tmp_path / name), questions=str(path), out=str(tmp_path / name / "out")))
+    rows = [read_jsonl(tmp_path / name / "out" / "results.jsonl") for name in ("run", "imported")]
+    assert rows[0] == rows[1]
+    assert len({row["predicted"] for row in rows[0]}) > 1
 
 
 def test_every_checkpoint_of_a_run_can_be_scored_at_once(run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainers.errors import TrainerError
-from trainers.models.dense import DenseDecoder
+from trainers.models.decoder import decoder
 from trainers.presets import LADDERS, SCALES, parse, plan, preset, run_name
 
 PUBLISHED_LADDER = {"190M": 190_354_176, "370M": 371_262_464, "760M": 758_220_288, "1B": 1_279_395_840}
@@ -20,7 +20,7 @@ PUBLISHED_DCLM = {
 
 def on_meta(name):
     with torch.device("meta"):
-        return DenseDecoder(preset(f"{name}-1xC").model)
+        return decoder(preset(f"{name}-1xC").model)
 
 
 @pytest.mark.parametrize("name", PUBLISHED_LADDER)

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from made_shards import make_shards
 from trainers.checkpoint import checkpoint_folders, latest
 from trainers.config import RunConfig, from_mapping, resolve
 from trainers.data import check_manifest
+from trainers.device import PEAKS, peak_flops
 from trainers.errors import TrainerError
 from trainers.files import read_jsonl
 from trainers.pretrain import main, pretrain
@@ -20,6 +22,7 @@ from trainers.pretrain import main, pretrain
 ROOT = Path(__file__).parents[2]
 TIMES = ("tokens_per_s", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes")
 PRESET = "30k-0.2xC"
+MIXTURE = {"kind": "moe", "experts": 8, "experts_per_token": 2, "hidden": 24}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,14 @@ def test_a_run_killed_outright_ends_in_the_same_bits(finished, shards, tmp_path)
     assert rows[0] == rows[1]
 
 
+def test_training_does_not_load_torchs_compiler(finished, shards, tmp_path):
+    """It takes as long as a small model of a ladder trains."""
+    path = write_config(tmp_path / "run.json", shards, tmp_path / "run", steps=2)
+    code = f"import sys; from trainers.pretrain import main; main(['--config', {str(path)!r}]);"
+    code += "assert 'torch._dynamo' not in sys.modules and 'torch.distributed.fsdp' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
 def test_a_run_whose_parent_died_ends_too(shards, tmp_path):
     path = write_config(tmp_path / "run.json", shards, tmp_path / "run", checkpoint_every=5)
     command = [sys.executable, "-m", "trainers.pretrain", "--config", str(path)]
@@ -167,9 +178,11 @@ def test_another_seed_is_another_model(finished, shards, tmp_path):
     assert other["heldout_nats_per_token"] == pytest.approx(finished[1]["heldout_nats_per_token"], abs=0.3)
 
 
-def test_gradients_of_microbatches_add_up_to_the_batch(finished, shards, tmp_path):
+@pytest.mark.parametrize("model", [{}, MIXTURE | {"load_balancing_weight": 0.0}], ids=["dense", "mixture"])
+def test_gradients_of_microbatches_add_up_to_the_batch(shards, tmp_path, model):
     whole, parts = (
-        pretrain(config(shards, tmp_path / name, steps=5, microbatch=size)) for name, size in (("a", 0), ("b", 4))
+        pretrain(config(shards, tmp_path / name, steps=5, microbatch=size, model=model))
+        for name, size in (("a", 0), ("b", 4))
     )
     one, other = (weights(Path(result["checkpoint"])) for result in (whole, parts))
     assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
@@ -184,7 +197,7 @@ def test_bfloat16_trains_nearly_as_well(finished, shards, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(shards, tmp_path):
     out = tmp_path / "run"
     wild = {"learning_rate": 1e18, "warmup_steps": 60, "clip": 1e30, "weight_decay": 0.0}
-    changes = {"optimiser": wild, "steps": 100, "checkpoint_every": 1}
+    changes = {"optimiser": wild, "steps": 100, "checkpoint_every": 1, "spike": 0}
     with pytest.raises(TrainerError, match=r"the loss is (nan|inf).*last good checkpoint") as stopped:
         pretrain(config(shards, out, **changes))
     assert "learning_rate" in stopped.value.mend
@@ -235,6 +248,8 @@ def test_a_yaml_config_is_read_too(shards, tmp_path, capsys):
         ({"optimiser": {"momentum": 1}}, "optimiser has no field 'momentum'"),
         ({"optimiser": {"schedule": "step"}}, "schedule is 'step'"),
         ({"dtype": "float16"}, "dtype is 'float16'"),
+        ({"model": {"kind": "sparse"}}, "model kind is 'sparse'"),
+        ({"model": {"experts": 4}}, "model has no field 'experts'"),
         ({"device": "abacus"}, "no device is called 'abacus'"),
     ],
 )
@@ -295,3 +310,75 @@ def test_a_second_process_waits_for_the_first(shards, tmp_path, capsys):
         assert not (out / "config.json").exists()
     worker.join()
     assert results[0]["steps"] == 3
+
+
+def test_a_loss_that_leaps_stops_the_run_before_the_weights_follow(shards, tmp_path):
+    out = tmp_path / "run"
+    # The rate warms up over the whole run to one that no model stands.
+    wild = {"learning_rate": 30.0, "warmup_steps": 150, "clip": 1e30, "weight_decay": 0.0}
+    with pytest.raises(TrainerError, match=r"the loss is \d.*, after \d.* usually.*last good checkpoint is") as stopped:
+        pretrain(config(shards, out, optimiser=wild, steps=150, checkpoint_every=1))
+    newest = latest(out)
+    assert newest is not None and str(newest.folder) in stopped.value.cause
+    assert all(tensor.isfinite().all() for tensor in newest.weights().values())
+    assert read_jsonl(out / "metrics.jsonl")[-1]["loss"] < 4.2 + 2.0
+
+
+def test_a_mixture_is_trained_by_the_config_and_its_balance_is_told(finished, shards, tmp_path):
+    result = pretrain(config(shards, tmp_path / "run", model=MIXTURE, log_every=1))
+    assert result["heldout_nats_per_token"] == pytest.approx(finished[1]["heldout_nats_per_token"], abs=0.2)
+    assert result["total_parameters"] > 2 * result["active_parameters"]
+    assert result["flops"] == result["tokens"] * result["flops_per_token"]
+    rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    for row in rows:
+        assert row["dropped"] == 0
+        assert [len(loads) for loads in row["expert_load"]] == [8, 8]
+        for loads, entropy in zip(row["expert_load"], row["expert_entropy"], strict=True):
+            assert sum(loads) == pytest.approx(2, abs=1e-3)
+            told = -sum(x / 2 * math.log(x / 2) for x in loads if x) / math.log(8)
+            assert entropy == pytest.approx(told, abs=1e-3)
+        assert row["load_balancing_loss"] > 0.9
+    assert rows[-1]["load_balancing_loss"] < 1.2 and min(rows[-1]["expert_entropy"]) > 0.9
+
+
+def test_a_mixture_resumes_in_the_same_bits(shards, tmp_path):
+    changes = {"preset": "70k-moe-0.01xC", "steps": 20, "checkpoint_every": 10}
+    whole = pretrain(config(shards, tmp_path / "run", **changes))
+    shutil.rmtree(whole["checkpoint"])
+    (tmp_path / "run" / "result.json").unlink()
+    assert pretrain(config(shards, tmp_path / "run", **changes))["checkpoint_sha256"] == whole["checkpoint_sha256"]
+
+
+def test_documents_are_masked_when_asked(finished, shards, tmp_path):
+    masked = pretrain(config(shards, tmp_path / "run", steps=20, document_masking=True))
+    plain = pretrain(config(shards, tmp_path / "plain", steps=20))
+    newest = latest(tmp_path / "run")
+    assert newest is not None and newest.model_config.separator == 0
+    assert masked["checkpoint_sha256"] != plain["checkpoint_sha256"]
+    assert masked["heldout_nats_per_token"] == pytest.approx(plain["heldout_nats_per_token"], abs=0.2)
+
+
+def test_warm_up_stable_decay_holds_the_peak_then_falls_to_the_floor(shards, tmp_path):
+    changes = {"optimiser": {"schedule": "wsd", "final_fraction": 0.1}, "steps": 50, "log_every": 1}
+    pretrain(config(shards, tmp_path / "run", **changes))
+    rates = [row["lr"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")]
+    peak = max(rates)
+    assert rates.index(peak) == 7
+    assert rates[7:40] == [peak] * 33
+    assert rates[40] < peak and rates[-1] == pytest.approx(0.1 * peak)
+
+
+def test_the_shards_tokenizer_is_kept_beside_the_checkpoints(tmp_path):
+    shards = make_shards(tmp_path / "shards")
+    (shards / "tokenizer.json").write_text("{}")
+    pretrain(config(shards, tmp_path / "run", steps=2))
+    assert (tmp_path / "run" / "tokenizer.json").read_text() == "{}"
+
+
+def test_the_peak_is_that_of_the_device():
+    assert peak_flops(torch.device("cpu"), "float32") is None
+    names = {name: next(part for part in PEAKS if part in name) for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")}
+    assert [PEAKS[part]["bfloat16"] for part in names.values()] == [989e12, 989e12]
+    # A part of a longer name that comes first would hide it.
+    for number, part in enumerate(PEAKS):
+        assert not any(earlier in part for earlier in list(PEAKS)[:number])

@@ -1,21 +1,35 @@
-"""The shape of a dense decoder, its parameter count and its cost, as arithmetic (no torch)."""
+"""The shape of a decoder, its parameter count and its cost, as arithmetic (no torch)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from trainers.errors import TrainerError
 
 NormPlacement = Literal["pre", "reordered"]
+NormKind = Literal["rms", "layer"]
+QKNormWidth = Literal["full", "head"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "norm_placement": ("pre", "reordered"),
+    "norm": ("rms", "layer"),
+    "qk_norm_width": ("full", "head"),
+}
+
+
+def swiglu_width(width: int, *, ratio: float = 8 / 3, multiple_of: int = 256) -> int:
+    """F = ratio x D, rounded up to a multiple: 8/3 and 256 in DCLM (open_lm) and Llama, 4 and 1 in the ladder."""
+    return -(-int(ratio * width) // multiple_of) * multiple_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseConfig:
     """Everything that decides a dense decoder's weights and function."""
 
+    kind: Literal["dense", "moe"] = "dense"
     vocab_size: int
-    """V: rows of the input embedding and of the output matrix (not tied)."""
+    """V: rows of the input embedding and of the output matrix."""
     sequence_length: int
     """T: the longest input, in tokens."""
     width: int
@@ -23,17 +37,31 @@ class DenseConfig:
     layers: int
     heads: int
     """H: must divide the width into an even head width, because rotary embedding turns pairs."""
+    key_value_heads: int = 0
+    """G: grouped-query attention (arXiv 2305.13245), each key and value shared by H / G queries; 0: as many as H."""
     hidden: int
-    """F: the inner width of SwiGLU; its input matrix is (2F, D), gate first."""
+    """F: the inner width of SwiGLU (of one expert, in a mixture); its input matrix is (2F, D), gate first."""
     rope_theta: float = 500_000.0
-    """Base of the rotary frequencies; 500,000 in OLMo 2, 10,000 in DCLM."""
+    """Base of the rotary frequencies; 500,000 in OLMo 2, 10,000 in DCLM and OLMoE."""
+    norm: NormKind = "rms"
+    """"rms": RMSNorm. "layer": LayerNorm with a gain and no bias, as DCLM (open_lm's gain_only_lp_layer_norm)."""
     norm_eps: float = 1e-6
     norm_placement: NormPlacement = "reordered"
     """"pre": x + f(norm(x)). "reordered": x + norm(f(x)), as OLMo 2 (arXiv 2501.00656, section 3.2)."""
     qk_norm: bool = True
-    """RMSNorm of queries and keys over the full width D, not per head."""
+    """Whether queries and keys are normed."""
+    qk_norm_width: QKNormWidth = "full"
+    """"full": over all heads at once, D wide, as DCLM, OLMo 2 and OLMoE. "head": each by itself, one gain for all."""
+    tied: bool = False
+    """The output matrix is the input embedding."""
     init_std: float = 0.02
     """Weights are drawn from a normal with this deviation, truncated at three of them."""
+    shrink_residual: bool = True
+    """With norms before: draw the matrices that write to the residual stream smaller by sqrt(2 L), so that its variance
+    does not grow with depth. OLMoE does not."""
+    separator: int = -1
+    """Token that ends a document and begins the next: no position attends to one before the last separator at or
+    before it. -1: attention crosses documents."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "sequence_length", "width", "layers", "heads", "hidden"):
@@ -44,32 +72,97 @@ class DenseConfig:
                 f"width {self.width} cannot be cut into {self.heads} heads of an even width",
                 "choose heads so that width / heads is an even whole number",
             )
-        if self.norm_placement not in ("pre", "reordered"):
+        if self.key_value_heads < 0 or self.heads % self.groups:
             raise TrainerError(
-                f"norm_placement is {self.norm_placement!r}", 'set norm_placement to "pre" or "reordered"'
+                f"{self.heads} heads cannot share {self.key_value_heads} keys and values evenly",
+                "choose key_value_heads that divides heads, or 0",
+            )
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                known = " or ".join(f'"{choice}"' for choice in allowed)
+                raise TrainerError(f"{name} is {getattr(self, name)!r}", f"set {name} to {known}")
+
+    @property
+    def head_width(self) -> int:
+        """K."""
+        return self.width // self.heads
+
+    @property
+    def groups(self) -> int:
+        """G: heads of keys and values."""
+        return self.key_value_heads or self.heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoEConfig(DenseConfig):
+    """A decoder whose feed-forward layers are mixtures of SwiGLU experts, as OLMoE (arXiv 2409.02060)."""
+
+    kind: Literal["dense", "moe"] = "moe"
+    experts: int = 64
+    """E a layer."""
+    experts_per_token: int = 8
+    """k: the experts of the largest router probabilities; every token reaches all of its k (dropless)."""
+    renormalise: bool = False
+    """Whether the k probabilities are divided by their sum. OLMoE takes them as the softmax over all E gives them."""
+    load_balancing_weight: float = 0.01
+    """Of the load-balancing loss (arXiv 2101.03961, equations 4 to 6) in MegaBlocks' scale: 1 at perfect balance."""
+    router_z_weight: float = 0.001
+    """Of the router z-loss, mean(logsumexp(router logits)^2) (arXiv 2202.08906, equation 5)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.experts_per_token <= self.experts:
+            raise TrainerError(
+                f"{self.experts_per_token} experts a token of {self.experts} in a layer",
+                "set experts_per_token to 1 or more and at most experts",
             )
 
 
-def parameter_count(config: DenseConfig) -> int:
-    """N: every parameter but the input embedding, L (4 D^2 + 3 D F + 2 D [+ 2 D]) + D + V D.
+def model_config(values: Mapping[str, Any]) -> DenseConfig:
+    """The configuration that `asdict` made `values` of; a mapping without `kind` is a dense one."""
+    kind: type[DenseConfig] = MoEConfig if values.get("kind") == "moe" else DenseConfig
+    return kind(**values)
 
-    The bracket is QK-norm. This is the N of the model ladder (facts of the OLMo ladder: 190,354,176 and so on).
+
+def parameter_count(config: DenseConfig) -> int:
+    """N: the parameters that a token is multiplied with, so all but the input embedding and the experts it passes by.
+
+    L (2 D^2 + 2 D G K + 3 D F + 2 D + QK-norm) + D + V D; in a mixture k experts count and E D of the router. This is
+    the N of the model ladder (190,354,176 and so on).
     """
-    d, norms = config.width, 4 if config.qk_norm else 2
-    layer = 4 * d * d + 3 * d * config.hidden + norms * d
-    return config.layers * layer + d + config.vocab_size * d
+    return _count(config, getattr(config, "experts_per_token", 1))
 
 
 def total_parameter_count(config: DenseConfig) -> int:
-    """Every parameter, the input embedding with them."""
-    return parameter_count(config) + config.vocab_size * config.width
+    """Every parameter: all experts, and the input embedding where it is not the output matrix too."""
+    return _count(config, getattr(config, "experts", 1)) + _input_embedding(config)
+
+
+def active_parameter_count(config: DenseConfig) -> int:
+    """Parameters of the k experts and of all else, both embeddings with them: OLMoE's "1.3B active"."""
+    return parameter_count(config) + _input_embedding(config)
+
+
+def _input_embedding(config: DenseConfig) -> int:
+    return 0 if config.tied else config.vocab_size * config.width
+
+
+def _count(config: DenseConfig, experts: int) -> int:
+    d, keys = config.width, config.groups * config.head_width
+    attention = 2 * d * d + 2 * d * keys
+    if config.qk_norm:
+        attention += d + keys if config.qk_norm_width == "full" else 2 * config.head_width
+    feed_forward = experts * 3 * d * config.hidden
+    if isinstance(config, MoEConfig):
+        feed_forward += config.experts * d
+    return config.layers * (attention + feed_forward + 2 * d) + d + config.vocab_size * d
 
 
 def flops_per_token(config: DenseConfig, sequence_length: int | None = None) -> int:
     """FLOPs of forward and backward for a token: 6 N + 12 L D S.
 
-    N leaves the input embedding out (it is a look-up). S is the sequence length; attention is counted in full,
-    without the saving that causality allows, as the ladder does.
+    N leaves the input embedding out (it is a look-up) and counts the experts a token reaches. S is the sequence length;
+    attention is counted in full, without the saving that causality allows, as the ladder does.
     """
     length = config.sequence_length if sequence_length is None else sequence_length
     return 6 * parameter_count(config) + 12 * config.layers * config.width * length

@@ -1,24 +1,26 @@
 """A dense decoder.
 
-Choices: RMSNorm with a gain, SwiGLU, rotary positions on half-split pairs, QK-norm over the full width, no bias
-anywhere, output matrix not tied to the input embedding. Attention is torch's scaled_dot_product_attention, queries,
-keys and values come from one matrix, and so do SwiGLU's gate and value: a tiny model on a CPU is bound by the number
-of kernels it starts.
+Choices: norms with a gain, SwiGLU, rotary positions on half-split pairs, no bias anywhere; the rest as its
+configuration says. Attention is torch's scaled_dot_product_attention, queries, keys and values come from one matrix,
+and so do SwiGLU's gate and value: a tiny model on a CPU is bound by the number of kernels it starts.
 
-Shape suffixes: B batch, T positions, D width, H heads, K width of a head (D = H K), F hidden width, V vocabulary,
-N = B T positions in a row, P = K / 2 rotary pairs.
+Shape suffixes: B batch, T positions, D width, H heads, G heads of keys and values, K width of a head (D = H K),
+F hidden width, V vocabulary, N = B T positions in a row, P = K / 2 rotary pairs.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.models.config import DenseConfig
-from trainers.models.loss import cross_entropy
+from trainers.models.loss import cross_entropy, token_nats
+
+WRITES_RESIDUAL = ("attention.out.weight", "feed_forward.down.weight", "feed_forward.down")
 
 
 class RMSNorm(nn.Module):
@@ -31,6 +33,18 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_D: Tensor) -> Tensor:
         return F.rms_norm(x_D, x_D.shape[-1:], None, self.eps) * self.gain
+
+
+class LayerNorm(RMSNorm):
+    """(x - mean) / sqrt(variance + eps) over the last axis, times a gain, without a bias (arXiv 1607.06450)."""
+
+    def forward(self, x_D: Tensor) -> Tensor:
+        return F.layer_norm(x_D, x_D.shape[-1:], None, None, self.eps) * self.gain
+
+
+def norm(config: DenseConfig, *shape: int) -> RMSNorm:
+    """The configuration's norm with a gain of `shape`."""
+    return (RMSNorm if config.norm == "rms" else LayerNorm)(*shape, eps=config.norm_eps)
 
 
 def rotary_tables(length: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -46,30 +60,70 @@ def rotate(x_K: Tensor, cos_P: Tensor, sin_P: Tensor) -> Tensor:
     return torch.cat((first_P * cos_P - second_P * sin_P, second_P * cos_P + first_P * sin_P), dim=-1)
 
 
+def same_document(tokens_BT: Tensor, separator: int) -> Tensor:
+    """(B, 1, T, T), true where a position may look: not ahead, and not beyond the separator that began its document.
+
+    A separator begins the document after it, as it does for a text that is scored by itself.
+    """
+    document_BT = (tokens_BT == separator).cumsum(1)
+    T = tokens_BT.shape[1]
+    causal_TT = torch.ones(T, T, dtype=torch.bool, device=tokens_BT.device).tril()
+    return (causal_TT & (document_BT[:, :, None] == document_BT[:, None, :]))[:, None]
+
+
 class Attention(nn.Module):
-    """Causal multi-head attention over (B, T, D)."""
+    """Causal attention over (B, T, D), grouped when there are fewer keys and values than queries."""
 
     def __init__(self, config: DenseConfig) -> None:
         super().__init__()
-        self.heads, self.qk_norm = config.heads, config.qk_norm
-        self.query_key_value = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.out = nn.Linear(config.width, config.width, bias=False)
-        if config.qk_norm:
-            # One gain of shape (2, D) norms queries and keys in one kernel.
-            self.norm = RMSNorm(2, config.width, eps=config.norm_eps)
+        D, K = config.width, config.head_width
+        self.heads, self.groups, self.head_width = config.heads, config.groups, K
+        self.query_key_value = nn.Linear(D, (config.heads + 2 * config.groups) * K, bias=False)
+        self.out = nn.Linear(D, D, bias=False)
+        self.full_norm = config.qk_norm and config.qk_norm_width == "full"
+        self.head_norm = config.qk_norm and config.qk_norm_width == "head"
+        if config.qk_norm and self.groups == self.heads:
+            # One gain norms queries and keys in one kernel.
+            self.norm = norm(config, *((2, D) if self.full_norm else (2, 1, K)))
+        elif config.qk_norm:
+            self.query_norm = norm(config, D if self.full_norm else K)
+            self.key_norm = norm(config, config.groups * K if self.full_norm else K)
 
-    def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> Tensor:
-        B, T, D = x_BTD.shape
-        H, K = self.heads, D // self.heads
-        qkv_BT3D = self.query_key_value(x_BTD).view(B, T, 3, D)
+    def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
+        split = self._equal if self.groups == self.heads else self._grouped
+        q_BTHK, k_BTGK, v_BTGK = split(self.query_key_value(x_BTD), cos_T11P, sin_T11P)
+        y_BHTK = F.scaled_dot_product_attention(
+            q_BTHK.transpose(1, 2),
+            k_BTGK.transpose(1, 2),
+            v_BTGK.transpose(1, 2),
+            attn_mask=mask_B1TT,
+            is_causal=mask_B1TT is None,
+            enable_gqa=self.groups != self.heads,
+        )
+        return self.out(y_BHTK.transpose(1, 2).flatten(2))
+
+    def _equal(self, qkv_BTX: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        qkv_BT3D = qkv_BTX.unflatten(-1, (3, -1))
         qk_BT2D, v_BTD = qkv_BT3D[:, :, :2], qkv_BT3D[:, :, 2]
-        if self.qk_norm:
+        if self.full_norm:
             qk_BT2D = self.norm(qk_BT2D)
-        qk_BT2HK = rotate(qk_BT2D.unflatten(-1, (H, K)), cos_T11P, sin_T11P).to(v_BTD.dtype)
-        q_BHTK, k_BHTK = qk_BT2HK[:, :, 0].transpose(1, 2), qk_BT2HK[:, :, 1].transpose(1, 2)
-        v_BHTK = v_BTD.unflatten(-1, (H, K)).transpose(1, 2)
-        y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
-        return self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
+        heads = (self.heads, self.head_width)
+        qk_BT2HK = qk_BT2D.unflatten(-1, heads)
+        if self.head_norm:
+            qk_BT2HK = self.norm(qk_BT2HK)
+        qk_BT2HK = rotate(qk_BT2HK, cos_T11P, sin_T11P).to(v_BTD.dtype)
+        return qk_BT2HK[:, :, 0], qk_BT2HK[:, :, 1], v_BTD.unflatten(-1, heads)
+
+    def _grouped(self, qkv_BTX: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        H, G, K = self.heads, self.groups, self.head_width
+        q_BTD, k_BTX, v_BTX = qkv_BTX.split((H * K, G * K, G * K), dim=-1)
+        if self.full_norm:
+            q_BTD, k_BTX = self.query_norm(q_BTD), self.key_norm(k_BTX)
+        q_BTHK, k_BTGK, v_BTGK = (x.unflatten(-1, (-1, K)) for x in (q_BTD, k_BTX, v_BTX))
+        if self.head_norm:
+            q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
+        cos_T1P, sin_T1P, dtype = cos_T11P[:, 0], sin_T11P[:, 0], v_BTGK.dtype
+        return rotate(q_BTHK, cos_T1P, sin_T1P).to(dtype), rotate(k_BTGK, cos_T1P, sin_T1P).to(dtype), v_BTGK
 
 
 class SwiGLU(nn.Module):
@@ -86,21 +140,21 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then SwiGLU, each added to the residual stream."""
+    """Attention, then the feed-forward layer, each added to the residual stream."""
 
-    def __init__(self, config: DenseConfig) -> None:
+    def __init__(self, config: DenseConfig, feed_forward: nn.Module) -> None:
         super().__init__()
         self.pre = config.norm_placement == "pre"
         self.attention = Attention(config)
-        self.attention_norm = RMSNorm(config.width, eps=config.norm_eps)
-        self.feed_forward = SwiGLU(config)
-        self.feed_forward_norm = RMSNorm(config.width, eps=config.norm_eps)
+        self.attention_norm = norm(config, config.width)
+        self.feed_forward = feed_forward
+        self.feed_forward_norm = norm(config, config.width)
 
-    def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
         if self.pre:
-            x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_T11P, sin_T11P)
+            x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_T11P, sin_T11P, mask_B1TT)
             return x_BTD + self.feed_forward(self.feed_forward_norm(x_BTD))
-        x_BTD = x_BTD + self.attention_norm(self.attention(x_BTD, cos_T11P, sin_T11P))
+        x_BTD = x_BTD + self.attention_norm(self.attention(x_BTD, cos_T11P, sin_T11P, mask_B1TT))
         return x_BTD + self.feed_forward_norm(self.feed_forward(x_BTD))
 
 
@@ -117,52 +171,72 @@ class DenseDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = RMSNorm(config.width, eps=config.norm_eps)
-        self.unembedding = nn.Linear(config.width, config.vocab_size, bias=False)
-        cos, sin = rotary_tables(config.sequence_length, config.width // config.heads, config.rope_theta)
+        self.blocks = nn.ModuleList(Block(config, self.feed_forward(config)) for _ in range(config.layers))
+        self.norm = norm(config, config.width)
+        if not config.tied:
+            self.unembedding = nn.Linear(config.width, config.vocab_size, bias=False)
+        cos, sin = self._rotary_tables()
         self.register_buffer("cos_T11P", cos, persistent=False)
         self.register_buffer("sin_T11P", sin, persistent=False)
 
-    def initialise(self, seed: int) -> DenseDecoder:
+    def _rotary_tables(self) -> tuple[Tensor, Tensor]:
+        return rotary_tables(self.config.sequence_length, self.config.head_width, self.config.rope_theta)
+
+    @staticmethod
+    def feed_forward(config: DenseConfig) -> nn.Module:
+        """A block's second half, (B, T, D) to (B, T, D)."""
+        return SwiGLU(config)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, D)"""
+        return self.embedding.weight if self.config.tied else self.unembedding.weight
+
+    def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
         """Draw every matrix from a truncated normal (init_std, three deviations) and set gains to one.
 
-        The two matrices that write to the residual stream are scaled by 1 / sqrt(2 L) when norms come before them,
-        so that the stream's variance does not grow with depth. The generator is on the CPU: the same seed gives the
-        same weights on every device.
+        The matrices that write to the residual stream are scaled by 1 / sqrt(2 L) when norms come before them and
+        `shrink_residual` is set. The generator is on the CPU: the same seed gives the same weights on every device.
+        `put` stores a whole drawn tensor in a parameter, which may hold but a part of it.
         """
         generator = torch.Generator().manual_seed(seed)
-        std = self.config.init_std
-        shrink = 1 / math.sqrt(2 * self.config.layers) if self.config.norm_placement == "pre" else 1.0
+        std, pre = self.config.init_std, self.config.norm_placement == "pre"
+        shrink = 1 / math.sqrt(2 * self.config.layers) if pre and self.config.shrink_residual else 1.0
         with torch.no_grad():
             for name, parameter in self.named_parameters():
-                if name.endswith("gain"):
-                    parameter.fill_(1.0)
-                    continue
-                writes_residual = name.endswith(("attention.out.weight", "feed_forward.down.weight"))
-                scale = std * (shrink if writes_residual else 1.0)
-                drawn = torch.empty(parameter.shape, dtype=torch.float32)
-                nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
-                parameter.copy_(drawn)
+                drawn = torch.ones(parameter.shape, dtype=torch.float32)
+                if not name.endswith("gain"):
+                    scale = std * (shrink if name.endswith(WRITES_RESIDUAL) else 1.0)
+                    nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
+                put(parameter, drawn)
+            for held, table in zip((self.cos_T11P, self.sin_T11P), self._rotary_tables(), strict=True):
+                held.copy_(table)
         return self
 
     def hidden(self, tokens_BT: Tensor) -> Tensor:
         """Normed hidden states (B, T, D) for int64 tokens (B, T), T at most the configured length."""
-        T = tokens_BT.shape[1]
+        T, separator = tokens_BT.shape[1], self.config.separator
+        mask_B1TT = same_document(tokens_BT, separator) if separator >= 0 else None
         x_BTD = self.embedding(tokens_BT)
         cos_T11P, sin_T11P = self.cos_T11P[:T], self.sin_T11P[:T]
         for block in self.blocks:
-            x_BTD = block(x_BTD, cos_T11P, sin_T11P)
+            x_BTD = block(x_BTD, cos_T11P, sin_T11P, mask_B1TT)
         return self.norm(x_BTD)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits (B, T, V); position t scores the token at t + 1."""
-        return self.unembedding(self.hidden(tokens_BT))
+        return F.linear(self.hidden(tokens_BT), self.output_weight)
+
+    def nats(self, tokens_BS: Tensor) -> Tensor:
+        """-log probability of tokens 1.. of each row given those before, (B (S - 1),) in nats, without a gradient."""
+        with torch.no_grad():
+            x_ND = self.hidden(tokens_BS[:, :-1]).flatten(0, 1)
+            return token_nats(x_ND, self.output_weight, tokens_BS[:, 1:].flatten())
 
     def loss(self, tokens_BS: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy in nats of tokens 1.. of each row given those before (S = T + 1).
 
-        Returns (to descend, to report): they differ by the z-loss term.
+        Returns (to descend, to report): they differ by the terms that only guide training, here the z-loss.
         """
         x_ND = self.hidden(tokens_BS[:, :-1]).flatten(0, 1)
-        return cross_entropy(x_ND, self.unembedding.weight, tokens_BS[:, 1:].flatten(), z_loss)
+        return cross_entropy(x_ND, self.output_weight, tokens_BS[:, 1:].flatten(), z_loss)

@@ -35,7 +35,7 @@ def test_edge_cases_and_random_texts() -> None:
         "10km 10km² 5m/s 5G 3.5% 100$ 5US$ 5 US$5 C$3 10°C. 10°c. 4K 10px 2x 1st 5's",
         "well-known e-mail x--y x---y x----y a–b a—b a——b 1-2 1--2 1-a a-1 a - b -a a- - -- ---",
         "a.b a.B A.b A.B foo.Bar 3.14 1,000 a,b a,1 x:y x:1 1:x x=y x=1 x/y 1/2 and/or x<y a>b a~b 2*3 2^3 2+3 +5 + 5+",
-        "http://example.com/a?b=c https://a.b www.example.com example.com. (example.com) e@x.org m@host u:p@ex.org:80/x",
+        "http://example.com/a?b=c https://a.b www.ex.com example.com. (example.com) e@x.org m@host u:p@ex.org:80/x",
         "8.8.8.8/x 127.0.0.1/x 10.0.0.1/a 256.1.1.1/a 192.168.0.1/a 1.2.3.4:8080/a 1.2.3.4:8/a 01.2.3.4/a host:80/a",
         "ftp://x.yz/ x://y.zz/ xx://y.zz/a a_b.cd _a.bc/d a-.bc/d a.b_/c " + "a" * 64 + ".com/x " + "a" * 65 + ".com/x",
         ":) ;-) :( x:) foo): (:) ((:)) =) =] [= xD :D ><(((*> (^_^) ¯\\(ツ)/¯ (╯°□°）╯︵┻━┻ ಠ_ಠ 8-) o_O 0.0 <3 </3",

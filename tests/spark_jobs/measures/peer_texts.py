@@ -61,7 +61,7 @@ _SPACES = (" ", " ", " ", "\n", "\n", "\n\n", "\t", "\r\n", "\u00a0", "\u2028", 
 _WORDS = (
     "the of and with be. to, have that The can't don’t it's I'm e.g. U.S. a.m. 10am 3.14 10km 5% US$ ... .. -- --- :) "
     ";-) (: id. Id. cannot www.example.com http://a.bc/d?e user@mail.org 8.8.8.8:80/x 127.0.0.1/x foo.Bar a-b x=y a/b "
-    "1-2 2*3 lorem ipsum javascript JavaScript privacy policy use cookies [1] [edit] word. word! word? 😀 ☃ 10°C. 's S's"
+    "1-2 2*3 lorem ipsum javascript JavaScript privacy policy use cookies [1] [edit] word. word! word? 😀 ☃ 10°C. 's"
 )
 PIECES = [*_SIGNS, *_SPACES, *_WORDS.split()]
 
@@ -77,11 +77,11 @@ def random_texts(count: int, seed: int) -> list[str]:
 
 @cache
 def pages(count: int) -> list[str]:
-    """Pages of documentation that come with Python and the packages installed, at most 12,000 characters each."""
+    """Pages of documentation that come with Python and the packages installed, at most 5,000 characters each."""
     found = [text for each in metadata.distributions() if (text := each.metadata.get_payload())]
     for folder in (sysconfig.get_path("stdlib"), Path(next(iter(numpy.__path__)), "lib")):
         found += [text for file in sorted(Path(folder).glob("*.py")) if (text := _docstrings(file))]
-    longest = [str(text)[:12_000] for text in found if len(str(text)) > 400]
+    longest = [str(text)[:5_000] for text in found if len(str(text)) > 400]
     return random.Random(count).sample(sorted(set(longest)), min(count, len(set(longest))))
 
 

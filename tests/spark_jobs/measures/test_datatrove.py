@@ -104,7 +104,8 @@ def test_columns_are_those_that_statistics_name_and_each_is_told_once() -> None:
         batch = each.compute(pa.array(["a b."]))
         assert batch.schema.names == [statistic.column for statistic in each.statistics]
         for statistic in each.statistics:
-            assert measures.by_column()[statistic.column].by is each, statistic
+            found = measures.fixed(statistic.name, statistic.options)
+            assert found.by is each, statistic
 
 
 def test_bytes_that_are_not_utf8_are_counted_without_a_crash() -> None:

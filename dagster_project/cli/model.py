@@ -1,0 +1,62 @@
+"""`watershed model import|export|logits`: models to and from the Hugging Face format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dagster_project.cli.errors import user_errors
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group("model")
+def model_command() -> None:
+    """Exchange models with the Hugging Face format (Olmo2, Olmoe), and look at their logits.
+
+    \b
+    watershed model export lake/models/checkpoints/.../70k-1xC ./my-model
+    watershed model import ./OLMoE-1B-7B-0924 ./olmoe
+    watershed model logits ./olmoe --tokens 5,6,7 --out logits.npy
+    """
+
+
+@model_command.command("import")
+@click.argument("source", type=FOLDER)
+@click.argument("target", type=FOLDER)
+@user_errors
+def import_command(source: Path, target: Path) -> None:
+    """Make the Hugging Face folder SOURCE a checkpoint in TARGET."""
+    from trainers.exchange import import_model
+    from trainers.models.config import total_parameter_count
+
+    found = import_model(source, target)
+    click.echo(f"{target}: {total_parameter_count(found.model_config):,} parameters, sha256 {found.model_sha256[:16]}")
+
+
+@model_command.command("export")
+@click.argument("source", type=FOLDER)
+@click.argument("target", type=FOLDER)
+@click.option("--tokenizer", type=FOLDER, help="tokenizer.json to write beside the model; else the run's own.")
+@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default="float32", show_default=True)
+@user_errors
+def export_command(source: Path, target: Path, tokenizer: Path | None, dtype: str) -> None:
+    """Write the checkpoint SOURCE, or the newest of a run folder, as the Hugging Face folder TARGET."""
+    from trainers.exchange import export_model
+
+    export_model(source, target, tokenizer=tokenizer, dtype=dtype)
+    click.echo(f"{target}: AutoModelForCausalLM.from_pretrained loads it")
+
+
+@model_command.command("logits")
+@click.argument("source", type=FOLDER)
+@click.option("--tokens", required=True, help="Token numbers with commas between, such as 5,6,7.")
+@click.option("--out", required=True, type=FOLDER, help=".npy file, float32 of shape (tokens, vocabulary).")
+@user_errors
+def logits_command(source: Path, tokens: str, out: Path) -> None:
+    """Score what follows each of the tokens, with a checkpoint, a run's newest one, or a Hugging Face folder."""
+    from trainers.exchange import write_logits
+
+    rows, columns = write_logits(source, tokens, out)
+    click.echo(f"{out}: {rows} tokens x {columns} entries of the vocabulary")

@@ -1,0 +1,114 @@
+"""A sparse mixture-of-experts decoder, as OLMoE (arXiv 2409.02060): a dense one whose feed-forward layers are experts.
+
+The router scores E experts a token; the k of the largest softmax probabilities are used, weighted by those
+probabilities (not divided by their sum unless asked). Router and losses are in float32 whatever else is not.
+
+Shape suffixes: those of dense.py and experts.py; L layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.models.config import DenseConfig, MoEConfig
+from trainers.models.dense import DenseDecoder
+from trainers.models.experts import Collect, Dispatch, grouped_product, sort_by_expert
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What one layer's router decided for N tokens."""
+
+    logits_NE: Tensor
+    probability_NE: Tensor
+    expert_Nk: Tensor
+    """The chosen experts, the most probable first."""
+    counts_E: Tensor
+    """Tokens each expert was given; they add up to N k, so none is dropped."""
+
+
+class Router(nn.Linear):
+    """Logits (N, E) in float32."""
+
+    def __init__(self, config: MoEConfig) -> None:
+        super().__init__(config.width, config.experts, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return F.linear(input.float(), self.weight.float())
+
+
+class MoE(nn.Module):
+    """E experts of SwiGLU over (B, T, D), k a token. `routing` holds what the last call decided."""
+
+    def __init__(self, config: MoEConfig) -> None:
+        super().__init__()
+        E, D, H = config.experts, config.width, config.hidden
+        self.k, self.experts, self.renormalise = config.experts_per_token, E, config.renormalise
+        self.router = Router(config)
+        self.gate_up = nn.Parameter(torch.empty(E, 2 * H, D))
+        self.down = nn.Parameter(torch.empty(E, D, H))
+        self.routing: Routing | None = None
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        x_ND = x_BTD.flatten(0, 1)
+        logits_NE = self.router(x_ND)
+        probability_NE = logits_NE.softmax(-1)
+        weight_Nk, expert_Nk = probability_NE.topk(self.k, dim=-1)
+        if self.renormalise:
+            weight_Nk = weight_Nk / weight_Nk.sum(-1, keepdim=True)
+        order_M, place_M, counts_E = sort_by_expert(expert_Nk, self.experts)
+        self.routing = Routing(logits_NE, probability_NE, expert_Nk, counts_E)
+        x_MD = Dispatch.apply(x_ND, order_M, place_M, self.k)
+        gate_MF, up_MF = grouped_product(x_MD, self.gate_up, counts_E).chunk(2, dim=-1)
+        y_MD = grouped_product(F.silu(gate_MF) * up_MF, self.down, counts_E)
+        y_NkD = Collect.apply(y_MD, order_M, place_M).unflatten(0, (-1, self.k))
+        y_ND = (y_NkD * weight_Nk[..., None].to(y_NkD.dtype)).sum(1)
+        return y_ND.view_as(x_BTD)
+
+
+def load_balancing_loss(routings: list[Routing]) -> Tensor:
+    """E / (L N k) x the sum over layers and experts of tokens given x mean probability: 1 at balance, E / k at worst.
+
+    This is MegaBlocks' scale (its moe.py, batched_load_balancing_loss), in which OLMoE was trained. transformers pools
+    the layers first and does not divide by k.
+    """
+    (N, E), k = routings[0].probability_NE.shape, routings[0].expert_Nk.shape[1]
+    dots = [r.counts_E.to(torch.float32) @ r.probability_NE.mean(0) for r in routings]
+    return torch.stack(dots).mean() * E / (N * k)
+
+
+def router_z_loss(routings: list[Routing]) -> Tensor:
+    """mean(logsumexp(router logits)^2) over tokens and layers."""
+    return torch.stack([r.logits_NE.logsumexp(-1).square().mean() for r in routings]).mean()
+
+
+class MoEDecoder(DenseDecoder):
+    """A decoder of experts; `loss` adds the router's two losses."""
+
+    @staticmethod
+    def feed_forward(config: DenseConfig) -> nn.Module:
+        return MoE(cast(MoEConfig, config))
+
+    @property
+    def routings(self) -> list[Routing]:
+        """What the routers of all layers decided in the last call."""
+        return [cast(Routing, cast(MoE, block.feed_forward).routing) for block in self.blocks]
+
+    def loss(self, tokens_BS: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
+        """As a dense decoder's, with load-balancing loss and router z-loss in what is descended.
+
+        The balance is that of these tokens: over ranks or microbatches it is the mean of theirs.
+        """
+        descend, report = super().loss(tokens_BS, z_loss)
+        config, routings = cast(MoEConfig, self.config), self.routings
+        if config.load_balancing_weight:
+            descend = descend + config.load_balancing_weight * load_balancing_loss(routings)
+        if config.router_z_weight:
+            descend = descend + config.router_z_weight * router_z_loss(routings)
+        return descend, report
