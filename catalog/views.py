@@ -84,4 +84,17 @@ REASONS = View(
     """,
 )
 
-VIEWS = {"dclm.funnel": FUNNEL, "dclm.reasons": REASONS}
+TEXTS = View(
+    description="The text of every document of the mixture as it is trained on: extracted, edited by the recipe, "
+    "without the paragraphs that came before.",
+    tables=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture"),
+    sql="""
+    SELECT doc_id, m.split, coalesce(p.text, e.text, d.text) AS text
+    FROM dclm.mixture m
+    JOIN dclm.measurements e USING (doc_id, recipe)
+    JOIN dclm.paragraphs p USING (doc_id)
+    JOIN dclm.documents d USING (doc_id)
+    """,
+)
+
+VIEWS = {"dclm.funnel": FUNNEL, "dclm.reasons": REASONS, "dclm.texts": TEXTS}

@@ -76,7 +76,11 @@ class Steps:
 
     def ancestors(self, step: Step) -> list[str]:
         """Every table that `step` rests on, however far up, in the order in which they are made."""
-        above = {name for up in step.upstream for name in (up, *self.ancestors(self.by_table[up]))}
+        above, waiting = set(step.upstream), list(step.upstream)
+        while waiting:
+            further = set(self.by_table[waiting.pop()].upstream) - above
+            above |= further
+            waiting += further
         return [contract.name for each in self.ordered for contract in each.contracts if contract.name in above]
 
     def made_from(self, step: Step, settings: Settings, partition: Partition | None, lookup: Lookup) -> str | None:

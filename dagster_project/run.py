@@ -7,7 +7,7 @@ instance. A step that was finished is not made again, whoever or whatever ended 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -15,7 +15,7 @@ from dagster import PreviewWarning
 
 from catalog.errors import WatershedError
 from catalog.settings import Settings
-from dagster_project.identity import State, Step
+from dagster_project.identity import State, Step, Steps
 from dagster_project.instance import PROCESS_TAG, process_tag
 from dagster_project.jobs import job_of
 from dagster_project.partitions import Cut
@@ -49,11 +49,14 @@ class StepCost:
     partitions: int
 
 
-def groups(settings: Settings) -> list[Group]:
-    """What is due, in the order in which it will be made; empty when everything is what it should be."""
+def groups(settings: Settings, tables: Collection[str] = ()) -> list[Group]:
+    """What is due of some tables and all that they are made from, in the order in which it will be made.
+
+    Without `tables`, of all; empty when everything is what it should be.
+    """
     state = State(steps(), settings)
     gathered: list[Group] = []
-    for step in state.steps.ordered:
+    for step in wanted(state.steps, tables):
         due = state.due(step)
         if not due:
             continue
@@ -70,14 +73,22 @@ def groups(settings: Settings) -> list[Group]:
     return gathered
 
 
-def make(settings: Settings, instance: dg.DagsterInstance) -> list[StepCost]:
-    """Run every group; returns what each step took.
+def wanted(known: Steps, tables: Collection[str]) -> list[Step]:
+    """The steps that make `tables`, or all, with those before them."""
+    if not tables:
+        return list(known.ordered)
+    names = {*tables, *(before for table in tables for before in known.ancestors(known.by_table[table]))}
+    return [step for step in known.ordered if any(contract.name in names for contract in step.contracts)]
+
+
+def make(settings: Settings, instance: dg.DagsterInstance, tables: Collection[str] = ()) -> list[StepCost]:
+    """Run every group of `groups`; returns what each step took.
 
     Raises:
         WatershedError: a step or a blocking check failed; what was finished before it stands.
     """
     costs: list[StepCost] = []
-    for group in groups(settings):
+    for group in groups(settings, tables):
         costs.extend(_run(group, instance))
     return costs
 

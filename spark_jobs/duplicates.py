@@ -1,11 +1,11 @@
 """dclm.duplicates: equal and nearly equal documents among those that a recipe kept.
 
+What copies are, and which of them stays, is told in `clusters`; here Spark finds them.
+
 - Documents are numbered by their rank in doc_id order, which no partitioning and no arrival changes.
-- Exact copies meet by text hash, length and signature; near copies share one of the LSH bands of their MinHash
-  signatures (Broder 1997; bands for a Jaccard threshold as datasketch chooses them), and are a pair when the
-  signatures' estimate of the Jaccard similarity reaches the threshold.
+- Documents meet by text hash or by a band of their signatures, bringing along what they are compared by.
 - Spark finds pairs; the driver joins them to clusters with 4 bytes per document (`kernels.union_find`), and is
-  handed pairs one partition at a time; Spark chooses which copy stays: the longest text, then the least doc_id.
+  handed pairs one partition at a time; Spark then describes the clusters.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalog.lake import Lake
 from catalog.tables.dclm import DUPLICATES
 from spark_jobs import write
+from spark_jobs.clusters import NearCopies, Verify, comparison, describe, signed_batch, whole_runs
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-THRESHOLD = 0.8
-"""Estimated Jaccard similarity of word 5-shingles from which two documents are near copies."""
 PREFIX = 3
 """Hex digits of doc_id: documents are counted and numbered in 16**3 = 4,096 prefixes."""
-PAIRWISE = 512
-"""Different signatures that share a band are all compared with each other up to so many; above, each is compared
-with the first of every cluster found so far, which finds all but chains within the one band."""
+
+_AT_ONCE = 4096
+"""Documents whose marks are repeated, once a band, in one batch."""
 
 Pairs = npt.NDArray[np.int32]
 """(n, 2): numbers of two documents that are copies."""
 
 
 def write_duplicates(
-    spark: SparkSession, lake: Lake, recipe: str, fingerprint: str, threshold: float = THRESHOLD
+    spark: SparkSession, lake: Lake, recipe: str, fingerprint: str, options: NearCopies | None = None
 ) -> dict[str, int]:
     """Replace dclm.duplicates by the clusters among the documents that `recipe` kept.
 
@@ -49,10 +49,11 @@ def write_duplicates(
     Raises:
         WatershedError: there are no documents or verdicts yet, or the table could not be written.
     """
-    documents = _kept(spark, lake, recipe)
+    options = options or NearCopies()
+    documents = _kept(spark, lake, recipe, options)
     starts = _number_starts(documents)
     total = int(starts[-1])
-    labels = _labels(documents, starts, total, threshold)
+    labels = _labels(documents, starts, total, options)
     numbers = _clustered(labels)
     frame = _members(spark, documents, starts, numbers, labels)
     members = write.replace(frame, DUPLICATES, lake, fingerprint)
@@ -67,7 +68,7 @@ def write_duplicates(
     }
 
 
-def _kept(spark: SparkSession, lake: Lake, recipe: str) -> DataFrame:
+def _kept(spark: SparkSession, lake: Lake, recipe: str, options: NearCopies) -> DataFrame:
     from pyspark.sql import functions as F
 
     # Documents are read several times over, and numbered each time: all of one version.
@@ -76,7 +77,8 @@ def _kept(spark: SparkSession, lake: Lake, recipe: str) -> DataFrame:
     )
     kept = verdicts.where((F.col("recipe") == recipe) & F.col("kept"))
     documents = documents.where(F.col("text_hash").isNotNull())
-    columns = ("doc_id", "text_hash", "text_bytes", "minhash")
+    columns = ["doc_id", "text_hash", "text_bytes", "minhash"]
+    columns += ["text"] if options.verify is Verify.JACCARD else []
     return documents.select(*columns).join(kept.select("doc_id"), "doc_id", "left_semi")
 
 
@@ -109,20 +111,22 @@ def number_documents(batches: Iterable[pa.RecordBatch], starts: npt.NDArray[np.i
         yield batch.append_column("number", pa.array(numbers))
 
 
-def _labels(documents: DataFrame, starts: npt.NDArray[np.int64], total: int, threshold: float) -> npt.NDArray[np.int32]:
+def _labels(
+    documents: DataFrame, starts: npt.NDArray[np.int64], total: int, options: NearCopies
+) -> npt.NDArray[np.int32]:
     """For each number the least number of its cluster."""
     from pyspark.storagelevel import StorageLevel
 
-    from spark_jobs.kernels.minhash import PERMUTATIONS, optimal_bands
     from spark_jobs.kernels.union_find import UnionFind
 
-    bands, rows = optimal_bands(threshold, PERMUTATIONS)
+    # Chosen here, for workers should not wait for SciPy.
+    bands, rows = options.bands()
 
     def keys(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return meeting_places(number_documents(batches, starts), bands, rows)
+        return meeting_places(number_documents(batches, starts), options, bands, rows)
 
     def pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for found in copies(batches, threshold):
+        for found in copies(batches, options):
             yield pa.record_batch({"pairs": pa.array([found.tobytes()], pa.binary())})
 
     meetings = _in_order(documents).mapInArrow(keys, "key long, exact boolean, number int, mark binary")
@@ -140,20 +144,21 @@ def _labels(documents: DataFrame, starts: npt.NDArray[np.int64], total: int, thr
     return sets.labels()
 
 
-def meeting_places(batches: Iterable[pa.RecordBatch], bands: int, rows: int) -> Iterator[pa.RecordBatch]:
+def meeting_places(
+    batches: Iterable[pa.RecordBatch], options: NearCopies, bands: int, rows: int
+) -> Iterator[pa.RecordBatch]:
     """Where copies of a document would be found: a row for its text and one for each band of its signature.
 
     Args:
-        batches: text_hash, text_bytes, minhash, number.
+        batches: text_hash, text_bytes, minhash, number, and text where it is compared.
+        options: how documents compare.
         bands: LSH bands of a signature.
         rows: values in a band.
 
     Returns:
-        key: equal for copies; exact: whether of the text; number; mark: what tells copies among equal keys, text
-        hash, length and signature for an exact key and the signature for a band.
+        key: equal for copies; exact: whether of the text; number; mark: what documents with that key are compared by,
+        text hash, length and signature for an exact key and a signature or a set of shingles for a band.
     """
-    from spark_jobs.kernels.minhash import bands as band_keys
-
     for batch in batches:
         number, hashes, signatures = (batch.column(name) for name in ("number", "text_hash", "minhash"))
         sizes = batch.column("text_bytes").to_pylist()
@@ -162,11 +167,16 @@ def meeting_places(batches: Iterable[pa.RecordBatch], bands: int, rows: int) -> 
             for text_hash, size, signature in zip(hashes.to_pylist(), sizes, signatures.to_pylist(), strict=True)
         ]
         yield _meetings(hashes, number, pa.array(marks, pa.binary()), exact=True)
-        signed = signatures.is_valid()
-        signatures, number = signatures.filter(signed), number.filter(signed)
-        keys = band_keys(signatures, bands, rows).flatten()
-        repeated = pa.array(np.repeat(np.arange(len(signatures)), bands))
-        yield _meetings(keys, number.take(repeated), signatures.take(repeated), exact=False)
+        values, widths, keys, _ = signed_batch(batch, options, bands, rows)
+        ends = np.concatenate([[0], 4 * np.cumsum(widths)]).astype(np.int32)
+        compared = pa.Array.from_buffers(
+            pa.binary(), len(widths), [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(values))]
+        )
+        signed = np.flatnonzero(widths)
+        for start in range(0, len(signed), _AT_ONCE):
+            some = signed[start : start + _AT_ONCE]
+            repeated = pa.array(np.repeat(some, bands))
+            yield _meetings(pa.array(keys[some].ravel()), number.take(repeated), compared.take(repeated), exact=False)
 
 
 def _meetings(key: pa.Array, number: pa.Array, mark: pa.Array, *, exact: bool) -> pa.RecordBatch:
@@ -175,83 +185,59 @@ def _meetings(key: pa.Array, number: pa.Array, mark: pa.Array, *, exact: bool) -
     )
 
 
-def copies(batches: Iterable[pa.RecordBatch], threshold: float) -> Iterator[Pairs]:
+def copies(batches: Iterable[pa.RecordBatch], options: NearCopies) -> Iterator[Pairs]:
     """Pairs of copies among documents that meet, enough of them to connect each cluster.
 
     Args:
         batches: as `meeting_places` makes them, ordered by key, exact and number; a key in one task only.
-        threshold: estimated Jaccard similarity from which two documents are near copies.
+        options: how documents compare.
     """
-    for table in _whole_runs(batches):
-        key, exact = table["key"].to_numpy(), table["exact"].to_numpy()
-        number, mark = table["number"].to_numpy(), table["mark"].combine_chunks()
-        changes = np.flatnonzero((key[1:] != key[:-1]) | (exact[1:] != exact[:-1])) + 1
-        starts = np.concatenate([[0], changes])
-        ends = np.concatenate([changes, [len(key)]])
+    for table in whole_runs(batches, "key"):
+        exact = table["exact"]
         found = [
-            _exact_copies(number[start:end], mark.slice(start, end - start))
-            if exact[start]
-            else _near_copies(number[start:end], mark.slice(start, end - start), threshold)
-            for start, end in zip(starts, ends, strict=True)
-            if end - start > 1
+            _exact_copies(table.filter(exact)),
+            _near_copies(table.filter(pc.call_function("invert", [exact])), options),
         ]
-        if found and len(pairs := np.concatenate(found)):
+        if len(pairs := np.concatenate(found)):
             yield np.unique(pairs, axis=0)
 
 
-def _whole_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows again, cut so that all of a key are in one table."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        key = batch.column("key").to_numpy()
-        last = int(np.searchsorted(key, key[-1]))
-        if held and (last or held[-1].column("key")[-1].as_py() != key[0]):
-            yield pa.Table.from_batches([*held, batch.slice(0, last)])
-            held = []
-        elif last:
-            yield pa.Table.from_batches([batch.slice(0, last)])
-        held.append(batch.slice(last))
-    if held:
-        yield pa.Table.from_batches(held)
-
-
-def _exact_copies(number: Pairs, mark: pa.Array) -> Pairs:
-    """Each document with the first of the same mark."""
-    return _with_first(number, mark.dictionary_encode().indices.to_numpy())
-
-
-def _with_first(number: Pairs, group: np.ndarray) -> Pairs:
+def _exact_copies(met: pa.Table) -> Pairs:
+    """Each document with the first of the same mark, which holds the key too."""
+    number = met["number"].to_numpy()
+    group = met["mark"].combine_chunks().dictionary_encode().indices.to_numpy()
     _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
     other = np.flatnonzero(first[inverse] != np.arange(len(number)))
     return np.stack([number[first[inverse[other]]], number[other]], axis=1).astype(np.int32)
 
 
-def _near_copies(number: Pairs, signatures: pa.Array, threshold: float) -> Pairs:
-    """Documents whose signatures agree in a share of at least `threshold` of their values."""
-    from spark_jobs.kernels.minhash import signature_values
+def _near_copies(met: pa.Table, options: NearCopies) -> Pairs:
+    """Documents of the same key that are as alike as the threshold asks."""
+    from spark_jobs.kernels.near_copies import Marks, connect, runs
+    from spark_jobs.kernels.union_find import UnionFind
 
-    same = signatures.dictionary_encode()
-    pairs = [_with_first(number, same.indices.to_numpy())]
-    values, _ = signature_values(same.dictionary)
-    # The dictionary is in order of first appearance, and so of the least number.
-    _, first = np.unique(same.indices.to_numpy(), return_index=True)
-    stands_for = number[first]
-    leaders: list[int] = []
-    for row in range(len(values)):
-        against = np.array(leaders, np.int64)
-        alike = against[(values[against] == values[row]).mean(axis=1) >= threshold] if leaders else against
-        pairs.append(np.stack([stands_for[alike], np.full(len(alike), stands_for[row])], axis=1).astype(np.int32))
-        if len(values) <= PAIRWISE or not len(alike):
-            leaders.append(row)
-    return np.concatenate(pairs)
+    number, mark = met["number"].to_numpy(), met["mark"].combine_chunks()
+    if len(number) < 2:
+        return np.empty((0, 2), np.int32)
+    mark = mark.cast(pa.large_binary())
+    _, ends, data = mark.buffers()
+    bounds = np.frombuffer(ends, np.int64)[mark.offset : mark.offset + len(mark) + 1]
+    values = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].copy().view(np.uint32)
+    marks = Marks(values, (bounds - bounds[0]) // 4)
+    edges = connect(
+        runs(met["key"].to_numpy()),
+        marks,
+        UnionFind(len(number)),
+        compare=comparison(options),
+        threshold=options.threshold,
+    )
+    return number[edges].astype(np.int32).reshape(-1, 2)
 
 
 def _clustered(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Numbers of the documents that are not alone, in order."""
-    others = np.flatnonzero(labels != np.arange(len(labels), dtype=np.int32)).astype(np.int32)
-    return np.union1d(others, labels[others])
+    """Numbers of the documents that are not alone."""
+    sizes = np.bincount(labels, minlength=len(labels))
+    return np.flatnonzero(sizes[labels] > 1).astype(np.int32)
 
 
 def _members(
@@ -262,61 +248,19 @@ def _members(
     labels: npt.NDArray[np.int32],
 ) -> DataFrame:
     """Rows of dclm.duplicates."""
-    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     def number(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return number_documents(batches, starts)
+
+    def rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for members in whole_runs(batches, "cluster"):
+            yield from describe(members).to_batches()
 
     clusters = spark.createDataFrame(
         pa.table({"number": numbers, "cluster": labels[numbers]}), "number int, cluster int"
     )
     narrow = _in_order(documents.select("doc_id", "text_hash", "text_bytes"))
     numbered = narrow.mapInArrow(number, "doc_id string, text_hash long, text_bytes long, number int")
-    cluster = Window.partitionBy("cluster")
-    same_text = Window.partitionBy("cluster", "text_hash", "text_bytes")
-    best = F.min(F.struct((-F.col("text_bytes")).alias("shortness"), "doc_id", "text_hash")).over(cluster)
-    described = numbered.join(F.broadcast(clusters), "number").select(
-        "doc_id",
-        "text_hash",
-        "text_bytes",
-        F.min("doc_id").over(cluster).alias("cluster_id"),
-        F.count("*").over(cluster).alias("cluster_size"),
-        F.when(F.count("*").over(same_text) > 1, "exact").otherwise("minhash").alias("method"),
-        best.alias("best"),
-        F.count("*").over(Window.partitionBy("cluster", "text_bytes")).alias("as_long"),
-    )
-    return described.select(
-        "doc_id",
-        "cluster_id",
-        "cluster_size",
-        "method",
-        (F.col("doc_id") == F.col("best.doc_id")).alias("kept"),
-        F.col("best.doc_id").alias("kept_doc_id"),
-        _reason().alias("reason"),
-    )
-
-
-def _reason() -> Column:
-    from pyspark.sql import functions as F
-
-    best_bytes = -F.col("best.shortness")
-    kept = F.col("doc_id") == F.col("best.doc_id")
-    return (
-        F.when(
-            kept & (F.col("as_long") > 1),
-            F.format_string("longest text (%d bytes), least doc_id of the %d as long", "text_bytes", "as_long"),
-        )
-        .when(kept, F.format_string("longest text (%d bytes) of %d copies", "text_bytes", "cluster_size"))
-        .when(
-            (F.col("text_hash") == F.col("best.text_hash")) & (F.col("text_bytes") == best_bytes),
-            F.lit("same text as the kept copy"),
-        )
-        .when(
-            F.col("text_bytes") < best_bytes,
-            F.format_string(
-                "nearly the text of the kept copy, which is longer (%d bytes against %d)", best_bytes, "text_bytes"
-            ),
-        )
-        .otherwise(F.lit("nearly the text of the kept copy, which is as long and has the smaller doc_id"))
-    )
+    members = numbered.join(F.broadcast(clusters), "number").repartition("cluster").sortWithinPartitions("cluster")
+    return members.mapInArrow(rows, write.spark_schema(DUPLICATES.schema))

@@ -87,10 +87,18 @@ def verdicts(making: Making) -> dict[str, Any]:
 
 @table_asset(DUPLICATES, code_version="1", literals=lambda *_: RULES, engine="spark")
 def duplicates(making: Making) -> dict[str, Any]:
-    """Equal texts by hash, nearly equal ones by MinHash-LSH over the stored signatures."""
-    from spark_jobs.duplicates import write_duplicates
+    """Equal texts by hash, nearly equal ones by MinHash-LSH over the stored signatures.
 
-    return write_duplicates(making.spark, making.lake, RULES, making.fingerprint)
+    On one machine only shards that changed are compared, with an index of the others; a cluster compares all with all.
+    Both find the same clusters.
+    """
+    from spark_jobs.duplicates import write_duplicates
+    from spark_jobs.incremental_duplicates import update_duplicates
+
+    spark = making.settings.spark
+    if spark.remote or not spark.master.startswith("local"):
+        return write_duplicates(making.spark, making.lake, RULES, making.fingerprint)
+    return update_duplicates(making.lake, RULES, making.fingerprint)
 
 
 @table_asset(

@@ -16,6 +16,7 @@ two sets with standard deviation sqrt(J (1 - J) / permutations).
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -139,6 +140,49 @@ def optimal_bands(
     return min(choices, key=lambda choice: error(*choice))
 
 
+@functools.cache
+def recall_bands(threshold: float, recall: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:
+    """Bands and rows that make a pair AT the threshold a candidate with a probability of at least `recall`.
+
+    Of all that do, those with the most rows, which let the fewest pairs below the threshold through, and then the
+    fewest bands.
+
+    Raises:
+        ValueError: no bands of so many permutations do.
+    """
+    if not 0 < threshold < 1 or not 0 < recall < 1:
+        raise ValueError(f"threshold {threshold} and recall {recall} are not both between 0 and 1")
+    for rows in range(permutations, 0, -1):
+        bands = max(1, math.ceil(math.log1p(-recall) / math.log1p(-(threshold**rows))))
+        if bands * rows <= permutations:
+            return bands, rows
+    raise ValueError(f"{permutations} permutations do not find {recall:.0%} of the pairs at {threshold}")
+
+
+def shingles(text: TextArray, *, shingle: int = SHINGLE) -> pa.ListArray:
+    """The set of each document's shingles, as 32-bit hashes in ascending order.
+
+    Null where the text is null or has no words, as in `minhash`, whose hashes these are.
+    """
+    buffers = text_buffers(text)
+    room, weights = scratch(buffers.longest), _weights(shingle)
+    counts = np.zeros(len(buffers), np.int64)
+    # Two words take three bytes at least.
+    hashes = np.empty(int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + 2 * len(buffers), np.uint64)
+    size = 0
+    for data, starts, first, last in buffers.parts():
+        size = _shingle_sets(
+            data, starts, first, last, buffers.valid, properties(), lower_case(), weights, room, hashes, size, counts
+        )
+    # The document above, the hash below: one sort for all of them.
+    members = np.sort(hashes[:size])
+    members = members[np.concatenate([[True], members[1:] != members[:-1]])[:size]]
+    ends = np.searchsorted(members, np.arange(1, len(buffers) + 1, dtype=np.uint64) << np.uint64(32))
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    values = pa.array((members & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(counts == 0))
+
+
 def signature_values(signatures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Signatures as a uint32 matrix, a row per document, and which of them are not null (zeros where null).
 
@@ -205,11 +249,28 @@ def _minhash(
             continue
         found[document] = True
         for word in range(words):
-            room.hashes[word] = _hash_lower(
-                data, start + room.starts[word], start + room.stops[word], lower, room.marks
-            )
+            room.hashes[word] = hash_lower(data, start + room.starts[word], start + room.stops[word], lower, room.marks)
         shingles = _shingles(words, weights, room)
         _lower_minima(shingles, room.grams, factors, addends, signatures[document])
+
+
+@entry
+def _shingle_sets(data, offsets, first, last, valid, properties, lower, weights, room, hashes, size, counts):
+    for document in range(first, last):
+        if not valid[document]:
+            continue
+        start, end = offsets[document], offsets[document + 1]
+        words = find_words(data, start, end, properties, room)
+        if words == 0:
+            continue
+        for word in range(words):
+            room.hashes[word] = hash_lower(data, start + room.starts[word], start + room.stops[word], lower, room.marks)
+        counts[document] = words - min(words, len(weights)) + 1
+        _shingles(words, weights, room)
+        for i in range(counts[document]):
+            hashes[size] = np.uint64(document) << np.uint64(32) | room.grams[i]
+            size += 1
+    return size
 
 
 @inner
@@ -221,7 +282,7 @@ def _lower64(letters):
 
 
 @inner
-def _hash_lower(data, start, stop, lower, spare):
+def hash_lower(data, start, stop, lower, spare):
     """What `hash_bytes` makes of the UTF-8 of `data[start:stop]` in lower case."""
     state = _WORD_SEED ^ KEY_0
     seen = np.uint64(0)

@@ -25,7 +25,7 @@ class UnionFind:
     def __init__(self, size: int) -> None:
         if not 0 <= size < 1 << 31:
             raise ValueError(f"{size} documents: parents of 4 bytes reach up to {(1 << 31) - 1}")
-        self._parents = np.arange(size, dtype=np.int32)
+        self.parents = np.arange(size, dtype=np.int32)
 
     def union(self, left: Indices, right: Indices) -> None:
         """Put each left document and the right one beside it into one set.
@@ -37,14 +37,14 @@ class UnionFind:
         if len(lefts) != len(rights):
             raise ValueError(f"{len(lefts)} left documents and {len(rights)} right ones do not pair")
         for indices in (lefts, rights):
-            if len(indices) and not 0 <= indices.min() <= indices.max() < len(self._parents):
-                raise ValueError(f"a pair names a document outside 0..{len(self._parents) - 1}")
-        _union(lefts, rights, self._parents)
+            if len(indices) and not 0 <= indices.min() <= indices.max() < len(self.parents):
+                raise ValueError(f"a pair names a document outside 0..{len(self.parents) - 1}")
+        _union(lefts, rights, self.parents)
 
     def labels(self) -> npt.NDArray[np.int32]:
         """For each document the least document of its set, itself if it is alone."""
-        _flatten(self._parents)
-        return self._parents.copy()
+        _flatten(self.parents)
+        return self.parents.copy()
 
 
 def connected_components(left: Indices, right: Indices, size: int) -> npt.NDArray[np.int32]:
@@ -62,7 +62,8 @@ def _indices(indices: Indices) -> npt.NDArray[np.int64]:
 
 
 @inner
-def _root(document, parents):
+def root(document, parents):
+    """The document that stands for a document's set, as far as that is known."""
     while parents[document] != document:
         # Half the path: each second node passes over its parent.
         parents[document] = parents[parents[document]]
@@ -73,7 +74,7 @@ def _root(document, parents):
 @entry
 def _union(lefts, rights, parents):
     for pair in range(len(lefts)):
-        left, right = _root(lefts[pair], parents), _root(rights[pair], parents)
+        left, right = root(lefts[pair], parents), root(rights[pair], parents)
         if left < right:
             parents[right] = left
         else:

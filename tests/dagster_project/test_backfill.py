@@ -90,6 +90,7 @@ def test_two_shards_of_a_hundred_fail_and_are_made_again_alone(project: Project)
         assert backfill(address, "dclm.documents", SHARDS) == "COMPLETED_FAILED"
         lake = Lake.of(project.settings)
         first, version = written(project), lake.version("dclm.documents")
+        assert version is not None
         assert len(first) == len(SHARDS) - len(BROKEN)
         for key, held in whole.items():
             archives[SHARDS.index(key)].write_bytes(held)

@@ -57,8 +57,8 @@ def test_the_tokens_of_a_sequence_are_those_of_the_documents_that_its_spans_name
     tokens = read_shard(lake.files / path).reshape(-1)
     tokenizer = Tokenizer.from_file(str(lake.files / demo.rows("SELECT path FROM dclm.tokenizer")[0][0]))
     spans = demo.rows(
-        "SELECT s.start, s.stop, d.text FROM dclm.spans s JOIN dclm.documents d USING (doc_id) "
-        f"WHERE split = 'train' AND shard = '{shard}' ORDER BY start LIMIT 5"
+        "SELECT s.start, s.stop, d.text FROM dclm.spans s JOIN dclm.texts d USING (doc_id) "
+        f"WHERE s.split = 'train' AND shard = '{shard}' ORDER BY start LIMIT 5"
     )
     assert len(spans) == 5
     for begin, stop, text in spans:

@@ -23,7 +23,7 @@ def fitting(recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = {"state": "ok"}
     for column in recipe.columns:
         rules = [rule for rule in recipe.rules if rule.column == column]
-        lows = [rule.threshold for rule in rules if rule.keep in (">=", ">")]
+        lows = [float(str(rule.threshold)) for rule in rules if rule.keep in (">=", ">")]
         highs = [rule.threshold for rule in rules if rule.keep in ("<=", "<")]
         if rules[0].text:
             values[column] = rules[0].threshold

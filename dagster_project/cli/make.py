@@ -1,0 +1,38 @@
+"""`watershed make`: tables, with all that they are made from, through Dagster."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from dagster_project.cli.errors import user_errors
+
+
+@click.command("make")
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@user_errors
+def make_command(tables: tuple[str, ...]) -> None:
+    """Make TABLE and what it is made from, as far as they are out of date.
+
+    The crawl is what `[crawl] inputs` names. The same jobs as in the UI; runs are kept in the project's instance.
+    """
+    from catalog.settings import load_settings
+    from catalog.sql import export_duckdb
+    from catalog.tables import contract
+    from dagster_project.cli.bars import Bars, wide_console
+    from dagster_project.cli.story import costs_table
+    from dagster_project.instance import open_instance
+    from dagster_project.run import make
+
+    console, began, settings = wide_console(), time.monotonic(), load_settings()
+    names = [contract(table).name for table in tables]
+    instance = open_instance(settings)
+    try:
+        with Bars(console).listening():
+            costs = make(settings, instance, names)
+    finally:
+        instance.dispose()
+    export_duckdb(settings, settings.project / "lake.duckdb")
+    console.print(costs_table(costs) if costs else "Everything was what it should be: nothing was made again.")
+    console.print(f"{time.monotonic() - began:,.0f} s in all")

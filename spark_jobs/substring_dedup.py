@@ -1,0 +1,125 @@
+"""Stretches of text that stand elsewhere too, exactly (ExactSubstr: Lee et al., arXiv 2107.06499, section 4.1).
+
+A span is a longest run of bytes covered by substrings of at least `length` bytes, each of which occurs somewhere else
+in the corpus, in another document or in the same. With `keep=first` the first occurrence of each window of that length
+stays, in the order of documents; with `keep=none` all copies are spans, as the paper has it.
+
+Memory is bounded by `memory`: the hashes of all windows are looked at in as many ranges as it takes, and each reads
+the texts twice. Beyond that, the bytes that are covered wait in a temporary file, one for each byte of text.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+
+from catalog.errors import WatershedError
+
+MEMORY = 1 << 29
+"""Bytes for the hashes of one range."""
+_TABLE = 3
+"""Times the memory of the sorted hashes that a range may take at its peak, the table of repeated ones included."""
+
+Texts = Callable[[], Iterable[pa.RecordBatch]]
+"""Opens the documents anew: batches with `id` and `text`, in the same order each time."""
+
+
+class Keep(StrEnum):
+    """Which copy of a repeated stretch stays."""
+
+    FIRST = "first"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubstringOptions:
+    """What a repeated stretch is."""
+
+    length: int = 200
+    """Bytes from which a substring counts: Lee et al. take 50 tokens of a BPE, some 200 bytes of English."""
+    keep: Keep = Keep.FIRST
+    memory: int = MEMORY
+    """Bytes for the hashes of windows; less of it takes more passes over the texts."""
+
+    def __post_init__(self) -> None:
+        if self.length < 8:
+            raise WatershedError(f"substrings of {self.length} bytes are everywhere", "ask for 8 bytes or more")
+
+
+def repeated_substrings(texts: Texts, options: SubstringOptions | None = None) -> Iterator[pa.RecordBatch]:
+    """Find what to remove from each document.
+
+    Args:
+        texts: opens the documents; called twice for each range of hashes, and twice more.
+        options: what a repeated stretch is.
+
+    Returns:
+        a batch for a batch, with id, spans (start, stop; UTF-8 bytes, whole characters) and covered_bytes, their sum.
+    """
+    options = options or SubstringOptions()
+    windows, size = 0, 0
+    for batch in texts():
+        sizes = _sizes(batch)
+        windows += int(np.maximum(sizes - options.length + 1, 0).sum())
+        size += int(sizes.sum())
+    parts = max(1, math.ceil(windows * 8 * _TABLE / options.memory))
+    with tempfile.TemporaryFile() as file:
+        file.truncate(max(size, 1))
+        covered = np.memmap(file, np.uint8, "r+")
+        for part in range(parts):
+            _mark_part(texts, options, part, parts, covered)
+        yield from _spans(texts, covered)
+
+
+def remove_spans(text: pa.Array, spans: pa.ListArray) -> pa.Array:
+    """Texts without their spans (start, stop; UTF-8 bytes, in order and apart)."""
+    left: list[str | None] = []
+    for said, cut in zip(text.to_pylist(), spans.to_pylist(), strict=True):
+        if not cut or said is None:
+            left.append(said)
+            continue
+        data = said.encode()
+        stops = [0, *(span["stop"] for span in cut)]
+        starts = [*(span["start"] for span in cut), len(data)]
+        left.append(b"".join(data[start:stop] for start, stop in zip(stops, starts, strict=True)).decode())
+    return pa.array(left, text.type)
+
+
+def _sizes(batch: pa.RecordBatch) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return pc.call_function("binary_length", [batch["text"]]).fill_null(0).to_numpy().astype(np.int64)
+
+
+def _mark_part(texts: Texts, options: SubstringOptions, part: int, parts: int, covered: np.ndarray) -> None:
+    from spark_jobs.kernels.substrings import RepeatedWindows, repeated, window_hashes
+
+    hashes = [window_hashes(batch["text"], options.length, part, parts) for batch in texts()]
+    table = RepeatedWindows(repeated(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64))
+    del hashes
+    place = 0
+    for batch in texts():
+        size = int(_sizes(batch).sum())
+        marked = np.zeros(size, np.uint8)
+        table.mark(batch["text"], options.length, part, parts, marked, first=options.keep is Keep.FIRST)
+        covered[place : place + size] |= marked
+        place += size
+
+
+def _spans(texts: Texts, covered: np.ndarray) -> Iterator[pa.RecordBatch]:
+    from spark_jobs.kernels.substrings import spans
+
+    place = 0
+    for batch in texts():
+        size = int(_sizes(batch).sum())
+        found = spans(batch["text"], np.asarray(covered[place : place + size]).copy())
+        place += size
+        lengths = found.values.field("stop").to_numpy() - found.values.field("start").to_numpy()
+        sums = np.concatenate([[0], np.cumsum(lengths)])[found.offsets.to_numpy()]
+        yield pa.record_batch({"id": batch["id"], "spans": found, "covered_bytes": pa.array(np.diff(sums))})
