@@ -20,6 +20,7 @@ from spark_jobs import write
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from spark_jobs.extract import Extractor
     from spark_jobs.warc import Record
 
 BATCH_BYTES = 16_000_000
@@ -37,15 +38,17 @@ def documents_batches(archives: Iterable[Mapping[str, Any]]) -> Iterator[pa.Reco
     Raises:
         WatershedError: an archive is gone or is not the one that was registered.
     """
+    from spark_jobs.extract import Extractor
     from spark_jobs.warc import read_records
 
+    extractor = Extractor()
     rows: list[dict[str, Any]] = []
     held = 0
     for archive in archives:
         if archive["state"] != "ready":
             continue
         for record in read_records(archive["uri"], archive["bytes"]):
-            row = _row(archive, record)
+            row = _row(archive, record, extractor)
             rows.append(row)
             held += row["text_bytes"]
             if held >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
@@ -98,17 +101,12 @@ def document_id(warc: str, offset: int, payload_digest: str | None) -> str:
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
-def _row(archive: Mapping[str, Any], record: Record) -> dict[str, Any]:
+def _row(archive: Mapping[str, Any], record: Record, extractor: Extractor) -> dict[str, Any]:
     """All of a row but what is computed from the text."""
-    from spark_jobs.extract import extract, language
-
     state, reason, text = record.state, record.reason, None
-    code = score = None
     if record.payload is not None:
-        page = extract(record.payload, record.content_type, record.charset)
+        page = extractor.extract(record.payload, record.content_type, record.charset, record.payload_digest)
         state, reason, text = page.state, page.reason, page.text
-    if text is not None:
-        code, score = language(text)
     return {
         "doc_id": document_id(archive["warc"], record.offset, record.payload_digest),
         "warc": archive["warc"],
@@ -125,8 +123,6 @@ def _row(archive: Mapping[str, Any], record: Record) -> dict[str, Any]:
         "payload_bytes": record.payload_bytes,
         "text": text,
         "text_bytes": len(text.encode()) if text is not None else 0,
-        "language": code,
-        "language_score": score,
     }
 
 
@@ -139,21 +135,27 @@ def host_of(url: str | None) -> str | None:
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    """Rows with the statistics, the hash and the signature of their texts."""
+    """Rows with the language, the statistics, the hash and the signature of their texts."""
+    from spark_jobs.extract import languages
     from spark_jobs.kernels.minhash import minhash
     from spark_jobs.kernels.statistics import statistics
     from spark_jobs.kernels.text_hash import text_hash
 
     text = pa.array([row["text"] for row in rows], pa.string())
     measured = statistics(text)
+    codes, scores = languages(text)
     computed = {
         "text": text,
+        "language": codes,
+        "language_score": scores,
         "text_hash": text_hash(text),
-        "minhash": minhash(text).cast(pa.binary()),
+        "minhash": minhash(text),
         **{name: measured.column(name) for name, _, _ in STATISTICS},
     }
     arrays = [
-        computed[field.name] if field.name in computed else pa.array([row[field.name] for row in rows], field.type)
+        computed[field.name].cast(field.type)
+        if field.name in computed
+        else pa.array([row[field.name] for row in rows], field.type)
         for field in DOCUMENTS.schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS.schema)

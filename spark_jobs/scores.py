@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from catalog.lake import Lake
 from catalog.tables.dclm import SCORES
 from spark_jobs import write
-from spark_jobs.fasttext_training import load
-from spark_jobs.quality_model import GOOD, line_of
+from spark_jobs.quality_model import GOOD
 from spark_jobs.stored_files import stored_file
 from spark_jobs.survivors import survivors
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
+
+    from spark_jobs.kernels.fasttext import Model
 
 BUCKETS = 10
 DECIMALS = 6
@@ -29,7 +31,8 @@ DECIMALS = 6
 PREFIX = 4
 """Hex digits of doc_id that order documents of one score."""
 
-_load_once = lru_cache(maxsize=1)(load)
+_BROKEN_LABELS = pc.ReplaceSubstringOptions("__label__", "__label __")
+"""As `line_of` breaks up words that would be labels."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,27 @@ def score_documents(batches: Iterator[pa.RecordBatch], model: Path) -> Iterator[
     """(doc_id, text) in, (doc_id, score) out: the probability of GOOD, to a millionth; the model is loaded once."""
     classifier = _load_once(model)
     for batch in batches:
-        lines = [line_of(text) for text in batch.column("text").to_pylist()]
-        scores = _probabilities(classifier, lines)
+        scores = _probabilities(classifier, batch.column("text"))
         yield pa.RecordBatch.from_arrays([batch.column("doc_id"), pa.array(scores)], names=["doc_id", "score"])
 
 
-def _probabilities(classifier: Any, lines: list[str]) -> np.ndarray:
-    if not lines:
-        return np.empty(0)
-    labels, probabilities = classifier.predict(lines, k=2)
-    said = [
-        # A line without a known word gets no label: nothing speaks for it.
-        next((float(p) for name, p in zip(names, found, strict=True) if name == GOOD), 0.0)
-        for names, found in zip(labels, probabilities, strict=True)
-    ]
-    return np.round(np.clip(np.array(said), 0, 1), DECIMALS)
+@lru_cache(maxsize=1)
+def _load_once(model: Path) -> Model:
+    from spark_jobs.kernels.fasttext import load
+
+    return load(model)
+
+
+def _probabilities(classifier: Model, text: pa.StringArray) -> NDArray[np.float64]:
+    """Of GOOD, each text read as `line_of` makes it."""
+    lines = pc.call_function("utf8_trim_whitespace", [text])
+    letters = lines.buffers()[2]
+    # Hardly any text spells it, and to look for it with pyarrow would take as long as to score.
+    if letters is not None and b"__label__" in letters.to_pybytes():
+        lines = pc.call_function("replace_substring", [lines], _BROKEN_LABELS)
+    # A line without a known word gets no label: nothing speaks for it.
+    said = classifier.probability(lines, GOOD, joined=True).fill_null(0).to_numpy()
+    return np.round(np.clip(said.astype(np.float64), 0, 1), DECIMALS)
 
 
 def write_scores(spark: SparkSession, lake: Lake, verdicts: str, fingerprint: str) -> dict[str, Any]:

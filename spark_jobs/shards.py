@@ -39,7 +39,8 @@ from spark_jobs.shard_format import (
     write_shard,
 )
 from spark_jobs.stored_files import PARTIAL, sha256_of, whole_file, write_whole
-from spark_jobs.tokenizer import EOT, bytes_of_tokens, encode, load_tokenizer, stored_tokenizer
+from spark_jobs.survivors import texts_of
+from spark_jobs.tokenizer import EOT, bytes_of_tokens, encoder, load_tokenizer, stored_tokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -137,7 +138,8 @@ class Workshop:
         documents = documents.sort_by([("key", "ascending"), ("doc_id", "ascending")])
         tokenizer = load_tokenizer(self.tokenizer)
         dtype = token_dtype(tokenizer.get_vocab_size())
-        tokens = [encode(tokenizer, text.as_py()) for text in documents["text"]]
+        ids, ends = encoder(tokenizer).encode(documents["text"])
+        tokens = np.split(ids, ends[1:-1])
         stream = lay_out(
             documents["doc_id"].to_pylist(), documents["source"].to_pylist(), tokens, self.recipe.sequence_length, dtype
         )
@@ -224,7 +226,7 @@ def write_shards(spark: SparkSession, lake: Lake, recipe: ShardRecipe, fingerpri
     with track("tokenising shards", len(wanted), "shards") as task, _watched(workshop, wanted, task):
         if missing:
             planned = plan.filter(pa.array([shard in missing for shard in shard_of_bin], pa.bool_()))
-            documents = write.read(spark, lake, "dclm.documents").select("doc_id", "text")
+            documents = texts_of(spark, lake, write.read(spark, lake, "dclm.mixture"))
             _make(documents, occurrences, spark.createDataFrame(planned), len(missing), workshop)
     made = [workshop.read_note(*shard) for shard in wanted]
     _refuse_empty(made, recipe)

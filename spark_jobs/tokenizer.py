@@ -6,8 +6,11 @@ tokens. Id 0 ends a document; a page that spells `<|endoftext|>` out gets ordina
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +25,13 @@ from catalog.tables.dclm import TOKENIZER
 from spark_jobs import write
 from spark_jobs.hash_order import hash_key_column, key_of_share
 from spark_jobs.stored_files import sha256_of, stored_file, write_whole
+from spark_jobs.survivors import texts_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from tokenizers import Tokenizer
+
+    from spark_jobs.kernels.byte_pairs import BytePairs
 
 END_OF_DOCUMENT = "<|endoftext|>"
 EOT = 0
@@ -87,6 +93,59 @@ def encode(tokenizer: Tokenizer, text: str) -> NDArray[np.uint32]:
     return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
 
 
+def encoder(tokenizer: Tokenizer) -> BytePairs:
+    """The tokenizer compiled, for many texts: the ids of `encode`.
+
+    Raises:
+        WatershedError: it is something other than byte-level BPE as `train_tokenizer` makes it.
+    """
+    from spark_jobs.kernels.byte_pairs import BytePairs
+
+    described = json.loads(tokenizer.to_str())
+    model, split = described["model"], described["pre_tokenizer"] or {}
+    plain = model["type"] == "BPE" and split.get("type") == "ByteLevel" and not described["normalizer"]
+    plain = plain and split["use_regex"] and not split["add_prefix_space"] and tokenizer.encode_special_tokens
+    unusual = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+    learnt = all(added["special"] for added in described["added_tokens"])
+    if not plain or not learnt or any(model[setting] for setting in unusual):
+        raise WatershedError(
+            "the tokenizer is not plain byte-level BPE: it normalises, or splits in another way than GPT-2",
+            "materialise dclm.tokenizer again",
+        )
+    ids = model["vocab"]
+    byte_tokens = [ids[name] for name in _names_of_bytes()]
+    merges = [(ids[left], ids[right], ids[left + right]) for left, right in model["merges"]]
+    return BytePairs(np.array(byte_tokens, np.uint32), np.array(merges, np.uint32).reshape(-1, 3), _character_kinds())
+
+
+def _names_of_bytes() -> list[str]:
+    """The character that stands for each byte in a byte-level vocabulary: itself if it shows, else one free."""
+    shown = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    free = iter(range(256, 512))
+    return [chr(byte if byte in shown else next(free)) for byte in range(256)]
+
+
+@cache
+def _character_kinds() -> NDArray[np.uint8]:
+    """What each code point is to the library's regular expression: of those that this Python does not know, it tells.
+
+    Its Unicode is newer than Python's. Between a letter and a number, a letter joins the one and a number the other.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    from spark_jobs.kernels.byte_pairs import LETTER, NUMBER, character_kinds
+
+    kinds = character_kinds()
+    unknown = [code for code in range(0x40000) if unicodedata.category(chr(code)) == "Cn"]
+    said = ByteLevel(add_prefix_space=False).pre_tokenize_str("".join(f"a{chr(code)}1" for code in unknown))
+    begins = np.zeros(3 * len(unknown), np.bool_)
+    begins[[start for _, (start, _) in said]] = True
+    _, parts_from_letter, joins_no_number = begins.reshape(-1, 3).T
+    kinds[np.array(unknown)[~parts_from_letter]] = LETTER
+    kinds[np.array(unknown)[~joins_no_number]] = NUMBER
+    return kinds
+
+
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
     """Entries by id. In a byte-level vocabulary each character of an entry is the name of one byte: "Ġ" the space."""
     return [tokenizer.id_to_token(id_) or "" for id_ in range(tokenizer.get_vocab_size())]
@@ -120,7 +179,7 @@ def write_tokenizer(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe, fi
     with track("learning the vocabulary", 2) as task:
         tokenizer = train_tokenizer(texts, recipe.vocab_size)
         task.advance()
-        tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        tokens = len(encoder(tokenizer).encode(pa.array(texts, pa.large_string()))[0])
         task.advance()
     path = lake.folder("dclm.tokenizer", fingerprint) / "tokenizer.json"
     write_whole(path, tokenizer_bytes(tokenizer))
@@ -147,9 +206,8 @@ def _sample(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe) -> Sequenc
     train = write.read(spark, lake, "dclm.mixture").where(F.col("split") == "train")
     total = train.agg(F.sum("text_bytes")).collect()[0][0] or 0
     key = hash_key_column(recipe.seed, "tokenizer", "doc_id")
-    chosen = train.select("doc_id", key.alias("key")).where(
+    chosen = train.select("doc_id", "recipe", key.alias("key")).where(
         F.col("key") < key_of_share(recipe.max_bytes / max(total, 1))
     )
-    documents = write.read(spark, lake, "dclm.documents").select("doc_id", "text")
-    rows = documents.join(chosen, "doc_id").select("key", "text").toArrow().sort_by("key")
+    rows = texts_of(spark, lake, chosen).join(chosen, "doc_id").select("key", "text").toArrow().sort_by("key")
     return rows["text"].to_pylist()

@@ -2,18 +2,25 @@
 
 What others call:
 
-- `statistics`: what a document looks like, the numbers that rules judge
-- `minhash`: signatures, bands, and how alike two documents are
+- `statistics`, `lengths`: what a document looks like, the numbers that rules judge, as DCLM defines them
+- `datatrove_words`, `datatrove_lines`, `peer_repetition`, `dolma_page`: the same as datatrove and dolma define them
+- `line_rules`, `marks`, `urls`, `long_words`, `candidates`, `repeats`, `c4_lines`: what edits cut out of a text
+- `minhash`, `near_copies`: signatures, bands, shingles, and how alike documents are
+- `bloom`, `overlap`, `substrings`: n-grams met before, n-grams of evaluations, substrings that recur
 - `text_hash`: exact duplicates
 - `union_find`: clusters from pairs
+- `fasttext` (and `fasttext_format`, `fasttext_words`, `fasttext_labels`): labels of texts by a fastText model
+- `byte_pairs`: token ids of texts by a byte-level vocabulary
 - `columns`: names and types of the statistics; imports no numba
 
 What these are made of:
 
 - `text_buffers`: the bytes and offsets of an Arrow string array, without a copy
 - `blocks`: 64 bytes at once
-- `unicode_tables`: what Python and Unicode say of each code point
-- `words`: words between Unicode word bounds
+- `unicode_tables`, `character_kinds`: what Python and Unicode say of each code point
+- `words`, `english_words`, `english_tables`: words between Unicode word bounds, and as spaCy's English rules cut them
+- `line_breaks`: where lines end
+- `cuts`, `copying`: a new array of what edits leave
 - `hashing`: 64-bit hashes of byte ranges, the same on every machine
 - `repetition`: how much of a document repeats itself
 - `scratch`: room for the words of one document

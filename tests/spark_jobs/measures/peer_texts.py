@@ -78,10 +78,10 @@ def random_texts(count: int, seed: int) -> list[str]:
 @cache
 def pages(count: int) -> list[str]:
     """Pages of documentation that come with Python and the packages installed, at most 5,000 characters each."""
-    found = [text for each in metadata.distributions() if (text := each.metadata.get_payload())]
+    found = [(each.read_text("METADATA") or "").partition("\n\n")[2] for each in metadata.distributions()]
     for folder in (sysconfig.get_path("stdlib"), Path(next(iter(numpy.__path__)), "lib")):
         found += [text for file in sorted(Path(folder).glob("*.py")) if (text := _docstrings(file))]
-    longest = [str(text)[:5_000] for text in found if len(str(text)) > 400]
+    longest = [text[:5_000] for text in found if len(text) > 400]
     return random.Random(count).sample(sorted(set(longest)), min(count, len(set(longest))))
 
 

@@ -63,11 +63,12 @@ def test_c4_lines_equal_datatroves_with_every_option() -> None:
     from datatrove.data import Document
     from datatrove.pipeline.filters import C4QualityFilter
 
-    off = {"filter_lorem_ipsum": False, "filter_javascript": False, "filter_curly_bracket": False}
     texts = [*EDGE_CASES, *random_texts(100, seed=3)]
     for citations, terminal, words, longest in [(True, True, 3, 5), (False, True, -1, -1), (True, False, 2, 1000)]:
         peer = C4QualityFilter(
-            **off,
+            filter_lorem_ipsum=False,
+            filter_javascript=False,
+            filter_curly_bracket=False,
             filter_policy=False,
             min_num_sentences=-1,
             remove_citations=citations,
