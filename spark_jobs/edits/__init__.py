@@ -5,7 +5,6 @@
 - `lines`: lines that are not prose, told by their characters and words
 - `substrings`: lines that hold a phrase
 - `repeats`: lines and paragraphs that a page says twice
-- `datatrove`: C4's sentences, line by line
 - `personal`: e-mail addresses, IP addresses, phone numbers
 - `datatrove`: C4's rewriting as datatrove does it
 - `normal`: normal forms of text, to compare by

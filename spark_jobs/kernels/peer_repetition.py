@@ -1,0 +1,225 @@
+"""How much of a document is repeated n-grams, as datatrove and dolma count it.
+
+Both take the most frequent n-gram of 2 to 4 words, of several the one that is met first, even if it occurs once.
+In n-grams of 5 to 10, dolma counts every one that is repeated, overlaps as often as they overlap; datatrove goes from
+the left, counts an n-gram that it has seen and then goes on behind it. It compares n-grams with nothing between their
+words: `1 10` equals `11 0`.
+"""
+
+# ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
+
+from __future__ import annotations
+
+import numpy as np
+
+from spark_jobs.kernels.compiled import inner
+from spark_jobs.kernels.copying import copy_few, store64
+from spark_jobs.kernels.hashing import KEY_0, KEY_1, fold, hash_bytes, hash_pair, load64
+from spark_jobs.kernels.repetition import (
+    FIRST_DUPLICATE,
+    FIRST_TOP,
+    LAST_NGRAM,
+    _drop_most_singles,
+    _extend,
+    _tally,
+)
+
+_ONE = np.uint64(1)
+_SEED = np.uint64(0)
+_GLUED = 16
+"""Bytes of the words from one on, by which n-grams that may be repeated are told."""
+
+
+@inner
+def top_shares(words, characters, between, room, ratios, first_column, document):
+    """Shares of `characters` in the most frequent n-grams: a column each from 2 words to 4.
+
+    Args:
+        between: characters that count between two words of an n-gram.
+
+    Returns:
+        how many (LAST_TOP + 1)-grams may be repeated, in `room.positions` and `room.grams`.
+    """
+    left = max(words - 1, 0)
+    for word in range(left):
+        room.positions[word] = word
+        room.grams[word] = hash_pair(room.hashes[word], room.hashes[word + 1])
+    for size in range(FIRST_TOP, FIRST_DUPLICATE):
+        left = _drop_most_singles(left, room)
+        most = max(_tally(room.grams, left, room), 1)
+        position = 0
+        for i in range(left if most > 1 else 0):
+            if room.tallies[room.slots[i]] == most:
+                position = room.positions[i]
+                break
+        share = 0.0
+        if words >= size:
+            share = most * (_characters(position, size, room) + (size - 1) * between) / characters
+        ratios[first_column + size - FIRST_TOP, document] = share
+        left = _extend(left, size, room)
+    return left
+
+
+@inner
+def _characters(position, size, room):
+    characters = 0
+    for word in range(position, position + size):
+        characters += room.lengths[word]
+    return characters
+
+
+@inner
+def overlapping_shares(words, left, room, ratios, first_column, document):
+    """Shares of characters in repeated n-grams among those of all: a column each from 5 words to 10 (dolma).
+
+    Args:
+        left: as `top_shares` left them.
+    """
+    whole = _characters(0, words, room)
+    # Characters of all n-grams of one size together, from those of the size before.
+    all_grams = whole
+    head = 0
+    for size in range(2, LAST_NGRAM + 1):
+        if words < size:
+            all_grams = 0
+        else:
+            head += room.lengths[size - 2]
+            all_grams += whole - head - _characters(words - size + 1, size - 1, room)
+        if size < FIRST_DUPLICATE:
+            continue
+        left = _drop_most_singles(left, room)
+        _tally(room.grams, left, room)
+        repeated = 0
+        for i in range(left):
+            if room.tallies[room.slots[i]] > 1:
+                repeated += _characters(room.positions[i], size, room)
+        ratios[first_column + size - FIRST_DUPLICATE, document] = repeated / max(all_grams, 1)
+        left = _extend(left, size, room)
+
+
+@inner
+def skipping_shares(data, start, words, characters, room, glue, ratios, first_column, document):
+    """Shares of `characters` in repeated n-grams, from the left: a column each from 5 words to 10 (datatrove).
+
+    Args:
+        glue: uint8, room for the document and 64 bytes more.
+    """
+    behind = 0
+    for word in range(words):
+        behind = copy_few(data, start + room.starts[word], start + room.stops[word], glue, behind)
+        room.stops[word] = behind
+    store64(glue, behind, np.uint64(0))
+    store64(glue, behind + 8, np.uint64(0))
+    candidates = _candidates(words, room, glue)
+    for size in range(FIRST_DUPLICATE, LAST_NGRAM + 1):
+        left = 0
+        for i in range(candidates):
+            word = room.slots[i]
+            if word + size <= words:
+                room.positions[left] = word
+                room.grams[left] = hash_bytes(glue, _begin(word, room), room.stops[word + size - 1], _SEED)
+                left += 1
+        left = _drop_most_singles(left, room)
+        repeated = _skip_through(left, size, room)
+        ratios[first_column + size - FIRST_DUPLICATE, document] = repeated / characters
+
+
+@inner
+def _begin(word, room):
+    return np.int64(room.stops[word - 1]) if word else np.int64(0)
+
+
+@inner
+def _candidates(words, room, glue):
+    """Words at which a repeated n-gram may begin: those whose first bytes occur twice, or that are short.
+
+    Equal n-grams begin with the same bytes, so those of 16 bytes or more are found by these. The words go to
+    `room.slots`.
+
+    Returns:
+        how many.
+    """
+    count = max(words - FIRST_DUPLICATE + 1, 0)
+    size = 64
+    while size < 8 * count:
+        size *= 2
+    marks = room.marks
+    for mark in range(size):
+        marks[mark] = 0
+    mask = np.uint64(size - 1)
+    for word in range(count):
+        begin = _begin(word, room)
+        gram = fold(load64(glue, begin) ^ KEY_0, load64(glue, begin + 8) ^ KEY_1)
+        room.grams[word] = gram
+        mark = gram & mask
+        marks[mark] = (marks[mark] << 1) | 1
+    kept = 0
+    for word in range(count):
+        short = room.stops[word + FIRST_DUPLICATE - 1] - _begin(word, room) < _GLUED
+        room.slots[kept] = word
+        kept += ((marks[room.grams[word] & mask] >> 1) & 1) | short
+    return kept
+
+
+@inner
+def _skip_through(left, size, room):
+    """Characters of n-grams that were met before, where those within one that was met are passed over."""
+    keys, tallies = room.keys, room.tallies
+    slots = 4
+    while slots < 4 * left:
+        slots *= 2
+    for slot in range(slots):
+        tallies[slot] = 0
+    mask = np.uint64(slots - 1)
+    repeated = 0
+    following = 0
+    for i in range(left):
+        position = room.positions[i]
+        if position < following:
+            continue
+        key = room.grams[i]
+        slot = key & mask
+        while tallies[slot] and keys[slot] != key:
+            slot = (slot + _ONE) & mask
+        if tallies[slot]:
+            repeated += _characters(position, size, room)
+            following = position + size
+        keys[slot] = key
+        tallies[slot] = 1
+    return repeated
+
+
+@inner
+def extra_copies(hashes, lengths, count, room):
+    """How many pieces were met before, and their characters: a piece that occurs thrice counts twice (datatrove)."""
+    keys, tallies = room.keys, room.tallies
+    slots = 4
+    while slots < 4 * count:
+        slots *= 2
+    for slot in range(slots):
+        tallies[slot] = 0
+    mask = np.uint64(slots - 1)
+    pieces = characters = 0
+    for i in range(count):
+        key = hashes[i]
+        slot = key & mask
+        while tallies[slot] and keys[slot] != key:
+            slot = (slot + _ONE) & mask
+        if tallies[slot]:
+            pieces += 1
+            characters += lengths[i]
+        keys[slot] = key
+        tallies[slot] = 1
+    return pieces, characters
+
+
+@inner
+def repeated_pieces(hashes, lengths, count, room):
+    """How many pieces occur more than once, and their characters, all copies counted (dolma)."""
+    _tally(hashes, count, room)
+    pieces = characters = 0
+    for i in range(count):
+        repeated = room.tallies[room.slots[i]] > 1
+        pieces += repeated
+        characters += lengths[i] * repeated
+    return pieces, characters
