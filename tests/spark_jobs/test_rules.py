@@ -24,11 +24,11 @@ def fitting(recipe: Recipe) -> dict[str, Any]:
     for column in recipe.columns:
         rules = [rule for rule in recipe.rules if rule.column == column]
         lows = [float(str(rule.threshold)) for rule in rules if rule.keep in (">=", ">")]
-        highs = [rule.threshold for rule in rules if rule.keep in ("<=", "<")]
+        highs = [float(str(rule.threshold)) - (rule.keep == "<") for rule in rules if rule.keep in ("<=", "<")]
         if rules[0].text:
             values[column] = rules[0].threshold
         else:
-            values[column] = (max(lows) if lows else 0.0) + (0.001 if highs else 1.0)
+            values[column] = max(lows) + (0.001 if highs else 1.0) if lows else min(highs, default=0.0)
     return values
 
 
