@@ -82,6 +82,14 @@ def test_an_unknown_stage_is_refused_with_the_known_ones() -> None:
     assert named_stages(" tokens, language,") == ["tokens", "language"]
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.curation", "--corpus", str(corpus)]
+    command += ["--json", str(tmp_path / "nothing" / "rows.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "name a file in a folder that is there" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_contest_tells_agreement_from_what_both_sides_returned() -> None:
     calls: list[str] = []
 
