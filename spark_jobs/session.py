@@ -45,7 +45,8 @@ LOCAL = {
 }
 """Small local work waits for tasks and planning, not for data: few partitions, no UI, one compiler tier."""
 
-LOCAL_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+LOCAL_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+"""With one compiler tier Java sets 48 MB aside for machine code, which a backfill of a hundred shards fills."""
 
 QUIET = """\
 status = error
