@@ -67,6 +67,29 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Read:
+    """A document of which a training step read `tokens` tokens, in `sequences` of its sequences."""
+
+    doc_id: str
+    tokens: int
+    sequences: int
+    url: str | None
+    warc: str
+    record_offset: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training step: how many sequences it read, of which data set."""
+
+    run: str
+    step: int
+    sequences: int
+    shards: int
+    dataset: str
+
+
+@dataclass(frozen=True)
 class Shard:
     """The tar file of a sequence."""
 
@@ -133,6 +156,24 @@ WHERE sequence < sequences
 ORDER BY split DESC, shard, sequence, first_token
 """
 
+READ_IN_STEP = """
+SELECT doc_id, sum(least(p.stop, b.stop) - greatest(p.start, b.start))::BIGINT AS tokens,
+       count(DISTINCT (b.shard, b.start)) AS sequences, d.url, d.warc, d.record_offset
+FROM (SELECT split, shard, place * (sequence_length + 1) AS start, (place + 1) * (sequence_length + 1) AS stop
+      FROM (SELECT split, shard, dataset, unnest(sequences)::BIGINT AS place
+            FROM {batches} WHERE run = $run AND step = $step)
+      JOIN (SELECT split, shard, dataset, sequence_length FROM dclm.shards) USING (split, shard, dataset)) b
+JOIN dclm.spans p ON p.split = b.split AND p.shard = b.shard AND p.start < b.stop AND p.stop > b.start
+JOIN dclm.documents d USING (doc_id)
+GROUP BY ALL ORDER BY tokens DESC, doc_id
+"""
+
+BATCH = """
+SELECT run, step, sum(len(sequences))::BIGINT AS sequences, count(*) AS shards, any_value(dataset) AS dataset
+FROM {batches} WHERE run = $run AND step = $step GROUP BY ALL
+"""
+BATCHES = ("models.batches", "moe.batches")
+
 SHARD = """
 SELECT split, shard, path, sha256, dataset, sequences, sequence_length
 FROM dclm.shards WHERE split = $split AND shard = $shard
@@ -191,6 +232,36 @@ def documents_of_sequence(connection: duckdb.DuckDBPyConnection, split: str, sha
             f"{split}/{shard} has no sequence {sequence}", f"choose one of its {held.sequences}, counted from 0"
         )
     return _rows(connection, Piece, DOCUMENTS_OF_SEQUENCE, split=split, shard=shard, sequence=sequence)
+
+
+def batch_of(connection: duckdb.DuckDBPyConnection, run: str, step: int) -> tuple[Batch, list[Read]]:
+    """What step `step` of `run` read: its size, and its documents, those with most tokens first.
+
+    Raises:
+        WatershedError: no run has that name, it has no such step, or its shards were made anew since.
+    """
+    made = [table for table in BATCHES if _made(connection, table)]
+    for table in made:
+        found = _rows(connection, Batch, BATCH.format(batches=table), run=run, step=step)
+        if found:
+            documents = _rows(connection, Read, READ_IN_STEP.format(batches=table), run=run, step=step)
+            if not documents:
+                raise WatershedError(
+                    f"{run} read the data set {found[0].dataset}, which dclm.shards does not hold any more",
+                    f"make {table} again, or look at an earlier version of the tables",
+                )
+            return found[0], documents
+    known = {
+        row["run"]: row["steps"]
+        for table in made
+        for row in _dicts(connection, f"SELECT run, max(step) AS steps FROM {table} GROUP BY run ORDER BY run")
+    }
+    if run in known:
+        raise WatershedError(f"{run} has no step {step}", f"choose one from 1 to {known[run]}")
+    raise WatershedError(
+        f"no run is called {run}" if known else "models.batches is not made yet",
+        f"choose one of {', '.join(known)}" if known else "make it with `watershed make models.batches`",
+    )
 
 
 def shard_of(connection: duckdb.DuckDBPyConnection, split: str, shard: str) -> Shard:

@@ -1,13 +1,17 @@
-"""The two jobs: `curation` ends with data that a trainer can read, `scaling` with a checked prediction."""
+"""The jobs: `curation` ends with data that a trainer can read, `scaling` with a checked prediction, `moe` with an
+analysis of how a mixture of experts routes."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from catalog.tables import CONTRACTS, evals
+from catalog.tables import CONTRACTS, evals, moe
 
 CURATION = (*(name for name, c in CONTRACTS.items() if c.family == "dclm"), evals.EXAMPLES.name, evals.TASKS.name)
-SCALING = tuple(name for name in CONTRACTS if name not in CURATION)
+MOE = tuple(contract.name for contract in moe.CONTRACTS)
+SCALING = tuple(name for name in CONTRACTS if name not in (*CURATION, *MOE))
+MAIN = (*CURATION, *SCALING)
+"""What `watershed demo` makes."""
 
 
 def _selection(tables: tuple[str, ...]) -> dg.AssetSelection:
@@ -26,9 +30,14 @@ JOBS = (
         _selection(SCALING),
         description="From shards to a checked prediction: train the ladder, evaluate, fit, forecast, train the target.",
     ),
+    dg.define_asset_job(
+        "moe",
+        _selection(MOE),
+        description="From shards to how a mixture of experts routes: train it beside a dense model, analyse.",
+    ),
 )
 
 
 def job_of(table: str) -> str:
     """Name of the job that makes `table`."""
-    return "curation" if table in CURATION else "scaling"
+    return "curation" if table in CURATION else "moe" if table in MOE else "scaling"

@@ -20,6 +20,7 @@ import dagster as dg
 from catalog.errors import WatershedError
 from catalog.lake import WHOLE, Lake
 from catalog.progress import track
+from catalog.tables.models import BATCHES
 from dagster_project.table_asset import Making
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def train(making: Making, run: str) -> Trained:
     folder = making.lake.folder("models.checkpoints", shards.name, run)
     device = making.settings.trainer.device
     config = {"preset": run, "shards": str(shards), "out": str(folder), "device": device}
-    _start(making, "trainers.pretrain", config, run)
+    start(making, "trainers.pretrain", config, run)
     result = json.loads((folder / "result.json").read_text())
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return Trained(
@@ -127,18 +128,25 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
         "out": str(out),
         "device": making.settings.trainer.device,
     }
-    _start(making, "trainers.evaluate", config, f"{run} answers")
+    start(making, "trainers.evaluate", config, f"{run} answers")
     answers = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     names = ("question_id", "task", "predicted", "gold", "correct", "choice_logprobs", "bits_per_byte")
     return pa.Table.from_pylist([{"run": run, **{name: answer[name] for name in names}} for answer in answers])
 
 
-def _start(making: Making, module: str, config: Mapping[str, Any], label: str) -> None:
-    """Run `python -m module --config FILE` through Pipes, drawing its progress."""
+def start(making: Making, module: str, config: Mapping[str, Any], label: str, *, ranks: bool = True) -> None:
+    """Run `python -m module --config FILE` through Pipes, drawing its progress.
+
+    Args:
+        ranks: whether the module shares its work over the ranks of `[trainer] launcher`.
+
+    Raises:
+        WatershedError: it failed; cause and mend are its own.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(config))
-        launcher = making.settings.trainer.launcher or [sys.executable, "-m"]
+        launcher = (making.settings.trainer.launcher if ranks else []) or [sys.executable, "-m"]
         errors = Path(folder) / "errors.txt"
         with (
             errors.open("w") as stderr,
@@ -193,6 +201,23 @@ def _cause(errors: str, label: str) -> tuple[str, str]:
     said = {key: line.removeprefix(f"{key}: ") for line in lines for key in ("error", "mend") if line.startswith(key)}
     last = lines[-1] if lines else "it ended without a word; was it killed for memory?"
     return f"{label}: {said.get('error', last)}", said.get("mend", "run it again; it resumes from its checkpoint")
+
+
+def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
+    """Rows of models.batches or moe.batches: what each step of the runs of `checkpoints` (`run`, `config`) read."""
+    import pyarrow as pa
+
+    from trainers.batches import batch_rows, loader_of, steps_of
+    from trainers.data import check_manifest
+
+    train = check_manifest(shard_folder(lake) / "train", digests=False)
+    rows = []
+    for run in checkpoints.select(["run", "config"]).to_pylist():
+        identity = json.loads(run["config"])
+        for row in batch_rows(loader_of(identity, [train]), identity["batch"], steps_of(identity)):
+            found = {"run": run["run"], "dataset": identity["dataset"], "split": "train"}
+            rows.append(found | {name: row[name] for name in ("step", "shard", "sequences")})
+    return pa.Table.from_pylist(rows, schema=BATCHES.schema)
 
 
 def training_curve(metrics: pa.Table) -> dg.MarkdownMetadataValue:

@@ -24,6 +24,24 @@ SHA256 = "ab" * 32
 RUNS = ("10k-1xC", "20k-1xC", "10k-2xC", "20k-2xC")
 
 
+MIXTURES: dict[str, list[dict[str, Any]]] = {
+    "moe.models": [
+        {"run": "10k-1xC", "kind": "dense", "experts": 0, "dataset": "da7a5e7", "sha256": SHA256},
+        {"run": "10k-1xC-moe", "kind": "moe", "smallest_load": 0.5, "largest_load": 2.0}
+        | {"dataset": "da7a5e7", "sha256": SHA256},
+    ],
+    "moe.metrics": [{"run": "10k-1xC"}, {"run": "10k-1xC-moe"}],
+    "moe.batches": [
+        {"run": "10k-1xC-moe", "dataset": "da7a5e7", "split": "train", "shard": "shard_00000000", "sequences": [1, 0]},
+    ],
+    "moe.saturation": [{"run": "10k-1xC-moe"}],
+    "moe.coactivation": [{"run": "10k-1xC-moe"}],
+    "moe.domains": [{"run": "10k-1xC-moe", "domain": "lake.example"}],
+    "moe.vocabulary": [{"run": "10k-1xC-moe", "variant": "input"}],
+}
+"""A mixture and a dense model, and how the mixture routes."""
+
+
 def doc_id(number: int) -> str:
     """The id of document `number`."""
     return f"{number:032x}"
@@ -203,6 +221,16 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         "models.checkpoints": rows("models.checkpoints", *models),
         "models.targets": rows("models.targets", {"run": "80k-4xC", "dataset": "da7a5e7", "sha256": SHA256}),
         "models.metrics": rows("models.metrics", *({"run": run, "step": step} for run in RUNS for step in (1, 2))),
+        "models.batches": rows(
+            "models.batches",
+            *(
+                {"run": run, "step": step, "dataset": "da7a5e7", "split": "train", "shard": "shard_00000000"}
+                | {"sequences": [step - 1]}
+                for run in (*RUNS, "80k-4xC")
+                for step in (1, 2)
+            ),
+        ),
+        **{name: rows(name, *each) for name, each in MIXTURES.items()},
         "evals.examples": rows("evals.examples", *questions),
         "evals.tasks": rows("evals.tasks", {"task": "continuation", "kind": "multiple_choice"}),
         "evals.results": rows("evals.results", *({"run": run, **answer} for run in RUNS for answer in answers)),

@@ -8,6 +8,7 @@ number of ranks can go on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -72,6 +73,15 @@ class Checkpoint:
         """Put the moments, or this rank's part of them, into `optimiser`."""
         path = self.folder / OPTIMISER
         optimiser.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+
+
+def digest_of(model: DenseDecoder) -> str:
+    """Hex SHA-256 of a model's parameters on the CPU, by name: the same from whatever format they were read."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().float().contiguous().numpy())
+    return digest.hexdigest()
 
 
 def folder_name(step: int) -> str:

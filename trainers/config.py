@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -69,6 +70,12 @@ class RunConfig:
     """Sequences an optimiser step; 0: the preset's. Steps follow, so that tokens stay."""
     steps: int = 0
     """Optimiser steps; 0: the preset's."""
+    sources: Sequence[Mapping[str, Any]] = ()
+    """Trained on instead of train/ of `shards`, which still gives held-out sequences and tokenizer: entries of
+    `shards`, a folder with train/, and `weight`, its share of the sequences over the sum of all weights."""
+    init: str = ""
+    """Begin with the weights of this run, checkpoint or Hugging Face folder. The model is then that one's, at the
+    shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty."""
     document_masking: bool = False
     """No attention across the end-of-text tokens of the shards."""
     spike: float = 2.0
@@ -133,6 +140,7 @@ def _check_type(place: str, name: str, value: Any, annotation: str) -> None:
         "float": (int, float),
         "bool": (bool,),
         "Mapping[str, Any]": (Mapping,),
+        "Sequence[Mapping[str, Any]]": (list, tuple),
     }
     allowed = kinds.get(annotation)
     if allowed is None:
@@ -143,15 +151,49 @@ def _check_type(place: str, name: str, value: Any, annotation: str) -> None:
         raise TrainerError(f"{place}: {name} is {value}", f"give {name} as 0 or more")
 
 
-def resolve(config: RunConfig, train: Split, heldout: Split) -> Resolved:
+def named_sources(config: RunConfig) -> list[tuple[Path, float]]:
+    """Folders to train on and their weights.
+
+    Raises:
+        TrainerError: an entry of `sources` is not what it should be.
+    """
+    if not config.sources:
+        return [(Path(config.shards) / "train", 1.0)]
+    found = []
+    for number, entry in enumerate(config.sources):
+        fit = isinstance(entry, Mapping) and entry.keys() == {"shards", "weight"}
+        if not fit or isinstance(entry["weight"], bool) or not isinstance(entry["weight"], int | float):
+            raise TrainerError(f"sources[{number}] is {entry!r}", "write it as {shards: FOLDER, weight: NUMBER}")
+        if not 0 < entry["weight"] < math.inf:
+            raise TrainerError(
+                f"sources[{number}]: weight is {entry['weight']}", "give a number above 0, or leave it out"
+            )
+        found.append((Path(entry["shards"]) / "train", float(entry["weight"])))
+    return found
+
+
+def resolve(
+    config: RunConfig,
+    train: Split,
+    heldout: Split,
+    sources: Sequence[tuple[Split, float]] = (),
+    initial: tuple[DenseConfig, str] | None = None,
+) -> Resolved:
     """Work out the preset for the shards' vocabulary and length, and the run's fingerprint.
 
     The fingerprint is of literals only: code version, model, optimiser, batch, steps, seed, precision and the digests
     of the shards. Paths, device, threads and how often something is written are not in it.
+
+    Args:
+        train: what is trained on, or the first of `sources`.
+        sources: what is trained on by weight, where the configuration names several.
+        initial: shape and digest of the weights to begin with, where it names some.
     """
     if config.dtype not in ("float32", "bfloat16"):
         raise TrainerError(f"dtype is {config.dtype!r}", 'set dtype to "float32" or "bfloat16"')
     chosen = preset(config.preset, train.vocab_size, train.sequence_length)
+    if initial is not None:
+        chosen = replace(chosen, model=_begun(config, initial[0], train))
     chosen = _overridden(config, chosen, train.eot)
     if heldout.sequence_length != chosen.model.sequence_length:
         raise TrainerError(
@@ -170,7 +212,23 @@ def resolve(config: RunConfig, train: Split, heldout: Split) -> Resolved:
         "train": train.digest,
         "heldout": heldout.digest,
     }
+    if sources:
+        identity["sources"] = [[split.digest, weight] for split, weight in sources]
+    if initial is not None:
+        identity["init"] = initial[1]
     return Resolved(config=config, preset=chosen, identity=identity, fingerprint=sha256_text(canonical_json(identity)))
+
+
+def _begun(config: RunConfig, model: DenseConfig, train: Split) -> DenseConfig:
+    """The shape of the weights to begin with, at the length of the shards."""
+    if config.model:
+        raise TrainerError("init and model are both set", "leave out model: the shape is that of the weights")
+    if train.vocab_size > model.vocab_size:
+        raise TrainerError(
+            f"{train.folder} has a vocabulary of {train.vocab_size}, {config.init} one of {model.vocab_size}",
+            "write shards with the model's tokenizer",
+        )
+    return replace(model, sequence_length=train.sequence_length)
 
 
 def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:

@@ -247,6 +247,7 @@ class ShuffledLoader:
 
     def __init__(self, split: Split, seed: int, consumed: int = 0) -> None:
         self.sequences = Sequences(split)
+        self.splits = (split,)
         self.seed = seed
         self.consumed = consumed
 
@@ -262,6 +263,11 @@ class ShuffledLoader:
             here = places // n == epoch
             items[here] = permute(places[here] % n, n, self.seed, int(epoch))
         return items
+
+    def places(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number of the split, always 0, and of the sequence, at places start .. start + count - 1."""
+        items = self.items(start, count)
+        return np.zeros_like(items), items
 
     def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Tokens:
         """Of the next `count` sequences those of this rank, int64 (about count / ranks, L + 1).

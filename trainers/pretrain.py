@@ -27,9 +27,10 @@ import torch
 from trainers import checkpoint
 from trainers.adamw import AdamW
 from trainers.balance import ExpertBalance
-from trainers.checkpoint import Checkpoint
-from trainers.config import Resolved, RunConfig, read_config, resolve
-from trainers.data import Sequences, ShuffledLoader, check_manifest
+from trainers.batches import Loader, loader_of
+from trainers.checkpoint import Checkpoint, digest_of
+from trainers.config import Resolved, RunConfig, named_sources, read_config, resolve
+from trainers.data import Sequences, check_manifest
 from trainers.device import chosen_device, peak_flops, peak_memory_bytes
 from trainers.errors import TrainerError, exit_code
 from trainers.files import write_atomically, write_json
@@ -48,9 +49,11 @@ USUAL_LOSS_RATE = 0.05
 def pretrain(config: RunConfig) -> dict[str, Any]:
     """Train, or go on training, and return what result.json says."""
     shards = Path(config.shards)
-    train = check_manifest(shards / "train", digests=config.verify_digests)
+    sources = [(check_manifest(at, digests=config.verify_digests), weight) for at, weight in named_sources(config)]
     heldout = check_manifest(shards / "heldout", digests=config.verify_digests)
-    resolved = resolve(config, train, heldout)
+    initial = _initial(config)
+    begun = (initial.config, digest_of(initial)) if initial is not None else None
+    resolved = resolve(config, sources[0][0], heldout, sources if config.sources else (), begun)
     device = chosen_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -59,8 +62,19 @@ def pretrain(config: RunConfig) -> dict[str, Any]:
         if done is not None:
             return done
         _take_tokenizer(shards, Path(config.out))
-        loader = ShuffledLoader(train, config.seed)
-        return Trainer(resolved, loader, Sequences(heldout), pipes, device=device, ranks=ranks).run()
+        loader = loader_of(resolved.identity, [split for split, _ in sources])
+        trainer = Trainer(resolved, loader, Sequences(heldout), pipes, device=device, ranks=ranks, initial=initial)
+        del initial
+        return trainer.run()
+
+
+def _initial(config: RunConfig) -> DenseDecoder | None:
+    """The model whose weights the run begins with, on the CPU."""
+    if not config.init:
+        return None
+    from trainers.exchange import load_decoder
+
+    return load_decoder(Path(config.init))
 
 
 @contextmanager
@@ -108,19 +122,20 @@ class Trainer:
     def __init__(
         self,
         resolved: Resolved,
-        loader: ShuffledLoader,
+        loader: Loader,
         heldout: Sequences,
         pipes: Any,
         *,
         device: torch.device,
         ranks: Ranks,
+        initial: DenseDecoder | None = None,
     ) -> None:
         self.resolved, self.config, self.preset = resolved, resolved.config, resolved.preset
         self.run_name = self.config.run or self.config.preset
         self.out = Path(self.config.out)
         self.loader, self.heldout = loader, heldout
         self.device, self.ranks = device, ranks
-        self.model = self._model()
+        self.model = self._model(initial)
         undecayed = () if self.preset.optimiser.decay_embedding else ("embedding.weight",)
         self.optimiser = AdamW(self.model, self.preset.optimiser, undecayed)
         self.position = Position()
@@ -132,7 +147,7 @@ class Trainer:
             "pretrain", self.run_name, self.preset.steps, self.position.step, pipes, silent=not ranks.first
         )
 
-    def _model(self) -> DenseDecoder:
+    def _model(self, initial: DenseDecoder | None) -> DenseDecoder:
         # On the meta device no rank ever holds the whole; but it loads torch's compiler, four seconds a process.
         with torch.device("meta") if self.ranks.count > 1 else nullcontext():
             model = decoder(self.preset.model)
@@ -140,7 +155,12 @@ class Trainer:
             for block in model.blocks:
                 block.compile()
         shard(model, self.ranks, self.device.type)
-        return model.to_empty(device=self.device).initialise(self.config.seed, put)
+        model = model.to_empty(device=self.device).initialise(self.config.seed, put)
+        if initial is not None:
+            weights = initial.state_dict()
+            for name, parameter in model.named_parameters():
+                put(parameter, weights[name])
+        return model
 
     def _resume(self) -> Checkpoint | None:
         found = self.ranks.told(checkpoint.latest(self.out) if self.ranks.first else None)
@@ -276,7 +296,7 @@ class Trainer:
             "tokens": self.tokens,
             "fingerprint": self.resolved.fingerprint,
             "config": self.resolved.identity,
-            "eot": self.loader.sequences.split.eot,
+            "eot": self.loader.splits[0].eot,
             "loader": self.loader.state(),
             "position": asdict(self.position),
         }

@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from trainers import checkpoint
+from trainers.config import read_config
 from trainers.data import Sequences, Split, check_manifest
 from trainers.device import chosen_device
 from trainers.errors import TrainerError, exit_code
@@ -38,7 +39,7 @@ from trainers.exchange import load_decoder
 from trainers.files import read_jsonl, write_json, write_jsonl
 from trainers.models.config import MoEConfig
 from trainers.models.moe import MoEDecoder
-from trainers.progress import Progress
+from trainers.progress import Progress, pipes_session
 from trainers.routing_counts import Ints, RoutingCounts, saturation
 from trainers.routing_tables import coactivation_rows, domain_rows, summary, vocabulary_rows
 
@@ -91,6 +92,11 @@ class Corpus:
 
 def analyse(config: RoutingConfig) -> dict[str, Any]:
     """Run the checkpoints over the shards and write the tables, arrays and pictures; returns routing.json."""
+    with pipes_session() as pipes:
+        return _analyse(config, pipes)
+
+
+def _analyse(config: RoutingConfig, pipes: Any) -> dict[str, Any]:
     corpora, names = read_corpora(config)
     final, earlier = _checkpoints(config)
     model = load_mixture(final, config.device)
@@ -99,7 +105,7 @@ def analyse(config: RoutingConfig) -> dict[str, Any]:
     assert isinstance(moe, MoEConfig)
     counts = RoutingCounts(moe.layers, moe.experts, moe.experts_per_token, names, moe.vocab_size)
     chosen = []
-    for expert_LNk, domain_N, token_N in _routed(model, corpora, config, names, final.name, predict=True):
+    for expert_LNk, domain_N, token_N in _routed(model, corpora, config, names, final.name, predict=True, pipes=pipes):
         counts.add(expert_LNk, domain_N, token_N)
         chosen.append(expert_LNk.astype(np.int16))
     del model
@@ -176,11 +182,12 @@ def _routed(
     label: str,
     *,
     predict: bool,
+    pipes: Any = None,
 ) -> Iterator[tuple[Ints, Ints, dict[str, Ints]]]:
     """Of some tokens at a time: their experts (L, N, k), domains (N,) and, if asked, variants (N,) by name."""
     device = next(model.parameters()).device
     limits = [min(config.sequences or corpus.split.num_sequences, corpus.split.num_sequences) for corpus in corpora]
-    progress, done = Progress("routing", label, sum(limits)), 0
+    progress, done = Progress("routing", label, sum(limits), pipes=pipes), 0
     for corpus, limit in zip(corpora, limits, strict=True):
         sequences = Sequences(corpus.split)
         length = min(corpus.split.sequence_length, model.config.sequence_length)
@@ -267,9 +274,29 @@ def _named(text: str) -> tuple[str, Path]:
     return (name if equals else "", Path(folder))
 
 
+def read_routing_config(path: str) -> RoutingConfig:
+    """The same options from a YAML or JSON file; `shards` is a list of [DOMAIN=]FOLDER."""
+    said = read_config(path, RoutingConfig)
+    shards = (said.shards,) if isinstance(said.shards, str) else said.shards
+    return replace(
+        said,
+        checkpoint=Path(said.checkpoint),
+        shards=tuple(_named(str(each)) for each in shards),
+        out=Path(said.out),
+        earlier=tuple(map(Path, said.earlier)),
+        domains=Path(said.domains) if said.domains else None,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.routing", description="How a mixture of experts routes.")
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["--config"] and len(given) == 2:
+        return exit_code(lambda: analyse(read_routing_config(given[1])))
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.routing",
+        description="How a mixture of experts routes. `--config FILE` alone takes all options from a file.",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, help="run folder, checkpoint or Hugging Face folder")
     parser.add_argument("--shards", type=_named, required=True, action="append", metavar="[DOMAIN=]FOLDER")
     parser.add_argument("--out", type=Path, required=True)
@@ -278,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sequences", type=int, default=1024, help="the most a folder; 0: all")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default="auto")
-    said = vars(parser.parse_args(arguments))
+    said = vars(parser.parse_args(given))
     said |= {"shards": tuple(said["shards"]), "earlier": tuple(said["earlier"])}
     return exit_code(lambda: analyse(RoutingConfig(**said)))
 

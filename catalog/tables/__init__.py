@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.tables import dclm, evals, ladder, models
+from catalog.tables import dclm, evals, ladder, models, moe
 
 CONTRACTS: dict[str, Contract] = {
-    contract.name: contract for family in (dclm, models, evals, ladder) for contract in family.CONTRACTS
+    contract.name: contract for family in (dclm, models, evals, ladder, moe) for contract in family.CONTRACTS
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from catalog.contract import Column, Contract, between, matches, references, row_count
+from catalog.contract import Column, Contract, between, matches, one_of, references, row_count
 
 OWNER = "training@watershed.example"
 
@@ -87,4 +87,35 @@ METRICS = Contract(
     ),
 )
 
-CONTRACTS = (CHECKPOINTS, TARGETS, METRICS)
+BATCH_COLUMNS = (
+    Column(name="run", type=pa.string(), description="The run that read them."),
+    Column(name="step", type=pa.int64(), description="Optimiser step, from 1."),
+    Column(
+        name="dataset",
+        type=pa.string(),
+        description="Fingerprint of the shards read, as in dclm.shards.",
+        derived_from=("dclm.shards.dataset",),
+    ),
+    Column(name="split", type=pa.string(), description="Split of the shard: train."),
+    Column(
+        name="shard", type=pa.string(), description="Shard, as in dclm.shards.", derived_from=("dclm.shards.shard",)
+    ),
+    Column(
+        name="sequences",
+        type=pa.list_(pa.int32()),
+        description="Numbers of the sequences within the shard, in the order in which the step took them.",
+    ),
+)
+BATCH_EXPECTATIONS = (row_count(1), between("step", 1), one_of("split", ("train",)))
+
+BATCHES = Contract(
+    name="models.batches",
+    description="Which sequences each step of the ladder's runs and of the target read: a row a step and shard.",
+    columns=BATCH_COLUMNS,
+    primary_key=("run", "step", "shard"),
+    upstream=("dclm.shards", "models.checkpoints", "models.targets"),
+    owner=OWNER,
+    expectations=BATCH_EXPECTATIONS,
+)
+
+CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from catalog.settings import Settings
-from catalog.tables.models import CHECKPOINTS, METRICS, TARGETS
+from catalog.tables.models import BATCHES, CHECKPOINTS, METRICS, TARGETS
 from dagster_project.ladder_settings import ladder_runs, target_run
 from dagster_project.partitions import LADDER_RUNS, Partition
 from dagster_project.table_asset import Making, table_asset
@@ -45,3 +45,20 @@ def targets(making: Making) -> dict[str, Any]:
     making.replace(TARGETS, trained.checkpoint)
     making.metadata["training"] = training_curve(trained.metrics)
     return trained.counts
+
+
+@table_asset(BATCHES, code_version="1")
+def batches(making: Making) -> dict[str, Any]:
+    """Works out again which sequences every step read; the order of the data is a function of seed and shards."""
+    import pyarrow as pa
+
+    from dagster_project.training import batches as batches_of
+
+    runs = [making.lake.read(table, ["run", "config"]) for table in (CHECKPOINTS.name, TARGETS.name)]
+    rows = batches_of(making.lake, pa.concat_tables(runs))
+    making.replace(BATCHES, rows)
+    return {"runs": sum(table.num_rows for table in runs), "steps": len(set(zip(*_names(rows), strict=True)))}
+
+
+def _names(rows: Any) -> list[list[Any]]:
+    return [rows[name].to_pylist() for name in ("run", "step")]

@@ -53,13 +53,14 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     from catalog.sql import export_duckdb
     from dagster_project.cli.story import tell
     from dagster_project.instance import open_instance
+    from dagster_project.jobs import MAIN
     from dagster_project.run import make
 
     console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
-            costs = make(settings, instance)
+            costs = make(settings, instance, MAIN)
     finally:
         instance.dispose()
     export_duckdb(settings, settings.project / "lake.duckdb")

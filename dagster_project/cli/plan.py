@@ -50,13 +50,14 @@ def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
 
 def _steps_table(settings: Settings) -> Table:
     from dagster_project.identity import State
-    from dagster_project.jobs import job_of
+    from dagster_project.jobs import MAIN, job_of
+    from dagster_project.run import wanted
     from dagster_project.table_asset import steps
 
     table = Table("job", "tables", "partitions", "state", title="tables", title_justify="left")
     state = State(steps(), settings) if _crawl_is_there(settings) else None
     lake = Lake.of(settings)
-    for step in steps().ordered:
+    for step in wanted(steps(), MAIN):
         due = len(state.due(step)) if state else 1
         partitions = len(step.partitions(settings)) if state else 1
         known = "up to date" if not due else "out of date" if lake.exists(step.name) else "to be made"

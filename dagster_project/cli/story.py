@@ -49,7 +49,7 @@ def tell(console: Console, settings: Settings, costs: list[StepCost], seconds: f
     console.print(_ladder(connection))
     console.print(_outcomes(connection))
     console.rule("[bold]What it took")
-    console.print(_costs(costs) if costs else "Everything was what it should be: nothing was made again.")
+    console.print(costs_table(costs) if costs else "Everything was what it should be: nothing was made again.")
     console.print(f"{seconds:,.0f} s in all")
     console.rule("[bold]Where to look next")
     for question, sql in QUERIES:
@@ -158,7 +158,7 @@ def _outcomes(connection: duckdb.DuckDBPyConnection) -> Table:
     return table
 
 
-def _costs(costs: list[StepCost]) -> Table:
+def costs_table(costs: list[StepCost]) -> Table:
     table = _table("stages of this run", "stage", "partitions", "seconds", "peak memory, GB")
     for cost in costs:
         table.add_row(cost.step, str(cost.partitions), f"{cost.seconds:.1f}", f"{cost.peak_bytes / 1e9:.2f}")

@@ -1,4 +1,4 @@
-"""`watershed trace`: from a document forward to the models, from a training sequence back to the archive."""
+"""`watershed trace`: from a document forward to the models, from a training sequence or step back to the archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
 
-    from catalog.lineage import Fate, Origin, Piece, Reader
+    from catalog.lineage import Fate, Origin, Piece, Read, Reader
     from catalog.settings import Settings
 
 PLACES_SHOWN = 8
@@ -23,17 +23,22 @@ LABEL = 11
 
 
 @click.command("trace")
-@click.argument("what", metavar="DOC_ID|SPLIT/SHARD/SEQUENCE")
+@click.argument("what", metavar="DOC_ID|SPLIT/SHARD/SEQUENCE", required=False)
+@click.option("--run", help="A training run, as models.batches names it; with --step.")
+@click.option("--step", type=click.IntRange(1), help="An optimiser step of it, from 1.")
 @click.option("--text", is_flag=True, help="Read the text again from the WARC archive, and say if it is the same.")
 @user_errors
-def trace_command(what: str, text: bool) -> None:
-    """Follow a document to the models that read it, or a training sequence to the pages that it was made of.
+def trace_command(what: str | None, run: str | None, step: int | None, text: bool) -> None:
+    """Follow a document to the models that read it, or a training sequence or step to the pages it was made of.
 
     \b
     watershed trace 3f0c12ab              a document, by its id or the beginning of it
     watershed trace train/0/17            the 18th sequence of the first training shard
     watershed trace train/0/17 --text     and the text of its documents, read again from the archives
+    watershed trace --run 70k-1xC --step 3   the documents of a run's third batch
     """
+    if (what is None) == (run is None) or (run is None) != (step is None):
+        raise click.UsageError("name a document, a sequence, or --run and --step together")
     from catalog.settings import load_settings
     from catalog.sql import connect
     from dagster_project.cli.render import console
@@ -41,11 +46,12 @@ def trace_command(what: str, text: bool) -> None:
     settings = load_settings()
     connection = connect(settings)
     screen = console()
-    documents = (
-        _trace_sequence(screen, connection, *_parse(what))
-        if "/" in what
-        else [_trace_document(screen, connection, what)]
-    )
+    if run is not None and step is not None:
+        documents = _trace_step(screen, connection, run, step)
+    elif what is not None and "/" in what:
+        documents = _trace_sequence(screen, connection, *_parse(what))
+    else:
+        documents = [_trace_document(screen, connection, what or "")]
     for doc_id in dict.fromkeys(documents) if text else ():
         _print_text(screen, settings, connection, doc_id)
 
@@ -114,6 +120,27 @@ def _trace_sequence(
     _print_pieces(screen, pieces)
     _print_readers(screen, held.dataset, lineage.readers_of_dataset(connection, held.dataset))
     return [piece.doc_id for piece in pieces]
+
+
+def _trace_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str, step: int) -> list[str]:
+    from catalog import lineage
+
+    batch, documents = lineage.batch_of(connection, run, step)
+    _title(screen, "batch", f"{run}, step {step}")
+    _line(screen, "read", f"{batch.sequences:,} sequences of {batch.shards:,} shards, {len(documents):,} documents")
+    _line(screen, "data set", batch.dataset)
+    _print_read(screen, documents)
+    return [document.doc_id for document in documents]
+
+
+def _print_read(screen: Console, documents: list[Read]) -> None:
+    for document in documents:
+        where = f"{document.warc} at byte {document.record_offset:,}"
+        _line(
+            screen,
+            "document",
+            f"{document.doc_id}  {document.tokens:>6,} tokens  {where}  {document.url or ''}".rstrip(),
+        )
 
 
 def _print_origin(screen: Console, found: Origin) -> None:

@@ -10,7 +10,7 @@ import pytest
 from catalog import lineage
 from catalog.errors import WatershedError
 from catalog.sql import connect
-from tests.small_lake import CRAWLED, RUNS, WARC, doc_id, write_lake
+from tests.small_lake import CRAWLED, RUNS, WARC, doc_id, plant, write_lake
 
 
 @pytest.fixture
@@ -90,3 +90,30 @@ def test_a_lake_without_shards_still_knows_where_documents_come_from(tmp_path: P
     assert lineage.fate(connection, doc_id(0)) == [lineage.Fate()]
     with pytest.raises(WatershedError, match=r"dclm\.shards is declared but not made yet"):
         lineage.documents_of_sequence(connection, "train", "shard_00000000", 0)
+
+
+def test_a_step_is_traced_to_the_documents_of_its_batch(connection: duckdb.DuckDBPyConnection) -> None:
+    batch, documents = lineage.batch_of(connection, "10k-1xC", 2)
+    assert (batch.sequences, batch.shards, batch.dataset) == (1, 1, "da7a5e7")
+    assert [(found.doc_id, found.tokens, found.sequences) for found in documents] == [(doc_id(2), 10, 1)]
+    _, documents = lineage.batch_of(connection, "10k-1xC-moe", 1)
+    assert [(found.doc_id, found.tokens, found.sequences) for found in documents] == [
+        (doc_id(2), 14, 2),
+        (doc_id(0), 6, 1),
+    ]
+
+
+def test_a_step_of_shards_that_were_made_anew_is_not_told_of_other_documents(tmp_path: Path) -> None:
+    settings = write_lake(tmp_path)
+    plant(settings, "dclm.shards", {0: {"dataset": "0ther"}, 1: {"dataset": "0ther"}})
+    with pytest.raises(WatershedError, match=r"da7a5e7, which dclm\.shards does not hold any more"):
+        lineage.batch_of(connect(settings), "10k-1xC", 2)
+
+
+@pytest.mark.parametrize(("run", "step", "cause"), [("10k-1xC", 9, "has no step 9"), ("none", 1, "no run is called")])
+def test_a_step_that_no_run_has_is_refused(
+    connection: duckdb.DuckDBPyConnection, run: str, step: int, cause: str
+) -> None:
+    with pytest.raises(WatershedError, match=cause) as refused:
+        lineage.batch_of(connection, run, step)
+    assert refused.value.mend

@@ -85,7 +85,7 @@ def lake_of_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def test_tables_not_made_are_said_and_do_not_fail(lake_of_pool: Settings) -> None:
     result = check()
     assert result.exit_code == 0
-    assert "not made yet: dclm.documents, dclm.verdicts" in result.stdout
+    assert "not made yet: dclm.documents, dclm.measurements" in result.stdout
 
 
 def test_no_lake_is_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""What trainers are measured on: an optimiser step, and reading sequences."""

@@ -1,0 +1,251 @@
+"""An optimiser step of ours, of a plain torch loop and of transformers: same weights, batches and AdamW, in turns."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.trainer_stages.plain_decoder import PlainDecoder
+from trainers import checkpoint
+from trainers.adamw import AdamW
+from trainers.device import peak_flops
+from trainers.exchange import export_model
+from trainers.hugging_face import to_tensors
+from trainers.models.config import DenseConfig, MoEConfig, flops_per_token
+from trainers.models.decoder import decoder
+from trainers.models.dense import DenseDecoder
+from trainers.presets import Optimiser
+
+Step = Callable[[Tensor], Tensor]
+"""Train on tokens (B, T + 1); returns the loss before the update, nats a token."""
+
+RATE, CLIP = 1e-3, 1.0
+OPTIMISER = Optimiser(learning_rate=RATE, warmup_steps=1, weight_decay=0.0, clip=CLIP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A shape, and how much of it a turn takes."""
+
+    name: str
+    config: DenseConfig
+    batch: int
+    """Sequences a step."""
+    steps: int
+    """A turn."""
+    rounds: int
+    device: str = "cpu"
+    peers: tuple[str, ...] = ("plain torch", "transformers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRow:
+    """One side of a comparison."""
+
+    work: str
+    side: str
+    tokens_s: float
+    """Of the fastest turn: by processor time on a CPU, by the clock on a GPU."""
+    ours_over_it: float
+    loss_difference: float
+    """The largest of the first turn's losses to ours, nats."""
+    mfu: float | None
+    device: str
+    peak_flops: float | None
+
+
+def dense(**shape: Any) -> DenseConfig:
+    """As Olmo2: norms after."""
+    return DenseConfig(**shape)
+
+
+def mixture(**shape: Any) -> MoEConfig:
+    """As Olmoe, without the router's losses, which transformers scales otherwise."""
+    return MoEConfig(**shape, norm_placement="pre", load_balancing_weight=0.0, router_z_weight=0.0)
+
+
+CPU_WORKS = (
+    Work(
+        name="dense, 5 M, T 128",
+        config=dense(vocab_size=2048, sequence_length=128, width=256, layers=4, heads=4, hidden=1024),
+        batch=8,
+        steps=4,
+        rounds=4,
+    ),
+    Work(
+        name="mixture, 4 of 16, T 128",
+        config=mixture(
+            vocab_size=2048,
+            sequence_length=128,
+            width=256,
+            layers=4,
+            heads=4,
+            hidden=256,
+            experts=16,
+            experts_per_token=4,
+        ),
+        batch=8,
+        steps=4,
+        rounds=4,
+    ),
+    Work(
+        name="the demo's dense 130k",
+        config=dense(vocab_size=2048, sequence_length=128, width=40, layers=2, heads=2, hidden=160),
+        batch=8,
+        steps=12,
+        rounds=4,
+    ),
+)
+
+GPU_WORKS = (
+    Work(
+        name="dense 1B of the ladder, T 2048",
+        config=dense(vocab_size=50_304, sequence_length=2048, width=2048, layers=16, heads=16, hidden=8192),
+        batch=8,
+        steps=6,
+        rounds=3,
+        device="cuda",
+        peers=("plain torch",),
+    ),
+    Work(
+        name="OLMoE's shape, 4 layers, T 2048",
+        config=mixture(
+            vocab_size=50_304,
+            sequence_length=2048,
+            width=2048,
+            layers=4,
+            heads=16,
+            hidden=1024,
+            experts=64,
+            experts_per_token=8,
+        ),
+        batch=8,
+        steps=6,
+        rounds=3,
+        device="cuda",
+        peers=("plain torch",),
+    ),
+)
+
+
+def contest(work: Work, told: Callable[[str], None]) -> list[StepRow]:
+    """All sides of one shape in turns; ours comes first."""
+    model = decoder(work.config).initialise(0)
+    sides: dict[str, Step] = {"ours": _ours(model, work)}
+    makers = {"plain torch": _plain, "transformers": _transformers}
+    sides |= {peer: makers[peer](decoder(work.config).initialise(0), work) for peer in work.peers}
+    draw = torch.Generator().manual_seed(0)
+    shape = (work.steps, work.batch, work.config.sequence_length + 1)
+    batches = torch.randint(0, work.config.vocab_size, shape, generator=draw).to(work.device)
+    losses: dict[str, list[float]] = {}
+    best = dict.fromkeys(sides, float("inf"))
+    for number in range(work.rounds):
+        for side, step in sides.items():
+            told(f"{work.name}: round {number + 1} of {work.rounds}, {side}")
+            seconds, found = _turn(step, batches)
+            losses.setdefault(side, found)
+            best[side] = min(best[side], seconds)
+    return _rows(work, best, losses)
+
+
+def _turn(step: Step, batches: Tensor) -> tuple[float, list[float]]:
+    gpu = batches.device.type == "cuda"
+    clock = time.perf_counter if gpu else time.process_time
+    if gpu:
+        torch.cuda.synchronize()
+    began = clock()
+    losses = [step(batch) for batch in batches]
+    if gpu:
+        torch.cuda.synchronize()
+    return clock() - began, [loss.item() for loss in losses]
+
+
+def _rows(work: Work, best: dict[str, float], losses: dict[str, list[float]]) -> list[StepRow]:
+    tokens = work.steps * work.batch * work.config.sequence_length
+    peak = peak_flops(torch.device(work.device), "bfloat16")
+    return [
+        StepRow(
+            work=work.name,
+            side=side,
+            tokens_s=tokens / seconds,
+            ours_over_it=seconds / best["ours"],
+            loss_difference=max(abs(a - b) for a, b in zip(losses[side], losses["ours"], strict=True)),
+            mfu=flops_per_token(work.config) * tokens / seconds / peak[1] if peak else None,
+            device=peak[0] if peak else "CPU, one core",
+            peak_flops=peak[1] if peak else None,
+        )
+        for side, seconds in best.items()
+    ]
+
+
+def _precision(work: Work) -> AbstractContextManager[object]:
+    return torch.autocast("cuda", torch.bfloat16) if work.device == "cuda" else nullcontext()
+
+
+def _ours(model: DenseDecoder, work: Work) -> Step:
+    if work.device == "cuda":
+        for block in model.blocks:
+            block.compile()
+    model = model.to(work.device)
+    optimiser = AdamW(model, OPTIMISER, ())
+
+    def step(tokens: Tensor) -> Tensor:
+        with _precision(work):
+            descend, report = model.loss(tokens)
+        descend.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP, foreach=True)
+        optimiser.step(RATE)
+        return report
+
+    return step
+
+
+def _plain(model: DenseDecoder, work: Work) -> Step:
+    tensors = dict(to_tensors(work.config, dict(model.named_parameters())))
+    plain = PlainDecoder(work.config)
+    plain.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
+    return _looped(plain.to(work.device), plain, work)
+
+
+def _transformers(model: DenseDecoder, work: Work) -> Step:
+    from transformers import AutoModelForCausalLM
+
+    with tempfile.TemporaryDirectory() as folder:
+        state = {"step": 0, "config": {"model": asdict(work.config)}}
+        checkpoint.write(Path(folder) / "step_00000000", state, {checkpoint.MODEL: model.state_dict()})
+        export_model(Path(folder) / "step_00000000", Path(folder) / "exported")
+        theirs = AutoModelForCausalLM.from_pretrained(Path(folder) / "exported", dtype=torch.float32).to(work.device)
+    theirs.train()
+    return _looped(theirs, lambda tokens: theirs(input_ids=tokens, use_cache=False).logits, work)
+
+
+def _looped(model: nn.Module, logits_of: Callable[[Tensor], Tensor], work: Work) -> Step:
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=RATE, betas=(OPTIMISER.beta1, OPTIMISER.beta2), weight_decay=0.0, fused=True
+    )
+
+    def step(tokens: Tensor) -> Tensor:
+        with _precision(work):
+            logits = logits_of(tokens[:, :-1])
+            loss = F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimiser.step()
+        optimiser.zero_grad()
+        return loss.detach()
+
+    return step
+
+
+def works() -> Sequence[Work]:
+    """Those that fit the machine."""
+    return (*CPU_WORKS, *GPU_WORKS) if torch.cuda.is_available() else CPU_WORKS

@@ -1,0 +1,87 @@
+"""Training side by side with peers: an optimiser step, and reading sequences.
+
+    uv run --group bench python -m benchmarks.trainers [--json FILE] [--only steps|loaders]
+
+All sides compute the same, in turns, on one core; of each the fastest turn counts. Where torch sees a GPU, larger
+shapes run on it too, in bfloat16, with their MFU. `docs/trainer_speed.md` says what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from benchmarks.curation_stages.contest import on_one_core
+
+SEQUENCES, LENGTH, ROUNDS = 4096, 2048, 3
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the rows there too.")
+@click.option("--only", type=click.Choice(["steps", "loaders"]), help="One half alone.")
+@click.option("--sequences", default=SEQUENCES, show_default=True, help="That the loaders read, of 2048 + 1 tokens.")
+@click.option("--gpu-only", is_flag=True, help="Leave out what runs on the CPU.")
+def main(*, json_file: Path | None, only: str | None, sequences: int, gpu_only: bool) -> None:
+    """Run the trainers beside their peers."""
+    if not gpu_only:
+        on_one_core()
+    found: dict[str, object] = {"load average before": os.getloadavg()}
+    if only != "loaders":
+        found["steps"] = _steps(gpu_only)
+    if only != "steps" and not gpu_only:
+        found["loaders"] = _loaders(sequences)
+    found["load average after"] = os.getloadavg()
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _steps(gpu_only: bool) -> list[dict[str, object]]:
+    from benchmarks.trainer_stages.steps import contest, works
+
+    rows = []
+    print("| step | side | tokens/s | ours over it | largest difference of losses | MFU | device |")
+    print("|---|---|---|---|---|---|---|")
+    for work in works():
+        if gpu_only and work.device == "cpu":
+            continue
+        for row in contest(work, _told):
+            mfu = f"{row.mfu:.1%}" if row.mfu is not None else ""
+            print(
+                f"| {row.work} | {row.side} | {row.tokens_s:,.0f} | {row.ours_over_it:.2f} | "
+                f"{row.loss_difference:.1e} | {mfu} | {row.device} |",
+                flush=True,
+            )
+            rows.append(asdict(row))
+    return rows
+
+
+def _loaders(sequences: int) -> list[dict[str, object]]:
+    from benchmarks.trainer_stages.loaders import contest
+
+    with tempfile.TemporaryDirectory(prefix="watershed-benchmark-") as folder:
+        rows = contest(Path(folder), sequences, LENGTH, ROUNDS, _told)
+    print("\n| loader | sequences/s | ours over it | first batch after a stop, ms | goes on exactly | same tokens |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        said = ("no", "yes")
+        print(
+            f"| {row.side} | {row.sequences_s:,.0f} | {row.ours_over_it:.1f} | {row.resume_ms:,.1f} | "
+            f"{said[row.resumed_exactly]} | {said[row.same_tokens]} |",
+            flush=True,
+        )
+    return [asdict(row) for row in rows]
+
+
+def _told(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
