@@ -11,6 +11,7 @@ import click
 
 COMMANDS = {
     "demo": ("dagster_project.cli.demo", "demo_command"),
+    "make": ("dagster_project.cli.make", "make_command"),
     "curate": ("dagster_project.cli.curate", "curate_command"),
     "ui": ("dagster_project.cli.ui", "ui_command"),
     "sql": ("dagster_project.cli.query", "sql_command"),
@@ -18,6 +19,8 @@ COMMANDS = {
     "describe": ("dagster_project.cli.query", "describe_command"),
     "check": ("dagster_project.cli.check", "check_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
+    "ladder": ("dagster_project.cli.ladder", "ladder_command"),
+    "plan": ("dagster_project.cli.plan_scale", "plan_command"),
     "model": ("dagster_project.cli.model", "model_command"),
 }
 

@@ -70,9 +70,7 @@ def fixed(name: str, options: Mapping[str, Any]) -> Measured:
         if dict(measured.statistic.options) == said:
             return measured
     definitions = [_spelt(measured.statistic.options) for measured in known]
-    raise WatershedError(
-        f"{name} is not defined with {_spelt(said)}", f"known definitions: {'; '.join(definitions)}"
-    )
+    raise WatershedError(f"{name} is not defined with {_spelt(said)}", f"known definitions: {'; '.join(definitions)}")
 
 
 def checked(name: str, options: Mapping[str, Any], known: Mapping[str, Option]) -> dict[str, Any]:

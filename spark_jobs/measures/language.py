@@ -40,9 +40,7 @@ PASSES = (
                 options={"newlines": "spaces"},
                 text=True,
             ),
-            Statistic(
-                name="language_score", description="Its probability, 0..1", options={"newlines": "spaces"}
-            ),
+            Statistic(name="language_score", description="Its probability, 0..1", options={"newlines": "spaces"}),
         ),
         compute=_spaced,
     ),

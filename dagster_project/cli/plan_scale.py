@@ -1,0 +1,96 @@
+"""`watershed plan`: what a model would cost; nothing is run and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from catalog.errors import WatershedError
+from dagster_project.cli.errors import user_errors
+
+if TYPE_CHECKING:
+    from trainers.ladder.budget import Bill
+
+UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
+
+@click.command("plan")
+@click.option("--scale", metavar="NAME", help="A DCLM scale such as 7B-1x, or a size and multiple such as 190M-5xC.")
+@click.option("--params", metavar="N", help="Parameters, such as 7e9 or 6.9B; with --tokens, instead of --scale.")
+@click.option("--tokens", metavar="D", help="Training tokens, such as 140B.")
+@click.option("--active", metavar="A", help="Parameters that a token reaches, in a mixture of experts.")
+@click.option("--gpu", default="h100", show_default=True, help="a100, h100, h200 or b200.")
+@click.option("--gpus", type=int, default=8, show_default=True, help="How many share the training state.")
+@click.option("--price", type=float, default=2.5, show_default=True, help="Of a GPU-hour.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@user_errors
+def plan_command(  # noqa: PLR0917 (click hands them over by name)
+    scale: str | None,
+    params: str | None,
+    tokens: str | None,
+    active: str | None,
+    gpu: str,
+    gpus: int,
+    price: float,
+    as_json: bool,
+) -> None:
+    """Reckon parameters, tokens, FLOPs, memory, GPU-hours, cost and storage of a training.
+
+    \b
+    watershed plan --scale 7B-1x
+    watershed plan --scale 190M-5xC --json
+    watershed plan --params 6.9B --active 1.3B --tokens 5T --gpus 256
+    """
+    from trainers.ladder.budget import bill, counted_workload, named_workload
+
+    if (scale is None) == (params is None):
+        raise WatershedError("one of --scale and --params is needed", "say --scale 7B-1x, or --params 7B --tokens 140B")
+    if scale is not None:
+        if tokens or active:
+            raise WatershedError("--scale already says the tokens and parameters", "leave out --tokens and --active")
+        workload = named_workload(scale)
+    else:
+        if tokens is None:
+            raise WatershedError("--params without --tokens", "say how many tokens: --tokens 140B")
+        workload = counted_workload(
+            number(params or "", "--params"),
+            number(tokens, "--tokens"),
+            number(active, "--active") if active else None,
+        )
+    found = bill(workload, gpu=gpu, gpus=gpus, price=price)
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        _print(found)
+
+
+def number(said: str, option: str) -> float:
+    """7e9, 7B, 6.9B, 4T or 1_000 as a number."""
+    match = re.fullmatch(r"(?P<digits>[\d._]+(e[+-]?\d+)?)(?P<unit>[KMBT]?)", said.strip(), re.IGNORECASE)
+    try:
+        if match:
+            return float(match["digits"]) * UNITS[match["unit"].upper()]
+    except ValueError:
+        pass
+    raise WatershedError(f"{option}: {said!r} is no number", "write 7e9, 7B or 4T")
+
+
+def _print(found: Bill) -> None:
+    from dagster_project.cli.render import human_bytes
+
+    fits = "fits" if found.fits else f"does not fit: use more than {found.gpus} GPUs"
+    for name, value in (
+        ("parameters", f"{found.parameters:,}"),
+        ("active parameters", f"{found.active_parameters:,}"),
+        ("tokens", f"{found.tokens:,}"),
+        ("FLOPs", f"{found.flops:.3g}"),
+        ("GPU-hours", f"{found.gpu_hours:,.4g} on {found.gpu}, at {found.utilisation:.0%} of its peak"),
+        ("time", f"{found.days:,.3g} days on {found.gpus} GPUs"),
+        ("cost", f"{found.cost:,.0f} at {found.price_per_gpu_hour:g} a GPU-hour"),
+        ("memory a GPU", f"{human_bytes(found.memory_per_gpu_bytes)} of {human_bytes(found.gpu_memory_bytes)}, {fits}"),
+        ("pool", f"{found.pool_tokens:,} tokens, {human_bytes(found.storage_bytes)} of compressed text"),
+    ):
+        click.echo(f"{name:<18} {value}")

@@ -1,0 +1,252 @@
+"""What a model costs before it is trained: parameters, tokens, FLOPs, memory, GPU-hours, money, storage of its pool.
+
+FLOPs are 6 N D (N active), the estimate behind DCLM's table 1 (arXiv 2406.11794); ladder sizes count their own FLOPs a
+token (embeddings' output and attention included). GPU-hours follow from the share of peak that DCLM's published hours
+imply (mlfoundations/dclm, README), interpolated over the FLOPs of its scales.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from trainers.errors import TrainerError
+from trainers.models.config import (
+    DenseConfig,
+    active_parameter_count,
+    flops_per_token,
+    parameter_count,
+    swiglu_width,
+    total_parameter_count,
+)
+from trainers.presets import CHINCHILLA_TOKENS_PER_PARAMETER, parse, preset
+
+POOL_TOKENS_PER_TOKEN = 57.0
+"""Pool tokens a training token: 7.85T for 137.8B in DCLM's 7B-1x; 1B-1x and 3B-1x have the same share."""
+POOL_BYTES_PER_TOKEN = 370e12 / 240e12
+"""Compressed text: DCLM-Pool is 370 TB and 240T tokens (arXiv 2406.11794, section 3.1)."""
+STATE_BYTES_PER_PARAMETER = 16
+"""Weights, gradients and AdamW's two moments in float32, spread over all GPUs (ZeRO 3, arXiv 1910.02054)."""
+ACTIVATION_BYTES = 34
+"""Per layer, token and unit of width, in 16 bits without attention scores (arXiv 2205.05198, section 4.1)."""
+LOGIT_BYTES = 10
+"""Per token and vocabulary entry: 16-bit logits, their float32 copy and its gradient."""
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """An accelerator: dense 16-bit FLOPs a second, and memory in bytes."""
+
+    peak_flops: float
+    memory_bytes: float
+
+
+GPUS: dict[str, Gpu] = {
+    "a100": Gpu(peak_flops=312e12, memory_bytes=80e9),
+    "h100": Gpu(peak_flops=989.4e12, memory_bytes=80e9),
+    "h200": Gpu(peak_flops=989.4e12, memory_bytes=141e9),
+    "b200": Gpu(peak_flops=2250e12, memory_bytes=180e9),
+}
+"""Of the makers' data sheets, without sparsity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DclmScale:
+    """A competition scale as published (mlfoundations/dclm, README)."""
+
+    size: str
+    multiple: int
+    h100_hours: float
+    pool_tokens: float
+
+
+DCLM_SCALES: dict[str, DclmScale] = {
+    "400M-1x": DclmScale(size="dclm-400M", multiple=1, h100_hours=26, pool_tokens=137e9),
+    "1B-1x": DclmScale(size="dclm-1B", multiple=1, h100_hours=240, pool_tokens=1.64e12),
+    "3B-1x": DclmScale(size="dclm-3B", multiple=1, h100_hours=740, pool_tokens=3.18e12),
+    "7B-1x": DclmScale(size="dclm-7B", multiple=1, h100_hours=3700, pool_tokens=7.85e12),
+    "7B-2x": DclmScale(size="dclm-7B", multiple=2, h100_hours=7300, pool_tokens=15.7e12),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What is trained, on how many tokens."""
+
+    name: str
+    parameters: int
+    """All of them where a name does not say otherwise; the ladder's N leaves the input embedding out."""
+    active_parameters: int
+    """That one token passes through."""
+    tokens: int
+    flops: float
+    stored_parameters: int
+    """That memory holds, embeddings included."""
+    model: DenseConfig
+    """Its shape."""
+    h100_hours: float | None = None
+    """As published, where it is."""
+    pool_tokens: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """A workload's cost; its fields are the keys of `watershed plan --json`."""
+
+    name: str
+    parameters: int
+    active_parameters: int
+    tokens: int
+    flops: float
+    gpu: str
+    gpus: int
+    gpu_hours: float
+    days: float
+    """On all GPUs together."""
+    cost: float
+    """In the currency of the price."""
+    price_per_gpu_hour: float
+    utilisation: float
+    """Share of the GPU's peak that the hours assume."""
+    memory_per_gpu_bytes: int
+    gpu_memory_bytes: int
+    fits: bool
+    """Whether one sequence at a time fits into each GPU's memory."""
+    pool_tokens: int
+    storage_bytes: int
+    """The pool's compressed text."""
+
+    def as_dict(self) -> dict[str, str | int | float | bool]:
+        """For JSON."""
+        return asdict(self)
+
+
+def named_workload(name: str) -> Workload:
+    """The workload of a DCLM scale ("7B-1x") or a size with a multiple ("190M-5xC").
+
+    Raises:
+        TrainerError: a name that is neither.
+    """
+    if name in DCLM_SCALES:
+        return _dclm_workload(name)
+    if re.fullmatch(r".+-\d+(\.\d+)?x", name):
+        raise TrainerError(f"no DCLM scale is called {name!r}", f"scales: {', '.join(DCLM_SCALES)}; or 190M-5xC")
+    scale, multiple = parse(name)
+    model = preset(name).model
+    n = parameter_count(model)
+    if scale.family == "dclm" and scale.published:
+        n = scale.published
+    experts = bool(scale.experts)
+    tokens = round(multiple * CHINCHILLA_TOKENS_PER_PARAMETER * n)
+    return Workload(
+        name=name,
+        parameters=total_parameter_count(model) if experts else n,
+        active_parameters=active_parameter_count(model) if experts else n,
+        tokens=tokens,
+        flops=6.0 * n * tokens if scale.family == "dclm" else float(_ladder_flops(model, scale.family)) * tokens,
+        stored_parameters=total_parameter_count(model),
+        model=model,
+        pool_tokens=POOL_TOKENS_PER_TOKEN * tokens,
+    )
+
+
+def _ladder_flops(model: DenseConfig, family: str) -> int:
+    """FLOPs a token; the published ladder counts 4 V D more than 6 N + 12 L D S (allenai/OLMo-ladder, its configs)."""
+    return flops_per_token(model) + (4 * model.vocab_size * model.width if family == "ladder" else 0)
+
+
+def _dclm_workload(name: str) -> Workload:
+    published = DCLM_SCALES[name]
+    workload = named_workload(f"{published.size}-{published.multiple}xC")
+    return replace(workload, name=name, h100_hours=published.h100_hours, pool_tokens=published.pool_tokens)
+
+
+def counted_workload(parameters: float, tokens: float, active: float | None = None) -> Workload:
+    """The workload of so many parameters and tokens; the shape, for memory, is that of a usual dense decoder.
+
+    Raises:
+        TrainerError: a number that is not positive, or more active parameters than there are.
+    """
+    reached = parameters if active is None else active
+    for said, value in (("--params", parameters), ("--tokens", tokens), ("--active", reached)):
+        if not (np.isfinite(value) and value >= 1):
+            raise TrainerError(f"{said} is {value:g}", "give a positive number, such as 7e9 or 7B")
+    if reached > parameters:
+        raise TrainerError(f"--active {reached:,.0f} is more than --params {parameters:,.0f}", "give the smaller part")
+    # 12 L D^2 parameters in layers 128 times as wide as deep, as 7B models are.
+    width = max(128, round((128 * reached / 12) ** (1 / 3) / 128) * 128)
+    model = DenseConfig(
+        vocab_size=50_432,
+        sequence_length=2048,
+        width=width,
+        layers=max(1, round(reached / (12 * width**2))),
+        heads=width // 128,
+        hidden=swiglu_width(width),
+    )
+    return Workload(
+        name=f"{parameters:.4g} parameters, {tokens:.4g} tokens",
+        parameters=round(parameters),
+        active_parameters=round(reached),
+        tokens=round(tokens),
+        flops=6.0 * reached * tokens,
+        stored_parameters=round(parameters),
+        model=model,
+        pool_tokens=POOL_TOKENS_PER_TOKEN * tokens,
+    )
+
+
+def bill(workload: Workload, *, gpu: str = "h100", gpus: int = 8, price: float = 2.5) -> Bill:
+    """What the workload costs on `gpus` of a kind, at `price` an hour each.
+
+    Raises:
+        TrainerError: a GPU that is not in `GPUS`, no GPU, or a negative price.
+    """
+    if gpu not in GPUS:
+        raise TrainerError(f"no GPU is called {gpu!r}", f"known: {', '.join(GPUS)}")
+    if gpus < 1 or not price >= 0:
+        raise TrainerError(f"{gpus} GPUs at a price of {price:g}", "give at least one GPU and a price of 0 or more")
+    h100 = GPUS["h100"].peak_flops * HOUR
+    share = utilisation(workload.flops)
+    if workload.h100_hours is not None:
+        share = workload.flops / (workload.h100_hours * h100)
+    hours = workload.flops / (share * GPUS[gpu].peak_flops * HOUR)
+    memory = memory_per_gpu(workload, gpus)
+    return Bill(
+        name=workload.name,
+        parameters=workload.parameters,
+        active_parameters=workload.active_parameters,
+        tokens=workload.tokens,
+        flops=workload.flops,
+        gpu=gpu,
+        gpus=gpus,
+        gpu_hours=hours,
+        days=hours / gpus / 24,
+        cost=hours * price,
+        price_per_gpu_hour=price,
+        utilisation=share,
+        memory_per_gpu_bytes=memory,
+        gpu_memory_bytes=round(GPUS[gpu].memory_bytes),
+        fits=memory <= GPUS[gpu].memory_bytes,
+        pool_tokens=round(workload.pool_tokens),
+        storage_bytes=round(workload.pool_tokens * POOL_BYTES_PER_TOKEN),
+    )
+
+
+def utilisation(flops: float) -> float:
+    """Share of an H100's peak that DCLM's published hours imply at these FLOPs; the ends hold beyond the scales."""
+    known = [named_workload(name) for name in DCLM_SCALES]
+    h100 = GPUS["h100"].peak_flops * HOUR
+    shares = [scale.flops / ((scale.h100_hours or np.nan) * h100) for scale in known]
+    return float(np.interp(np.log(flops), np.log([scale.flops for scale in known]), shares))
+
+
+def memory_per_gpu(workload: Workload, gpus: int) -> int:
+    """Bytes a GPU: the training state's share, and the activations of one sequence."""
+    model = workload.model
+    state = STATE_BYTES_PER_PARAMETER * workload.stored_parameters / gpus
+    layers = ACTIVATION_BYTES * model.layers * model.sequence_length * model.width
+    logits = LOGIT_BYTES * model.sequence_length * model.vocab_size
+    return round(state + layers + logits)
