@@ -21,6 +21,14 @@ from dagster_project.cli.errors import user_errors
     metavar="INDEX",
     help="An earlier run's folder or index.parquet: its documents count as seen. May be given several times.",
 )
+@click.option(
+    "--decontaminate",
+    "evaluations",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="JSONL",
+    help="An evaluation's examples, a line each: documents that hold one are dropped. May be given several times.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes; as many as there are cores unless told.")
 @user_errors
 def curate_command(  # noqa: PLR0917 (click hands them over by name)
@@ -29,6 +37,7 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
     out: Path,
     explain: str | None,
     against: tuple[Path, ...],
+    evaluations: tuple[Path, ...],
     workers: int | None,
 ) -> None:
     """Filter and deduplicate documents by a published recipe.
@@ -40,6 +49,7 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
     from rich.console import Console
 
     from dagster_project.cli.bars import Bars, wide_console
+    from spark_jobs.curate.contamination import held_share
     from spark_jobs.curate.explain import explain_document
     from spark_jobs.curate.inputs import find_sources
     from spark_jobs.curate.report import funnel, write_report
@@ -52,7 +62,7 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
             click.echo(line)
         return
     with Bars(Console(stderr=True)).listening():
-        outcome = curate(sources, steps, out, against=against, workers=workers)
+        outcome = curate(sources, steps, out, against=against, evaluations=evaluations, workers=workers)
     report = write_report(out, steps, outcome)
     console = wide_console()
     for warning in outcome.warnings:
@@ -61,4 +71,7 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
         if dropped or name == "kept":
             share = f"{dropped / before:6.1%}" if dropped else ""
             console.print(f"{name:<44} {before:>12,} {f'-{dropped:,}' if dropped else '':>12} {share}", highlight=False)
+    if outcome.contamination:
+        for name, examples, hit, share in held_share(outcome.contamination):
+            console.print(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%})", highlight=False)
     console.print(f"look at {report}", highlight=False)

@@ -4,6 +4,7 @@
 - `url`: equal URLs
 - `minhash`: equal and nearly equal texts
 - `paragraphs`: paragraphs and documents that repeat what came before (bff); in the order of the inputs
+- `substrings`: stretches of text that stand elsewhere too, but for the first of them
 """
 
 from __future__ import annotations
@@ -62,11 +63,13 @@ class Stage:
                     if rows.num_rows:
                         yield rows
 
+    def less(self, ids: pa.ChunkedArray) -> Stage:
+        """Without some documents."""
+        return dataclasses.replace(self, dropped=pa.concat_arrays([self.dropped, *ids.chunks]))
+
     def without(self, rows: pa.Table) -> Stage:
         """Less the documents that these rows of DUPLICATES drop."""
-        gone = rows.filter(pc.invert(rows["kept"]))["id"]
-        dropped = pa.concat_arrays([self.dropped, *gone.chunks]) if gone.num_chunks else self.dropped
-        return dataclasses.replace(self, dropped=dropped)
+        return self.less(rows.filter(pc.invert(rows["kept"]))["id"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +79,6 @@ class Copies:
     dropped: dict[str, int]
     """By method, documents that it drops."""
     left: Stage
-
-    def kept(self) -> Iterator[pa.RecordBatch]:
-        """Rows of KEPT that stay."""
-        return self.left.batches()
 
 
 def find_copies(
@@ -105,9 +104,9 @@ def find_copies(
     dropped: dict[str, int] = {}
     tables: list[pa.Table] = []
     for number, step in enumerate(recipe.deduplicate):
-        if seen is not None and step.method == "paragraphs":
+        if seen is not None and step.method in ("paragraphs", "substrings"):
             raise WatershedError(
-                f"recipe {recipe.name}: paragraphs cannot be compared with an index, which holds none",
+                f"recipe {recipe.name}: {step.method} cannot be compared with an index, which holds no text",
                 "leave out --against, or use a recipe that finds copies by exact or minhash",
             )
         rows, stage = METHODS[step.method](stage, step, work / f"stage-{number}.parquet", seen)
@@ -283,6 +282,44 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
     return pa.table({name: columns[name] for name in DUPLICATES.names}, DUPLICATES).filter(touched)
 
 
+def _substrings(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
+    from spark_jobs.substring_dedup import Keep, SubstringOptions, remove_spans, repeated_substrings
+
+    options = _options(step, ("length", "keep"))
+    if "keep" in options:
+        options["keep"] = Keep(options["keep"])
+    removing = SubstringOptions(**options)
+    rows: list[pa.Table] = []
+
+    def work() -> Iterator[pa.RecordBatch]:
+        found = repeated_substrings(lambda: stage.batches(["id", "text"]), removing)
+        for batch, spans in zip(stage.batches(), found, strict=True):
+            text = remove_spans(batch.column("text"), spans.column("spans"))
+            kept = pc.greater(pc.binary_length(pc.utf8_trim_whitespace(text)), 0)
+            rows.append(_substring_rows(batch, spans, kept))
+            yield _with_text(batch, text).filter(kept)
+
+    _write(path, KEPT, work())
+    return pa.concat_tables([DUPLICATES.empty_table(), *rows]), Stage(files=(path,))
+
+
+def _substring_rows(batch: pa.RecordBatch, spans: pa.RecordBatch, kept: pa.Array) -> pa.Table:
+    rows = batch.num_rows
+    covered = pc.cast(spans.column("covered_bytes"), pa.int64())
+    columns = {
+        "id": batch.column("id"),
+        "method": pa.array(["substrings"] * rows, pa.string()),
+        "kept": kept,
+        "kept_id": pa.nulls(rows, pa.string()),
+        "cluster_id": pa.nulls(rows, pa.string()),
+        "cluster_size": pa.nulls(rows, pa.int64()),
+        "removed_bytes": covered,
+        "reason": pa.array(["stands earlier too, byte for byte"] * rows, pa.string()),
+    }
+    table = pa.table({name: columns[name] for name in DUPLICATES.names}, DUPLICATES)
+    return table.filter(pc.greater(covered, 0))
+
+
 def _with_text(batch: pa.RecordBatch, text: pa.Array) -> pa.RecordBatch:
     from spark_jobs.kernels.minhash import minhash
     from spark_jobs.kernels.text_hash import text_hash
@@ -302,6 +339,7 @@ METHODS: Mapping[str, Callable[[Stage, Deduplication, Path, pa.Table | None], Fo
     "url": _url,
     "minhash": _minhash,
     "paragraphs": _paragraphs,
+    "substrings": _substrings,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from spark_jobs.curate.contamination import held_share
 from spark_jobs.curate.run import Outcome
 from spark_jobs.recipe import STATE_RULE, Recipe, Rule
 
@@ -42,6 +43,7 @@ def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
         *(f"<div class=warn>{_text(warning)}</div>" for warning in outcome.warnings),
         "<h2>Funnel</h2>",
         _funnel(recipe, outcome),
+        *_contamination(outcome),
         "<h2>Statistics and thresholds</h2><p>All documents; the shaded side is dropped. "
         f"The outer bars gather the {TAIL:.1%} at each end; heights are square roots.</p>",
         "<div class=grid>",
@@ -73,6 +75,9 @@ def funnel(recipe: Recipe, outcome: Outcome) -> list[tuple[str, int, int, int]]:
     for method, dropped in outcome.copies.dropped.items():
         rows.append((f"copies: {method}", left, dropped, dropped))
         left -= dropped
+    if outcome.contamination:
+        rows.append(("evaluation examples", left, outcome.contamination.dropped, outcome.contamination.dropped))
+        left -= outcome.contamination.dropped
     rows.append(("kept", left, 0, 0))
     return rows
 
@@ -92,6 +97,15 @@ def _funnel(recipe: Recipe, outcome: Outcome) -> str:
             f"<td>{share}<td>{broken:,}<td class=bar>{bar}</tr>"
         )
     return "".join(lines) + "</table>"
+
+
+def _contamination(outcome: Outcome) -> Iterator[str]:
+    if outcome.contamination is None:
+        return
+    yield "<h2>Evaluations</h2><table><tr><th>evaluation<th>examples<th>held by a document<th>share</tr>"
+    for name, examples, hit, share in held_share(outcome.contamination):
+        yield f"<tr><td><code>{_text(name)}</code><td>{examples:,}<td>{hit:,}<td>{share:.1%}</tr>"
+    yield "</table>"
 
 
 def _histograms(verdicts: Path, recipe: Recipe) -> Iterator[str]:

@@ -26,9 +26,11 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from catalog.progress import track
 from spark_jobs.compute import pc
-from spark_jobs.curate.copies import DUPLICATES, Copies, find_copies
+from spark_jobs.curate.contamination import Contamination, find_examples
+from spark_jobs.curate.copies import Copies, Stage, find_copies
 from spark_jobs.curate.inputs import Source
 from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
+from spark_jobs.decontamination import Decontamination
 from spark_jobs.recipe import Recipe
 
 WORK = ".curate"
@@ -44,17 +46,26 @@ class Outcome:
 
     tally: Tally
     copies: Copies
+    contamination: Contamination | None
     warnings: tuple[str, ...]
 
 
 def curate(
-    sources: Sequence[Source], recipe: Recipe, out: Path, *, against: Sequence[Path] = (), workers: int | None = None
+    sources: Sequence[Source],
+    recipe: Recipe,
+    out: Path,
+    *,
+    against: Sequence[Path] = (),
+    evaluations: Sequence[Path] = (),
+    workers: int | None = None,
 ) -> Outcome:
     """Judge documents by a recipe, find copies among those that its steps keep, and write what is left.
 
     Writes kept.parquet (id, text as edited, url, metadata), verdicts.parquet (a row a document: what the steps think
     of it, every rule broken, every measured value), duplicates.parquet, index.parquet (what a later run is compared
-    `against`). Each appears whole or not at all; the same inputs give the same bytes, whatever `workers`.
+    `against`); with `evaluations`, contamination.parquet (a row an evaluation) and contaminated.parquet (documents that
+    hold examples, which are dropped). Each appears whole or not at all; the same inputs give the same bytes, whatever
+    `workers`.
 
     Raises:
         WatershedError: an input is damaged or lacks a column; two documents have one id; the disk is full.
@@ -67,10 +78,11 @@ def curate(
         _check_ids(parts)
         with track("copies", tally.kept, "documents") as task:
             copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
+        found = find_examples(copies.left, evaluations, Decontamination(), work) if evaluations else None
         _write_verdicts(parts, recipe, out)
-        _write_kept(copies, out)
-        for name in ("duplicates.parquet", "index.parquet"):
-            (work / name).replace(out / name)
+        _write_kept(found.left if found else copies.left, out)
+        for name in ("duplicates", "index", *(("contamination", "contaminated") if found else ())):
+            (work / f"{name}.parquet").replace(out / f"{name}.parquet")
         shutil.rmtree(out / WORK)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -78,7 +90,8 @@ def curate(
                 f"{out}: the disk is full", "free space and run the same command: inputs that are done are kept"
             ) from error
         raise
-    return Outcome(tally=tally, copies=copies, warnings=_warnings(tally, recipe))
+    said = (*_warnings(tally, recipe), *(found.warnings if found else ()))
+    return Outcome(tally=tally, copies=copies, contamination=found, warnings=said)
 
 
 def _part(work: Path, source: Source) -> Path:
@@ -181,10 +194,10 @@ def _write_verdicts(parts: Sequence[Path], recipe: Recipe, out: Path) -> None:
                 file.write_batch(batch)
 
 
-def _write_kept(copies: Copies, out: Path) -> None:
+def _write_kept(left: Stage, out: Path) -> None:
     schema = pa.schema([KEPT.field(name) for name in KEPT_COLUMNS])
     with written(out / "kept.parquet", schema) as file:
-        for batch in copies.kept():
+        for batch in left.batches():
             file.write_batch(batch.select(list(KEPT_COLUMNS)))
 
 
@@ -214,6 +227,3 @@ def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
             if not tally.broken[rule.name] and not rule.name.startswith("empty_after_")
         ]
     return tuple(said)
-
-
-__all__ = ["DUPLICATES", "Outcome", "curate"]

@@ -202,3 +202,39 @@ def test_a_document_is_explained_step_by_step(tmp_path: Path, recipe: Recipe) ->
     assert "copies: exact, dropped: same text as the kept copy" in copy
     with pytest.raises(WatershedError, match="no document is called 'nobody'"):
         list(explain_document(find_sources(inputs), recipe, "nobody", tmp_path / "out"))
+
+
+def test_stretches_that_stand_earlier_are_removed(tmp_path: Path) -> None:
+    recipe_path = tmp_path / "made.yaml"
+    recipe_path.write_text(RECIPE.replace("method: minhash", "method: substrings\n    length: 100"))
+    middle = OTHER[200:500]
+    documents = {"whole": OTHER, "quote": f"{PROSE} {middle} and so on", "copy": OTHER}
+    run(write(tmp_path / "in", documents, files=1), load_recipe(recipe_path), tmp_path / "out")
+    kept, duplicates = rows(tmp_path / "out/kept.parquet"), rows(tmp_path / "out/duplicates.parquet")
+    assert kept["whole"]["text"] == OTHER
+    assert "copy" not in kept
+    assert middle not in kept["quote"]["text"]
+    assert len(documents["quote"]) - len(kept["quote"]["text"]) == duplicates["quote"]["removed_bytes"] >= len(middle)
+
+
+def test_documents_that_hold_evaluation_examples_are_dropped_and_counted(tmp_path: Path, recipe: Recipe) -> None:
+    question = " ".join(OTHER.split()[30:50])
+    evaluation = tmp_path / "quiz.jsonl"
+    examples = [{"query": question, "choices": ["yes", "no"], "gold": 0}, {"query": "Nobody asks this " * 5}]
+    evaluation.write_text("".join(json.dumps(example) + "\n" for example in examples))
+    short = tmp_path / "sums.jsonl"
+    short.write_text('{"query": "1 + 1 ="}\n')
+    inputs = write(tmp_path / "in", DOCUMENTS)
+    outcome = run(inputs, recipe, tmp_path / "out", evaluations=[evaluation, short])
+    assert rows(tmp_path / "out/kept.parquet").keys() == {"longer", "linked"}
+    (dropped,) = pq.read_table(tmp_path / "out/contaminated.parquet").to_pylist()
+    assert dropped["id"] == "again"
+    assert dropped["matches"][0]["evaluation"] == "quiz"
+    report = {row["evaluation"]: row for row in pq.read_table(tmp_path / "out/contamination.parquet").to_pylist()}
+    assert (report["quiz"]["examples"], report["quiz"]["examples_hit"], report["sums"]["examples_hit"]) == (2, 1, 0)
+    assert any("no example of sums has 13 words" in warning for warning in outcome.warnings)
+    assert funnel(recipe, outcome)[-2:] == [("evaluation examples", 3, 1, 1), ("kept", 2, 0, 0)]
+    assert "<code>quiz</code>" in write_report(tmp_path / "out", recipe, outcome).read_text()
+    (tmp_path / "broken.jsonl").write_text("{")
+    with pytest.raises(WatershedError, match=r"broken.jsonl:1: no valid JSON"):
+        run(inputs, recipe, tmp_path / "again", evaluations=[tmp_path / "broken.jsonl"])

@@ -1,0 +1,120 @@
+"""Evaluation examples that the kept documents hold: which evaluations, how much of them, and where."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.errors import WatershedError
+from spark_jobs.curate.copies import Stage
+from spark_jobs.decontamination import (
+    MATCH,
+    Decontamination,
+    Examples,
+    NothingToLookFor,
+    Report,
+    evaluation_examples,
+    find_contamination,
+)
+
+CONTAMINATED = pa.schema([("id", pa.string()), ("matches", pa.list_(MATCH))])
+"""Documents that are dropped, and the examples that they hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """What was found."""
+
+    report: pa.Table
+    """A row an evaluation: `decontamination.REPORT`."""
+    dropped: int
+    warnings: tuple[str, ...]
+    left: Stage
+
+
+def find_examples(stage: Stage, evaluations: Sequence[Path], options: Decontamination, work: Path) -> Contamination:
+    """Drop documents that hold evaluation examples; writes contamination.parquet and contaminated.parquet into `work`.
+
+    Args:
+        stage: documents that are kept so far.
+        evaluations: JSONL files, an evaluation each, named after the file: the texts of a line are an example.
+        options: how long an n-gram is, and how much of an example makes a document contaminated.
+
+    Raises:
+        WatershedError: a file is none of examples, or no evaluation has an n-gram of that length.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", NothingToLookFor)
+        examples = evaluation_examples(_batches(evaluations), options)
+    report = Report(examples)
+    rows = list(_contaminated(stage, examples, report))
+    table = pa.Table.from_batches(rows, CONTAMINATED)
+    pq.write_table(table, work / "contaminated.parquet", compression="zstd")
+    pq.write_table(report.table(), work / "contamination.parquet", compression="zstd")
+    return Contamination(
+        report=report.table(),
+        dropped=len(table),
+        warnings=tuple(str(each.message) for each in said if issubclass(each.category, NothingToLookFor)),
+        left=stage.less(table["id"]),
+    )
+
+
+def _contaminated(stage: Stage, examples: Examples, report: Report) -> Iterator[pa.RecordBatch]:
+    for found in find_contamination(stage.batches(["id", "text"]), examples, report):
+        rows = found.filter(found.column("contaminated"))
+        yield pa.RecordBatch.from_arrays([rows.column("id"), rows.column("matches")], schema=CONTAMINATED)
+
+
+def _batches(evaluations: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    for path in evaluations:
+        texts = [_text(line, f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
+        if not texts:
+            raise WatershedError(f"{path}: holds no example", "give JSONL files with an example a line")
+        yield pa.record_batch(
+            {
+                "evaluation": pa.array([path.stem] * len(texts), pa.string()),
+                "example_id": pa.array([str(number) for number in range(len(texts))], pa.string()),
+                "text": pa.array(texts, pa.string()),
+            }
+        )
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError as error:
+        raise WatershedError(f"{path}: cannot be read ({error.strerror})", "give a JSONL file of examples") from error
+
+
+def _text(line: bytes, place: str) -> str:
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
+    return "\n".join(_texts(said))
+
+
+def _texts(said: Any) -> Iterator[str]:
+    """All texts of an example: question, choices, answer, by whichever names."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, dict):
+        for value in said.values():
+            yield from _texts(value)
+    elif isinstance(said, list):
+        for value in said:
+            yield from _texts(value)
+
+
+def held_share(contamination: Contamination) -> list[tuple[str, int, int, float]]:
+    """By evaluation: its name, examples, examples held, share of them; those with any first."""
+    table = contamination.report.sort_by([("share_hit", "descending"), ("evaluation", "ascending")])
+    columns = (table[name].to_pylist() for name in ("evaluation", "examples", "examples_hit", "share_hit"))
+    return list(zip(*columns, strict=True))
