@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,16 +16,31 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-SHARED = ("demo", "curated")
-"""Fixtures that take minutes: all that use one of them run in one process, and everything else file by file."""
+SHARED = {"demo": "demo: Project", "curated": "curated: Curated"}
+"""Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process."""
+
+
+@cache
+def group_of(file: Path) -> str:
+    """What is worked on by one process of `pytest -n`: a file, or all files that share a fixture."""
+    text = file.read_text()
+    return next((name for name, asked in SHARED.items() if asked in text), str(file))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Cut the tests into groups for `pytest -n`; the longest group begins first."""
-    for item in items:
-        used = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(used))
-    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
+    """The longest group begins first."""
+    items.sort(key=lambda item: group_of(item.path) not in SHARED)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole groups."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(config.rootpath / nodeid.split("::", maxsplit=1)[0])
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
