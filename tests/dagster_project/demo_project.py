@@ -16,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import duckdb
 
@@ -71,13 +72,13 @@ def _without_java(folder: Path) -> Path:
     return links
 
 
-def start(project: Path, *words: str, **more: str) -> subprocess.Popen[str]:
-    """`watershed WORDS` in `project`, in a process group of its own."""
+def start(project: Path, *words: str, said: IO[str] | int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
+    """`watershed WORDS` in `project`, in a process group of its own; what it says goes to `said`."""
     return subprocess.Popen(
         [sys.executable, "-m", "dagster_project", *words],
         cwd=ROOT,
         env=environment(project, **more),
-        stdout=subprocess.PIPE,
+        stdout=said,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
@@ -86,7 +87,7 @@ def start(project: Path, *words: str, **more: str) -> subprocess.Popen[str]:
 
 def watershed(project: Path, *words: str, expect: int = 0, **more: str) -> str:
     """What `watershed WORDS` prints; it must exit with `expect`."""
-    process = start(project, *words, **more)
+    process = start(project, *words, said=subprocess.PIPE, **more)
     said, _ = process.communicate(timeout=900)
     assert process.returncode == expect, said
     return said
@@ -111,11 +112,14 @@ def free_port() -> int:
 def serving(project: Path) -> Generator[str]:
     """`watershed ui` in the project; its address."""
     port = free_port()
-    server = start(project, "ui", "--port", str(port))
+    # Into a file: nobody reads while it serves, and a full pipe would stop it.
+    log = project / "ui.log"
+    with log.open("w") as said:
+        server = start(project, "ui", "--port", str(port), said=said)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
-            assert server.poll() is None, server.stdout and server.stdout.read()
+            assert server.poll() is None, log.read_text()
             try:
                 urllib.request.urlopen(f"{address}/server_info", timeout=1)
                 break
