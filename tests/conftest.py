@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from catalog.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+
+# pytest's own use of readline leaves the terminal's width to its workers, and output in a pipe has no width.
+os.environ.pop("COLUMNS", None)
 
 SHARED = {"demo": "demo: Project", "curated": "curated: Curated"}
 """Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process."""
