@@ -7,7 +7,8 @@ an interrupted writer leaves the old version, and a re-run knows what is done.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,29 @@ class Lake:
         Raises:
             WatershedError: the table's columns differ in another way, so that its rows must be made again.
         """
+        with self._alone():
+            if self.exists(contract.name):
+                self._evolve(contract)
+            else:
+                self._create(contract)
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """One process at a time within, where the lake is a folder: a table and its constraints are two commits, and
+        who wrote between them would have neither checked."""
+        if "://" in self.root:
+            yield
+            return
+        import fcntl
+
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        with (Path(self.root) / ".creating").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _create(self, contract: Contract) -> None:
         from deltalake import DeltaTable
 
-        if self.exists(contract.name):
-            self._evolve(contract)
-            return
         if "://" not in self.root:
             Path(self.path(contract.name)).mkdir(parents=True, exist_ok=True)
         table = DeltaTable.create(

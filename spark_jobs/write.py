@@ -37,6 +37,7 @@ def replace(
     from pyspark.sql import functions as F
 
     lake.create(contract)
+    before = lake.version(contract.name) or 0
     for column, value in (partition or {}).items():
         frame = frame.withColumn(column, F.lit(value).cast("int" if isinstance(value, int) else "string"))
     if missing := [name for name in contract.schema.names if name not in frame.columns]:
@@ -53,12 +54,15 @@ def replace(
         writer.save(spark_path(lake.path(contract.name)))
     except (PySparkException, Py4JError) as error:
         raise mendable(error, contract.name) from error
-    commit = lake.table(contract.name).history(1)[0]
-    if commit.get("userMetadata") != note:
+    table = lake.table(contract.name)
+    # Other processes may have written other partitions meanwhile: the commit is known by its note.
+    commits = table.history(table.version() - before) if table.version() > before else []
+    mine = next((commit for commit in commits if commit.get("userMetadata") == note), None)
+    if mine is None:
         # Spark makes no commit where nothing was there and nothing came; that this is so has to be on record too.
         lake.replace(contract, contract.schema.empty_table(), fingerprint, partition)
         return 0
-    return int(commit.get("operationMetrics", {}).get("numOutputRows", 0))
+    return int(mine.get("operationMetrics", {}).get("numOutputRows", 0))
 
 
 def read(spark: SparkSession, lake: Lake, name: str, version: int | None = None) -> DataFrame:

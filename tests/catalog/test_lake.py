@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,6 +65,16 @@ def test_replacing_a_partition_leaves_the_others_and_their_fingerprints(lake: La
     assert sorted(runs) == ["large", "large", "small"]
     said = {key: written.fingerprint for key, written in lake.written("evals.results").items()}
     assert said == {"run=small": "c" * 16, "run=large": "b" * 16}
+
+
+def test_writers_of_different_partitions_do_not_meet_even_at_the_first_write(lake: Lake) -> None:
+    runs = [f"run-{number}" for number in range(6)]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        list(pool.map(lambda run: lake.replace(RESULTS, answers(run, 2), run, {"run": run}), runs))
+    assert sorted(lake.read("evals.results")["run"].to_pylist()) == sorted(runs * 2)
+    assert {key: written.fingerprint for key, written in lake.written("evals.results").items()} == {
+        partition_key({"run": run}): run for run in runs
+    }
 
 
 def test_rows_of_another_partition_are_refused(lake: Lake) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,12 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import Settings, SparkSettings
 from catalog.tables.dclm import DOCUMENTS, SCORES, VERDICTS
+from catalog.tables.evals import RESULTS
 from spark_jobs import write
 from spark_jobs.jars import delta_coordinates, delta_jars
 from spark_jobs.java import CACHE, find_java, java_version, launcher
 from spark_jobs.session import configuration, spark_session
+from tests.small_lake import row as filled
 
 if TYPE_CHECKING:
     from conftest import Curated
@@ -199,6 +202,20 @@ def test_a_table_is_replaced_in_one_commit_that_says_what_it_is(spark: SparkSess
     assert lake.version("dclm.scores") == (version or 0) + 1
     assert lake.written("dclm.scores")[""].fingerprint == "second"
     assert write.read(spark, lake, "dclm.scores", version).count() == 2
+
+
+def test_a_commit_of_another_partition_in_between_takes_nothing_away(spark: SparkSession, lake: Lake) -> None:
+    fields = write.spark_schema(RESULTS.schema)
+
+    def answers(run: str) -> DataFrame:
+        rows = pa.Table.from_pylist([filled(RESULTS, run=run, question_id=f"q{number}") for number in range(3)])
+        return spark.createDataFrame(rows.select(RESULTS.schema.names).cast(RESULTS.schema), fields)
+
+    runs = [f"run-{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        counted = list(pool.map(lambda run: write.replace(answers(run), RESULTS, lake, run, {"run": run}), runs))
+    assert counted == [3] * len(runs)
+    assert sorted(lake.read("evals.results")["run"].to_pylist()) == sorted(runs * 3)
 
 
 @pytest.mark.parametrize(
