@@ -3,7 +3,7 @@
     uv run --group bench python -m benchmarks.trainers [--json FILE] [--only steps|loaders]
 
 All sides compute the same, in turns, on one core; of each the fastest turn counts. Where torch sees a GPU, larger
-shapes run on it too, in bfloat16, with their MFU. `docs/trainer_speed.md` says what the numbers mean.
+shapes run on it too, in bfloat16, with their MFU. `docs/performance.md` says what the numbers mean.
 """
 
 from __future__ import annotations
