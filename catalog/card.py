@@ -69,8 +69,14 @@ def statement(expectation: Expectation, *, code: bool = False) -> str:
 
 
 def reason(expectation: Expectation) -> str:
-    """Why it is expected, in brackets, where the contract says so."""
-    return f" ({expectation.why})" if expectation.why else ""
+    """Why it is expected and whether it only warns, in brackets, where the contract says so."""
+    said = because(expectation)
+    return f" ({said})" if said else ""
+
+
+def because(expectation: Expectation) -> str:
+    """Why it is expected, and whether it only warns."""
+    return "; ".join(part for part in (expectation.why, "warns" if expectation.severity == "warn" else "") if part)
 
 
 def type_name(column: Column) -> str:

@@ -8,8 +8,8 @@ asset's metadata, the Great Expectations suite, the DuckDB view with its comment
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -30,6 +30,8 @@ class Expectation:
     column: str | None = None
     kwargs: tuple[tuple[str, Any], ...] = ()
     why: str = ""
+    severity: Literal["error", "warn"] = "error"
+    """`error` stops what reads the table; `warn` is reported and stops nothing."""
 
     def __getitem__(self, key: str) -> Any:
         return dict(self.kwargs).get(key)
@@ -69,6 +71,8 @@ class Contract:
     owner: str = "data@watershed.example"
     freshness: datetime.timedelta | None = None
     expectations: tuple[Expectation, ...] = ()
+    named_by: tuple[str, ...] = ()
+    """Columns by which people know a row whose primary key says nothing to them."""
     schema: pa.Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +80,7 @@ class Contract:
         for used in (
             *self.primary_key,
             *self.partition_by,
+            *self.named_by,
             *(e.column for e in self.expectations if e.column),
         ):
             if used not in names:
@@ -186,11 +191,16 @@ def references(column: str, target: str, *, why: str = "") -> Expectation:
     return Expectation(name="references", column=column, kwargs=(("target", target),), why=why)
 
 
+def filled(column: str, *, why: str = "") -> Expectation:
+    """No value is null: for `warned`, since a column that is not declared nullable is held to it anyway."""
+    return Expectation(name="expect_column_values_to_not_be_null", column=column, why=why)
+
+
 def mostly(expectation: Expectation, share: float) -> Expectation:
     """The same statement, held to be true of at least `share` (0..1) of the rows."""
-    return Expectation(
-        name=expectation.name,
-        column=expectation.column,
-        kwargs=(*expectation.kwargs, ("mostly", share)),
-        why=expectation.why,
-    )
+    return replace(expectation, kwargs=(*expectation.kwargs, ("mostly", share)))
+
+
+def warned(expectation: Expectation) -> Expectation:
+    """The same statement, whose breach is reported, row by row, and stops nothing: for faults of a source."""
+    return replace(expectation, severity="warn")

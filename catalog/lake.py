@@ -156,9 +156,18 @@ class Lake:
             table.alter.add_columns(gained)
 
     def replace(
-        self, contract: Contract, rows: pa.Table, fingerprint: str, partition: Mapping[str, Any] | None = None
+        self,
+        contract: Contract,
+        rows: pa.Table,
+        fingerprint: str,
+        partition: Mapping[str, Any] | None = None,
+        within: Mapping[str, Any] | None = None,
     ) -> int:
         """Replace the table, or one `partition` of it, with `rows` in one transaction; returns the version.
+
+        Args:
+            within: partition columns and values that the rows share: rows of other values are somebody else's and
+                stay. Unlike `partition`, it is no name for what was written.
 
         Raises:
             WatershedError: the rows do not fit the contract, or break one of its constraints.
@@ -168,12 +177,13 @@ class Lake:
 
         self.create(contract)
         target = DeltaTable(self.path(contract.name), storage_options=dict(self.storage_options) or None)
+        replaced = {**(partition or {}), **(within or {})}
         try:
             write_deltalake(
                 target,
                 contract.conform(rows),
                 mode="overwrite",
-                predicate=partition_sql(partition) if partition else None,
+                predicate=partition_sql(replaced) if replaced else None,
                 commit_properties=CommitProperties(
                     custom_metadata={"userMetadata": commit_note(fingerprint, partition)}
                 ),
@@ -235,7 +245,7 @@ def sql_literal(value: Any) -> str:
 def constraint_sql(expectation: Expectation) -> str | None:
     """The Delta CHECK constraint that holds when the expectation does; None where one row cannot tell."""
     column = expectation.column
-    if expectation["mostly"] is not None:
+    if expectation["mostly"] is not None or expectation.severity == "warn":
         return None
     if expectation.name == "expect_column_values_to_be_between":
         bounds = [

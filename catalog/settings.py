@@ -87,10 +87,20 @@ class DagsterSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LadderSettings:
-    """`[ladder]`: which small runs predict which large one."""
+    """`[ladder]`: which small runs predict which large ones."""
 
     name: str = "small"
     """A ladder of trainers/presets.py."""
+    targets: list[str] = field(default_factory=list)
+    """Runs to forecast, then train and measure, such as 270k-0.5xC; by default the ladder's own target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrySettings:
+    """`[registry]`: somebody else's models and evaluations, read into `models.registry` and `evals.registry`."""
+
+    folder: str = ""
+    """Folder of the JSON files of DCLM's experiment registry; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +114,7 @@ class Settings:
     trainer: TrainerSettings
     dagster: DagsterSettings
     ladder: LadderSettings
+    registry: RegistrySettings
 
     @property
     def lake_root(self) -> str:
@@ -126,6 +137,11 @@ class Settings:
     def crawl_inputs(self) -> tuple[str, ...]:
         """The archives' places as absolute paths, globs or URLs."""
         return tuple(self._absolute(place) for place in self.crawl.inputs)
+
+    @property
+    def registry_folder(self) -> Path | None:
+        """The registry as an absolute path; None where none is set."""
+        return Path(self._absolute(self.registry.folder)) if self.registry.folder else None
 
     def _absolute(self, place: str) -> str:
         return place if "://" in place else str((self.project / Path(place).expanduser()).absolute())

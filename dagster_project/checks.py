@@ -55,7 +55,7 @@ def require_passing(instance: dg.DagsterInstance, settings: Settings, names: Ite
         version = lake.version(name)
         if version is None or _passed(instance, name, version):
             continue
-        failed = [outcome for outcome in _outcomes(settings, name) if not outcome.passed]
+        failed = [outcome for outcome in _outcomes(settings, name) if outcome.failed]
         if failed:
             raise WatershedError(
                 f"{name} fails its contract: {failed[0].line()}",
@@ -64,13 +64,14 @@ def require_passing(instance: dg.DagsterInstance, settings: Settings, names: Ite
 
 
 def _passed(instance: dg.DagsterInstance, name: str, version: int) -> bool:
-    """The last check of the table saw this very version, and passed."""
+    """The last check of the table saw this very version, and passed or only warned."""
     key = dg.AssetCheckKey(dg.AssetKey(name.split(".")), CHECK)
     for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=1):
         event = record.event.dagster_event if record.event else None
         if event and event.event_type_value == "ASSET_CHECK_EVALUATION":
             evaluation = event.asset_check_evaluation_data
-            return evaluation.passed and evaluation.metadata[VERSION].value == version
+            stands = evaluation.passed or evaluation.severity == dg.AssetCheckSeverity.WARN
+            return stands and evaluation.metadata[VERSION].value == version
     return False
 
 
@@ -83,13 +84,16 @@ def _outcomes(settings: Settings, name: str) -> "list[Outcome]":
 def _result(settings: Settings, contract: Contract) -> dg.AssetCheckResult:
     version = Lake.of(settings).version(contract.name)
     outcomes = _outcomes(settings, contract.name)
-    failed = [outcome for outcome in outcomes if not outcome.passed]
+    failed = [outcome for outcome in outcomes if outcome.failed]
+    warned = [outcome for outcome in outcomes if outcome.warned]
     return dg.AssetCheckResult(
-        passed=not failed,
-        description=failed[0].line() if failed else f"{len(outcomes)} expectations hold",
+        passed=not (failed or warned),
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        description=(failed or warned)[0].line() if failed or warned else f"{len(outcomes)} expectations hold",
         metadata={
             VERSION: version,
             "failed": len(failed),
+            "warned": len(warned),
             "expectations": dg.MetadataValue.md(_as_markdown(outcomes)),
         },
     )
@@ -97,7 +101,11 @@ def _result(settings: Settings, contract: Contract) -> dg.AssetCheckResult:
 
 def _as_markdown(outcomes: "list[Outcome]") -> str:
     rows = [
-        f"| {'ok' if outcome.passed else '**FAILED**'} | {outcome.label} | {outcome.observed} | {outcome.violations} |"
+        f"| {_verdict(outcome)} | {outcome.label} | {outcome.observed} | {outcome.violations} |"
         for outcome in sorted(outcomes, key=lambda outcome: outcome.passed)
     ]
     return "\n".join(["| | expectation | observed | violations |", "|---|---|---|---|", *rows])
+
+
+def _verdict(outcome: "Outcome") -> str:
+    return "ok" if outcome.passed else "**FAILED**" if outcome.failed else "warned"

@@ -1,15 +1,23 @@
 """The jobs: `curation` ends with data that a trainer can read, `scaling` with a checked prediction, `moe` with an
-analysis of how a mixture of experts routes."""
+analysis of how a mixture of experts routes, `registry` with what others trained and measured."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from catalog.tables import CONTRACTS, evals, moe
+from catalog.tables import CONTRACTS, evals, models, moe
 
 CURATION = (*(name for name, c in CONTRACTS.items() if c.family == "dclm"), evals.EXAMPLES.name, evals.TASKS.name)
 MOE = tuple(contract.name for contract in moe.CONTRACTS)
-SCALING = tuple(name for name in CONTRACTS if name not in (*CURATION, *MOE))
+COMMANDS = {
+    "ladder.checkpoints": "watershed ladder import",
+    "ladder.targets": "watershed ladder import",
+    "ladder.comparison_runs": "watershed compare",
+    "ladder.comparisons": "watershed compare",
+}
+"""Tables that a command writes when it is asked to, and no job makes."""
+REGISTRY = (models.REGISTRY_DATASETS.name, models.REGISTRY.name, evals.REGISTRY.name, evals.REGISTRY_SCORES.name)
+SCALING = tuple(name for name in CONTRACTS if name not in (*CURATION, *MOE, *REGISTRY, *COMMANDS))
 MAIN = (*CURATION, *SCALING)
 """What `watershed demo` makes."""
 
@@ -35,9 +43,15 @@ JOBS = (
         _selection(MOE),
         description="From shards to how a mixture of experts routes: train it beside a dense model, analyse.",
     ),
+    dg.define_asset_job(
+        "registry",
+        _selection(REGISTRY),
+        description="DCLM's experiment registry, from the JSON files in [registry] folder.",
+    ),
 )
 
 
 def job_of(table: str) -> str:
     """Name of the job that makes `table`."""
-    return "curation" if table in CURATION else "moe" if table in MOE else "scaling"
+    others = {"curation": CURATION, "moe": MOE, "registry": REGISTRY}
+    return next((job for job, tables in others.items() if table in tables), "scaling")

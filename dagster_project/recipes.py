@@ -5,8 +5,12 @@ Functions, because the modules that define recipes are imported when a recipe is
 
 from __future__ import annotations
 
+import hashlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.errors import WatershedError
 from catalog.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,12 +20,16 @@ if TYPE_CHECKING:
     from spark_jobs.recipe import Recipe
     from spark_jobs.shards import ShardRecipe
     from spark_jobs.tokenizer import TokenizerRecipe
+    from spark_jobs.topics import Labelling
 
 RULES = "dclm-baseline"
 """The recipe whose verdicts go on to deduplication, scoring and the mixture."""
 
 JUDGES = (RULES, "gopher", "language-only")
 """Recipes whose verdicts are kept; one or ten cost nearly the same, for they read stored statistics."""
+
+CONTAMINATION_WORDS = 13
+"""Words of an n-gram that a document and an evaluation example are told to share."""
 
 VOCABULARY = 2048
 """Entries of the tokenizer. Small, as the ladder's models are: their output layer is most of their cost."""
@@ -59,11 +67,47 @@ def quality_recipe() -> QualityRecipe:
     return QualityRecipe()
 
 
+def labelling() -> Labelling | None:
+    """How a document gets its topic; None where no topics are told."""
+    return None
+
+
+def topic_literals() -> Any:
+    """What decides topics."""
+    return chosen.identity if (chosen := labelling()) else None
+
+
+def evaluation_files() -> list[Path]:
+    """The evaluations that must not be trained on: the JSONL files in the folder that WATERSHED_EVALUATIONS names.
+
+    Raises:
+        WatershedError: the folder holds none.
+    """
+    folder = os.environ.get("WATERSHED_EVALUATIONS")
+    if not folder:
+        return []
+    if not (files := sorted(Path(folder).glob("*.jsonl"))):
+        raise WatershedError(
+            f"{folder}, which WATERSHED_EVALUATIONS names, holds no JSONL file", "put one there for each evaluation"
+        )
+    return files
+
+
+def contamination_literals() -> Any:
+    """What decides which evaluation examples documents overlap with."""
+    return [RULES, CONTAMINATION_WORDS, [[path.stem, _digest(path)] for path in evaluation_files()]]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def mixture_recipe() -> MixtureRecipe:
-    """What is taken for training."""
+    """What is taken for training: nothing that shares an n-gram with a declared evaluation."""
     from spark_jobs.mixture import MixtureRecipe
 
-    return MixtureRecipe(rules=RULES)
+    return MixtureRecipe(rules=RULES, max_contamination=0.0 if evaluation_files() else None)
 
 
 def tokenizer_recipe() -> TokenizerRecipe:

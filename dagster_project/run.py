@@ -145,7 +145,7 @@ def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
         said = error.message.strip().splitlines()[-1] if error else "no reason given"
         return WatershedError(f"{event.step_key}: {said}", f"see run {result.run_id} in `watershed ui`")
     for check in result.get_asset_check_evaluations():
-        if not check.passed:
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             name = ".".join(check.asset_key.path)
             return WatershedError(f"{name} fails its contract: {check.description}", f"see `watershed check {name}`")
     return WatershedError(f"run {result.run_id} failed", "see it in `watershed ui`")

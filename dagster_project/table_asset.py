@@ -9,13 +9,14 @@ and report what was written.
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 import contextvars
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import dagster as dg
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
 """Tag of runs that leave alone the partitions that are what they should be."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 ENGINES = {"spark": "spark", "torch": "pytorch", "python": "python"}
 
@@ -67,10 +71,10 @@ class Making:
         """The training run, of a step that is cut by run."""
         return str(self.shard["run"])
 
-    def replace(self, contract: Contract, rows: "pa.Table") -> None:
-        """Replace the table, or this partition of it. Threads of one process take turns."""
+    def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
+        """Replace the table, or this partition of it, `within` what is its own. Threads of one process take turns."""
         with _ONE_WRITER:
-            self.lake.replace(contract, rows, self.fingerprint, self.partition)
+            self.lake.replace(contract, rows, self.fingerprint, self.partition, within)
 
     @property
     def spark(self) -> "SparkSession":
@@ -123,7 +127,7 @@ def table_asset(
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(
             name=body.__name__,
-            specs=[_spec(contract, step, engine, body.__doc__ or "") for contract in contracts],
+            specs=[_spec(contract, step, engine, getdoc(body) or "") for contract in contracts],
             partitions_def=cut.definition if cut else None,
             backfill_policy=dg.BackfillPolicy.single_run() if cut else None,
             op_tags={"watershed/engine": engine},
@@ -134,6 +138,12 @@ def table_asset(
         return asset
 
     return decorate
+
+
+def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
+    """The asset of a table that `command` writes: Dagster shows and checks it, and makes it never."""
+    written = Step(contracts=(contract,), code_version="1", literals=lambda *_: None)
+    return _spec(contract, written, "python", f"Written by `{command}`.")
 
 
 def _spec(contract: Contract, step: Step, engine: str, doc: str) -> dg.AssetSpec:
@@ -264,21 +274,25 @@ def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[
             return {
                 **{name: _metadata(value) for name, value in counts.items()},
                 **making.metadata,
-                "seconds": cost.seconds,
+                "seconds": round(cost.seconds, 2),
                 "peak memory (bytes)": cost.peak_bytes,
                 "fingerprint": making.fingerprint,
             }
 
-        if workers == 1 or len(due) == 1:
-            results = [(making, make(making)) for making in due]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                # Longest first, so that the last to start is the shortest.
-                work = [(making, contextvars.copy_context()) for making in reversed(due)]
-                futures = [pool.submit(lambda making, seen: seen.run(make, making), *each) for each in work]
-                results = [(making, future.result()) for (making, _), future in zip(work, futures, strict=True)]
+        # Longest first, so that the last to start is the shortest.
+        ordered = due if workers == 1 else due[::-1]
+        results = list(zip(ordered, side_by_side(make, ordered, workers), strict=True))
     failed = [(making, result) for making, result in results if isinstance(result, Exception)]
     return [(making, result) for making, result in results if not isinstance(result, Exception)], failed
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
+    """`work` of each item, so many at a time, in the items' order; what listens to progress here hears all of them."""
+    if workers == 1 or len(items) == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(workers) as pool:
+        seen = [contextvars.copy_context() for _ in items]
+        return list(pool.map(lambda context, item: context.run(work, item), seen, items))
 
 
 def parallel_runs(settings: Settings) -> int:
@@ -319,4 +333,4 @@ def _table_metadata(settings: Settings, contract: Contract) -> dict[str, Any]:
 def _metadata(value: Any) -> Any:
     if isinstance(value, (dict, list)):
         return dg.MetadataValue.json(value)
-    return value
+    return float(f"{value:.4g}") if isinstance(value, float) else value

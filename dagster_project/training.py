@@ -10,9 +10,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -131,7 +132,27 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
     start(making, "trainers.evaluate", config, f"{run} answers")
     answers = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     names = ("question_id", "task", "predicted", "gold", "correct", "choice_logprobs", "bits_per_byte")
-    return pa.Table.from_pylist([{"run": run, **{name: answer[name] for name in names}} for answer in answers])
+    weights = json.loads((out / "summary.json").read_text())["checkpoint_sha256"]
+    versions, digests = asked(lake)
+    return pa.Table.from_pylist(
+        [
+            {"run": run, **{name: answer[name] for name in names}}
+            | {"version": versions[answer["task"]], "model": weights, "prompt_digest": digests[answer["question_id"]]}
+            for answer in answers
+        ]
+    )
+
+
+def asked(lake: Lake) -> tuple[dict[str, str], dict[str, str]]:
+    """The version of each task of the lake's own, and the digest of each question as models are given it."""
+    from trainers.icl.prompts import Prompt
+
+    tasks = lake.read("evals.tasks", ["task", "version"]).to_pylist()
+    digests = {}
+    for row in lake.read("evals.examples", ["question_id", "context", "choices", "gold"]).to_pylist():
+        prompt = Prompt(0, "", preamble="", contexts=(row["context"],), answers=tuple(row["choices"]), gold=row["gold"])
+        digests[row["question_id"]] = prompt.digest
+    return {row["task"]: row["version"] for row in tasks}, digests
 
 
 def start(making: Making, module: str, config: Mapping[str, Any], label: str, *, ranks: bool = True) -> None:
@@ -143,22 +164,39 @@ def start(making: Making, module: str, config: Mapping[str, Any], label: str, *,
     Raises:
         WatershedError: it failed; cause and mend are its own.
     """
+    with dg.open_pipes_session(
+        context=making.context,
+        context_injector=dg.PipesEnvContextInjector(),
+        message_reader=dg.PipesTempFileMessageReader(),
+    ) as session:
+        launcher = making.settings.trainer.launcher if ranks else []
+        run_trainer(module, config, label, launcher, session.get_bootstrap_env_vars())
+
+
+def run_trainer(
+    module: str,
+    config: Mapping[str, Any],
+    label: str,
+    launcher: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run `python -m module --config FILE` in a process of its own, drawing its progress.
+
+    Args:
+        launcher: words before the module, as `[trainer] launcher`.
+        environment: what the process finds in its environment besides ours.
+
+    Raises:
+        WatershedError: it failed; cause and mend are its own.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(config))
-        launcher = (making.settings.trainer.launcher if ranks else []) or [sys.executable, "-m"]
         errors = Path(folder) / "errors.txt"
-        with (
-            errors.open("w") as stderr,
-            dg.open_pipes_session(
-                context=making.context,
-                context_injector=dg.PipesEnvContextInjector(),
-                message_reader=dg.PipesTempFileMessageReader(),
-            ) as session,
-        ):
+        with errors.open("w") as stderr:
             process = subprocess.Popen(
-                [*launcher, module, "--config", str(path)],
-                env={**_environment(), **session.get_bootstrap_env_vars()},
+                [*(launcher or (sys.executable, "-m")), module, "--config", str(path)],
+                env={**_environment(), **environment},
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,

@@ -23,7 +23,6 @@ from catalog.lake import Lake, sql_literal
 from quality.outcome import (
     BETWEEN,
     COMPOUND_UNIQUE,
-    EXAMPLES,
     IN_SET,
     NOT_NULL,
     REFERENCES,
@@ -32,6 +31,7 @@ from quality.outcome import (
     SCHEMA,
     UNIQUE,
     Outcome,
+    examples_shown,
     judge,
     observation,
     unjudged,
@@ -254,12 +254,12 @@ def target_trouble(reading: Reading, expectation: Expectation) -> str | None:
 
 
 def target_scan(reading: Reading, expectation: Expectation) -> str:
-    """The values that a reference may take, in a FROM clause, as the column `target`."""
+    """The values that a reference may take, in a FROM clause, as the column `known.target`."""
     family, table, column = expectation["target"].split(".")
     name = f"{family}.{table}"
     version = open_table(reading.lake, name).version()
     path = sql_literal(reading.lake.path(name))
-    return f'(SELECT DISTINCT "{column}" AS target FROM delta_scan({path}, version => {version}))'
+    return f'(SELECT DISTINCT "{column}" AS target FROM delta_scan({path}, version => {version})) AS known'
 
 
 def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
@@ -276,7 +276,7 @@ def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, s
 def _references(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
     column = f'"{expectation.column}"'
     orphans = (
-        f"FROM {reading.scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = target "
+        f"FROM {reading.scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = known.target "
         f"WHERE {column} IS NOT NULL"
     )
     asked = reading.rows(f"SELECT count({column}) FROM {reading.scan}")[0][0]
@@ -287,17 +287,17 @@ def _examples(reading: Reading, expectation: Expectation, broken: str) -> tuple[
     """The first rows of `broken`, a FROM clause, by primary key."""
     names = example_columns(reading, expectation)
     said = ", ".join(f'"{name}"' for name in names)
-    found = reading.rows(f"SELECT {said} {broken} ORDER BY ALL NULLS FIRST LIMIT {EXAMPLES}")
+    found = reading.rows(f"SELECT {said} {broken} ORDER BY ALL NULLS FIRST LIMIT {examples_shown(expectation)}")
     return tuple(dict(zip(names, row, strict=True)) for row in found)
 
 
 def example_columns(reading: Reading, expectation: Expectation) -> list[str]:
-    """What is shown of a row: its primary key and the column in question.
+    """What is shown of a row: its primary key, what it is known by, and the column in question.
 
     Where the key itself is null or shared, a few other columns tell the rows apart.
     """
     key = reading.contract.primary_key
-    wanted = [*key, expectation.column]
+    wanted = [*key, *reading.contract.named_by, expectation.column]
     if expectation.name in (NOT_NULL, UNIQUE, COMPOUND_UNIQUE) and expectation.column in (*key, None):
         known = {*wanted, *reading.contract.partition_by}
         others = [f.name for f in reading.contract.schema if f.name not in known and not pa.types.is_nested(f.type)]

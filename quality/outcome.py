@@ -10,8 +10,9 @@ from typing import Any
 from catalog.card import statement
 from catalog.contract import Contract, Expectation
 
-EXAMPLES = 5
-"""Rows shown of those that break an expectation."""
+EXAMPLES, WARNED_EXAMPLES = 5, 50
+"""Rows shown of those that break an expectation: some of an error, which has one cause; all of a warning, whose rows
+are each a fault of the source, unless they are many."""
 VALUE_WIDTH = 64
 
 NOT_NULL = "expect_column_values_to_not_be_null"
@@ -30,7 +31,7 @@ SCHEMA = "schema"
 class Outcome:
     """One expectation held against one version of a table.
 
-    `violations` counts the rows that break it, `examples` holds up to five of them (primary key and column),
+    `violations` counts the rows that break it, `examples` holds the first of them (primary key and column),
     smallest keys first; `seconds` is the time of the query that decided it, shared among those that it decided.
     """
 
@@ -46,13 +47,28 @@ class Outcome:
     examples: tuple[dict[str, Any], ...] = ()
     why: str = ""
     seconds: float = 0.0
+    severity: str = "error"
 
-    def line(self) -> str:
-        """The outcome in one line: table, column, expectation, what was observed, and example rows."""
+    @property
+    def failed(self) -> bool:
+        """It does not hold, and must."""
+        return not self.passed and self.severity == "error"
+
+    @property
+    def warned(self) -> bool:
+        """It does not hold, and is only reported."""
+        return not self.passed and self.severity == "warn"
+
+    def line(self, *, rows: bool = True) -> str:
+        """The outcome in one line: table, column, expectation, what was observed, and example `rows`."""
         said = f"{self.table}: expected {self.statement}; observed {self.observed}"
-        if self.examples:
-            said += "; e.g. " + " | ".join(_row(example) for example in self.examples)
+        if self.examples and rows:
+            said += "; e.g. " + " | ".join(self.example_lines())
         return said + (f"  ({self.why})" if self.why else "")
+
+    def example_lines(self) -> list[str]:
+        """The example rows, each as "column=value, ..."."""
+        return [_row(example) for example in self.examples]
 
 
 def judge(
@@ -84,6 +100,7 @@ def judge(
         violations=violations,
         rows=rows,
         why=expectation.why,
+        severity=expectation.severity,
         **more,
     )
 
@@ -123,7 +140,13 @@ def unjudged(contract: Contract, expectation: Expectation, said: str, rows: int,
         rows=rows,
         version=version,
         why=expectation.why,
+        severity=expectation.severity,
     )
+
+
+def examples_shown(expectation: Expectation) -> int:
+    """How many of the rows that break it are shown."""
+    return WARNED_EXAMPLES if expectation.severity == "warn" else EXAMPLES
 
 
 def _row(example: dict[str, Any]) -> str:

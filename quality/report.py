@@ -27,10 +27,11 @@ def report(outcomes: Sequence[Outcome], format: str, missing: Sequence[Contract]
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes in one line: "3 tables: 120 expectations hold, 1 fails"."""
+    """The outcomes in one line: "3 tables: 120 expectations hold, 2 warn, 1 fails"."""
     tables = len({outcome.table for outcome in outcomes})
-    failed = sum(not outcome.passed for outcome in outcomes)
-    said = f"{tables} {'table' if tables == 1 else 'tables'}: {len(outcomes) - failed} expectations hold"
+    held, warned, failed = (sum(getattr(o, kind) for o in outcomes) for kind in ("passed", "warned", "failed"))
+    said = f"{tables} {'table' if tables == 1 else 'tables'}: {held} expectations hold"
+    said += f", {warned} {'warns' if warned == 1 else 'warn'}" if warned else ""
     return f"{said}, {failed} {'fails' if failed == 1 else 'fail'}" if failed else said
 
 
@@ -39,20 +40,30 @@ def _text(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
     width = max((len(outcome.table) for outcome in outcomes), default=0)
     for table, group in groupby(outcomes, key=lambda outcome: outcome.table):
         said = list(group)
-        failed = sum(not outcome.passed for outcome in said)
-        verdict = f"FAILED {failed} of {len(said)} expectations" if failed else f"ok {len(said)} expectations"
+        failed, warned = (sum(getattr(outcome, kind) for outcome in said) for kind in ("failed", "warned"))
+        verdict = f"FAILED {failed} of {len(said)} expectations" if failed else f"ok {len(said) - warned} expectations"
+        verdict += f", {warned} warned" if warned else ""
         rows, seconds = said[0].rows, sum(outcome.seconds for outcome in said)
         unit = "row " if rows == 1 else "rows"
         lines.append(f"{table:<{width}}  {verdict:<32}  {rows:>12,} {unit}  {seconds:6.2f} s")
-    lines += [f"FAILED {outcome.line()}" for outcome in outcomes if not outcome.passed]
+    for outcome in outcomes:
+        # An error's examples stand beside it; a warning's are a list to work through.
+        lines += [f"WARNED {outcome.line(rows=False)}", *_listed(outcome)] if outcome.warned else []
+    lines += [f"FAILED {outcome.line()}" for outcome in outcomes if outcome.failed]
     if missing:
         lines.append(f"not made yet: {', '.join(missing)}")
     return "\n".join([*lines, summary(outcomes)])
 
 
+def _listed(outcome: Outcome) -> list[str]:
+    shown = [f"  {row}" for row in outcome.example_lines()]
+    more = outcome.violations - len(shown)
+    return [*shown, f"  and {more:,} more"] if shown and more > 0 else shown
+
+
 def _json(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
     said = {
-        "passed": all(outcome.passed for outcome in outcomes),
+        "passed": not any(outcome.failed for outcome in outcomes),
         "tables": sorted({outcome.table for outcome in outcomes}),
         "not_made": list(missing),
         "outcomes": [_finite(dataclasses.asdict(outcome)) for outcome in outcomes],
@@ -70,7 +81,7 @@ def _finite(value: Any) -> Any:
 
 
 def _junit(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
-    failed = sum(not outcome.passed for outcome in outcomes)
+    failed = sum(outcome.failed for outcome in outcomes)
     root = ElementTree.Element(
         "testsuites", name="watershed check", tests=str(len(outcomes) + len(missing)), failures=str(failed)
     )
@@ -81,16 +92,18 @@ def _junit(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
             "testsuite",
             name=table,
             tests=str(len(said)),
-            failures=str(sum(not outcome.passed for outcome in said)),
+            failures=str(sum(outcome.failed for outcome in said)),
             time=f"{sum(outcome.seconds for outcome in said):.3f}",
         )
         for outcome in said:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=table, name=outcome.label, time=f"{outcome.seconds:.3f}"
             )
-            if not outcome.passed:
+            if outcome.failed:
                 failure = ElementTree.SubElement(case, "failure", message=f"observed {outcome.observed}")
                 failure.text = _printable(outcome.line())
+            elif outcome.warned:
+                ElementTree.SubElement(case, "system-out").text = _printable(f"WARNED {outcome.line()}")
     for table in missing:
         suite = ElementTree.SubElement(root, "testsuite", name=table, tests="1", failures="0", skipped="1")
         case = ElementTree.SubElement(suite, "testcase", classname=table, name="made")
@@ -101,7 +114,8 @@ def _junit(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
 
 def _github(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
     lines = [
-        f"::error title={_escaped(f'{outcome.table} {outcome.label}', ':,')}::{_escaped(outcome.line())}"
+        f"::{'error' if outcome.failed else 'warning'} "
+        f"title={_escaped(f'{outcome.table} {outcome.label}', ':,')}::{_escaped(outcome.line())}"
         for outcome in outcomes
         if not outcome.passed
     ]

@@ -24,12 +24,12 @@ from quality.expectations import (
 )
 from quality.outcome import (
     BETWEEN,
-    EXAMPLES,
     NOT_NULL,
     REFERENCES,
     REGEX,
     ROW_COUNT,
     Outcome,
+    examples_shown,
     judge,
     observation,
     unjudged,
@@ -174,7 +174,7 @@ def _examples(reading: Reading, expectation: Expectation, frame: pd.DataFrame, r
 
     names = example_columns(reading, expectation)
     sortable = [name for name in names if not pa.types.is_nested(reading.contract.schema.field(name).type)]
-    first = frame.loc[rows, names].sort_values(sortable, na_position="first").head(EXAMPLES)
+    first = frame.loc[rows, names].sort_values(sortable, na_position="first").head(examples_shown(expectation))
     return tuple(
         {name: None if value is pd.NA else value for name, value in row.items()} for row in first.to_dict("records")
     )

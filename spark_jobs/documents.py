@@ -16,6 +16,7 @@ import pyarrow as pa
 from catalog.lake import Lake
 from catalog.tables.dclm import DOCUMENTS, STATISTICS
 from spark_jobs import write
+from spark_jobs.stage_progress import stage_progress
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -80,14 +81,18 @@ def write_documents(
         pool = pool.filter(pc.field(column) == value)
     archives = pool.filter(pc.field("state") == "ready").sort_by("warc").to_pylist()
 
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield from documents_batches(archives[index] for index in batch.column("id").to_pylist())
-
     # A range has as many tasks as it is told, and no shuffle.
     tasks = spark.range(0, len(archives), 1, max(len(archives), 1))
-    frame = tasks.mapInArrow(read, write.spark_schema(DOCUMENTS.schema))
-    written = write.replace(frame, DOCUMENTS, lake, fingerprint, partition)
+    label = f"reading shard {'-'.join(map(str, partition.values()))}"
+    with stage_progress(spark, label, len(archives), "archives") as finished:
+
+        def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                yield from documents_batches(archives[index] for index in batch.column("id").to_pylist())
+                finished(batch.num_rows)
+
+        frame = tasks.mapInArrow(read, write.spark_schema(DOCUMENTS.schema))
+        written = write.replace(frame, DOCUMENTS, lake, fingerprint, partition)
     return {
         "archives": len(archives),
         "documents": written,

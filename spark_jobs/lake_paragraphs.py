@@ -1,4 +1,7 @@
-"""dclm.paragraphs: what is left of each document when what came before in its shard is removed (bff)."""
+"""dclm.paragraphs: what is left of each document when what came before in its shard is removed.
+
+Paragraphs and documents by a Bloom filter (bff), and, where the recipe names `substrings`, stretches byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from spark_jobs import write
 from spark_jobs.paragraphs import ParagraphOptions, Remove
 from spark_jobs.recipe import Recipe
 from spark_jobs.shard_paragraphs import deduplicate_shards
+from spark_jobs.substring_dedup import Keep, SubstringOptions
 from spark_jobs.survivors import judged
 
 if TYPE_CHECKING:
@@ -38,6 +42,27 @@ def paragraph_options(recipe: Recipe) -> tuple[ParagraphOptions, float]:
     )
 
 
+def substring_options(recipe: Recipe) -> SubstringOptions | None:
+    """What stretches the recipe removes after paragraphs; None where it removes none.
+
+    Raises:
+        WatershedError: it removes them before paragraphs.
+    """
+    methods = [step.method for step in recipe.deduplicate]
+    for step in recipe.deduplicate:
+        if step.method == "substrings":
+            if "paragraphs" in methods[methods.index("substrings") :]:
+                raise WatershedError(
+                    f"recipe {recipe.name}: the lake removes paragraphs first, then substrings",
+                    "name `substrings` behind `paragraphs` in `deduplicate`",
+                )
+            options = dict(step.options)
+            if "keep" in options:
+                options["keep"] = Keep(options["keep"])
+            return SubstringOptions(**options)
+    return None
+
+
 def write_paragraphs(
     spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipe: Recipe, fingerprint: str
 ) -> dict[str, Any]:
@@ -55,10 +80,10 @@ def write_paragraphs(
     documents = judged(spark, lake, recipe.name)
     for column, value in partition.items():
         documents = documents.where(F.col(column) == value)
-    left = deduplicate_shards(documents, options, false_positive_rate=rate)
+    left = deduplicate_shards(documents, options, substrings=substring_options(recipe), false_positive_rate=rate)
     frame = left.select(
         *(name for name in PARAGRAPHS.schema.names if name not in ("text", "text_bytes")),
-        F.when(F.size("removed_spans") > 0, F.col("text")).alias("text"),
+        F.when((F.size("removed_spans") > 0) | (F.col("repeated_bytes") > 0), F.col("text")).alias("text"),
         F.octet_length("text").cast("long").alias("text_bytes"),
     )
     written = write.replace(frame, PARAGRAPHS, lake, fingerprint, partition)

@@ -1,24 +1,80 @@
-"""What is trained on: the best buckets, split into train and held-out text, each document as often as its bucket says.
+"""What is trained on: documents by topic and quality, each as often as the recipe's curve says, and a held-out share.
 
-Every choice is by hash of the document, so adding documents to the lake moves none that were there before.
+Documents fall into buckets, quality by topic. A curve says how often a pass over the training data reads a document of
+a bucket (Olmo 3, arXiv 2512.13961, upsamples its best vigintiles of each topic up to seven times and drops the worst
+40%); part of a time is a share of the documents. Every choice is by hash of the document, never by chance, so adding
+documents to the lake moves none but those whose quantile changes. dclm.mixture_buckets tells what came of it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from catalog.tables.dclm import MIXTURE
+from catalog.tables.dclm import MIXTURE, MIXTURE_BUCKETS
 from spark_jobs import write
 from spark_jobs.hash_order import hash_key_column, key_of_share
-from spark_jobs.scores import BUCKETS
+from spark_jobs.mixture_buckets import bucket_rows, split_counts
+from spark_jobs.quantiles import ALL, quantile_cuts, quantile_place
+from spark_jobs.scores import DECIMALS
 from spark_jobs.survivors import survivors
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
+
+MOST_TIMES = 100
+COMPARISONS = (">=", ">")
+
+
+class Within(StrEnum):
+    """Of what quantiles are."""
+
+    POOL = "pool"
+    TOPIC = "topic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopFraction:
+    """The best-scored share, by rank: exactly so many documents, of equal scores those with the later ids.
+
+    DCLM-Baseline is the top 0.1 of its pool (arXiv 2406.11794, section 4.4).
+    """
+
+    top_fraction: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.top_fraction <= 1:
+            raise WatershedError(f"top_fraction {self.top_fraction} is not in (0, 1]", "name a share of the pool")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """What scores so much, whatever share of the pool that is.
+
+    DCLM keeps hq_prob >= 0.018112 (mlfoundations/dclm, baselines/baselines_configs/fasttext_filter.yaml).
+    """
+
+    threshold: float
+    """To a millionth, as scores are stored."""
+    comparison: str = ">="
+    """How a score must stand to the threshold: >= or >."""
+
+    def __post_init__(self) -> None:
+        if round(self.threshold, DECIMALS) != self.threshold or not 0 <= self.threshold <= 1:
+            raise WatershedError(
+                f"threshold {self.threshold} is no score: they are stored to a millionth, in [0, 1]", "round it"
+            )
+        if self.comparison not in COMPARISONS:
+            raise WatershedError(f"comparison {self.comparison!r} of a threshold", "write >= or >")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,26 +84,39 @@ class MixtureRecipe:
     name: str = "documentation"
     rules: str = "dclm-baseline"
     """Recipe whose edits the texts carry."""
-    keep_fraction: float = 0.8
-    """Share of the pool that is taken, the best first, in tenths; DCLM-Baseline takes 0.1."""
+    keep: TopFraction | Threshold = TopFraction(top_fraction=0.8)
+    """What is good enough; the rest is never read."""
+    curve: tuple[tuple[float, float], ...] = ((0.0, 1), (0.9, 2))
+    """How often a pass reads what is kept: steps of a quantile of the scores and the times from there on. Of
+    ((0, 0.5), (0.8, 2), (0.95, 4)) every second document below 0.8 is read once, the best twentieth four times."""
+    quantiles: Within = Within.POOL
+    """Whether `top_fraction` and the curve's quantiles are of the whole pool or of each topic's documents."""
+    topic_weights: tuple[tuple[str, float], ...] = ()
+    """By topic, what the times are multiplied by; 1 for topics that are not named, 0 to leave one out."""
+    max_contamination: float | None = None
+    """Share of an evaluation example's n-grams from which a document that holds them is dropped, at 0 for a single one
+    (dclm.contamination); None drops none."""
     heldout_share: float = 0.1
     """Share of the taken documents that is never trained on."""
-    repeats: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 1, 1, 1, 2)
-    """How often a pass over the training data reads a document of bucket 0, 1, ... 9."""
     max_source_share: float = 1.0
     """Most of the taken bytes that one host may give; a larger one is thinned by hash."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        buckets = self.keep_fraction * BUCKETS
+        steps = [quantile for quantile, _ in self.curve]
+        most = max((times for _, times in self.curve), default=0) * max((1, *(w for _, w in self.topic_weights)))
+        share = self.max_contamination
         wrong = [
             said
             for said, holds in (
-                (f"keep_fraction {self.keep_fraction} is no tenth", 1 <= round(buckets) <= BUCKETS),
-                (f"keep_fraction {self.keep_fraction} is no tenth", math.isclose(buckets, round(buckets))),
+                (f"curve {self.curve} does not begin at quantile 0", steps[:1] == [0]),
+                (f"curve {self.curve} does not rise through quantiles below 1", _rises([*steps, 1])),
+                (f"curve {self.curve} has times below 0", all(times >= 0 for _, times in self.curve)),
+                (f"curve and topic_weights read a document {most:g} times", 0 < most <= MOST_TIMES),
+                ("topic_weights: a topic twice", len(dict(self.topic_weights)) == len(self.topic_weights)),
+                ("topic_weights below 0", all(weight >= 0 for _, weight in self.topic_weights)),
+                (f"max_contamination {share} is not in [0, 1]", share is None or 0 <= share <= 1),
                 (f"heldout_share {self.heldout_share} is not between 0 and 1", 0 < self.heldout_share < 1),
-                (f"repeats has {len(self.repeats)} numbers, not {BUCKETS}", len(self.repeats) == BUCKETS),
-                (f"repeats {self.repeats} are not all 1 to 100", all(1 <= times <= 100 for times in self.repeats)),
                 (f"max_source_share {self.max_source_share} is not in (0, 1]", 0 < self.max_source_share <= 1),
             )
             if not holds
@@ -55,46 +124,114 @@ class MixtureRecipe:
         if wrong:
             raise WatershedError(f"mixture {self.name}: {wrong[0]}", "correct its MixtureRecipe")
 
-    @property
-    def lowest_bucket(self) -> int:
-        """Buckets from this one up are taken."""
-        return BUCKETS - round(self.keep_fraction * BUCKETS)
+    def boundaries(self) -> list[Fraction]:
+        """Quantiles at which a bucket begins, 0 among them."""
+        found = {_exact(quantile) for quantile, _ in self.curve}
+        if isinstance(self.keep, TopFraction):
+            found.add(1 - _exact(self.keep.top_fraction))
+        return sorted(found)
+
+    def times(self, boundary: Fraction, topic: str | None = None) -> Fraction:
+        """How often a pass reads a kept document of the bucket that begins at `boundary`."""
+        if isinstance(self.keep, TopFraction) and boundary < 1 - _exact(self.keep.top_fraction):
+            return Fraction(0)
+        read = next(times for quantile, times in reversed(self.curve) if _exact(quantile) <= boundary)
+        return _exact(read) * _exact(dict(self.topic_weights).get(topic or "", 1))
+
+
+def _rises(numbers: list[float]) -> bool:
+    return all(before < after for before, after in itertools.pairwise(numbers))
+
+
+def _exact(number: float) -> Fraction:
+    """As it is written: 0.1 is a tenth."""
+    return Fraction(str(number))
 
 
 def write_mixture(spark: SparkSession, lake: Lake, recipe: MixtureRecipe, fingerprint: str) -> dict[str, Any]:
-    """Choose among the scored documents: dclm.mixture.
+    """Choose among the scored documents: dclm.mixture, and of each bucket what came of it: dclm.mixture_buckets.
 
     Raises:
-        WatershedError: nothing is left to train on or to hold out, or no mixture keeps under `max_source_share`.
+        WatershedError: nothing is left to train on or to hold out, no mixture keeps under `max_source_share`, a topic
+            that is weighted has no document, or nothing is declared to be contaminated by.
     """
     from pyspark.sql import functions as F
 
-    taken = _taken(spark, lake, recipe)
-    shares = source_shares(taken, recipe)
+    pool = _pool(spark, lake, recipe)
+    times = _times(recipe)
+    whole = F.array(*(F.lit(math.floor(each)) for each in times))[F.col("times_index")]
+    more = F.array(*(F.lit(key_of_share(float(each % 1))) for each in times))[F.col("times_index")]
+    again = hash_key_column(recipe.seed, "part of a time", "doc_id") < more
     heldout = hash_key_column(recipe.seed, "split", "doc_id") < key_of_share(recipe.heldout_share)
-    repeats = F.array(*(F.lit(times) for times in recipe.repeats))[F.col("bucket")]
-    frame = taken.where(_within_share(shares, recipe)).select(
-        "doc_id",
-        F.lit(recipe.rules).alias("recipe"),
-        "source",
-        "bucket",
-        F.when(heldout, "heldout").otherwise("train").alias("split"),
-        F.when(heldout, 1).otherwise(repeats).cast("int").alias("repeats"),
-        "text_bytes",
+    pool = pool.withColumns(
+        {
+            "recipe": F.lit(recipe.rules),
+            "split": F.when(heldout, "heldout").otherwise("train"),
+            "repeats": F.when(F.col("good"), whole + again.cast("int")).otherwise(0).cast("int"),
+        }
     )
-    counts = _counts(frame, recipe)
-    write.replace(frame, MIXTURE, lake, fingerprint)
+    shares = source_shares(pool.where("repeats > 0"), recipe)
+    once = F.when(F.col("split") == "heldout", F.least("repeats", F.lit(1))).otherwise(F.col("repeats"))
+    pool = pool.withColumn("repeats", F.when(_within_share(shares, recipe), once).otherwise(0).cast("int"))
+    tally = _tally(pool)
+    counts = split_counts(tally)
+    _refuse_empty(tally, recipe)
+    rows = bucket_rows(tally, recipe.boundaries(), recipe.times)
+    lake.replace(MIXTURE_BUCKETS, pa.Table.from_pylist(rows, MIXTURE_BUCKETS.schema), fingerprint)
+    write.replace(pool.where("repeats > 0"), MIXTURE, lake, fingerprint)
     return counts
 
 
-def _taken(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
+def _pool(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
+    """All scored documents: `place` of the bucket, `times_index` into `_times`, and `good` where they may be taken."""
     from pyspark.sql import functions as F
 
-    scores = write.read(spark, lake, "dclm.scores").where(F.col("bucket") >= recipe.lowest_bucket)
+    group = F.lit(ALL) if recipe.quantiles is Within.POOL else F.coalesce("topic", F.lit(ALL))
+    scores = write.read(spark, lake, "dclm.scores").withColumn("group", group)
+    beginnings = recipe.boundaries()[1:]
+    cuts = quantile_cuts(scores.select("doc_id", "score", "group"), beginnings) if beginnings else {}
+    place = quantile_place(cuts) if cuts else F.lit(0)
+    named = [F.when(F.col("topic") == topic, at) for at, (topic, _) in enumerate(recipe.topic_weights, start=1)]
+    weighted = F.coalesce(*named, F.lit(0))
     documents = survivors(spark, lake, recipe.rules).select(
         "doc_id", F.coalesce("host", F.lit("unknown")).alias("source"), "text_bytes"
     )
-    return scores.select("doc_id", "bucket").join(documents, "doc_id")
+    # What is below a top fraction is read no times, as `MixtureRecipe.times` says.
+    good = F.lit(True)
+    if isinstance(recipe.keep, Threshold):
+        score, least = F.col("score"), recipe.keep.threshold
+        good = score >= least if recipe.keep.comparison == ">=" else score > least
+    scores = scores.select(
+        "doc_id",
+        "bucket",
+        "topic",
+        place.alias("place"),
+        (weighted * (len(beginnings) + 1) + place).alias("times_index"),
+        good.alias("good"),
+    )
+    return _clean(spark, lake, scores, recipe).join(documents, "doc_id")
+
+
+def _times(recipe: MixtureRecipe) -> list[Fraction]:
+    """Times by weighted topic, none first, and within it by bucket."""
+    topics = (None, *(topic for topic, _ in recipe.topic_weights))
+    return [recipe.times(boundary, topic) for topic in topics for boundary in recipe.boundaries()]
+
+
+def _clean(spark: SparkSession, lake: Lake, scores: DataFrame, recipe: MixtureRecipe) -> DataFrame:
+    """Documents that hold too much of an evaluation example are not good."""
+    from pyspark.sql import functions as F
+
+    if recipe.max_contamination is None:
+        return scores
+    if not lake.read("dclm.contamination_report", columns=["evaluation"]).num_rows:
+        raise WatershedError(
+            f"mixture {recipe.name} drops what holds evaluation examples, and no evaluation is declared",
+            "name a folder of JSONL files in WATERSHED_EVALUATIONS, or leave out `max_contamination`",
+        )
+    found = write.read(spark, lake, "dclm.contamination").where(F.col("share") >= recipe.max_contamination)
+    held = found.select("doc_id").distinct().withColumn("held", F.lit(True))
+    return scores.join(held, "doc_id", "left").withColumn("good", F.col("good") & F.col("held").isNull())
 
 
 def source_shares(taken: DataFrame, recipe: MixtureRecipe) -> dict[str, float]:
@@ -133,23 +270,38 @@ def _within_share(shares: dict[str, float], recipe: MixtureRecipe) -> Column:
     return condition
 
 
-def _counts(frame: DataFrame, recipe: MixtureRecipe) -> dict[str, Any]:
+def _tally(pool: DataFrame) -> list[dict[str, Any]]:
+    """By topic, bucket and split: all documents and bytes, those good enough, those taken, and what is read."""
     from pyspark.sql import functions as F
 
-    sums = (
-        F.count("*").alias("documents"),
-        F.sum("text_bytes").alias("bytes"),
-        F.sum(F.col("text_bytes") * F.col("repeats")).alias("read_bytes"),
-    )
-    rows = frame.groupBy("split").agg(*sums).collect()
-    found = {row["split"]: row for row in rows}
-    if len(found) < 2:
-        raise WatershedError(
-            f"mixture {recipe.name}: no document is left for {'heldout' if 'train' in found else 'train'}",
-            "raise `heldout_share` or `keep_fraction` of its MixtureRecipe, or give it a larger crawl",
+    def of(condition: Column, name: str) -> Iterable[Column]:
+        yield F.count(F.when(condition, 1)).alias(f"{name}_documents")
+        yield F.coalesce(F.sum(F.when(condition, F.col("text_bytes"))), F.lit(0)).alias(f"{name}_bytes")
+
+    return [
+        row.asDict()
+        for row in pool.groupBy("topic", "place", "split")
+        .agg(
+            *of(F.lit(True), "pool"),
+            *of(F.col("good"), "good"),
+            *of(F.col("repeats") > 0, "taken"),
+            F.sum(F.col("text_bytes") * F.col("repeats")).alias("read_bytes"),
         )
-    return {
-        f"{split}_{what}": int(found[split][what])
-        for split in ("train", "heldout")
-        for what in ("documents", "bytes", "read_bytes")
-    }
+        .collect()
+    ]
+
+
+def _refuse_empty(tally: list[dict[str, Any]], recipe: MixtureRecipe) -> None:
+    left = {row["split"] for row in tally if row["taken_documents"]}
+    if len(left) < 2:
+        raise WatershedError(
+            f"mixture {recipe.name}: no document is left for {'heldout' if 'train' in left else 'train'}",
+            "raise `heldout_share`, keep more, or give it a larger crawl",
+        )
+    topics = sorted({row["topic"] or ALL for row in tally})
+    for topic, _ in recipe.topic_weights:
+        if topic not in topics:
+            raise WatershedError(
+                f"mixture {recipe.name} weights the topic {topic!r}, which no document has",
+                f"name some of {', '.join(topics)}",
+            )

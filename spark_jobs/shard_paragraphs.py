@@ -1,4 +1,4 @@
-"""Paragraphs and documents met before, shard by shard: each shard of the pool has a Bloom filter of its own.
+"""Paragraphs, documents and stretches met before, shard by shard: each shard of the pool has a filter of its own.
 
 That is how DCLM-Baseline was made: global shards, and within each local ones, are deduplicated apart (10 x 10 in the
 released pool). Within a shard documents come in the order of archive and record, so that the result is the same whoever
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from spark_jobs.bloom_filter import MEMORY_LIMIT, BloomFilter, filter_size
 from spark_jobs.paragraphs import ParagraphOptions, deduplicate_paragraphs, estimate_ngrams
+from spark_jobs.substring_dedup import SubstringOptions, remove_repeated
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,9 +25,10 @@ SHARD = ["global_shard", "local_shard"]
 ORDER = [*SHARD, "warc", "record_offset"]
 LEFT = (
     "doc_id string, global_shard int, local_shard int, text string, removed_spans array<struct<start int, stop int>>, "
-    "contained_ngrams long, total_ngrams long, kept boolean"
+    "contained_ngrams long, total_ngrams long, kept boolean, repeated_bytes long"
 )
-"""Columns of what is left, as `paragraphs.deduplicate_paragraphs` tells them."""
+"""Columns of what is left, as `paragraphs.deduplicate_paragraphs` and then `substring_dedup.remove_repeated` tell them;
+repeated_bytes is null where no substrings are looked for."""
 
 COUNTS = pa.schema([("global_shard", pa.int32()), ("local_shard", pa.int32()), ("ngrams", pa.int64())])
 
@@ -37,6 +39,7 @@ def deduplicate_shards(
     documents: DataFrame,
     options: ParagraphOptions | None = None,
     *,
+    substrings: SubstringOptions | None = None,
     false_positive_rate: float = 0.01,
     memory_limit: int = MEMORY_LIMIT,
 ) -> DataFrame:
@@ -45,6 +48,7 @@ def deduplicate_shards(
     Args:
         documents: doc_id, text, global_shard, local_shard, warc and record_offset; it is read twice.
         options: what counts as met before; DCLM-Baseline's if none are given.
+        substrings: then, what stretches that stand elsewhere in the shard go; none if not given.
         false_positive_rate: of the filters.
         memory_limit: bytes that the filter of a shard may take.
 
@@ -63,12 +67,14 @@ def deduplicate_shards(
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for shard, some in groupby(by_shard(batches), key=lambda part: part[0]):
             filter_ = BloomFilter(sizes[shard], memory_limit=memory_limit)
-            for batch in deduplicate_paragraphs((part for _, part in some), filter_, options):
+            left = deduplicate_paragraphs((part for _, part in some), filter_, options)
+            for batch in remove_repeated(left, substrings) if substrings else left:
                 places = {
                     name: pa.array([number] * batch.num_rows, pa.int32())
                     for name, number in zip(SHARD, shard, strict=True)
                 }
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                columns.setdefault("repeated_bytes", pa.nulls(batch.num_rows, pa.int64()))
                 yield pa.record_batch({"doc_id": columns.pop("id"), **places, **columns})
 
     ordered = documents.select("doc_id", "text", *ORDER).repartition(*SHARD).sortWithinPartitions(*ORDER)

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +90,44 @@ def remove_spans(text: pa.Array, spans: pa.ListArray) -> pa.Array:
         starts = [*(span["start"] for span in cut), len(data)]
         left.append(b"".join(data[start:stop] for start, stop in zip(stops, starts, strict=True)).decode())
     return pa.array(left, text.type)
+
+
+def remove_repeated(
+    batches: Iterable[pa.RecordBatch], options: SubstringOptions | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Remove repeated stretches from documents that come but once; they wait in a temporary file.
+
+    Args:
+        batches: id, text, kept, and others, which stay as they are.
+        options: what a repeated stretch is.
+
+    Returns:
+        a batch for a batch, with what is left of `text`, `kept` false where that is nothing, and repeated_bytes.
+    """
+    import pyarrow.compute as pc
+
+    arriving = iter(batches)
+    first = next(arriving, None)
+    if first is None:
+        return
+    with tempfile.TemporaryDirectory(prefix="watershed-substrings-") as folder:
+        path = f"{folder}/documents.arrow"
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, first.schema) as writer:
+            for batch in chain([first], arriving):
+                writer.write_batch(batch)
+        with pa.memory_map(path) as file:
+            stored = pa.ipc.open_file(file)
+
+            def documents() -> Iterator[pa.RecordBatch]:
+                return (stored.get_batch(number) for number in range(stored.num_record_batches))
+
+            for batch, found in zip(documents(), repeated_substrings(documents, options), strict=True):
+                text = remove_spans(batch["text"], found["spans"])
+                trimmed = pc.call_function("utf8_trim_whitespace", [text])
+                some = pc.call_function("not_equal", [trimmed, pa.scalar("", text.type)]).fill_null(False)
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                columns |= {"text": text, "kept": pc.call_function("and", [batch["kept"], some])}
+                yield pa.record_batch({**columns, "repeated_bytes": found["covered_bytes"]})
 
 
 def _sizes(batch: pa.RecordBatch) -> np.ndarray:

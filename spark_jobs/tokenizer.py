@@ -174,7 +174,7 @@ def write_tokenizer(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe, fi
     if not size:
         raise WatershedError(
             "dclm.tokenizer: the mixture has no training text",
-            "raise `keep_fraction` of its MixtureRecipe, or give it a larger crawl",
+            "keep more in its MixtureRecipe, or give it a larger crawl",
         )
     with track("learning the vocabulary", 2) as task:
         tokenizer = train_tokenizer(texts, recipe.vocab_size)

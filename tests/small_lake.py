@@ -21,6 +21,7 @@ from catalog.tables import CONTRACTS
 WARC = "crawl-00000.warc.gz"
 CRAWLED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 SHA256 = "ab" * 32
+UUID = "0edca2de-5f6d-4ff4-b36d-58fedf9ed511"
 RUNS = ("10k-1xC", "20k-1xC", "10k-2xC", "20k-2xC")
 
 
@@ -173,7 +174,10 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         ),
         "dclm.scores": rows(
             "dclm.scores",
-            *({"doc_id": ids[n], "model_id": "m0", "score": 0.2 * n, "bucket": n} for n in (0, 2, 5)),
+            *(
+                {"doc_id": ids[n], "model_id": "m0", "score": 0.2 * n, "bucket": n, "topic": "rivers"}
+                for n in (0, 2, 5)
+            ),
         ),
         "dclm.mixture": rows(
             "dclm.mixture",
@@ -187,6 +191,13 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 }
                 for n, r in ((0, 1), (2, 2), (5, 1))
             ),
+        ),
+        "dclm.contamination": rows(
+            "dclm.contamination", {"doc_id": ids[3], "evaluation": "quiz", "example_id": "0", "share": 0.5}
+        ),
+        "dclm.contamination_report": rows("dclm.contamination_report", {"evaluation": "quiz", "examples": 2}),
+        "dclm.mixture_buckets": rows(
+            "dclm.mixture_buckets", {"topic": "all", "from_quantile": 0.0, "to_quantile": 1.0}
         ),
         "dclm.tokenizer": rows("dclm.tokenizer", {"tokenizer_id": "t0", "vocab_size": 300, "bytes_per_token": 4.0}),
         # Two sequences of L + 1 = 10 tokens in the training shard: document 2 is read twice and crosses them.
@@ -231,14 +242,24 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
             ),
         ),
         **{name: rows(name, *each) for name, each in MIXTURES.items()},
+        "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
+        "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
+        "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
+        "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),
         "evals.examples": rows("evals.examples", *questions),
         "evals.tasks": rows("evals.tasks", {"task": "continuation", "kind": "multiple_choice"}),
         "evals.results": rows("evals.results", *({"run": run, **answer} for run in RUNS for answer in answers)),
         "evals.target_results": rows("evals.target_results", *({"run": "80k-4xC", **answer} for answer in answers)),
-        "ladder.points": rows("ladder.points", *({"run": run, "task": "continuation"} for run in RUNS)),
+        "ladder.points": rows(
+            "ladder.points", *({"source": "lake", "run": run, "task": "continuation"} for run in RUNS)
+        ),
+        "ladder.checkpoints": rows("ladder.checkpoints", {"source": "others", "run": RUNS[0], "task": "continuation"}),
+        "ladder.targets": rows("ladder.targets", {"source": "others", "target": "large"}),
         "ladder.fits": rows("ladder.fits", {"task": "continuation"}),
         "ladder.predictions": rows("ladder.predictions", {"target": "80k-4xC", "task": "continuation", **band}),
         "ladder.outcomes": rows("ladder.outcomes", {"target": "80k-4xC", "task": "continuation"}),
+        "ladder.comparison_runs": rows("ladder.comparison_runs", *({"mixture": name} for name in ("one", "other"))),
+        "ladder.comparisons": rows("ladder.comparisons", {"measure": "bits_per_byte"}),
     }
 
 

@@ -20,7 +20,7 @@ imports another room, Dagster or Spark, so it runs on a bare GPU machine.
     device.py       CPU or GPU, and its peak
     progress.py     progress lines for a parent process, and Dagster Pipes when it is there
     heldout.py      bits per byte on held-out shards
-    scaling.py      the two-step scaling law of a ladder
+    ladder/         forecasts of large models from small runs
     pretrain.py     python -m trainers.pretrain --config run.yaml
     evaluate.py     python -m trainers.evaluate --config eval.json
     hugging_face.py names and shapes in the Hugging Face format

@@ -329,8 +329,8 @@ DUPLICATES = Contract(
 
 PARAGRAPHS = Contract(
     name="dclm.paragraphs",
-    description="What is left of each document after paragraphs that came before in its shard are removed (bff): a row "
-    "per document that stands for its cluster.",
+    description="What is left of each document after paragraphs that came before in its shard are removed (bff), and "
+    "repeated stretches where the recipe says so: a row per document that stands for its cluster.",
     columns=(
         _doc_id(),
         *SHARD_COLUMNS,
@@ -346,6 +346,12 @@ PARAGRAPHS = Contract(
         Column(name="text_bytes", type=pa.int64(), description="Bytes of text that are left, in UTF-8."),
         Column(name="contained_ngrams", type=pa.int64(), description="n-grams that were met before in the shard."),
         Column(name="total_ngrams", type=pa.int64(), description="All n-grams of its paragraphs."),
+        Column(
+            name="repeated_bytes",
+            type=pa.int64(),
+            nullable=True,
+            description="Bytes removed that stand elsewhere in the shard too; null where the recipe looks for none.",
+        ),
     ),
     primary_key=("doc_id",),
     partition_by=("global_shard", "local_shard"),
@@ -398,7 +404,7 @@ QUALITY_MODEL = Contract(
 
 SCORES = Contract(
     name="dclm.scores",
-    description="The quality model's score of every document that is kept and not a dropped duplicate.",
+    description="What classifiers say of every document that is kept and not a dropped duplicate: quality, topic.",
     columns=(
         _doc_id(),
         Column(
@@ -409,6 +415,12 @@ SCORES = Contract(
         ),
         Column(name="score", type=pa.float64(), description="Probability of being good text, 0..1."),
         Column(name="bucket", type=pa.int32(), description="Tenth of the pool by score: 9 the best, 0 the worst."),
+        Column(
+            name="topic",
+            type=pa.string(),
+            nullable=True,
+            description="What it is about, by the declared labelling; null where none is declared.",
+        ),
     ),
     primary_key=("doc_id",),
     upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.quality_model"),
@@ -420,6 +432,79 @@ SCORES = Contract(
         references("doc_id", "dclm.documents.doc_id"),
         references("model_id", "dclm.quality_model.model_id"),
     ),
+)
+
+CONTAMINATION = Contract(
+    name="dclm.contamination",
+    description="Evaluation examples that documents overlap with: a row for each document and example that share an "
+    "n-gram of words.",
+    columns=(
+        _doc_id(),
+        Column(name="evaluation", type=pa.string(), description="Name of the evaluation: its file's."),
+        Column(name="example_id", type=pa.string(), description="The example: its place among them, from 0."),
+        Column(name="n", type=pa.int32(), description="Words of an n-gram."),
+        Column(name="matched", type=pa.int64(), description="Different n-grams of it that the document holds."),
+        Column(name="ngrams", type=pa.int64(), description="Different n-grams that the example has."),
+        Column(name="share", type=pa.float64(), description="The one over the other, 0..1."),
+        Column(
+            name="ngram",
+            type=pa.string(),
+            description="The first of them, as the document has it.",
+            personal_data="as the page: names, addresses",
+            derived_from=("dclm.documents.text",),
+        ),
+    ),
+    primary_key=("doc_id", "evaluation", "example_id"),
+    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs"),
+    source="documents, and the JSONL files in the folder that WATERSHED_EVALUATIONS names",
+    owner=OWNER,
+    expectations=(
+        between("matched", 1),
+        between("share", 0, 1),
+        references("doc_id", "dclm.documents.doc_id"),
+    ),
+)
+
+CONTAMINATION_REPORT = Contract(
+    name="dclm.contamination_report",
+    description="How much of each declared evaluation stands in documents: a row per evaluation, found or not.",
+    columns=(
+        Column(name="evaluation", type=pa.string(), description="Name of the evaluation: its file's."),
+        Column(name="n", type=pa.int32(), description="Words of an n-gram."),
+        Column(name="examples", type=pa.int64(), description="Its examples."),
+        Column(
+            name="examples_without_ngrams",
+            type=pa.int64(),
+            description="Those of fewer than n words, which nothing is ever found of.",
+        ),
+        Column(
+            name="examples_overlapping",
+            type=pa.int64(),
+            description="Examples that any document overlaps with.",
+            derived_from=("dclm.contamination.example_id",),
+        ),
+        Column(
+            name="documents_overlapping",
+            type=pa.int64(),
+            description="Documents that overlap with any example.",
+            derived_from=("dclm.contamination.doc_id",),
+        ),
+        Column(name="largest_share", type=pa.float64(), description="Most of an example that a document holds, 0..1."),
+        Column(name="example_id", type=pa.string(), nullable=True, description="That example."),
+        Column(name="doc_id", type=pa.string(), nullable=True, description="That document."),
+        Column(
+            name="ngram",
+            type=pa.string(),
+            nullable=True,
+            description="The first n-gram that they share, as the document has it.",
+            personal_data="as the page: names, addresses",
+        ),
+    ),
+    primary_key=("evaluation",),
+    upstream=CONTAMINATION.upstream,
+    source=CONTAMINATION.source,
+    owner=OWNER,
+    expectations=(between("examples", 1), between("largest_share", 0, 1)),
 )
 
 MIXTURE = Contract(
@@ -445,6 +530,13 @@ MIXTURE = Contract(
             description="Tenth of the pool by score.",
             derived_from=("dclm.scores.bucket",),
         ),
+        Column(
+            name="topic",
+            type=pa.string(),
+            nullable=True,
+            description="What it is about; null where no topics are declared.",
+            derived_from=("dclm.scores.topic",),
+        ),
         Column(name="split", type=pa.string(), description="train or heldout, by a hash of the document."),
         Column(name="repeats", type=pa.int32(), description="How often the document is read in one pass."),
         Column(
@@ -455,13 +547,76 @@ MIXTURE = Contract(
         ),
     ),
     primary_key=("doc_id",),
-    upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.scores"),
+    upstream=(
+        "dclm.documents",
+        "dclm.measurements",
+        "dclm.paragraphs",
+        "dclm.scores",
+        "dclm.contamination",
+        "dclm.contamination_report",
+    ),
     owner=OWNER,
     expectations=(
         row_count(2),
         one_of("split", ("train", "heldout")),
         between("repeats", 1, 100),
         references("doc_id", "dclm.scores.doc_id"),
+    ),
+)
+
+MIXTURE_BUCKETS = Contract(
+    name="dclm.mixture_buckets",
+    description="What came of the mixture, by topic and quality: how often each bucket was to be read, and is.",
+    columns=(
+        Column(
+            name="topic",
+            type=pa.string(),
+            description="Topic of the bucket's documents; all where none is told.",
+            derived_from=("dclm.scores.topic",),
+        ),
+        Column(
+            name="from_quantile",
+            type=pa.float64(),
+            description="Share of the pool, or of the topic, that scores below the bucket.",
+        ),
+        Column(name="to_quantile", type=pa.float64(), description="Where the next bucket begins; 1 for the best."),
+        Column(name="documents", type=pa.int64(), description="Scored documents in the bucket, taken or not."),
+        Column(name="bytes", type=pa.int64(), description="Bytes of their text."),
+        Column(
+            name="good_documents",
+            type=pa.int64(),
+            description="Those that reach the recipe's threshold, where it has one, and hold no evaluation example.",
+        ),
+        Column(name="trained_documents", type=pa.int64(), description="Documents in the training split."),
+        Column(name="read_bytes", type=pa.int64(), description="Bytes that a pass over the training split reads."),
+        Column(
+            name="requested_repeats",
+            type=pa.float64(),
+            description="How often a pass is to read a good document of the bucket: the curve's times, weighted.",
+        ),
+        Column(
+            name="effective_repeats",
+            type=pa.float64(),
+            description="How often it reads one: read_bytes over the bytes of good documents that are not held out.",
+        ),
+        Column(
+            name="requested_share",
+            type=pa.float64(),
+            description="Share of the pass that the bucket would have at requested_repeats.",
+        ),
+        Column(name="effective_share", type=pa.float64(), description="Share of the pass that it has."),
+    ),
+    primary_key=("topic", "from_quantile"),
+    upstream=MIXTURE.upstream,
+    owner=OWNER,
+    expectations=(
+        row_count(1),
+        between("from_quantile", 0, 1),
+        between("to_quantile", 0, 1),
+        between("requested_repeats", 0, 100),
+        between("effective_repeats", 0, 100),
+        between("requested_share", 0, 1),
+        between("effective_share", 0, 1),
     ),
 )
 
@@ -566,7 +721,10 @@ CONTRACTS = (
     PARAGRAPHS,
     QUALITY_MODEL,
     SCORES,
+    CONTAMINATION,
+    CONTAMINATION_REPORT,
     MIXTURE,
+    MIXTURE_BUCKETS,
     TOKENIZER,
     SHARDS_TABLE,
     SPANS,

@@ -1,10 +1,11 @@
-"""Evaluation tasks, their examples, and every model's answer to every example."""
+"""Evaluation tasks, their examples and every model's answers; DCLM's registered evaluations."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from catalog.contract import Column, Contract, between, one_of, references, row_count
+from catalog.contract import Column, Contract, between, filled, matches, one_of, references, row_count, warned
+from catalog.tables.models import REGISTRY_COLUMNS, REGISTRY_LICENCE, REGISTRY_SOURCE, UUID
 
 OWNER = "evaluation@watershed.example"
 KINDS = ("multiple_choice", "schema", "language_modeling", "generation")
@@ -71,6 +72,21 @@ RESULT_COLUMNS = (
         description="Log-likelihood of each choice, nats.",
     ),
     Column(name="bits_per_byte", type=pa.float64(), description="Loss on the true choice, bits per byte."),
+    Column(
+        name="version",
+        type=pa.string(),
+        nullable=True,
+        description="Version of the task's definition when it was asked.",
+        derived_from=("evals.tasks.version",),
+    ),
+    Column(name="model", type=pa.string(), nullable=True, description="SHA-256 of the weights that answered."),
+    Column(
+        name="prompt_digest",
+        type=pa.string(),
+        nullable=True,
+        description="SHA-256 of what the model was given: context, choices and the true one's index.",
+        derived_from=("evals.examples.context", "evals.examples.choices"),
+    ),
 )
 RESULT_EXPECTATIONS = (
     row_count(1),
@@ -100,4 +116,106 @@ TARGET_RESULTS = Contract(
     expectations=(*RESULT_EXPECTATIONS, references("run", "models.targets.run")),
 )
 
-CONTRACTS = (EXAMPLES, TASKS, RESULTS, TARGET_RESULTS)
+AGGREGATES = ("core_v1", "core_v2", "extended_v1", "extended_v2")
+ROUNDING = 1e-9
+"""How far an aggregate that is reckoned again may lie from the stored one."""
+
+
+def _number(name: str, description: str, *, nullable: bool = False) -> Column:
+    return Column(name=name, type=pa.float64(), description=description, nullable=nullable)
+
+
+def _plain_and_centred(name: str, said: str) -> tuple[Column, Column]:
+    return (
+        _number(name, f"Mean accuracy over {said}, 0..1."),
+        _number(f"{name}_centred", f"Mean centred accuracy over {said}, by the baselines of the version."),
+    )
+
+
+REGISTRY = Contract(
+    name="evals.registry",
+    description="Evaluations that DCLM registered, with their aggregates as stored: a row per evaluation.",
+    columns=(
+        Column(name="uuid", type=pa.string(), description="The evaluation."),
+        Column(name="name", type=pa.string(), description="Path of its configuration: heavy is the 53 tasks."),
+        Column(name="model", type=pa.string(), description="The model: its architecture, or its name on a hub."),
+        Column(
+            name="model_uuid",
+            type=pa.string(),
+            nullable=True,
+            description="The registered model, where written.",
+            derived_from=("models.registry.uuid",),
+        ),
+        Column(name="created_at", type=pa.timestamp("us", tz="UTC"), description="As written, taken as UTC."),
+        Column(
+            name="version",
+            type=pa.string(),
+            description="Version of the baselines behind the aggregates that name none.",
+        ),
+        Column(name="tasks", type=pa.int64(), description="Tasks scored, as in evals.registry_scores."),
+        Column(
+            name="missing_tasks",
+            type=pa.list_(pa.string()),
+            description="Tasks of EXTENDED without a score, as stored.",
+        ),
+        _number("core_v1", "CORE: mean centred accuracy of 22 tasks, baselines of version 1."),
+        _number("core_v2", "CORE with the baselines of version 2; it does not compare with version 1."),
+        _number("extended_v1", "EXTENDED: the same of 53 tasks; null where one is missing.", nullable=True),
+        _number("extended_v2", "EXTENDED with the baselines of version 2.", nullable=True),
+        *(
+            _number(f"{name}_error", f"{name} reckoned from evals.registry_scores less the stored one.", nullable=True)
+            for name in AGGREGATES
+        ),
+        _number("mean_accuracy", "Mean accuracy over the tasks that there are, 0..1."),
+        _number("mean_centred", "Mean centred accuracy over the tasks that there are."),
+        *_plain_and_centred("rw_small", "RefinedWeb's six small tasks"),
+        *_plain_and_centred("ci95_above", "tasks above chance with 95% confidence"),
+        *_plain_and_centred("ci99_above", "tasks above chance with 99% confidence"),
+        *_plain_and_centred("low_variance", "CORE's 22 tasks"),
+        _number("commonsense_reasoning", "Mean centred accuracy of this category."),
+        _number("language_understanding", "Mean centred accuracy of this category."),
+        _number("reading_comprehension", "Mean centred accuracy of this category."),
+        _number("safety", "Mean centred accuracy of this category."),
+        _number("symbolic_problem_solving", "Mean centred accuracy of this category."),
+        _number("world_knowledge", "Mean centred accuracy of this category."),
+        *REGISTRY_COLUMNS,
+    ),
+    primary_key=("uuid",),
+    named_by=("model",),
+    source=REGISTRY_SOURCE,
+    licence=REGISTRY_LICENCE,
+    owner=OWNER,
+    expectations=(
+        row_count(1),
+        matches("uuid", UUID),
+        one_of("version", ("v1", "v2")),
+        warned(filled("model_uuid", why="models that others trained are not registered")),
+        warned(references("model_uuid", "models.registry.uuid", why="the registry's own links")),
+        *(
+            warned(between(f"{name}_error", -ROUNDING, ROUNDING, why="the stored aggregate is the mean of its tasks"))
+            for name in AGGREGATES
+        ),
+    ),
+)
+
+REGISTRY_SCORES = Contract(
+    name="evals.registry_scores",
+    description="What DCLM's registered evaluations scored: a row per evaluation and task.",
+    columns=(
+        Column(
+            name="evaluation",
+            type=pa.string(),
+            description="The evaluation.",
+            derived_from=("evals.registry.uuid",),
+        ),
+        Column(name="task", type=pa.string(), description="The task, as DCLM names it."),
+        _number("score", "Accuracy, not centred, 0..1."),
+    ),
+    primary_key=("evaluation", "task"),
+    source=REGISTRY_SOURCE,
+    licence=REGISTRY_LICENCE,
+    owner=OWNER,
+    expectations=(row_count(1), between("score", 0, 1), references("evaluation", "evals.registry.uuid")),
+)
+
+CONTRACTS = (EXAMPLES, TASKS, RESULTS, TARGET_RESULTS, REGISTRY, REGISTRY_SCORES)

@@ -1,10 +1,10 @@
-"""Models that were trained here, and the numbers of their training."""
+"""Models that were trained here with the numbers of their training, and those that DCLM registered."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from catalog.contract import Column, Contract, between, matches, one_of, references, row_count
+from catalog.contract import Column, Contract, between, matches, one_of, references, row_count, warned
 
 OWNER = "training@watershed.example"
 
@@ -118,4 +118,112 @@ BATCHES = Contract(
     expectations=BATCH_EXPECTATIONS,
 )
 
-CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES)
+REGISTRY_SOURCE = "the experiment registry of DCLM (mlfoundations/dclm, exp_data)"
+REGISTRY_LICENCE = "MIT"
+PATHS = "names of researchers in paths"
+UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+REGISTRY_COLUMNS = (
+    Column(name="file", type=pa.string(), description="The JSON file, relative to the registry's folder."),
+    Column(
+        name="record",
+        type=pa.string(),
+        description="The file as JSON, whole: what has no column is here.",
+        personal_data=PATHS,
+    ),
+)
+
+REGISTRY_DATASETS = Contract(
+    name="models.registry_datasets",
+    description="Data sets that DCLM registered, raw and tokenized: a row per data set.",
+    columns=(
+        Column(name="uuid", type=pa.string(), description="The data set."),
+        Column(name="name", type=pa.string(), description="Its name; not unique among raw ones."),
+        Column(name="tokenized", type=pa.bool_(), description="It holds tokens that a model reads, not text."),
+        Column(name="created_at", type=pa.timestamp("us", tz="UTC"), description="As written, taken as UTC."),
+        Column(name="tokens", type=pa.int64(), nullable=True, description="Tokens, where counted."),
+        Column(name="bytes", type=pa.int64(), nullable=True, description="Size, where given as a number."),
+        Column(name="tokenizer", type=pa.string(), nullable=True, description="Name of the tokenizer."),
+        Column(
+            name="sources",
+            type=pa.list_(pa.struct([("uuid", pa.string()), ("name", pa.string())])),
+            description="Data sets that it was made from, where listed.",
+        ),
+        Column(name="origin", type=pa.string(), nullable=True, description="Where it came from, where said in words."),
+        Column(
+            name="url",
+            type=pa.string(),
+            nullable=True,
+            description="Where its files were; hosts are struck out.",
+            personal_data=PATHS,
+        ),
+        Column(
+            name="manifest_url",
+            type=pa.string(),
+            nullable=True,
+            description="Where its list of shards was.",
+            personal_data=PATHS,
+        ),
+        Column(name="commit", type=pa.string(), nullable=True, description="Commit of the code that made it."),
+        *REGISTRY_COLUMNS,
+    ),
+    primary_key=("uuid",),
+    named_by=("name",),
+    source=REGISTRY_SOURCE,
+    licence=REGISTRY_LICENCE,
+    owner=OWNER,
+    expectations=(row_count(1), matches("uuid", UUID), between("tokens", 1), between("bytes", 1)),
+)
+
+REGISTRY = Contract(
+    name="models.registry",
+    description="Models that DCLM trained and registered: a row per model.",
+    columns=(
+        Column(name="uuid", type=pa.string(), description="The model."),
+        Column(name="name", type=pa.string(), description="Its name: data set and hyper-parameters."),
+        Column(name="created_at", type=pa.timestamp("us", tz="UTC"), description="As written, taken as UTC."),
+        Column(name="dataset_name", type=pa.string(), description="The data set that it was trained on, by name."),
+        Column(
+            name="dataset_uuid",
+            type=pa.string(),
+            description="The same by uuid; empty where the file leaves it so.",
+            derived_from=("models.registry_datasets.uuid",),
+        ),
+        Column(name="architecture", type=pa.string(), description="The model in open_lm: name or configuration file."),
+        Column(name="parameters", type=pa.int64(), description="Parameters with the embedding, as DCLM counts them."),
+        Column(name="tokens", type=pa.int64(), description="Tokens trained on."),
+        Column(name="chinchilla_multiple", type=pa.float64(), description="Tokens over 20 per parameter, as written."),
+        Column(name="learning_rate", type=pa.float64(), description="Peak learning rate."),
+        Column(name="final_learning_rate", type=pa.float64(), description="Learning rate at the end of the cooldown."),
+        Column(name="weight_decay", type=pa.float64(), description="Weight decay."),
+        Column(name="warmup_steps", type=pa.int64(), description="Steps of warm-up."),
+        Column(name="batch", type=pa.int64(), description="Sequences per step."),
+        Column(name="z_loss", type=pa.float64(), description="Weight of the z-loss."),
+        Column(name="seed", type=pa.int64(), nullable=True, description="Seed of training, where written."),
+        Column(name="failed", type=pa.bool_(), nullable=True, description="Training ended in an error, where written."),
+        Column(
+            name="checkpoint_url",
+            type=pa.string(),
+            description="Where its checkpoint was; hosts are struck out.",
+            personal_data=PATHS,
+        ),
+        *REGISTRY_COLUMNS,
+    ),
+    primary_key=("uuid",),
+    named_by=("name",),
+    source=REGISTRY_SOURCE,
+    licence=REGISTRY_LICENCE,
+    owner=OWNER,
+    expectations=(
+        row_count(1),
+        matches("uuid", UUID),
+        between("parameters", 1),
+        between("tokens", 1),
+        warned(
+            references(
+                "dataset_uuid", "models.registry_datasets.uuid", why="the registry's own links, some of which dangle"
+            )
+        ),
+    ),
+)
+
+CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY)

@@ -6,10 +6,13 @@ from typing import Any
 
 from catalog.settings import Settings
 from catalog.tables.dclm import (
+    CONTAMINATION,
+    CONTAMINATION_REPORT,
     DOCUMENTS,
     DUPLICATES,
     MEASUREMENTS,
     MIXTURE,
+    MIXTURE_BUCKETS,
     PARAGRAPHS,
     POOL,
     QUALITY_MODEL,
@@ -22,7 +25,11 @@ from catalog.tables.dclm import (
 from dagster_project.archives import pool_rows, shards_of
 from dagster_project.partitions import POOL_SHARDS, Partition
 from dagster_project.recipes import (
+    CONTAMINATION_WORDS,
     RULES,
+    contamination_literals,
+    evaluation_files,
+    labelling,
     mixture_recipe,
     paragraph_literals,
     quality_recipe,
@@ -30,6 +37,7 @@ from dagster_project.recipes import (
     rule_recipes,
     shard_recipe,
     tokenizer_recipe,
+    topic_literals,
 )
 from dagster_project.table_asset import Making, table_asset
 
@@ -47,7 +55,7 @@ def pool(making: Making) -> dict[str, Any]:
     return {"archives": rows.num_rows}
 
 
-@table_asset(DOCUMENTS, code_version="1", cut=POOL_SHARDS, keys=shards_of, engine="spark")
+@table_asset(DOCUMENTS, code_version="2", cut=POOL_SHARDS, keys=shards_of, engine="spark")
 def documents(making: Making) -> dict[str, Any]:
     """One fused Spark stage over the archives of a shard: read, extract, identify the language, measure, sign."""
     from spark_jobs.documents import write_documents
@@ -103,7 +111,7 @@ def duplicates(making: Making) -> dict[str, Any]:
 
 @table_asset(
     PARAGRAPHS,
-    code_version="1",
+    code_version="2",
     literals=lambda *_: paragraph_literals(),
     cut=POOL_SHARDS,
     keys=shards_of,
@@ -124,17 +132,33 @@ def quality_model(making: Making) -> dict[str, Any]:
     return write_quality_model(making.spark, making.lake, RULES, quality_recipe(), making.fingerprint)
 
 
-@table_asset(SCORES, code_version="1", literals=lambda *_: RULES, engine="spark")
+@table_asset(SCORES, code_version="2", literals=lambda *_: [RULES, topic_literals()], engine="spark")
 def scores(making: Making) -> dict[str, Any]:
-    """Scores every document that passed the rules and stands for its cluster."""
+    """Scores every document that passed the rules and stands for its cluster, and says what it is about."""
     from spark_jobs.scores import write_scores
 
-    return write_scores(making.spark, making.lake, RULES, making.fingerprint)
+    return write_scores(making.spark, making.lake, RULES, making.fingerprint, labelling())
 
 
-@table_asset(MIXTURE, code_version="1", literals=lambda *_: mixture_recipe(), engine="spark")
+@table_asset(
+    CONTAMINATION,
+    CONTAMINATION_REPORT,
+    code_version="1",
+    literals=lambda *_: contamination_literals(),
+    engine="spark",
+)
+def contamination(making: Making) -> dict[str, Any]:
+    """Looks for the examples of declared evaluations in every document that is left; without any, does nothing."""
+    from spark_jobs.contamination import write_contamination
+
+    return write_contamination(
+        making.spark, making.lake, RULES, evaluation_files(), making.fingerprint, n=CONTAMINATION_WORDS
+    )
+
+
+@table_asset(MIXTURE, MIXTURE_BUCKETS, code_version="2", literals=lambda *_: mixture_recipe(), engine="spark")
 def mixture(making: Making) -> dict[str, Any]:
-    """Takes the best-scored share, sets documents aside for evaluation, and says how often each is read."""
+    """Takes what is good enough, sets documents aside for evaluation, and says how often each bucket is read."""
     from spark_jobs.mixture import write_mixture
 
     return write_mixture(making.spark, making.lake, mixture_recipe(), making.fingerprint)

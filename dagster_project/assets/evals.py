@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from catalog.tables.evals import EXAMPLES, RESULTS, TARGET_RESULTS, TASKS
-from dagster_project.ladder_settings import ladder_runs, target_run
+from dagster_project.ladder_settings import ladder_runs, target_runs
 from dagster_project.partitions import LADDER_RUNS
 from dagster_project.recipes import question_recipe
-from dagster_project.table_asset import Making, table_asset
+from dagster_project.table_asset import Making, parallel_runs, side_by_side, table_asset
 
 
 @table_asset(EXAMPLES, TASKS, code_version="1", literals=lambda settings, _: question_recipe(settings), engine="spark")
@@ -19,7 +19,7 @@ def examples(making: Making) -> dict[str, Any]:
     return write_questions(making.spark, making.lake, question_recipe(making.settings), making.fingerprint)
 
 
-@table_asset(RESULTS, code_version="1", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")
+@table_asset(RESULTS, code_version="2", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")
 def results(making: Making) -> dict[str, Any]:
     """Scores every choice by its log-likelihood, and ranks choices as the task says."""
     from dagster_project.training import evaluate
@@ -29,11 +29,15 @@ def results(making: Making) -> dict[str, Any]:
     return {"examples": rows.num_rows}
 
 
-@table_asset(TARGET_RESULTS, code_version="1", engine="torch")
+@table_asset(TARGET_RESULTS, code_version="2", engine="torch")
 def target_results(making: Making) -> dict[str, Any]:
-    """Asks the target what the ladder was asked."""
+    """Asks every target what the ladder was asked."""
+    import pyarrow as pa
+
     from dagster_project.training import evaluate
 
-    rows = evaluate(making, target_run(making.settings), "models.targets")
+    runs = target_runs(making.settings)
+    answers = side_by_side(lambda run: evaluate(making, run, "models.targets"), runs, parallel_runs(making.settings))
+    rows = pa.concat_tables(answers)
     making.replace(TARGET_RESULTS, rows)
     return {"examples": rows.num_rows}

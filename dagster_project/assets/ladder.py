@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from catalog.tables.ladder import FITS, OUTCOMES, POINTS, PREDICTIONS
+from catalog.tables.ladder import FITS, LAKE, OUTCOMES, POINTS, PREDICTIONS
 from dagster_project import scaling
-from dagster_project.ladder_settings import ladder_runs, target_run
+from dagster_project.ladder_settings import ladder_runs, target_runs
 from dagster_project.table_asset import Making, table_asset
 
 
-@table_asset(POINTS, code_version="1", literals=lambda settings, _: ladder_runs(settings))
+@table_asset(POINTS, code_version="2", literals=lambda settings, _: ladder_runs(settings))
 def points(making: Making) -> dict[str, Any]:
-    """Means of each run's answers."""
+    """Means of each run's answers. Published runs, which `watershed ladder import` put beside them, stay."""
     rows = scaling.points(making.settings, ladder_runs(making.settings))
-    making.replace(POINTS, rows)
+    making.replace(POINTS, rows, within={"source": LAKE})
     return {"runs": len(set(rows["run"].to_pylist()))}
 
 
-@table_asset(FITS, code_version="1")
+@table_asset(FITS, code_version="2", literals=lambda settings, _: target_runs(settings))
 def fits(making: Making) -> dict[str, Any]:
     """Step 1 maps parameters and tokens to task loss, step 2 task loss to accuracy (arXiv 2412.04403)."""
     rows = scaling.fits(making.settings)
@@ -26,21 +26,24 @@ def fits(making: Making) -> dict[str, Any]:
     return {"mean error of step 2": sum(rows["step2_error"].to_pylist()) / rows.num_rows}
 
 
-@table_asset(PREDICTIONS, code_version="1", literals=lambda settings, _: target_run(settings))
+@table_asset(PREDICTIONS, code_version="2", literals=lambda settings, _: target_runs(settings))
 def predictions(making: Making) -> dict[str, Any]:
-    """Chains both steps for the target, with a band; stored before the target is trained."""
+    """Chains both steps for every target, with a band; stored before a target is trained."""
     rows = scaling.predictions(making.settings)
     making.replace(PREDICTIONS, rows)
-    return {task: f"{accuracy:.1%}" for task, accuracy in zip(*_columns(rows, "task", "accuracy"), strict=True)}
+    names = ("target", "task", "accuracy")
+    return {f"{task}, {run}": f"{accuracy:.1%}" for run, task, accuracy in zip(*_columns(rows, *names), strict=True)}
 
 
 @table_asset(OUTCOMES, code_version="1")
 def outcomes(making: Making) -> dict[str, Any]:
-    """Measures the target on the tasks that were forecast."""
+    """Holds every forecast against its target's measurement, task by task."""
     rows = scaling.outcomes(making.settings)
     making.replace(OUTCOMES, rows)
-    making.metadata.update(scaling.outcome_plots(making.settings))
-    return {f"error, {task}": error for task, error in zip(*_columns(rows, "task", "error"), strict=True)}
+    making.metadata.update(scaling.outcome_plots(making.settings, rows))
+    names = ("target", "task", "error")
+    errors = {f"error, {task}, {run}": error for run, task, error in zip(*_columns(rows, *names), strict=True)}
+    return errors | scaling.summary(rows)
 
 
 def _columns(rows: Any, *names: str) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""The ladder's models and the target, trained in processes of their own."""
+"""The ladder's models and the targets, trained in processes of their own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from catalog.settings import Settings
 from catalog.tables.models import BATCHES, CHECKPOINTS, METRICS, TARGETS
-from dagster_project.ladder_settings import ladder_runs, target_run
+from dagster_project.ladder_settings import ladder_runs, target_runs
 from dagster_project.partitions import LADDER_RUNS, Partition
-from dagster_project.table_asset import Making, table_asset
+from dagster_project.table_asset import Making, parallel_runs, side_by_side, table_asset
 
 
 def _run(settings: Settings, partition: Partition | None) -> Any:
-    return partition["run"] if partition else target_run(settings)
+    return partition["run"] if partition else target_runs(settings)
 
 
 @table_asset(
@@ -38,13 +38,17 @@ def checkpoints(making: Making) -> dict[str, Any]:
 
 @table_asset(TARGETS, code_version="1", literals=_run, engine="torch")
 def targets(making: Making) -> dict[str, Any]:
-    """Trains the target, after its forecast has been stored."""
+    """Trains every target, after its forecast has been stored."""
+    import pyarrow as pa
+
     from dagster_project.training import train, training_curve
 
-    trained = train(making, target_run(making.settings))
-    making.replace(TARGETS, trained.checkpoint)
-    making.metadata["training"] = training_curve(trained.metrics)
-    return trained.counts
+    runs = target_runs(making.settings)
+    made = side_by_side(lambda run: train(making, run), runs, parallel_runs(making.settings))
+    trained = dict(zip(runs, made, strict=True))
+    making.replace(TARGETS, pa.concat_tables([one.checkpoint for one in trained.values()], promote_options="default"))
+    making.metadata |= {f"training, {run}": training_curve(one.metrics) for run, one in trained.items()}
+    return {f"{name}, {run}": count for run, one in trained.items() for name, count in one.counts.items()}
 
 
 @table_asset(BATCHES, code_version="1")

@@ -20,8 +20,11 @@ COMMANDS = {
     "check": ("dagster_project.cli.check", "check_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
+    "registry": ("dagster_project.cli.registry", "registry_command"),
+    "compare": ("dagster_project.cli.compare", "compare_command"),
     "plan": ("dagster_project.cli.plan_scale", "plan_command"),
     "model": ("dagster_project.cli.model", "model_command"),
+    "evals": ("dagster_project.cli.evals", "evals_command"),
 }
 
 

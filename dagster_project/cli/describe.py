@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from catalog.card import card, facts, statement, type_name
+from catalog.card import because, card, facts, statement, type_name
 from catalog.contract import Column, Contract
 from catalog.errors import WatershedError
 from catalog.inventory import TableState, table_state
@@ -73,7 +73,7 @@ def print_description(screen: Console, settings: Settings, name: str) -> None:
     screen.print()
     expectations = plain_table("expected", "why")
     for expectation in (*contract.all_expectations()[-len(contract.expectations) - 1 :],):
-        expectations.add_row(Text(statement(expectation)), Text(expectation.why, style="dim"))
+        expectations.add_row(Text(statement(expectation)), Text(because(expectation), style="dim"))
     screen.print(expectations)
     if connection:
         screen.print()

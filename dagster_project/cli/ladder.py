@@ -1,4 +1,5 @@
-"""`watershed ladder fit|plan`: forecast large models from small runs, and plan which runs to train."""
+"""`watershed ladder import|fit|outcomes|plan`: read published runs, forecast large models from small ones, see how
+forecasts did, plan runs."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.errors import WatershedError
+from catalog.tables.ladder import LAKE
 from dagster_project.cli.errors import user_errors
 from dagster_project.cli.plan_scale import number
 
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from trainers.ladder.runs import LadderRuns
 
 FILE = click.Path(path_type=Path)
-LAKE_SQL = """
-SELECT p.*, t.chance FROM ladder.points p JOIN evals.tasks t USING (task) ORDER BY parameters, tokens, task
-"""
 
 
 @click.group("ladder")
@@ -29,13 +28,42 @@ def ladder_command() -> None:
 
     \b
     watershed ladder fit --runs ladder --models ladder/models.json --out predictions.json
-    watershed ladder fit --targets 1M-1xC=1.4e6,2.8e7 --out predictions.json   (from the lake)
+    watershed ladder import ladder --models ladder/models.json --name published
+    watershed ladder fit --source published --out predictions.json             (from the lake)
+    watershed ladder fit --targets 1M-1xC=1.4e6,2.8e7 --out predictions.json   (the lake's own runs)
+    watershed ladder outcomes
     watershed ladder plan --target 7B-4T --budget 1%
     """
 
 
+@ladder_command.command("import")
+@click.argument("folder", metavar="DIR", type=FILE)
+@click.option("--models", type=FILE, help="JSON with the runs' sizes and targets; models.json in DIR by default.")
+@click.option("--name", help="Their `source` in the lake; the name of DIR by default.")
+@click.option("--tasks", multiple=True, metavar="TASK", help="Tasks to read; by default all that every run has.")
+@user_errors
+def import_command(folder: Path, models: Path | None, name: str | None, tasks: tuple[str, ...]) -> None:
+    """Read published runs into ladder.points and ladder.checkpoints, their targets into ladder.targets.
+
+    DIR holds a CSV a run, a row a checkpoint. `watershed ladder fit --source NAME` then needs no files.
+    """
+    from catalog.settings import load_settings
+    from dagster_project.published_ladder import import_ladder
+
+    source = name or folder.absolute().name
+    wanted = [task for said in tasks for task in said.split(",")]
+    found = import_ladder(load_settings(), folder, models or folder / "models.json", source, wanted)
+    click.echo(
+        f"{source}: {found.runs} runs with {found.checkpoints:,} checkpoints, {found.targets} targets, "
+        f"{len(found.tasks)} tasks ({', '.join(found.tasks)})"
+    )
+    if not found.written:
+        click.echo("these very files were imported before: nothing to do")
+
+
 @ladder_command.command("fit")
-@click.option("--runs", type=FILE, help="Folder of the runs' CSV files; the lake's ladder.points where not given.")
+@click.option("--runs", type=FILE, help="Folder of the runs' CSV files; the lake's runs where not given.")
+@click.option("--source", metavar="NAME", help="Runs of the lake that were imported as NAME; its own where not given.")
 @click.option("--models", type=FILE, help="JSON with the runs' sizes; models.json in --runs by default.")
 @click.option("--targets", multiple=True, metavar="NAME=PARAMS,TOKENS", help="Targets; those of --models by default.")
 @click.option("--tasks", multiple=True, metavar="TASK", help="Tasks to forecast; all by default.")
@@ -46,6 +74,7 @@ def ladder_command() -> None:
 @user_errors
 def fit_command(  # noqa: PLR0917 (click hands them over by name)
     runs: Path | None,
+    source: str | None,
     models: Path | None,
     targets: tuple[str, ...],
     tasks: tuple[str, ...],
@@ -65,8 +94,10 @@ def fit_command(  # noqa: PLR0917 (click hands them over by name)
 
     names = [name for said in (*tasks, *(word for word in more if "=" not in word)) for name in said.split(",")]
     wanted = (*targets, *(word for word in more if "=" in word))
+    if runs and source:
+        raise WatershedError("--runs and --source both name runs", "give one of them")
     if runs is None:
-        ladder = lake_ladder(tuple(names))
+        ladder = ladder_of(source or LAKE, tuple(names))
     else:
         ladder = read_ladder(runs, models or runs / "models.json", chosen(names, TASKS))
     aims = [parse_target(said, ladder.targets) for said in wanted] or list(ladder.targets.values())
@@ -82,48 +113,19 @@ def fit_command(  # noqa: PLR0917 (click hands them over by name)
         click.echo(f"wrote {path}")
 
 
-def lake_ladder(tasks: tuple[str, ...]) -> LadderRuns:
-    """The ladder that the lake measured: every run as one checkpoint.
+def ladder_of(source: str, tasks: tuple[str, ...]) -> LadderRuns:
+    """The lake's own ladder, or one that was imported.
 
     Raises:
-        WatershedError: no lake, or no points in it.
-        TrainerError: a task that the lake has no points of.
+        WatershedError: the lake has no such ladder.
+        TrainerError: a task that it has no points of.
     """
-    import numpy as np
-
     from catalog.settings import load_settings
-    from catalog.sql import connect
-    from trainers.ladder.runs import LadderRuns, Run
-    from trainers.ladder.tasks import BITS_PER_BYTE, chosen
+    from dagster_project.published_ladder import published_ladder
+    from dagster_project.scaling import lake_ladder
 
-    rows = connect(load_settings()).execute(LAKE_SQL).to_arrow_table().to_pylist()
-    if not rows:
-        raise WatershedError("ladder.points has no rows", "run `watershed demo`, or name CSV files with --runs")
-    names = chosen(tasks, dict.fromkeys(row["task"] for row in rows))
-    runs = []
-    for run in dict.fromkeys(row["run"] for row in rows):
-        mine = {row["task"]: row for row in rows if row["run"] == run}
-        if missing := [name for name in names if name not in mine]:
-            raise WatershedError(f"ladder.points: run {run} has no {missing[0]}", "make evals.results again")
-        one = mine[names[0]]
-        runs.append(
-            Run(
-                name=run,
-                size=run.rsplit("-", 1)[0],
-                parameters=float(one["parameters"]),
-                tokens=float(one["tokens"]),
-                flops_per_token=one["flops"] / one["tokens"],
-                accuracy={name: np.array([mine[name]["accuracy"]]) for name in names},
-                intermediates={BITS_PER_BYTE: {name: np.array([mine[name]["task_loss"]]) for name in names}},
-            )
-        )
-    first = {row["task"]: row for row in rows}
-    return LadderRuns(
-        runs=tuple(runs),
-        chance={name: first[name]["chance"] for name in names},
-        targets={},
-        questions={name: first[name]["examples"] for name in names},
-    )
+    settings = load_settings()
+    return lake_ladder(settings, tasks) if source == LAKE else published_ladder(settings, source, tasks)
 
 
 def _write(path: Path, text: str) -> None:
@@ -143,11 +145,37 @@ def _print_forecast(forecast: Forecast) -> None:
     if protocol["note"]:
         click.echo(protocol["note"])
         return
-    click.echo(f"hold-outs: {len(forecast.errors)} forecasts, mean error by task in points:")
-    click.echo("  " + ", ".join(f"{task} {100 * error:.1f}" for task, error in protocol["holdout_error"].items()))
-    parts = ", ".join(f"{name} {share:.0%}" for name, share in forecast.coverage.items())
-    click.echo(f"90% bands calibrated without a split hold, of it: {parts}")
-    click.echo(f"averaged protocols: {len(forecast.protocols)}; the best: {protocol['best']}")
+    click.echo(f"hold-outs: {len(forecast.errors)} forecasts; mean error in points, and what the 90% bands hold:")
+    coverage = protocol["coverage"]
+    for part, kind in (("by_split", "holdout_error_by_split"), ("by_task", "holdout_error")):
+        for name, share in coverage[part].items():
+            click.echo(f"  {name:<16}{100 * protocol[kind][name]:7.1f}{share:9.0%}")
+    click.echo(f"  {'all':<16}{100 * mean_error(forecast):7.1f}{coverage['overall']:9.0%}")
+    click.echo(f"averaged protocols: {len(forecast.protocols)}; the best on hold-outs: {protocol['best']}")
+
+
+def mean_error(forecast: Forecast) -> float:
+    """Mean absolute error of all forecasts on hold-outs, 0..1."""
+    return sum(abs(error.error) for error in forecast.errors) / len(forecast.errors)
+
+
+@ladder_command.command("outcomes")
+@user_errors
+def outcomes_command() -> None:
+    """The lake's stored forecasts beside what their targets then measured, task by task."""
+    from catalog.settings import load_settings
+    from dagster_project.scaling import stored_outcomes, summary
+
+    rows = stored_outcomes(load_settings())
+    for row in rows.to_pylist():
+        said = f"{row['predicted']:7.1%}  {row['low']:6.1%} to {row['high']:6.1%}"
+        verdict = "in band" if row["in_band"] else "outside"
+        click.echo(
+            f"{row['target']:<14}{row['task']:<16}{said}  measured {row['measured']:6.1%}"
+            f"  error {100 * row['error']:+5.1f} points  {verdict}"
+        )
+    found = summary(rows)
+    click.echo(f"mean error {100 * found['mean error']:.1f} points; {found['in band']:.0%} in band")
 
 
 @ladder_command.command("plan")

@@ -76,10 +76,10 @@ def _ladder_table(size: str) -> Table:
 
     ladder = LADDERS[size]
     table = Table("run", "parameters", "tokens", "FLOPs", title=f"ladder {size}", title_justify="left")
-    for run in (*ladder.runs, ladder.target):
+    for run in (*ladder.runs, *ladder.targets):
         planned = plan(run, VOCABULARY, SEQUENCE_LENGTH)
         table.add_row(
-            run + ("  (target)" if run == ladder.target else ""),
+            run + ("  (target)" if run in ladder.targets else ""),
             f"{planned['parameters']:,}",
             f"{planned['tokens']:,}",
             f"{planned['flops']:.2e}",

@@ -99,11 +99,14 @@ def _checks(console: Console, settings: Settings) -> None:
     from quality.gate import check
 
     outcomes = check(settings)
-    failed = [outcome for outcome in outcomes if not outcome.passed]
-    tables = len({outcome.table for outcome in outcomes})
-    console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} expectations on {tables} tables hold")
+    failed = [outcome for outcome in outcomes if outcome.failed]
+    held, tables = sum(outcome.passed for outcome in outcomes), len({outcome.table for outcome in outcomes})
+    console.print(f"{held} of {len(outcomes)} expectations on {tables} tables hold")
     for outcome in failed:
         console.print(f"[red]FAILED[/] {outcome.line()}", soft_wrap=True)
+    for outcome in outcomes:
+        if outcome.warned:
+            console.print(f"[yellow]WARNED[/] {outcome.line(rows=False)}", soft_wrap=True)
 
 
 def _ladder(connection: duckdb.DuckDBPyConnection) -> Table:
@@ -113,7 +116,7 @@ def _ladder(connection: duckdb.DuckDBPyConnection) -> Table:
     for row in rows_of(
         connection,
         "SELECT p.run, p.task, p.parameters, p.tokens, c.seconds, c.heldout_bits_per_byte, p.task_loss, p.accuracy "
-        "FROM ladder.points p JOIN models.checkpoints c USING (run) ORDER BY p.task, p.flops",
+        "FROM ladder.points p JOIN models.checkpoints c USING (run) WHERE p.source = 'lake' ORDER BY p.task, p.flops",
     ):
         table.add_row(
             row["run"],

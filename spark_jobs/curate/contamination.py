@@ -6,13 +6,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog.errors import WatershedError
 from spark_jobs.curate.copies import Stage
 from spark_jobs.decontamination import (
     MATCH,
@@ -23,6 +20,7 @@ from spark_jobs.decontamination import (
     evaluation_examples,
     find_contamination,
 )
+from spark_jobs.evaluation_files import example_batches
 
 CONTAMINATED = pa.schema([("id", pa.string()), ("matches", pa.list_(MATCH))])
 """Documents that are dropped, and the examples that they hold."""
@@ -52,7 +50,7 @@ def find_examples(stage: Stage, evaluations: Sequence[Path], options: Decontamin
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", NothingToLookFor)
-        examples = evaluation_examples(_batches(evaluations), options)
+        examples = evaluation_examples(example_batches(evaluations), options)
     report = Report(examples)
     rows = list(_contaminated(stage, examples, report))
     table = pa.Table.from_batches(rows, CONTAMINATED)
@@ -70,47 +68,6 @@ def _contaminated(stage: Stage, examples: Examples, report: Report) -> Iterator[
     for found in find_contamination(stage.batches(["id", "text"]), examples, report):
         rows = found.filter(found.column("contaminated"))
         yield pa.RecordBatch.from_arrays([rows.column("id"), rows.column("matches")], schema=CONTAMINATED)
-
-
-def _batches(evaluations: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-    for path in evaluations:
-        texts = [_text(line, f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
-        if not texts:
-            raise WatershedError(f"{path}: holds no example", "give JSONL files with an example a line")
-        yield pa.record_batch(
-            {
-                "evaluation": pa.array([path.stem] * len(texts), pa.string()),
-                "example_id": pa.array([str(number) for number in range(len(texts))], pa.string()),
-                "text": pa.array(texts, pa.string()),
-            }
-        )
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except OSError as error:
-        raise WatershedError(f"{path}: cannot be read ({error.strerror})", "give a JSONL file of examples") from error
-
-
-def _text(line: bytes, place: str) -> str:
-    try:
-        said = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
-    return "\n".join(_texts(said))
-
-
-def _texts(said: Any) -> Iterator[str]:
-    """All texts of an example: question, choices, answer, by whichever names."""
-    if isinstance(said, str):
-        yield said
-    elif isinstance(said, dict):
-        for value in said.values():
-            yield from _texts(value)
-    elif isinstance(said, list):
-        for value in said:
-            yield from _texts(value)
 
 
 def held_share(contamination: Contamination) -> list[tuple[str, int, int, float]]:

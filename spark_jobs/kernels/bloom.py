@@ -247,7 +247,7 @@ def _find_ngrams(data, start, end, properties, whole, least, width, power, room)
         how many paragraphs there are; `room.positions` has the first byte of each, `room.slots` its first n-gram,
         and both have one entry more, for what is behind the last.
     """
-    words = find_words(data, start, end, properties, room)
+    words = find_words(data, start, end, properties, False, room)
     tokens = grams = paragraphs = 0
     room.positions[0] = room.slots[0] = 0
     position = start

@@ -1,9 +1,10 @@
 """MinHash signatures of documents, their LSH bands, and how alike two documents are.
 
 A document is the set of its shingles: runs of five words. Words are those between Unicode word bounds
-that begin with a letter or digit (`words`), in lower case, so that punctuation, white space and line
-breaks do not count and each ideograph is a word. (Others: datatrove lower-cases, drops punctuation and
-takes spaCy's words; text-dedup lower-cases and cuts at what is not `\\w`; word 5-grams are theirs too.)
+that hold a letter or digit (`words`), in lower case, so that punctuation, white space and line
+breaks do not count, each ideograph is a word, and so is `__init__`. (Others: datatrove lower-cases,
+drops punctuation and takes spaCy's words; text-dedup lower-cases and cuts at what is not `\\w`; word
+5-grams are theirs too.)
 A document of fewer words has one shingle, all its words, so that short documents do not fall together.
 
 Value k of a signature is the least of a[k] * x + b[k] modulo 2^32 over the 32-bit hashes x of all
@@ -244,7 +245,7 @@ def _minhash(
         if not valid[document]:
             continue
         start, end = offsets[document], offsets[document + 1]
-        words = find_words(data, start, end, properties, room)
+        words = find_words(data, start, end, properties, True, room)
         if words == 0:
             continue
         found[document] = True
@@ -260,7 +261,7 @@ def _shingle_sets(data, offsets, first, last, valid, properties, lower, weights,
         if not valid[document]:
             continue
         start, end = offsets[document], offsets[document + 1]
-        words = find_words(data, start, end, properties, room)
+        words = find_words(data, start, end, properties, True, room)
         if words == 0:
             continue
         for word in range(words):

@@ -96,7 +96,7 @@ def _power(width: int) -> np.uint64:
 @inner
 def _hash_ngrams(data, start, end, properties, lower, width, power, room):
     """Write the hashes of the n-grams of `data[start:end]` to `room.grams`; how many there are."""
-    words = find_words(data, start, end, properties, room)
+    words = find_words(data, start, end, properties, False, room)
     total = np.uint64(0)
     for word in range(words):
         room.hashes[word] = hash_lower(data, start + room.starts[word], start + room.stops[word], lower, room.marks)

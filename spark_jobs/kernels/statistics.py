@@ -109,7 +109,7 @@ def _statistics(data, offsets, first, last, valid, properties, room, counts, rat
             ratios[DUPLICATE_PARAGRAPH_CHARACTER_RATIO, document] = characters
         if start == end:
             continue
-        words = find_words(data, start, end, properties, room)
+        words = find_words(data, start, end, properties, False, room)
         for word in range(words):
             room.hashes[word] = hash_bytes(data, start + room.starts[word], start + room.stops[word], _SEED)
         ngram_shares(words, room, ratios, TOP_2GRAM, document)

@@ -1,8 +1,8 @@
 """Hashes of whole texts, to find exact duplicates: equal bytes, equal hash, on every machine.
 
 A text is its UTF-8 as it stands: nothing is stripped or lower-cased. Among n texts some two different
-ones share a 64-bit hash with probability of about n^2 / 2^65: one in forty at a billion, so from there
-on compare 128 bits. The hash resists accidents, not adversaries.
+ones share a 64-bit hash with probability of about n^2 / 2^65: one in forty at a billion, so what finds
+copies by it compares the length too. The hash resists accidents, not adversaries.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from spark_jobs.kernels.compiled import entry
-from spark_jobs.kernels.hashing import KEY_1, hash_bytes
+from spark_jobs.kernels.hashing import hash_bytes
 from spark_jobs.kernels.text_buffers import TextArray, TextBuffers, text_buffers
 
 SEED = 1
@@ -24,14 +24,6 @@ def text_hash(text: TextArray, *, seed: int = SEED) -> pa.Int64Array:
     """A 64-bit hash of each text, as int64; null where the text is null."""
     buffers = text_buffers(text)
     return pa.array(_hashes(buffers, seed).view(np.int64), mask=~buffers.valid)
-
-
-def text_hash_128(text: TextArray, *, seed: int = SEED) -> pa.FixedSizeBinaryArray:
-    """A 128-bit hash of each text: 16 bytes, of which the first 8 are `text_hash`; null where it is null."""
-    buffers = text_buffers(text)
-    both = np.stack([_hashes(buffers, seed), _hashes(buffers, seed ^ int(KEY_1))], axis=1)
-    validity = None if buffers.valid.all() else pa.py_buffer(np.packbits(buffers.valid, bitorder="little"))
-    return pa.Array.from_buffers(pa.binary(16), len(buffers), [validity, pa.py_buffer(both)])
 
 
 def _hashes(buffers: TextBuffers, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Words between Unicode word bounds, as DCLM counts n-grams: uniseg 0.7.2 over Unicode 6.2 (UAX #29).
 
-A segment between two bounds is a word if its first character is a letter or digit (`str.isalnum`).
+A segment between two bounds is a word if its first character is a letter or digit (`str.isalnum`), so that DCLM
+leaves out `_name`; MinHash, to which pages on `__init__` and on `__call__` are to be two, asks for any such character.
 Ideographs, kana other than katakana, and Thai letters are words of their own; underscores join;
 `can't`, `3.14` and `example.com` are one word each.
 """
@@ -146,7 +147,18 @@ def _ascii_spans(data, position, end):
 
 
 @inner
-def _find_in_span(data, start, position, stop, end, properties, starts, stops, lengths, count):
+def _holds_letter(data, position, end, properties):
+    """Whether any character of `data[position:end]` is a letter or digit, and no mark upon another (class Extend)."""
+    while position < end:
+        code_point, size = decode(data, position, end)
+        if properties[code_point] & ALNUM and not (_IGNORED >> (properties[code_point] & CLASS)) & 1:
+            return True
+        position += size
+    return False
+
+
+@inner
+def _find_in_span(data, start, position, stop, end, properties, anywhere, starts, stops, lengths, count):
     """Find words one character at a time, up to the first byte from `stop` on that is of no word.
 
     Returns:
@@ -161,7 +173,7 @@ def _find_in_span(data, start, position, stop, end, properties, starts, stops, l
                 continue
         first, _ = decode(data, position, end)
         behind, characters = _segment(data, position, end, properties)
-        if properties[first] & ALNUM:
+        if properties[first] & ALNUM or (anywhere and _holds_letter(data, position, behind, properties)):
             starts[count] = position - start
             stops[count] = behind - start
             lengths[count] = characters
@@ -171,10 +183,11 @@ def _find_in_span(data, start, position, stop, end, properties, starts, stops, l
 
 
 @inner
-def find_words(data, start, end, properties, room):
+def find_words(data, start, end, properties, anywhere, room):
     """Find the words of `data[start:end]`.
 
     Args:
+        anywhere: a letter or digit anywhere in a segment makes it a word, not in its first place alone.
         room: Scratch; takes the first byte of each word, the one behind it, and its characters.
 
     Returns:
@@ -193,8 +206,9 @@ def find_words(data, start, end, properties, room):
             stop = first + size
             if (foreign >> np.uint64(first)) & low_bits(size) or (stop >= 63 and first == 0):
                 following, count = _find_in_span(
-                    data, start, position + first, position + stop, end, properties, starts, stops, lengths, count
-                )
+                    data, start, position + first, position + stop, end, properties, anywhere,
+                    starts, stops, lengths, count,
+                )  # fmt: skip
                 break
             if stop >= 63:
                 # The word may go on behind this block: it begins the next.
@@ -203,7 +217,9 @@ def find_words(data, start, end, properties, room):
             starts[count] = position + first - start
             stops[count] = position + stop - start
             lengths[count] = size
-            count += data[position + first] != _UNDERSCORE
+            count += data[position + first] != _UNDERSCORE or (
+                anywhere and _holds_letter(data, position + first, position + stop, properties)
+            )
             left &= left - _ONE
         position = following
     return count

@@ -89,7 +89,7 @@ def test_the_card_says_what_the_contract_and_the_lake_say(lake: Settings) -> Non
         "# dclm.scores\n",
         scores.description,
         "| made from | dclm.documents, dclm.measurements, dclm.paragraphs, dclm.quality_model |",
-        "| read by | dclm.mixture |",
+        "| read by | dclm.mixture, dclm.mixture_buckets, ladder.comparison_runs |",
         "| rows | 3 |",
         "| `score` | `double` | Probability of being good text, 0..1. |",
         "- `score` is at least 0 and at most 1\n",

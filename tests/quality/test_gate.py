@@ -12,10 +12,22 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from catalog.contract import Column, Contract, Expectation, between, matches, mostly, one_of, references, row_count
+from catalog.contract import (
+    Column,
+    Contract,
+    Expectation,
+    between,
+    filled,
+    matches,
+    mostly,
+    one_of,
+    references,
+    row_count,
+    warned,
+)
 from catalog.engine import open_engine
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import Lake, constraint_sql
 from catalog.settings import Settings
 from catalog.tables import CONTRACTS
 from quality.expectations import Reading, check_table
@@ -172,8 +184,11 @@ GAUGE = Contract(
         Column(name="at", type=pa.timestamp("us", tz="UTC"), description="A time."),
         Column(name="parts", type=pa.list_(pa.string()), description="A list."),
         Column(name="warc", type=pa.string(), nullable=True, description="A reference."),
+        Column(name="link", type=pa.string(), nullable=True, description="A reference that somebody else keeps."),
+        Column(name="share", type=pa.float64(), nullable=True, description="A number that somebody else keeps."),
     ),
     primary_key=("id", "day"),
+    named_by=("word",),
     expectations=(
         row_count(2),
         between("whole", 1, 2**53),
@@ -186,6 +201,9 @@ GAUGE = Contract(
         references("warc", "dclm.pool.warc"),
         Expectation(name="expect_column_values_to_be_unique", column="whole"),
         mostly(matches("word", "r"), 0.3),
+        warned(references("link", "dclm.pool.warc")),
+        warned(filled("link")),
+        warned(between("share", 0, 1)),
     ),
 )
 GOOD = {
@@ -199,6 +217,8 @@ GOOD = {
     "at": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     "parts": [],
     "warc": None,
+    "link": "crawl-00000.warc.gz",
+    "share": None,
 }
 
 
@@ -236,6 +256,8 @@ def comparable(outcome: Outcome) -> tuple:
         ([{"day": 9}, {"day": 2}], set()),
         ([{"day": 9}, {"day": 8}, {"day": 3}], {"day__be_between"}),
         ([{"warc": "nowhere.warc.gz"}, {"id": "b", "warc": "crawl-00000.warc.gz"}], {"warc__references"}),
+        ([{"link": "nowhere.warc.gz"}, {"id": "b", "link": None}], {"link__references", "link__not_be_null"}),
+        ([{"share": 2.0}, {"id": "b", "share": 0.5}], {"share__be_between"}),
     ],
 )
 def test_both_engines_agree_on_what_is_broken_and_by_which_rows(
@@ -252,6 +274,21 @@ def gauged(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return write_lake(tmp_path_factory.mktemp("gauged"), ("dclm.pool",))
 
 
+def test_what_only_warns_does_not_fail_and_all_its_rows_are_named(gauged: Settings) -> None:
+    rows = [{"id": name, "word": "rain", "link": "nowhere"} for name in "abcdefgh"]
+    by_duckdb, by_gx = both_engines(gauged, rows)
+    assert [outcome.label for outcome in by_duckdb if outcome.failed] == []
+    (found,) = [outcome for outcome in by_duckdb if outcome.warned]
+    assert [example["id"] for example in found.examples] == list("abcdefgh")
+    assert found.examples[0] == {"id": "a", "day": 1, "word": "rain", "link": "nowhere"}
+    assert [comparable(outcome) for outcome in by_duckdb] == [comparable(outcome) for outcome in by_gx]
+
+
+def test_a_warning_is_no_constraint_of_the_table() -> None:
+    assert constraint_sql(between("share", 0, 1)) is not None
+    assert constraint_sql(warned(between("share", 0, 1))) is None
+
+
 def test_both_engines_agree_on_the_catalogs_own_tables(lake: Settings) -> None:
     plant(lake, "dclm.documents", {2: {"language": "xx", "doc_id": None}, 3: {"language_score": math.nan}})
     plant(lake, "dclm.scores", {1: {"score": 2.0}}, drop=("bucket",))
@@ -265,7 +302,7 @@ def test_the_suite_is_great_expectations_own_and_carries_every_expectation() -> 
     suite = expectation_suite(GAUGE, {"dclm.pool.warc": ["a"]})
     assert len(suite.expectations) == len(GAUGE.all_expectations())
     assert suite.to_json_dict()["name"] == GAUGE.name
-    assert len(expectation_suite(GAUGE).expectations) == len(GAUGE.all_expectations()) - 1
+    assert len(expectation_suite(GAUGE).expectations) == len(GAUGE.all_expectations()) - 2, "without references"
 
 
 def test_an_expectation_that_no_engine_knows_is_refused_by_name(lake: Settings) -> None:

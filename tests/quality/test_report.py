@@ -68,3 +68,28 @@ def test_a_report_of_success_mentions_no_failure(format_: str) -> None:
     assert "FAILED" not in said
     assert "::error" not in said
     assert "<failure" not in said
+
+
+WARNED = Outcome(
+    table="models.registry", label="dataset__references", column="dataset", statement="dataset stands in dclm.pool",
+    passed=False, severity="warn", observed="3 of 9 values not found there", violations=3, rows=9,
+    examples=({"uuid": "a", "dataset": ""}, {"uuid": "b", "dataset": "x"}),
+)  # fmt: skip
+
+
+def test_a_warning_is_told_with_its_rows_and_fails_nothing() -> None:
+    lines = report([OUTCOMES[0], WARNED], "text").splitlines()
+    assert lines[1].split()[:6] == ["models.registry", "ok", "0", "expectations,", "1", "warned"]
+    assert lines[2:] == [
+        "WARNED models.registry: expected dataset stands in dclm.pool; observed 3 of 9 values not found there",
+        "  uuid='a', dataset=''",
+        "  uuid='b', dataset='x'",
+        "  and 1 more",
+        "2 tables: 1 expectations hold, 1 warns",
+    ]
+    said = json.loads(report([WARNED], "json"))
+    assert (said["passed"], said["outcomes"][0]["severity"]) == (True, "warn")
+    root = ElementTree.fromstring(report([WARNED], "junit"))
+    assert (root.get("failures"), len(list(root.iter("failure")))) == ("0", 0)
+    assert "uuid='b'" in "".join(element.text or "" for element in root.iter("system-out"))
+    assert report([WARNED], "github").startswith("::warning title=models.registry dataset__references::")

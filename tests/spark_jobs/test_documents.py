@@ -14,6 +14,7 @@ from made_documents import prose
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
+from catalog.progress import listening
 from catalog.tables.dclm import DOCUMENTS, POOL, STATISTICS
 from spark_jobs.crawl.faults import sound_page
 from spark_jobs.documents import BATCH_ROWS, document_id, documents_batches, host_of, write_documents
@@ -145,6 +146,39 @@ def test_an_archive_that_changed_since_it_was_registered_stops_the_partition(
         write_documents(spark, lake, {"global_shard": 0, "local_shard": 0}, "d")
     assert "register the crawl again" in caught.value.mend
     assert lake.written("dclm.documents") == {}
+
+
+class Heard:
+    """A listener that remembers how far each piece of work said to be."""
+
+    def __init__(self) -> None:
+        self.works: dict[str, tuple[float, str, list[float]]] = {}
+        self.ended: list[object] = []
+
+    def begin(self, label: str, total: float, unit: str) -> object:
+        self.works[label] = (total, unit, [])
+        return label
+
+    def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
+        self.works[str(handle)][2].append(done)
+
+    def end(self, handle: object) -> None:
+        self.ended.append(handle)
+
+
+def test_archives_are_counted_as_they_are_read(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    for number in range(3):
+        path = tmp_path / f"made-{number}.warc.gz"
+        path.write_bytes(b"".join(archive(path.name, {f"https://made.example/{number}": page(prose(number))})))
+    lake.replace(POOL, register([str(tmp_path)], "made", 3), "p")
+    heard = Heard()
+    with listening(heard):
+        found = write_documents(spark, lake, {"global_shard": 0, "local_shard": 0}, "d")
+    assert found["archives"] == found["documents"] == 3
+    total, unit, done = heard.works["reading shard 0-0"]
+    assert (total, unit, done[-1]) == (3, "archives", 3)
+    assert done == sorted(done)
+    assert heard.ended == ["reading shard 0-0"]
 
 
 def test_a_partition_without_archives_is_empty_and_on_record(spark: SparkSession, curated: Curated) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from spark_jobs.fasttext_training import load
 from spark_jobs.quality_model import GOOD, QualityRecipe, line_of
-from spark_jobs.scores import bucket_cuts, score_documents, write_scores
+from spark_jobs.quantiles import quantile_cuts
+from spark_jobs.scores import score_documents, write_scores
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -81,11 +83,12 @@ def test_buckets_are_tenths_in_the_order_of_scores(scored: tuple[Lake, dict[str,
 
 def test_documents_of_one_score_are_told_apart_by_their_ids(spark: SparkSession) -> None:
     ids = [doc_id(number) for number in range(1000)]
-    table = pa.table({"doc_id": ids, "score": [0.25] * 400 + [1.0] * 600})
-    few, many = (bucket_cuts(spark.createDataFrame(table).repartition(parts).persist()) for parts in (1, 7))
+    table = pa.table({"doc_id": ids, "score": [0.25] * 400 + [1.0] * 600, "group": ["all"] * 1000})
+    tenths = [Fraction(tenth, 10) for tenth in range(1, 10)]
+    few, many = (quantile_cuts(spark.createDataFrame(table).repartition(parts), tenths) for parts in (1, 7))
     assert few == many
-    total, cuts = few
-    assert total == 1000
+    assert few["all"].total == 1000
+    cuts = few["all"].cuts
     assert [cut.score for cut in cuts] == [0.25] * 3 + [1.0] * 6
     below = Counter(
         sum((score, id_[:4]) >= (cut.score, cut.prefix) for cut in cuts)

@@ -1,30 +1,27 @@
-"""From a ladder to `predictions.json`: the mode's protocols, the forecast of each target, its band, its warnings."""
+"""From a ladder to `predictions.json`: the mode's protocols, the forecast of each target, its band, its warnings.
+
+A ladder of at least `FEWEST_FOR_HOLDOUTS` runs in three sizes and three multiples is forecast by protocols, with bands
+that its hold-outs calibrate. A smaller one is forecast by laws with fewer parameters, with bootstrap bands
+(`trainers/ladder/few.py`).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from trainers.errors import TrainerError
-from trainers.ladder.holdout import (
-    LEVEL,
-    Bands,
-    Error,
-    HoldOuts,
-    calibrate,
-    checkpoint_scatter,
-    coverage,
-    measurement_noise,
-    reach,
-)
-from trainers.ladder.protocols import PAPER, Fitted, Fitter, Protocol
-from trainers.ladder.runs import LadderRuns, Target
+from trainers.ladder.bands import LEVEL, Bands, Coverage, calibrate, checkpoint_scatter, measurement_noise
+from trainers.ladder.few import fit_step1, fit_step2, predict
+from trainers.ladder.holdout import Error, HoldOuts, fixed_forecasts, reach
+from trainers.ladder.laws import one_thread
+from trainers.ladder.protocols import PAPER, Fitted, Fitter, Protocol, power_law
+from trainers.ladder.runs import LAST, LadderRuns, Target
 from trainers.ladder.tasks import BITS_PER_BYTE
-from trainers.scaling import fit_step1, fit_step2, predict
 
 Mode = Literal["paper", "auto"]
 NOISE_SHARE = 0.1
@@ -34,6 +31,9 @@ LEAST_RANK = 0.9
 NEAR_CHANCE = 0.1
 """Part of the way from chance to 1 that the best run must have gone, else step 2 sees only its foot."""
 FEWEST_RUNS = 3
+FEWEST_FOR_HOLDOUTS, LEAST_LEVELS = 12, 3
+FEW = Protocol(points="finals")
+"""What pictures show of a ladder of few runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,32 +59,42 @@ class Forecast:
     mode: Mode
     targets: Mapping[str, Mapping[str, Prediction]]
     protocols: tuple[Protocol, ...]
-    """Averaged in the forecast, best first; empty where the ladder was too small for hold-outs."""
+    """Averaged in the forecast, best on hold-outs first; empty of a ladder of few runs."""
     errors: tuple[Error, ...]
-    """On hold-outs; of `auto`, each with protocols chosen without its split."""
-    coverage: Mapping[str, float]
+    """On hold-outs; of `auto`, each with protocols chosen by the fitted runs alone."""
+    coverage: Coverage | None
     bands: Bands | None
     fits: Mapping[str, Fitted]
-    """By task: the first protocol's steps, for pictures."""
+    """By task: the first protocol's steps."""
+    forms: Mapping[str, str]
+    """By task: the form of both steps of `fits`, in words."""
+
+    @property
+    def shown(self) -> Protocol:
+        """The protocol of `fits`."""
+        return self.protocols[0] if self.protocols else FEW
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: targets first, then `protocol`."""
-        by_task: dict[str, list[float]] = {}
-        for e in self.errors:
-            by_task.setdefault(e.task, []).append(abs(e.error))
-        first = asdict(self.protocols[0]) if self.protocols else {}
-        return {name: {task: asdict(p) for task, p in tasks.items()} for name, tasks in self.targets.items()} | {
+        tasks = dict.fromkeys(error.task for error in self.errors)
+        names = dict.fromkeys(error.split for error in self.errors)
+        return {name: {task: asdict(p) for task, p in found.items()} for name, found in self.targets.items()} | {
             "protocol": {
                 "mode": self.mode,
                 "level": LEVEL,
-                "best": first,
+                "best": asdict(self.protocols[0]) if self.protocols else {},
                 "averaged": [asdict(protocol) for protocol in self.protocols],
-                "holdout_error": {task: float(np.mean(errors)) for task, errors in by_task.items()},
+                "holdout_error": {task: self._mean_error(task=task) for task in tasks},
+                "holdout_error_by_split": {name: self._mean_error(split=name) for name in names},
                 "holdout_forecasts": len(self.errors),
-                "coverage": dict(self.coverage),
-                "note": "" if self.protocols else "too few runs for hold-outs: trainers.scaling's steps and bootstrap",
+                "coverage": asdict(self.coverage) if self.coverage else {},
+                "note": "" if self.protocols else "too few runs for hold-outs: laws of few parameters, bootstrap bands",
             }
         }
+
+    def _mean_error(self, **at: str) -> float:
+        alike = [e for e in self.errors if all(getattr(e, name) == value for name, value in at.items())]
+        return float(np.mean([abs(error.error) for error in alike]))
 
 
 def parse_target(said: str, known: Mapping[str, Target]) -> Target:
@@ -117,30 +127,34 @@ def fit_ladder(ladder: LadderRuns, targets: Sequence[Target], mode: Mode = "auto
     _check(ladder, targets)
     targets = [_with_flops(target, ladder) for target in targets]
     verdicts = {task: predictability(ladder, task) for task in ladder.chance}
-    holdouts = HoldOuts(ladder)
-    protocols, chosen = _protocols(holdouts, mode, [task for task, (good, _) in verdicts.items() if good])
-    fitter = Fitter(ladder.runs, dict(ladder.chance))
-    errors = tuple(holdouts.errors(chosen)) if protocols else ()
-    if not errors or any(fitter.fit(protocols[0], task) is None for task in ladder.chance):
-        return _small(ladder, targets, mode, verdicts)
-    noise = {task: measurement_noise(ladder, task) for task in ladder.chance}
-    groups = {task: good for task, (good, _) in verdicts.items()}
-    bands = calibrate(errors, noise, groups)
+    good = {task: found for task, (found, _) in verdicts.items()}
+    sizes, multiples = ({getattr(run, name) for run in ladder.runs} for name in ("size", "multiple"))
+    if len(ladder.runs) < FEWEST_FOR_HOLDOUTS or min(len(sizes), len(multiples)) < LEAST_LEVELS:
+        return _few(ladder, targets, mode, verdicts)
+    with one_thread():
+        judged = [task for task in good if good[task]] or list(good)
+        protocols, errors = _protocols(ladder, mode, judged)
+        fitter = Fitter(ladder.runs, dict(ladder.chance))
+        fitted = {task: [fits for p in protocols if (fits := fitter.fit(p, task))] for task in ladder.chance}
+    if not errors or not all(fitted.values()):
+        return _few(ladder, targets, mode, verdicts)
+    bands, coverage = calibrate(errors, {task: measurement_noise(ladder, task) for task in ladder.chance}, good)
     found = {
         target.name: {
-            task: _predict(fitter, protocols, bands, ladder, target, task, verdicts[task]) for task in ladder.chance
+            task: _predict(fits, bands, target, task, reach(target.flops, ladder.runs), verdicts[task])
+            for task, fits in fitted.items()
         }
         for target in targets
     }
-    fits = {task: fitted for task in ladder.chance if (fitted := fitter.fit(protocols[0], task))}
     return Forecast(
         mode=mode,
         targets=found,
         protocols=tuple(protocols),
-        errors=errors,
-        coverage=coverage(errors, noise, groups),
+        errors=tuple(errors),
+        coverage=coverage,
         bands=bands,
-        fits=fits,
+        fits={task: fits[0] for task, fits in fitted.items()},
+        forms=dict.fromkeys(fitted, f"{mode}: {protocols[0].step1} of {protocols[0].intermediate}, sigmoid"),
     )
 
 
@@ -148,7 +162,7 @@ def predictability(ladder: LadderRuns, task: str) -> tuple[bool, str]:
     """Whether the ladder says enough of a task, and why (not)."""
     noise = checkpoint_scatter(ladder, task)
     accuracies = np.array([run.measured(task) for run in ladder.runs])
-    losses = np.array([run.intermediates[BITS_PER_BYTE][task][-5:].mean() for run in ladder.runs])
+    losses = np.array([run.intermediates[BITS_PER_BYTE][task][-LAST:].mean() for run in ladder.runs])
     rise = float(np.ptp(accuracies))
     chance = ladder.chance[task]
     way = (float(accuracies.max()) - chance) / (1 - chance)
@@ -195,69 +209,69 @@ def _with_flops(target: Target, ladder: LadderRuns) -> Target:
         return target
     largest = max(ladder.runs, key=lambda run: run.parameters)
     share = largest.flops_per_token / largest.parameters
-    return Target(
-        name=target.name,
-        parameters=target.parameters,
-        tokens=target.tokens,
-        flops_per_token=share * target.parameters,
-    )
+    return replace(target, flops_per_token=share * target.parameters)
 
 
-def _protocols(
-    holdouts: HoldOuts, mode: Mode, tasks: Sequence[str]
-) -> tuple[list[Protocol], dict[str, Sequence[Protocol]]]:
-    """The mode's protocols, and those that each split's errors are measured with."""
+def _protocols(ladder: LadderRuns, mode: Mode, judged: Sequence[str]) -> tuple[list[Protocol], list[Error]]:
+    """The mode's protocols, of `auto` chosen by the tasks `judged`, and the errors that it makes on hold-outs."""
     if mode == "paper":
-        return [PAPER], {split.name: [PAPER] for split in holdouts.splits}
-    judged = tasks or holdouts.tasks
-    return holdouts.select(judged), {
-        split.name: holdouts.select(judged, leave_out=split.name) for split in holdouts.splits
-    }
+        return [PAPER], fixed_forecasts(ladder, PAPER)
+    holdouts = HoldOuts(ladder, judged)
+    return [holdouts.candidates[index] for index in holdouts.chosen(ladder.runs)], holdouts.forecasts()
 
 
 def _predict(  # noqa: PLR0917 - all of one fit
-    fitter: Fitter,
-    protocols: Sequence[Protocol],
-    bands: Bands,
-    ladder: LadderRuns,
-    target: Target,
-    task: str,
-    verdict: tuple[bool, str],
+    fits: Sequence[Fitted], bands: Bands, target: Target, task: str, ahead: float, verdict: tuple[bool, str]
 ) -> Prediction:
-    fits = [fitted for protocol in protocols if (fitted := fitter.fit(protocol, task))]
     accuracy = float(np.mean([fitted.accuracy(target) for fitted in fits]))
-    half = bands.half_width(task, reach(target.flops, ladder.runs))
-    loss = fitter.fit(PAPER, task) or fits[0]
+    half = bands.half_width(task, ahead)
+    losses = [fitted.loss(target) for fitted in fits if fitted.intermediate == BITS_PER_BYTE]
     predictable, reason = verdict
     return Prediction(
         accuracy=accuracy,
         low=max(0.0, accuracy - half),
         high=min(1.0, accuracy + half),
-        task_loss=loss.loss(target),
+        task_loss=float(np.mean(losses)) if losses else float("nan"),
         predictable=predictable,
         reason=reason,
     )
 
 
-def _small(
+def _few(
     ladder: LadderRuns, targets: Sequence[Target], mode: Mode, verdicts: Mapping[str, tuple[bool, str]]
 ) -> Forecast:
     """The forecast of a ladder too small for hold-outs: laws with fewer parameters, bootstrap bands."""
     found: dict[str, dict[str, Prediction]] = {target.name: {} for target in targets}
+    fits: dict[str, Fitted] = {}
+    forms: dict[str, str] = {}
+    n, d = ([getattr(run, name) for run in ladder.runs] for name in ("parameters", "tokens"))
     for task, chance in ladder.chance.items():
-        n, d = ([getattr(run, name) for run in ladder.runs] for name in ("parameters", "tokens"))
-        loss = [float(run.intermediates[BITS_PER_BYTE][task][-5:].mean()) for run in ladder.runs]
-        accuracy = [run.measured(task) for run in ladder.runs]
+        loss = [float(run.intermediates[BITS_PER_BYTE][task][-LAST:].mean()) for run in ladder.runs]
         step1 = fit_step1(n, d, loss)
+        accuracy = [run.measured(task) for run in ladder.runs]
         step2 = fit_step2(loss, accuracy, chance, questions=ladder.questions.get(task))
+        forms[task] = f"{step1.protocol}, {step2.protocol}"
+        law = power_law(np.array([step1.a, step1.b, step1.alpha, step1.beta, step1.E]))
+        curve = np.array([step2.a, step2.L0, step2.k, step2.b])
+        fits[task] = Fitted(law=law, curve=curve, intermediate=BITS_PER_BYTE)
         for target in targets:
             said = predict(step1, step2, target.parameters, target.tokens)
+            predictable, reason = verdicts[task]
             found[target.name][task] = Prediction(
                 accuracy=said.accuracy,
                 low=said.accuracy_low,
                 high=said.accuracy_high,
                 task_loss=said.loss,
-                predictable=verdicts[task][0],
-                reason=verdicts[task][1],
+                predictable=predictable,
+                reason=reason,
             )
-    return Forecast(mode=mode, targets=found, protocols=(), errors=(), coverage={}, bands=None, fits={})
+    return Forecast(
+        mode=mode,
+        targets=found,
+        protocols=(),
+        errors=(),
+        coverage=None,
+        bands=None,
+        fits=fits,
+        forms=forms,
+    )

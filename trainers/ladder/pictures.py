@@ -1,4 +1,4 @@
-"""Three pictures of a fit: step 1 and step 2 of every task under the best protocol, and the forecasts with bands."""
+"""Three pictures of a fit: step 1 and step 2 of every task under one protocol, and the forecasts with bands."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from trainers.ladder.forecast import Forecast
+from trainers.ladder.laws import sigmoid
 from trainers.ladder.protocols import curve_points, final_loss
 from trainers.ladder.runs import LadderRuns, Target
-from trainers.scaling_fits import sigmoid
 
 COLUMNS = 5
 GREY = "#7f8c8d"
@@ -27,7 +27,7 @@ def plot_forecast(ladder: LadderRuns, targets: Sequence[Target], forecast: Forec
     Args:
         ladder: the runs that were fitted.
         targets: as forecast.
-        forecast: of a ladder large enough for hold-outs.
+        forecast: of that ladder.
         out: the JSON file.
     """
     paths = []
@@ -38,10 +38,10 @@ def plot_forecast(ladder: LadderRuns, targets: Sequence[Target], forecast: Forec
                 draw(axes, ladder, targets, forecast, task)
             handles, labels = next(iter(panels.values())).get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=8, frameon=False)
-            paths.append(_save(figure, out.with_name(f"{out.stem}-{name}.png")))
+            paths.append(save(figure, out.with_name(f"{out.stem}-{name}.png")))
         figure = Figure(figsize=(9, 1.5 + 0.45 * len(forecast.fits)), dpi=130, layout="constrained")
         _draw_bands(figure.subplots(), ladder, targets, forecast)
-        paths.append(_save(figure, out.with_name(f"{out.stem}-forecast.png")))
+        paths.append(save(figure, out.with_name(f"{out.stem}-forecast.png")))
     return paths
 
 
@@ -55,7 +55,8 @@ def _grid(tasks: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
     return figure, dict(zip(tasks, panels, strict=False))
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write the PNG beside `path` first, then rename it; returns `path`."""
     part = path.with_name(f"{path.name}.part")
     # No date and no version in the file: the same fit gives the same bytes.
     figure.savefig(part, format="png", metadata={"Software": None})
@@ -63,7 +64,8 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _colours(ladder: LadderRuns) -> dict[str, tuple[float, ...]]:
+def size_colours(ladder: LadderRuns) -> dict[str, tuple[float, ...]]:
+    """A colour a size, small ones dark."""
     sizes = list(dict.fromkeys(run.size for run in ladder.runs))
     shades = mpl.colormaps["viridis"](np.linspace(0.1, 0.8, len(sizes)))
     return {size: tuple(shade) for size, shade in zip(sizes, shades, strict=True)}
@@ -71,15 +73,15 @@ def _colours(ladder: LadderRuns) -> dict[str, tuple[float, ...]]:
 
 def _draw_step1(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forecast: Forecast, task: str) -> None:
     """Loss against tokens, a line a size: the law, and the runs that it was fitted to."""
-    protocol, fitted = forecast.protocols[0], forecast.fits[task]
-    for size, colour in _colours(ladder).items():
+    protocol, fitted = forecast.shown, forecast.fits[task]
+    for size, colour in size_colours(ladder).items():
         runs = [run for run in protocol.chosen(ladder.runs) if run.size == size]
         if not runs:
             continue
         label = f"{size}, {runs[0].parameters:.3g} parameters"
         axes.plot([r.tokens for r in runs], [final_loss(r, protocol, task) for r in runs], "o", color=colour, ms=4)
         tokens = np.geomspace(runs[0].tokens / 1.3, runs[-1].tokens * 1.3, 40)
-        law = [fitted.law(runs[0].parameters, d, d * runs[0].flops_per_token) for d in tokens]
+        law = [fitted.law.at(runs[0].parameters, d, d * runs[0].flops_per_token) for d in tokens]
         axes.plot(tokens, law, "-", color=colour, lw=1.1, label=label)
     for target, colour in zip(targets, TARGET_COLOURS * len(targets), strict=False):
         axes.plot([target.tokens], [fitted.loss(target)], "D", color=colour, ms=5, label=f"{target.name}, forecast")
@@ -89,9 +91,9 @@ def _draw_step1(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forec
 
 def _draw_step2(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forecast: Forecast, task: str) -> None:
     """Accuracy against loss, falling to the right."""
-    protocol, fitted = forecast.protocols[0], forecast.fits[task]
+    protocol, fitted = forecast.shown, forecast.fits[task]
     everything: list[float] = []
-    for size, colour in _colours(ladder).items():
+    for size, colour in size_colours(ladder).items():
         runs = [run for run in protocol.chosen(ladder.runs) if run.size == size]
         if runs:
             loss, accuracy = curve_points(runs, protocol, task)

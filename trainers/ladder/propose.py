@@ -19,7 +19,7 @@ T = TypeVar("T")
 MULTIPLES = (1.0, 2.0, 5.0, 10.0)
 LEAST_SIZES, LEAST_MULTIPLES = 3, 3
 """Fewer sizes or multiples do not determine step 1's five parameters."""
-HALF_WIDTH_NOISE, HALF_WIDTH_GROWTH = 0.013, 0.0115
+HALF_WIDTH_NOISE, HALF_WIDTH_GROWTH = 0.015, 0.0135
 """Of a predictable task's band on the published ladder: at no reach, and per log of compute ahead (docs/ladder.md)."""
 
 

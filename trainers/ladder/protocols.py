@@ -1,13 +1,13 @@
 """The choices in a ladder's forecast, as data, and the forecast that follows from them.
 
 A protocol says which runs count, what stands between the two steps, how checkpoints are averaged, and the form of
-both steps. `PAPER` is that of Bhagia et al. (arXiv 2412.04403); `CANDIDATES` are the ones `auto` chooses among.
+both steps. `PAPER` is that of Bhagia et al. (arXiv 2412.04403); `CANDIDATES` are the ones that `auto` averages.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,21 +15,18 @@ import numpy as np
 from scipy.optimize import least_squares, nnls
 
 from trainers.errors import TrainerError
-from trainers.ladder.runs import LAST, Run, Target
-from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES
-from trainers.scaling_fits import (
+from trainers.ladder.laws import (
     EXPONENT_BOUNDS,
     Array,
     fit_five_parameters,
     fit_sigmoid,
-    loss_at,
     sigmoid,
 )
+from trainers.ladder.runs import LAST, Run, Target
+from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES, VALIDATION
 
 Step1Form = Literal["huber", "least-squares", "flops"]
 Points = Literal["smoothed", "blocks", "late-blocks", "finals"]
-Law = Callable[[float, float, float], float]
-"""Intermediate loss at N, D and training FLOPs."""
 START_EXPONENT = 0.15
 SIGMOID_ZOOMS, POWER_ZOOMS = 5, 4
 FEWEST = {"huber": 7, "least-squares": 7, "flops": 4}
@@ -40,12 +37,10 @@ FEWEST = {"huber": 7, "least-squares": 7, "flops": 4}
 class Protocol:
     """How a ladder is turned into a forecast."""
 
-    least_multiple: float = 1.0
-    """Runs below this Chinchilla multiple are left out."""
+    shortest: bool = True
+    """Whether each size's shortest run counts: it misleads forecasts of models trained for long."""
     intermediate: str = BITS_PER_BYTE
     """One of `INTERMEDIATES`."""
-    last: int = LAST
-    """Checkpoints at a run's end whose mean is its loss in step 1."""
     step1: Step1Form = "huber"
     """`huber` and `least-squares`: e^a / N^alpha + e^b / D^beta + E; `flops`: A / C^alpha + E. On relative errors."""
     weighted: bool = False
@@ -58,30 +53,54 @@ class Protocol:
 
     def chosen(self, runs: Sequence[Run]) -> list[Run]:
         """The runs that count."""
-        return [run for run in runs if run.multiple >= self.least_multiple]
+        if self.shortest:
+            return list(runs)
+        least = {run.size: min(other.tokens for other in runs if other.size == run.size) for run in runs}
+        return [run for run in runs if run.tokens > least[run.size]]
 
 
 PAPER = Protocol()
 CANDIDATES: tuple[Protocol, ...] = tuple(
     Protocol(
-        least_multiple=least,
+        shortest=shortest,
         intermediate=kind,
-        last=last,
-        step1=form,
+        step1="least-squares",
         weighted=weighted,
         points=points,
         ideal_point=ideal,
     )
-    for least, kind, last, form, weighted, points, ideal in itertools.product(
-        (1.0, 2.0),
+    for (shortest, weighted), kind, points, ideal in itertools.product(
+        ((True, True), (False, True), (False, False)),
         INTERMEDIATES,
-        (1, LAST),
-        ("least-squares", "flops"),
-        (False, True),
         ("blocks", "late-blocks", "finals"),
         (True, False),
     )
 )
+"""Short runs count for less or not at all, for they mislead forecasts of models trained for long; and step 1 knows
+parameters and tokens apart, for FLOPs alone do not tell such a model from a larger one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """e^log_scale / x^exponent."""
+
+    of: Literal["parameters", "tokens", "flops"]
+    """What x is."""
+    log_scale: float
+    exponent: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """Step 1: the sum of its terms and a floor."""
+
+    terms: tuple[Term, ...]
+    floor: float
+
+    def at(self, parameters: float, tokens: float, flops: float) -> float:
+        """The intermediate loss."""
+        x = {"parameters": parameters, "tokens": tokens, "flops": flops}
+        return float(sum(np.exp(t.log_scale - t.exponent * np.log(x[t.of])) for t in self.terms) + self.floor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +110,12 @@ class Fitted:
     law: Law
     curve: Array
     """a, L0, k, b of step 2."""
+    intermediate: str
+    """What stands between them: one of `INTERMEDIATES`."""
 
     def loss(self, target: Target | Run) -> float:
         """The intermediate loss that step 1 says."""
-        return float(self.law(target.parameters, target.tokens, target.flops))
+        return self.law.at(target.parameters, target.tokens, target.flops)
 
     def accuracy(self, target: Target | Run) -> float:
         """0..1, both steps chained."""
@@ -113,8 +134,10 @@ class Fitter:
     def fit(self, protocol: Protocol, task: str) -> Fitted | None:
         """Both steps; None where the runs are too few for the protocol or lack its intermediate."""
         p = protocol
-        kind = (p.least_multiple, p.intermediate, task)
-        law_key, curve_key = (*kind, p.last, p.step1, p.weighted), (*kind, p.points, p.ideal_point)
+        kind = (p.shortest, p.intermediate)
+        # The validation loss is the same for every task.
+        law_key = (*kind, p.step1, p.weighted, "" if p.intermediate == VALIDATION else task)
+        curve_key = (*kind, p.points, p.ideal_point, task)
         chosen = p.chosen(self.runs)
         if len(chosen) < FEWEST[p.step1] or any(p.intermediate not in run.intermediates for run in chosen):
             return None
@@ -123,12 +146,14 @@ class Fitter:
         if curve_key not in self._curves:
             self._curves[curve_key] = fit_curve(chosen, p, task, self.chance[task])
         law, curve = self._laws[law_key], self._curves[curve_key]
-        return None if law is None or curve is None else Fitted(law=law, curve=curve)
+        if law is None or curve is None:
+            return None
+        return Fitted(law=law, curve=curve, intermediate=p.intermediate)
 
 
 def final_loss(run: Run, protocol: Protocol, task: str) -> float:
-    """A run's point in step 1."""
-    return float(run.intermediates[protocol.intermediate][task][-protocol.last :].mean())
+    """A run's point in step 1: the mean of its last five checkpoints."""
+    return float(run.intermediates[protocol.intermediate][task][-LAST:].mean())
 
 
 def fit_law(runs: Sequence[Run], protocol: Protocol, task: str) -> Law:
@@ -137,14 +162,27 @@ def fit_law(runs: Sequence[Run], protocol: Protocol, task: str) -> Law:
     loss = np.array([final_loss(run, protocol, task) for run in runs])
     weights = np.sqrt([run.multiple for run in runs]) if protocol.weighted else np.ones(len(runs))
     if protocol.step1 == "huber":
-        parameters = fit_five_parameters(n, d, loss)
-        return lambda n, d, _: float(loss_at(parameters, n, d))
+        return power_law(fit_five_parameters(n, d, loss))
     if protocol.step1 == "flops":
         exponent, scale, floor = _profiled_power(c / c[0], loss, weights)
-        return lambda _n, _d, c_at: scale * (c_at / c[0]) ** -exponent + floor
-    exponents, scale = _profiled([n, d], loss, weights)
-    return lambda n_at, d_at, _: float(
-        scale[0] * (n_at / n[0]) ** -exponents[0] + scale[1] * (d_at / d[0]) ** -exponents[1] + scale[2]
+        return Law(terms=_terms(("flops", c[0], scale, exponent)), floor=floor)
+    (alpha, beta), (size, data, floor) = _profiled([n, d], loss, weights)
+    return Law(terms=_terms(("parameters", n[0], size, alpha), ("tokens", d[0], data, beta)), floor=float(floor))
+
+
+def power_law(parameters: Array) -> Law:
+    """Step 1 of a, b, alpha, beta and E: e^a / N^alpha + e^b / D^beta + E."""
+    a, b, alpha, beta, floor = (float(value) for value in parameters)
+    size = Term(of="parameters", log_scale=a, exponent=alpha)
+    return Law(terms=(size, Term(of="tokens", log_scale=b, exponent=beta)), floor=floor)
+
+
+def _terms(*said: tuple[Literal["parameters", "tokens", "flops"], float, float, float]) -> tuple[Term, ...]:
+    """Terms of (x, its unit, scale at one unit, exponent); one without scale is none."""
+    return tuple(
+        Term(of=of, log_scale=float(np.log(scale) + exponent * np.log(unit)), exponent=float(exponent))
+        for of, unit, scale, exponent in said
+        if scale > 0
     )
 
 

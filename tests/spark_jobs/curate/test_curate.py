@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,6 +153,34 @@ def test_against_an_earlier_run_copies_are_as_if_all_had_come_at_once(tmp_path: 
     assert rows(tmp_path / "second/kept.parquet").keys() == {"longer"}
     with pytest.raises(WatershedError, match="no index"):
         run(write(tmp_path / "late", late), recipe, tmp_path / "third", against=[tmp_path / "early"])
+
+
+@pytest.mark.parametrize(("method", "key"), [("exact", "text"), ("url", "url")])
+def test_equal_texts_and_urls_are_those_that_a_dictionary_finds(tmp_path: Path, method: str, key: str) -> None:
+    draw = random.Random(1)
+    documents = [
+        {"id": f"d{id_:03d}", "text": f"said {draw.randrange(60)}" + " é" * draw.randrange(3)}
+        | {"url": draw.choice([None, f"https://example.org/{draw.randrange(40)}"])}
+        for id_ in draw.sample(range(1000), 200)
+    ]
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for document in documents:
+        if document[key] is not None:
+            groups.setdefault(str(document[key]), []).append(
+                (-len(str(document["text"]).encode()), str(document["id"]))
+            )
+    expected = {id_: (min(group)[1], len(group)) for group in groups.values() for _, id_ in group if len(group) > 1}
+    assert len(expected) > 50
+    path = tmp_path / "made.yaml"
+    path.write_text(RECIPE.replace("threshold: 20", "threshold: 0").replace("method: minhash", f"method: {method}"))
+    for seed in (1, 2):
+        random.Random(seed).shuffle(documents)
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
+        out = tmp_path / str(seed)
+        run([str(tmp_path / "in.jsonl")], load_recipe(path), out)
+        found = rows(out / "duplicates.parquet")
+        assert {id_: (row["kept_id"], row["cluster_size"]) for id_, row in found.items()} == expected
+        assert all(row["kept"] == (id_ == row["kept_id"]) for id_, row in found.items())
 
 
 def test_paragraphs_that_came_before_are_removed(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def segments(text: str) -> list[str]:
     return found
 
 
+def is_mark(character: str) -> bool:
+    """It belongs to the character before it."""
+    return CLASS_LETTERS[_CLASSES[ord(character)]] == "x"
+
+
 def words(text: str) -> list[str]:
     """Words that n-grams are made of."""
     return [segment for segment in segments(text) if segment[0].isalnum()]

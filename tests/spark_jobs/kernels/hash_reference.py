@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from dclm_reference import words
+from dclm_reference import is_mark, segments, words
 
 MASK = (1 << 64) - 1
 KEYS = (0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B)
@@ -37,8 +37,12 @@ def lower(word: str) -> str:
     return "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in word)
 
 
+def is_letter(character: str) -> bool:
+    return character.isalnum() and not is_mark(character)
+
+
 def shingles(text: str, size: int = 5) -> set[tuple[str, ...]]:
-    found = [lower(word) for word in words(text)]
+    found = [lower(word) for word in segments(text) if words(word) or any(map(is_letter, word))]
     size = min(size, len(found))
     return {tuple(found[i : i + size]) for i in range(len(found) - size + 1)} if found else set()
 

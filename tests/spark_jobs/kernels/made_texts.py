@@ -39,6 +39,8 @@ EDGE_CASES = [
     "né " * 500 + "\n" + "é" * 700,
     "a b c d e f g h i j k l m n o p. " * 4,
     "hello world hello\n world hello. apple world hello world hello world hello world",
+    "def __init__ _a.b _1 _é __ _\u0301c ‿d _ _中 \u24b6bc \u24b6 __" + " _private" * 20,
+    "_" * 70 + "x " + "_" * 130 + " y" + "_" * 61 + "z",
     "a" * 62 + ".b " + "c" * 61 + "é.d " + "e" * 63 + "\u0301f " + "g" * 60 + " 1.2",
 ]
 

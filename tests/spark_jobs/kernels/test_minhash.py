@@ -59,6 +59,17 @@ def test_case_punctuation_and_white_space_do_not_count() -> None:
     assert first != third
 
 
+def test_words_that_begin_with_an_underscore_count_and_rules_of_underscores_do_not() -> None:
+    page = "The method {0} of class {1} is called when an instance is made and {0} returns {1}."
+    texts = [page.format("__init__", "_Lake"), page.format("__call__", "_River"), page.format("", "")]
+    texts += [page.format("____", "__ _"), "_é_ and ‿ß", "_é and ‿ß"]
+    signatures = minhash(pa.array(texts)).to_pylist()
+    assert len(set(signatures[:3])) == 3
+    assert signatures[3] == signatures[2]
+    assert signatures[4] != signatures[5]
+    assert minhash(pa.array(["___ _", "_ _"])).null_count == 2
+
+
 def test_short_documents_do_not_fall_together() -> None:
     texts = ["one", "two", "one two", "two one", "one two three four", "one two three four five"]
     signatures = minhash(pa.array(texts)).to_pylist()

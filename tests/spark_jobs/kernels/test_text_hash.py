@@ -7,7 +7,7 @@ import pyarrow as pa
 from hash_reference import hash_bytes
 from made_texts import EDGE_CASES, random_texts
 
-from spark_jobs.kernels.text_hash import SEED, text_hash, text_hash_128
+from spark_jobs.kernels.text_hash import SEED, text_hash
 
 TEXTS = [*EDGE_CASES, *random_texts(200, seed=2), *["x" * size for size in range(70)]]
 
@@ -32,21 +32,12 @@ def test_hashes_never_change() -> None:
 
 def test_a_null_text_has_no_hash() -> None:
     assert text_hash(pa.array(["a", None])).null_count == 1
-    assert text_hash_128(pa.array([None, "a"])).to_pylist()[0] is None
 
 
 def test_slices_and_layouts_do_not_matter() -> None:
     expected = text_hash(pa.array(TEXTS)).to_pylist()
     assert text_hash(pa.array(TEXTS, pa.large_string())[5:50]).to_pylist() == expected[5:50]
     assert text_hash(pa.chunked_array([TEXTS[:3], TEXTS[3:]])).to_pylist() == expected
-
-
-def test_128_bits_begin_with_the_64() -> None:
-    both = text_hash_128(pa.array(TEXTS)).to_pylist()
-    assert [int.from_bytes(value[:8], "little", signed=True) for value in both] == text_hash(
-        pa.array(TEXTS)
-    ).to_pylist()
-    assert len({value[8:] for value in both}) == len(set(TEXTS))
 
 
 def test_seeds_give_unrelated_hashes() -> None:

@@ -7,6 +7,7 @@ Step 1's parameters are always (a, b, alpha, beta, E) of L(N, D) = e^a / N^alpha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,18 @@ EXPONENT_BOUNDS = (0.01, 2.0)
 LARGEST_LOG = 100.0
 
 
+def one_thread() -> AbstractContextManager[object]:
+    """BLAS on one thread, where threadpoolctl is installed.
+
+    Threads of BLAS wait for each other for twenty times as long as these small fits compute.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(limits=1, user_api="blas")
+
+
 def loss_at(parameters: Array, n: float | Array, d: float | Array) -> Array:
     """Loss in bits per byte of step 1's five parameters at N parameters and D tokens."""
     a, b, alpha, beta, floor = parameters
@@ -39,8 +52,9 @@ def _power(log_scale: float, exponent: float, x: float | Array) -> Array:
 
 def fit_five_parameters(n: Array, d: Array, loss: Array) -> Array:
     """The published fit; a second start from the fixed-exponent fit serves ladders far from the published scale."""
-    published = _minimise_huber(n, d, loss, STEP1_START)
-    near = _minimise_huber(n, d, loss, tuple(fit_at_exponents(n, d, loss, *FIXED_EXPONENTS)))
+    with one_thread():
+        published = _minimise_huber(n, d, loss, STEP1_START)
+        near = _minimise_huber(n, d, loss, tuple(fit_at_exponents(n, d, loss, *FIXED_EXPONENTS)))
     return min(published, near, key=lambda parameters: _huber(parameters, n, d, loss)[0])
 
 

@@ -1,30 +1,30 @@
-"""The two-step scaling law: fits, forecasts and their bands, and what it refuses."""
+"""Ladders of few runs: laws with fewer parameters, their forecasts and bands, and what they refuse."""
 
 from __future__ import annotations
 
-import csv
-import json
-import os
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from trainers.errors import TrainerError
-from trainers.ladder_plot import plot_ladder
-from trainers.scaling import (
-    LadderPoint,
-    Step1,
-    bootstrap,
-    fit_step1,
-    fit_step2,
-    predict,
-    smoothed_checkpoints,
-)
+from trainers.ladder.few import bootstrap, fit_step1, fit_step2, predict
+from trainers.ladder.forecast import fit_ladder
+from trainers.ladder.runs import LadderRuns, Run, Target
+from trainers.ladder.task_picture import Measured, plot_task
+from trainers.ladder.tasks import BITS_PER_BYTE
 
-SHARED = os.environ.get("WATERSHED_SHARED")
 SIZES = np.array([190e6, 370e6, 760e6, 1.28e9])
 MULTIPLES = np.array([1, 2, 5, 10])
+
+
+class Point(NamedTuple):
+    """One trained and measured model."""
+
+    n: float
+    d: float
+    loss: float
+    accuracy: float
 
 
 def true_loss(n, d):
@@ -40,7 +40,7 @@ def grid(sizes=SIZES, multiples=MULTIPLES):
     return n, n * np.tile(20 * multiples, len(sizes))
 
 
-def tiny_ladder(noise: float = 0.003) -> list[LadderPoint]:
+def tiny_ladder(noise: float = 0.003) -> list[Point]:
     """Two sizes at two multiples, as a CPU trains them."""
     random = np.random.default_rng(7)
     points = []
@@ -49,11 +49,11 @@ def tiny_ladder(noise: float = 0.003) -> list[LadderPoint]:
             loss = 1.4 * (1e5 / n) ** 0.3 * 0.5 + 0.7 * (2e6 / (n * multiple)) ** 0.3 + 0.9
             loss *= float(np.exp(noise * random.standard_normal()))
             accuracy = 0.25 + 0.75 / (1 + np.exp(3 * (loss - 1.7)))
-            points.append(LadderPoint(f"{n / 1e3:.0f}k", n, n * multiple, loss, float(accuracy)))
+            points.append(Point(n, n * multiple, loss, float(accuracy)))
     return points
 
 
-def fit_tiny(points: list[LadderPoint]):
+def fit_tiny(points: list[Point]):
     step1 = fit_step1([p.n for p in points], [p.d for p in points], [p.loss for p in points])
     return step1, fit_step2([p.loss for p in points], [p.accuracy for p in points], 0.25)
 
@@ -173,14 +173,6 @@ def test_a_forecast_is_the_same_every_time():
     assert losses.shape == accuracies.shape == (10,)
 
 
-def test_checkpoints_lose_their_first_tenth_and_are_averaged_by_five():
-    loss, accuracy = smoothed_checkpoints(np.arange(1.0, 21.0), np.linspace(0, 1, 20))
-    assert loss[0] == pytest.approx(5.0)
-    assert loss[-1] == pytest.approx(18.0)
-    assert len(loss) == len(accuracy) == 14
-    assert smoothed_checkpoints([2.0, 1.0], [0.2, 0.4])[0] == pytest.approx([1.0])
-
-
 @pytest.mark.parametrize(
     ("n", "d", "loss", "said"),
     [
@@ -231,49 +223,74 @@ def test_a_target_without_size_is_refused():
         predict(step1, step2, 0, 1e7)
 
 
-@pytest.mark.parametrize("with_measurement", [False, True])
-def test_the_plot_is_a_png_and_the_same_every_time(tmp_path, with_measurement):
+def as_runs(points: list[Point], questions: int = 500) -> LadderRuns:
+    runs = tuple(
+        Run(
+            name=f"{p.n / 1e3:.0f}k-{p.d / p.n / 20:g}xC",
+            size=f"{p.n / 1e3:.0f}k",
+            parameters=p.n,
+            tokens=p.d,
+            flops_per_token=6 * p.n,
+            accuracy={"continuation": np.array([p.accuracy])},
+            intermediates={BITS_PER_BYTE: {"continuation": np.array([p.loss])}},
+        )
+        for p in points
+    )
+    return LadderRuns(runs=runs, chance={"continuation": 0.25}, targets={}, questions={"continuation": questions})
+
+
+TARGET = Target(name="1600k", parameters=1.6e6, tokens=6.4e7, flops_per_token=9.6e6)
+
+
+def test_a_lakes_ladder_is_forecast_by_the_laws_of_few_parameters():
     points = tiny_ladder()
-    step1, step2 = fit_tiny(points)
-    forecast = predict(step1, step2, 1.6e6, 6.4e7, samples=20)
-    measured = LadderPoint("1600k", 1.6e6, 6.4e7, 1.45, 0.72) if with_measurement else None
-    first = plot_ladder(points, step1, step2, forecast, measured, tmp_path / "first.png").read_bytes()
-    second = plot_ladder(points, step1, step2, forecast, measured, tmp_path / "second.png").read_bytes()
+    forecast = fit_ladder(as_runs(points), [TARGET])
+    step1, _ = fit_tiny(points)
+    step2 = fit_step2([p.loss for p in points], [p.accuracy for p in points], 0.25, questions=500)
+    expected = predict(step1, step2, TARGET.parameters, TARGET.tokens)
+    said = forecast.targets["1600k"]["continuation"]
+    assert (said.accuracy, said.low, said.high) == pytest.approx(
+        (expected.accuracy, expected.accuracy_low, expected.accuracy_high)
+    )
+    assert forecast.forms == {"continuation": "fixed-exponents, fixed-asymptotes"}
+    assert forecast.fits["continuation"].loss(TARGET) == pytest.approx(expected.loss)
+
+
+@pytest.mark.parametrize(("sizes", "multiples"), [(2, 2), (3, 2)])
+def test_bands_of_accuracy_hold_what_small_ladders_of_many_worlds_come_to(sizes, multiples):
+    random = np.random.default_rng(5)
+    assert sum(held_in_band(random, sizes, multiples) for _ in range(8)) >= 6
+
+
+def held_in_band(random: np.random.Generator, sizes: int, multiples: int) -> bool:
+    """Whether the band of one made world's ladder holds what its target then measures on 500 questions."""
+    alpha, beta = random.uniform(0.15, 0.5, 2)
+    floor, share, steep = random.uniform(0.4, 1.4), random.uniform(0.2, 0.8), random.uniform(2, 5)
+    middle = floor + 0.6 * (2.3 - floor)
+
+    def measured(n: float, d: float) -> Point:
+        terms = share * (6e4 / n) ** alpha + (1 - share) * (2.5e5 / d) ** beta
+        loss = ((2.3 - floor) * terms + floor) * np.exp(0.003 * random.standard_normal())
+        right = 0.25 + 0.75 / (1 + np.exp(steep * (loss - middle)))
+        return Point(n, d, float(loss), float(random.binomial(500, right) / 500))
+
+    n = (6.3e4, 1.2e5, 2.3e5)[:sizes]
+    points = [measured(one, 20 * one * multiple) for one in n for multiple in (0.2, 0.4, 0.8)[:multiples]]
+    target = Target(name="target", parameters=2.2 * n[-1], tokens=33 * n[-1], flops_per_token=13.2 * n[-1])
+    said = fit_ladder(as_runs(points), [target]).targets["target"]["continuation"]
+    truth = measured(target.parameters, target.tokens).accuracy
+    return said.low <= truth <= said.high
+
+
+@pytest.mark.parametrize("measured", [None, Measured(loss=1.45, accuracy=0.72)])
+def test_the_picture_of_a_task_is_a_png_and_the_same_every_time(tmp_path, measured):
+    ladder = as_runs(tiny_ladder())
+    forecast = fit_ladder(ladder, [TARGET])
+    first, second = (
+        plot_task(ladder, TARGET, forecast, "continuation", measured, tmp_path / name).read_bytes()
+        for name in ("first.png", "second.png")
+    )
     assert first.startswith(b"\x89PNG\r\n")
     assert first == second
     assert len(first) > 20_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "second.png"]
-
-
-def read_published_ladder() -> tuple[Step1, list[float], list[float], dict]:
-    folder = Path(SHARED or "") / "data" / "ladder"
-    models = json.loads((folder / "models.json").read_text())
-    n, d, last, loss, accuracy = [], [], [], [], []
-    for model in models["models"].values():
-        for name in model["runs"]:
-            with (folder / "runs" / name).open() as file:
-                rows = list(csv.DictReader(file))
-            bits = np.array([float(row["eval/downstream_bpb/hellaswag_val_rc_5shot_bpb"]) for row in rows])
-            right = np.array([float(row["eval/downstream/hellaswag_val_rc_5shot_len_norm"]) for row in rows])
-            n.append(model["params"])
-            d.append(float(rows[-1]["throughput/total_tokens"]))
-            last.append(bits[-5:].mean())
-            smooth = smoothed_checkpoints(bits, right)
-            loss.extend(smooth[0])
-            accuracy.extend(smooth[1])
-    return fit_step1(n, d, last), loss, accuracy, models["targets"]
-
-
-@pytest.mark.skipif(not SHARED, reason="WATERSHED_SHARED names no folder with the published ladder runs")
-def test_the_published_ladder_is_fitted_and_forecasts_hellaswag():
-    step1, loss, accuracy, targets = read_published_ladder()
-    assert len(step1.n) == 16
-    assert step1.protocol == "five-parameter"
-    assert step1.residual_sd < 0.01
-    step2 = fit_step2(loss, accuracy, 0.25)
-    forecasts = {
-        name: predict(step1, step2, target["params"], target["tokens"], samples=20) for name, target in targets.items()
-    }
-    assert forecasts["7B-4T"].accuracy == pytest.approx(0.82, abs=0.03)
-    assert forecasts["13B-5T"].accuracy > forecasts["7B-4T"].accuracy
-    assert forecasts["13B-5T"].loss < min(step1.loss)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainers.errors import TrainerError
-from trainers.scaling_fits import (
+from trainers.ladder.laws import (
     FIXED_EXPONENTS,
     Array,
     Numbers,
@@ -31,6 +31,7 @@ from trainers.scaling_fits import (
     fit_profiled,
     fit_sigmoid,
     loss_at,
+    one_thread,
     sigmoid,
 )
 
@@ -54,27 +55,6 @@ PRIOR_FREEDOM = 2
 BOOTSTRAP_SEED = 20_412
 FIVE_PARAMETER, FIXED_EXPONENT = "five-parameter", "fixed-exponents"
 FOUR_PARAMETER, FIXED_ASYMPTOTE = "four-parameter", "fixed-asymptotes"
-
-
-@dataclass(frozen=True)
-class LadderPoint:
-    """One trained and measured model."""
-
-    size: str
-    """Name of its size, shared by the runs of one size: "190M"."""
-    n: float
-    """Parameters, the input embedding left out."""
-    d: float
-    """Training tokens."""
-    loss: float
-    """Task loss in bits per byte of the correct answer."""
-    accuracy: float
-    """Part of the questions answered rightly, 0..1."""
-
-    @property
-    def compute(self) -> float:
-        """Training FLOPs by the usual estimate, 6 N D."""
-        return 6.0 * self.n * self.d
 
 
 @dataclass(frozen=True)
@@ -241,27 +221,6 @@ def fit_step2(
     )
 
 
-def smoothed_checkpoints(
-    loss: Numbers, accuracy: Numbers, *, drop: float = 0.1, window: int = 5
-) -> tuple[Array, Array]:
-    """One run's checkpoints as step 2 takes them: the first tenth dropped, then a moving average of five.
-
-    Args:
-        loss: bits per byte, in the order of training.
-        accuracy: at the same checkpoints.
-        drop: part of the checkpoints, from the start, that is left out.
-        window: checkpoints averaged; a shorter run is averaged as a whole.
-    """
-    losses, accuracies = _columns("a run's checkpoints", positive=("loss",), loss=loss, accuracy=accuracy)
-    start = int(np.ceil(drop * len(losses)))
-    width = max(1, min(window, len(losses) - start))
-    kernel = np.full(width, 1.0 / width)
-    return (
-        np.convolve(losses[start:], kernel, mode="valid"),
-        np.convolve(accuracies[start:], kernel, mode="valid"),
-    )
-
-
 def predict(
     step1: Step1,
     step2: Step2,
@@ -320,9 +279,10 @@ def bootstrap(
     random = np.random.default_rng(seed)
     held_out = extrapolation_error(step1)
     losses, accuracies = np.empty(samples), np.empty(samples)
-    for sample in range(samples):
-        losses[sample] = _redrawn_loss(step1, n, d, held_out, random)
-        accuracies[sample] = _redrawn_accuracy(step2, losses[sample], random)
+    with one_thread():
+        for sample in range(samples):
+            losses[sample] = _redrawn_loss(step1, n, d, held_out, random)
+            accuracies[sample] = _redrawn_accuracy(step2, losses[sample], random)
     return losses, accuracies
 
 

@@ -1,0 +1,136 @@
+"""`watershed compare`: which of two mixtures is better at a larger scale, for little compute, and how sure that is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dagster_project.cli.errors import user_errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dagster_project.compare import Comparison, Decided
+    from trainers.ladder.decide import Share
+
+LEVEL = 0.8
+"""Of the interval of past decisions."""
+
+
+@click.command("compare")
+@click.argument("first", metavar="MIXTURE_A")
+@click.argument("second", metavar="MIXTURE_B")
+@click.option("--target", default="", metavar="SIZE-MULTIPLExC", help="Scale to decide for; the ladder's by default.")
+@click.option("--sizes", default="", metavar="SIZE,...", help="Small runs: 70k, or 70k-0.2xC; the ladder's by default.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Of every run.")
+@click.option("--tasks", default="", metavar="TASK,...", help="Of evals.tasks; all by default.")
+@click.option("--check", is_flag=True, help="Train both at the target too, and say whether the decision held.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON file, with a picture beside it; else in the lake.")
+@user_errors
+def compare_command(  # noqa: PLR0917 (click hands them over by name)
+    first: str, second: str, target: str, sizes: str, seeds: int, tasks: str, check: bool, out: Path | None
+) -> None:
+    """Decide between two mixtures of the lake's documents.
+
+    A mixture is `selected` (the classifier's best 30%), `unselected` (as much text of all survivors), or KEY=VALUE of
+    `top_fraction` and `rules`: top_fraction=0.1,rules=gopher. Both are trained alike on small runs, and asked about
+    documents that neither holds. Bits per byte decide: at small scale they do so better than accuracy.
+
+    A run that was finished is not trained again. Decisions are kept in ladder.comparisons.
+    """
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from catalog.tables.ladder import COMPARISON_RUNS
+    from dagster_project.checks import require_passing
+    from dagster_project.cli.bars import Bars, wide_console
+    from dagster_project.compare import compare, make_plan, past
+    from dagster_project.compare_report import report_to_dagster, write
+    from dagster_project.instance import open_instance
+
+    console, began, settings = wide_console(), time.monotonic(), load_settings()
+    plan = make_plan(settings, (first, second), target=target, sizes=_listed(sizes), seeds=seeds, tasks=_listed(tasks))
+    lake, instance = Lake.of(settings), open_instance(settings)
+    try:
+        require_passing(instance, settings, COMPARISON_RUNS.upstream)
+        with Bars(console).listening():
+            found = compare(settings, plan, check=check, say=lambda line: console.print(line, highlight=False))
+        before = past(settings, but=found.id)
+        paths = write(found, before, out or lake.folder("ladder.comparisons", found.id, "comparison.json"))
+        report_to_dagster(instance, lake, found, paths[-1])
+    finally:
+        instance.dispose()
+    print_comparison(console, found, before)
+    for path in paths:
+        click.echo(f"wrote {path}")
+    click.echo(f"{time.monotonic() - began:,.0f} s in all")
+
+
+def _listed(said: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in said.split(",") if part.strip())
+
+
+def print_comparison(console: Console, found: Comparison, past: Share) -> None:
+    """The mixtures, a row a task and measure, the decision, and what became of earlier ones."""
+    from dagster_project.cli.render import print_rows
+
+    plan = found.plan
+    for dataset in found.datasets:
+        console.print(
+            f"{dataset.mixture.name}: {dataset.documents:,} documents, {dataset.bytes:,} bytes, "
+            f"{dataset.tokens:,} tokens; {plan.target} reads them {found.target_tokens / dataset.tokens:.2f} times",
+            highlight=False,
+        )
+    console.print(f"\n{plan.first.name} less {plan.second.name}, positive where {plan.first.name} is better:")
+    names = ["task", "measure", *plan.runs, f"at {plan.target}", "90% band", "P(better)"]
+    checked = found.decided[0].measured_S is not None
+    print_rows(console, names + (["measured", "held"] if checked else []), [_row(each) for each in found.decided])
+    for line in verdict(found, past):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _row(each: Decided) -> list[str]:
+    from dagster_project.compare import decided_right
+
+    unit, said = (100.0 if each.measure == "accuracy" else 1.0), each.prediction
+    words = "accuracy, points" if each.measure == "accuracy" else "bits per byte"
+
+    def number(value: float) -> str:
+        return f"{unit * value:+.2f}" if unit > 1 else f"{value:+.4f}"
+
+    row = [each.task, words, *(number(run.mean()) for run in each.differences_RS), number(said.difference)]
+    row += [f"{number(said.low)} to {number(said.high)}", f"{said.probability:.1%}"]
+    if each.measured_S is not None:
+        row += [number(each.measured_S.mean()), "yes" if decided_right(each) else "no"]
+    return row
+
+
+def verdict(found: Comparison, past: Share) -> list[str]:
+    """The decision by the tasks' mean in a sentence, whether it held, and how often past ones did."""
+    from dagster_project.compare import MEAN, better, decided_right, standard_error
+
+    plan, mean = found.plan, found.of(MEAN)
+    chance = max(mean.prediction.probability, 1 - mean.prediction.probability)
+    lines = [
+        f"\n{better(plan, mean).name} is better at {plan.target} with probability {chance:.1%}, by bits per byte",
+    ]
+    if mean.measured_S is not None:
+        measured, error = float(mean.measured_S.mean()), standard_error(mean.measured_S)
+        spread = f" +- {error:.4f} over {plan.seeds} seeds" if error is not None else ""
+        held = "the decision held" if decided_right(mean) else "the decision did not hold"
+        close = ", though that is too close to zero to tell" if error is not None and abs(measured) < error else ""
+        lines.append(f"{held}: predicted {mean.prediction.difference:+.4f}, measured {measured:+.4f}{spread}{close}")
+    lines.append(said_of_past(past))
+    return lines
+
+
+def said_of_past(past: Share) -> str:
+    """Decision accuracy on past pairs in a sentence."""
+    if not past.of:
+        return "no earlier decision of this lake was checked"
+    return (
+        f"{past.right:.0f} of {past.of} earlier decisions of this lake held; "
+        f"{past.level:.0%} interval {past.low:.0%} to {past.high:.0%}"
+    )

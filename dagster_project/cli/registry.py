@@ -1,0 +1,95 @@
+"""`watershed registry import`: DCLM's data sets, models and evaluations as tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dagster_project.cli.errors import user_errors
+
+if TYPE_CHECKING:
+    from catalog.settings import Settings
+
+VARIABLE = "WATERSHED_REGISTRY_FOLDER"
+COUNTS_SQL = """
+SELECT (SELECT count(*) FILTER (WHERE tokenized) FROM models.registry_datasets) AS tokenized,
+       (SELECT count(*) FILTER (WHERE NOT tokenized) FROM models.registry_datasets) AS raw,
+       (SELECT count(*) FROM models.registry) AS models, (SELECT count(*) FROM evals.registry) AS evaluations,
+       (SELECT count(*) FROM evals.registry_scores) AS scores
+"""
+
+
+@click.group("registry")
+def registry_command() -> None:
+    """Experiments that others registered.
+
+    \b
+    watershed registry import exp_data
+    watershed check models.registry evals.registry
+    """
+
+
+@registry_command.command("import")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@user_errors
+def import_command(folder: Path) -> None:
+    """Read DCLM's registry (exp_data of mlfoundations/dclm) into models.registry* and evals.registry*.
+
+    DIR holds datasets/tokenized, datasets/raw_sources, models and evals. All files are read before a row is written;
+    files that were imported before leave nothing to do. Links that dangle are reported, not refused.
+    """
+    from catalog.settings import load_settings
+    from dagster_project.cli.bars import Bars, wide_console
+    from dagster_project.instance import open_instance
+    from dagster_project.jobs import REGISTRY
+    from dagster_project.registry import read_registry
+    from dagster_project.run import make
+
+    read_registry(folder.expanduser())
+    with _named(folder):
+        settings = load_settings()
+        instance = open_instance(settings)
+        try:
+            with Bars(wide_console()).listening():
+                costs = make(settings, instance, REGISTRY)
+        finally:
+            instance.dispose()
+    if not costs:
+        click.echo("these very files were imported before: nothing to do")
+    _tell(settings)
+
+
+@contextmanager
+def _named(folder: Path) -> Generator[None]:
+    """The setting `[registry] folder` for as long as the block lasts."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(folder.expanduser().absolute())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+def _tell(settings: Settings) -> None:
+    from catalog.sql import connect
+    from dagster_project.jobs import REGISTRY
+    from quality.gate import check
+
+    (counts,) = connect(settings).execute(COUNTS_SQL).to_arrow_table().to_pylist()
+    click.echo(
+        "{tokenized:,} tokenized and {raw:,} raw data sets, {models:,} models, "
+        "{evaluations:,} evaluations with {scores:,} task scores".format(**counts)
+    )
+    warned = [outcome for outcome in check(settings, REGISTRY) if outcome.warned]
+    for outcome in warned:
+        click.echo(click.style(f"WARNED {outcome.line(rows=False)}", fg="yellow"))
+    if warned:
+        click.echo(f"`watershed check {' '.join(dict.fromkeys(each.table for each in warned))}` names the rows")

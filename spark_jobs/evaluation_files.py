@@ -1,0 +1,58 @@
+"""Evaluation sets as JSONL files: an evaluation each, named after the file; the texts of a line are an example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from catalog.errors import WatershedError
+
+
+def example_batches(evaluations: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    """Batches of evaluation, example_id (the number of the line that holds it, from 0, blank ones left out) and text.
+
+    Raises:
+        WatershedError: a file cannot be read, is no JSONL, or holds no example.
+    """
+    for path in evaluations:
+        texts = [_text(line, f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
+        if not texts:
+            raise WatershedError(f"{path}: holds no example", "give JSONL files with an example a line")
+        yield pa.record_batch(
+            {
+                "evaluation": pa.array([path.stem] * len(texts), pa.string()),
+                "example_id": pa.array([str(number) for number in range(len(texts))], pa.string()),
+                "text": pa.array(texts, pa.string()),
+            }
+        )
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError as error:
+        raise WatershedError(f"{path}: cannot be read ({error.strerror})", "give a JSONL file of examples") from error
+
+
+def _text(line: bytes, place: str) -> str:
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
+    return "\n".join(_texts(said))
+
+
+def _texts(said: Any) -> Iterator[str]:
+    """All texts of an example: question, choices, answer, by whichever names."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, dict):
+        for value in said.values():
+            yield from _texts(value)
+    elif isinstance(said, list):
+        for value in said:
+            yield from _texts(value)
