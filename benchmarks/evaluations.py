@@ -112,11 +112,10 @@ def random_model(texts: Sequence[str], vocabulary: int) -> tuple[Any, Any]:
     return LlamaForCausalLM(config).eval(), PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<|end|>")
 
 
-def answers(asked: Asked, model: HuggingFaceModel, tokenizer: TransformersTokenizer) -> list[Answer]:
+def answers(asked: Asked, model: HuggingFaceModel, tokenizer: TransformersTokenizer, most_new: int) -> list[Answer]:
     """Ours. A task that generates is only written on, as the harness does."""
     task = asked.task
     generates = task.kind == "generation_with_answers"
-    most_new = min(MOST_NEW, most_written(task, asked.examples, tokenizer)) if generates else 0
     every = list(requests(task, asked.prompts, tokenizer, model.length, most_new))
     found: dict[int, Answer] = {}
     for batch in batches(every, most_new, BATCH_TOKENS):
@@ -131,7 +130,7 @@ def answers(asked: Asked, model: HuggingFaceModel, tokenizer: TransformersTokeni
     return [found[number] for number in range(len(every))]
 
 
-def harness_answers(asked: Asked, theirs: tuple[Any, Any], tokenizer: TransformersTokenizer) -> list[Answer]:
+def harness_answers(asked: Asked, theirs: tuple[Any, Any], most_new: int) -> list[Answer]:
     """lm-evaluation-harness's; `theirs` are what scores and what writes."""
     from lm_eval.api.instance import Instance
 
@@ -141,7 +140,6 @@ def harness_answers(asked: Asked, theirs: tuple[Any, Any], tokenizer: Transforme
     scorer, writer = theirs
     task, prompts = asked.task, asked.prompts
     if task.kind == "generation_with_answers":
-        most_new = min(MOST_NEW, most_written(task, asked.examples, tokenizer))
         said = {"until": list(task.stops), "max_gen_toks": most_new}
         texts = writer.generate_until(
             instances("generate_until", [(prompt.preamble + prompt.contexts[0], said) for prompt in prompts]), True
@@ -180,15 +178,17 @@ def compare(
     rounds: int,
 ) -> tuple[float, float]:
     """Print a task's line; returns the seconds of ours and of the harness's best batch size."""
+    generates = asked.task.kind == "generation_with_answers"
+    most_new = min(MOST_NEW, most_written(asked.task, asked.examples, tokenizer)) if generates else 0
     mine: list[float] = []
     others: dict[int, list[float]] = {size: [] for size in theirs}
     found: list[Answer] = []
     expected: list[Answer] = []
     for _ in range(rounds):
-        took, found = seconds(lambda: answers(asked, model, tokenizer))
+        took, found = seconds(lambda: answers(asked, model, tokenizer, most_new))
         mine.append(took)
         for size, harness in theirs.items():
-            took, expected = seconds(lambda harness=harness: harness_answers(asked, harness, tokenizer))
+            took, expected = seconds(lambda harness=harness: harness_answers(asked, harness, most_new))
             others[size].append(took)
     best = min(others, key=lambda size: median(others[size]))
     same, largest = agreement(found, expected)

@@ -64,20 +64,34 @@ FUNNEL = View(
 
 REASONS = View(
     description="Why documents are not trained on: the state of a record without text, the first rule broken, "
-    "the kind of duplicate, or the classifier.",
-    tables=("dclm.documents", "dclm.verdicts", "dclm.duplicates", "dclm.paragraphs", "dclm.scores", "dclm.mixture"),
+    "the kind of duplicate, an evaluation's example in it, or the classifier.",
+    tables=(
+        "dclm.documents",
+        "dclm.verdicts",
+        "dclm.duplicates",
+        "dclm.paragraphs",
+        "dclm.scores",
+        "dclm.contamination",
+        "dclm.mixture",
+    ),
     sql="""
     SELECT CASE WHEN d.state <> 'ok' THEN 'no text' WHEN NOT v.kept THEN 'rule' WHEN NOT u.kept THEN 'duplicate'
-                WHEN NOT p.kept THEN 'paragraphs' WHEN m.doc_id IS NULL THEN 'classifier'
+                WHEN NOT p.kept THEN 'paragraphs' WHEN m.doc_id IS NULL AND c.doc_id IS NOT NULL THEN 'contamination'
+                WHEN m.doc_id IS NULL THEN 'classifier'
                 WHEN m.split = 'heldout' THEN 'held out' END AS stage,
            CASE WHEN d.state <> 'ok' THEN d.state WHEN NOT v.kept THEN v.first_rule WHEN NOT u.kept THEN u.method
-                WHEN NOT p.kept THEN 'said before in the shard' WHEN m.doc_id IS NULL THEN 'low score'
+                WHEN NOT p.kept THEN 'said before in the shard'
+                WHEN m.doc_id IS NULL AND c.doc_id IS NOT NULL THEN 'holds an example of ' || c.evaluation
+                WHEN m.doc_id IS NULL THEN 'low score'
                 ELSE 'for evaluation' END AS reason,
            count(*) AS documents, sum(d.text_bytes)::BIGINT AS bytes
     FROM dclm.documents d
     LEFT JOIN (FROM dclm.verdicts WHERE recipe = 'dclm-baseline') v USING (doc_id)
     LEFT JOIN dclm.duplicates u USING (doc_id)
     LEFT JOIN dclm.paragraphs p USING (doc_id)
+    LEFT JOIN (
+        SELECT doc_id, min(evaluation) AS evaluation FROM dclm.contamination GROUP BY doc_id
+    ) c USING (doc_id)
     LEFT JOIN dclm.mixture m USING (doc_id)
     WHERE m.split IS DISTINCT FROM 'train'
     GROUP BY ALL ORDER BY documents DESC, stage, reason

@@ -10,6 +10,7 @@ from catalog.tables import CONTRACTS, evals, models, moe
 CURATION = (*(name for name, c in CONTRACTS.items() if c.family == "dclm"), evals.EXAMPLES.name, evals.TASKS.name)
 MOE = tuple(contract.name for contract in moe.CONTRACTS)
 COMMANDS = {
+    "evals.answers": "watershed evals run --lake",
     "ladder.checkpoints": "watershed ladder import",
     "ladder.targets": "watershed ladder import",
     "ladder.comparison_runs": "watershed compare",

@@ -246,6 +246,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),
+        "evals.answers": rows("evals.answers", {"version": "v2"}),
         "evals.examples": rows("evals.examples", *questions),
         "evals.tasks": rows("evals.tasks", {"task": "continuation", "kind": "multiple_choice"}),
         "evals.results": rows("evals.results", *({"run": run, **answer} for run in RUNS for answer in answers)),

@@ -20,6 +20,7 @@ imports another room, Dagster or Spark, so it runs on a bare GPU machine.
     device.py       CPU or GPU, and its peak
     progress.py     progress lines for a parent process, and Dagster Pipes when it is there
     heldout.py      bits per byte on held-out shards
+    icl/            in-context evaluations, DCLM's 53 tasks among them: python -m trainers.icl.run --config FILE
     ladder/         forecasts of large models from small runs
     pretrain.py     python -m trainers.pretrain --config run.yaml
     evaluate.py     python -m trainers.evaluate --config eval.json

@@ -218,4 +218,44 @@ REGISTRY_SCORES = Contract(
     expectations=(row_count(1), between("score", 0, 1), references("evaluation", "evals.registry.uuid")),
 )
 
-CONTRACTS = (EXAMPLES, TASKS, RESULTS, TARGET_RESULTS, REGISTRY, REGISTRY_SCORES)
+ANSWERS = Contract(
+    name="evals.answers",
+    description="Models' answers to DCLM's in-context tasks: a row per model, task and example.",
+    columns=(
+        Column(name="model", type=pa.string(), description="The model's name, as it was evaluated."),
+        Column(name="model_digest", type=pa.string(), description="SHA-256 of its weights."),
+        Column(name="task", type=pa.string(), description="The task, as DCLM calls it."),
+        Column(name="version", type=pa.string(), description="Of the random baselines: v1 or v2."),
+        Column(name="example", type=pa.int64(), description="The example's place in the task's file, from 0."),
+        Column(name="subject", type=pa.string(), description="Its subject, of tasks that have some.", nullable=True),
+        Column(
+            name="predicted",
+            type=pa.int32(),
+            description="Choice with the least loss a token; null where nothing is chosen from.",
+            nullable=True,
+        ),
+        Column(name="gold", type=pa.int32(), description="The right choice, from 0.", nullable=True),
+        Column(name="correct", type=pa.bool_(), description="Answered right, as the task's kind says."),
+        Column(
+            name="choice_logprobs",
+            type=pa.list_(pa.float64()),
+            description="Log-likelihood of each choice, nats.",
+            nullable=True,
+        ),
+        Column(
+            name="bits_per_byte",
+            type=pa.float64(),
+            description="Loss on the right answer, bits per byte.",
+            nullable=True,
+        ),
+        Column(name="generated", type=pa.string(), description="What was written on.", nullable=True),
+        Column(name="prompt_digest", type=pa.string(), description="SHA-256 of what was asked, answers included."),
+    ),
+    primary_key=("model", "task", "example"),
+    partition_by=("model",),
+    source="task files of mosaicml/llm-foundry, as DCLM uses them (arXiv 2406.11794)",
+    owner=OWNER,
+    expectations=(row_count(1), one_of("version", ("v1", "v2")), between("bits_per_byte", 0), between("example", 0)),
+)
+
+CONTRACTS = (EXAMPLES, TASKS, RESULTS, TARGET_RESULTS, REGISTRY, REGISTRY_SCORES, ANSWERS)

@@ -23,7 +23,7 @@ def evals_command() -> None:
     \b
     watershed evals tasks
     watershed evals check eval_tasks/*/*.jsonl
-    watershed evals run ./olmoe --data eval_tasks --tasks core --out evals/olmoe
+    watershed evals run ./olmoe --data eval_tasks --tasks core --out evals/olmoe --lake
     """
 
 
@@ -40,8 +40,9 @@ def evals_command() -> None:
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--dtype", default="float32", show_default=True, help="float32 or bfloat16.")
+@click.option("--lake", "into_lake", is_flag=True, help="Keep the answers in evals.answers too.")
 @user_errors
-def run_command(**said: Any) -> None:
+def run_command(*, into_lake: bool, **said: Any) -> None:
     """Ask MODEL: a checkpoint, a run (its newest checkpoint), or a Hugging Face folder.
 
     Started again with the same --out, an evaluation that was stopped goes on where it was.
@@ -60,6 +61,11 @@ def run_command(**said: Any) -> None:
         summary = evaluate(config, lambda done, total: task.reach(done, total=total))
     _print_summary(summary)
     click.echo(f"{config.out}: results.parquet has a row an example, summary.json these numbers")
+    if into_lake:
+        from catalog.settings import load_settings
+        from dagster_project.answers import store_answers
+
+        click.echo(f"evals.answers: {store_answers(load_settings(), Path(config.out)):,} rows of {summary['model']}")
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
 from catalog.lake import Lake
+from catalog.settings import load_settings
 from dagster_project.cli import main
 from dagster_project.training import asked
 from tests.small_lake import write_lake
@@ -46,6 +48,26 @@ def test_a_model_is_evaluated_and_its_scores_told(data, tmp_path):
     assert [(row["task"], row["example"]) for row in rows] == [(n, i) for n in ("copa", "winograd") for i in range(5)]
     assert {(row["model"], row["version"]) for row in rows} == {("small", "v1")}
     assert json.loads((out / "summary.json").read_text())["tasks"][0]["asked"] == 5
+
+
+def test_answers_are_kept_in_the_lake_a_model_at_a_time(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
+    checkpoint = write_checkpoint(tmp_path / "run" / "step_00000001")
+    for name, limit in (("one", "5"), ("two", "4"), ("one", "3")):
+        arguments = ("evals", "run", str(checkpoint), "--data", str(data), "--tasks", "copa", "--device", "cpu")
+        out = tmp_path / name / limit
+        said = watershed(*arguments, "--out", str(out), "--name", name, "--limit", limit, "--lake")
+        assert said.exit_code == 0, said.output
+        assert f"evals.answers: {limit} rows of {name}" in said.stdout
+    rows = Lake.of(load_settings(tmp_path)).read("evals.answers")
+    assert sorted(zip(*(rows[column].to_pylist() for column in ("model", "example")), strict=True)) == [
+        *(("one", example) for example in range(3)),
+        *(("two", example) for example in range(4)),
+    ]
+    written = pq.read_table(tmp_path / "one" / "3" / "results.parquet")
+    stored = rows.filter(pc.field("model") == "one").sort_by("example")
+    assert stored["choice_logprobs"].to_pylist() == written["choice_logprobs"].to_pylist()
+    assert watershed("check", "evals.answers").exit_code == 0
 
 
 def test_what_a_person_got_wrong_is_told_with_cause_and_mend(data, tmp_path):

@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 from collections import Counter
@@ -90,7 +91,7 @@ def test_the_registrys_task_scores_make_its_own_aggregates_in_both_versions():
                 expected = stored[f"{name.capitalize()}_{version}"]
                 if isinstance(expected, str):
                     assert found[name].value is None
-                    assert set(found[name].missing) == set(eval(stored["missing tasks"]))
+                    assert set(found[name].missing) == set(ast.literal_eval(stored["missing tasks"]))
                 else:
                     assert found[name].value == pytest.approx(expected, abs=1e-12)
                     compared += 1
