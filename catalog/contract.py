@@ -73,6 +73,8 @@ class Contract:
     expectations: tuple[Expectation, ...] = ()
     named_by: tuple[str, ...] = ()
     """Columns by which people know a row whose primary key says nothing to them."""
+    command: str | None = None
+    """The command that writes it; None of a table that is only materialised."""
     schema: pa.Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from catalog.engine import open_engine
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
+from catalog.tables import CONTRACTS
 from catalog.time_travel import resolve
 
 _NAME = re.compile(r'"?\b([a-z_]+)"?\."?([a-z_]+)\b"?')
@@ -119,9 +120,10 @@ def _explain(connection: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Erro
     if isinstance(error, duckdb.CatalogException):
         for name, state, path in _mentioned(connection, sql):
             if state == NOT_MADE:
+                command = CONTRACTS[name].command
                 return WatershedError(
                     f"{name} is declared but not made yet: there is no table at {path}",
-                    f"materialise {name} in Dagster, or run `watershed demo`",
+                    f"run `{command}`" if command else f"materialise {name} in Dagster, or run `watershed demo`",
                 )
             return WatershedError(f"{name}: {state}", "materialise what it needs; see `watershed tables`")
     place = _PLACE.search(said)

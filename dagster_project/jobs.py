@@ -9,15 +9,9 @@ from catalog.tables import CONTRACTS, evals, models, moe
 
 CURATION = (*(name for name, c in CONTRACTS.items() if c.family == "dclm"), evals.EXAMPLES.name, evals.TASKS.name)
 MOE = tuple(contract.name for contract in moe.CONTRACTS)
-COMMANDS = {
-    "evals.answers": "watershed evals run --lake",
-    "ladder.checkpoints": "watershed ladder import",
-    "ladder.targets": "watershed ladder import",
-    "ladder.comparison_runs": "watershed compare",
-    "ladder.comparisons": "watershed compare",
-}
-"""Tables that a command writes when it is asked to, and no job makes."""
 REGISTRY = (models.REGISTRY_DATASETS.name, models.REGISTRY.name, evals.REGISTRY.name, evals.REGISTRY_SCORES.name)
+COMMANDS = {name: contract.command for name, contract in CONTRACTS.items() if contract.command and name not in REGISTRY}
+"""Tables that a command writes when it is asked to, and no job makes."""
 SCALING = tuple(name for name in CONTRACTS if name not in (*CURATION, *MOE, *REGISTRY, *COMMANDS))
 MAIN = (*CURATION, *SCALING)
 """What `watershed demo` makes."""

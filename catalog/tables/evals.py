@@ -135,6 +135,7 @@ def _plain_and_centred(name: str, said: str) -> tuple[Column, Column]:
 REGISTRY = Contract(
     name="evals.registry",
     description="Evaluations that DCLM registered, with their aggregates as stored: a row per evaluation.",
+    command="watershed registry import",
     columns=(
         Column(name="uuid", type=pa.string(), description="The evaluation."),
         Column(name="name", type=pa.string(), description="Path of its configuration: heavy is the 53 tasks."),
@@ -201,6 +202,7 @@ REGISTRY = Contract(
 REGISTRY_SCORES = Contract(
     name="evals.registry_scores",
     description="What DCLM's registered evaluations scored: a row per evaluation and task.",
+    command="watershed registry import",
     columns=(
         Column(
             name="evaluation",
@@ -221,6 +223,7 @@ REGISTRY_SCORES = Contract(
 ANSWERS = Contract(
     name="evals.answers",
     description="Models' answers to DCLM's in-context tasks: a row per model, task and example.",
+    command="watershed evals run --lake",
     columns=(
         Column(name="model", type=pa.string(), description="The model's name, as it was evaluated."),
         Column(name="model_digest", type=pa.string(), description="SHA-256 of its weights."),

@@ -84,6 +84,7 @@ POINTS = Contract(
 CHECKPOINTS = Contract(
     name="ladder.checkpoints",
     description="Published ladders as they were measured in training: a row per run, checkpoint and task.",
+    command="watershed ladder import",
     columns=(
         SOURCE,
         Column(name="run", type=pa.string(), description="The run.", derived_from=("ladder.points.run",)),
@@ -122,6 +123,7 @@ CHECKPOINTS = Contract(
 TARGETS = Contract(
     name="ladder.targets",
     description="Sizes of the models that published ladders are to forecast, never a measurement: a row per target.",
+    command="watershed ladder import",
     columns=(
         SOURCE,
         Column(name="target", type=pa.string(), description="The target."),
@@ -247,6 +249,7 @@ COMPARISON = Column(name="comparison", type=pa.string(), description="Fingerprin
 COMPARISON_RUNS = Contract(
     name="ladder.comparison_runs",
     description="What `watershed compare` measured of two mixtures: a row per mixture, run, seed and task.",
+    command="watershed compare",
     columns=(
         COMPARISON,
         Column(name="mixture", type=pa.string(), description="The mixture trained on, as it was asked for."),
@@ -287,6 +290,7 @@ COMPARISON_RUNS = Contract(
 COMPARISONS = Contract(
     name="ladder.comparisons",
     description="Decisions between two mixtures, stored before the target is trained: a row per task and measure.",
+    command="watershed compare",
     columns=(
         COMPARISON,
         Column(name="first", type=pa.string(), description="One mixture."),

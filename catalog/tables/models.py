@@ -135,6 +135,7 @@ REGISTRY_COLUMNS = (
 REGISTRY_DATASETS = Contract(
     name="models.registry_datasets",
     description="Data sets that DCLM registered, raw and tokenized: a row per data set.",
+    command="watershed registry import",
     columns=(
         Column(name="uuid", type=pa.string(), description="The data set."),
         Column(name="name", type=pa.string(), description="Its name; not unique among raw ones."),
@@ -177,6 +178,7 @@ REGISTRY_DATASETS = Contract(
 REGISTRY = Contract(
     name="models.registry",
     description="Models that DCLM trained and registered: a row per model.",
+    command="watershed registry import",
     columns=(
         Column(name="uuid", type=pa.string(), description="The model."),
         Column(name="name", type=pa.string(), description="Its name: data set and hyper-parameters."),

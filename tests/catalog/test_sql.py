@@ -63,6 +63,9 @@ def test_a_table_that_is_not_made_is_left_out_and_said_to_be_missing(tmp_path: P
         query(connection, "SELECT * FROM dclm.shards")
     assert refused.value.cause.startswith("dclm.shards is declared but not made yet")
     assert "materialise dclm.shards" in refused.value.mend
+    with pytest.raises(WatershedError, match="ladder.comparisons is declared but not made yet") as refused:
+        query(connection, "SELECT * FROM ladder.comparisons")
+    assert refused.value.mend == "run `watershed compare`"
 
 
 def test_a_view_over_missing_tables_names_them(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def plot_task(  # noqa: PLR0917 - in the order of a ladder's own steps
         form=forecast.forms[task],
     )
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(13.2, 4.3), dpi=130, layout="constrained")
+        figure = Figure(figsize=(13.2, 4.3), dpi=95, layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         _draw_step1(left, scene)
         _draw_step2(middle, scene)
