@@ -14,7 +14,7 @@ from catalog.errors import WatershedError
 from catalog.settings import Settings
 
 if TYPE_CHECKING:
-    from spark_jobs.mixture import MixtureRecipe
+    from spark_jobs.mixture_recipe import MixtureRecipe
     from spark_jobs.quality_model import QualityRecipe
     from spark_jobs.questions import QuestionRecipe
     from spark_jobs.recipe import Recipe
@@ -105,7 +105,7 @@ def _digest(path: Path) -> str:
 
 def mixture_recipe() -> MixtureRecipe:
     """What is taken for training: nothing that shares an n-gram with a declared evaluation."""
-    from spark_jobs.mixture import MixtureRecipe
+    from spark_jobs.mixture_recipe import MixtureRecipe
 
     return MixtureRecipe(rules=RULES, max_contamination=0.0 if evaluation_files() else None)
 

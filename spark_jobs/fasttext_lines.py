@@ -6,12 +6,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from spark_jobs.kernels.fasttext import Model
 
+DECIMALS = 6
+"""Scores are stored to a millionth, so that a histogram of at most a million and one cells orders a pool exactly."""
 _BROKEN_LABELS = pc.ReplaceSubstringOptions("__label__", "__label __")
 """As `quality_model.line_of` breaks up words that would be labels."""
 
@@ -32,3 +36,14 @@ def joined_lines(text: pa.StringArray) -> pa.StringArray:
     if letters is not None and b"__label__" in letters.to_pybytes():
         lines = pc.call_function("replace_substring", [lines], _BROKEN_LABELS)
     return lines
+
+
+def probabilities(text: pa.StringArray, model: Path, label: str) -> NDArray[np.float64]:
+    """Of a label of a model of two, to a millionth; each text is read as `quality_model.line_of` makes it.
+
+    Raises:
+        ValueError: the model is not one of two labels, or knows no such label.
+    """
+    # A line without a known word gets no label: nothing speaks for it.
+    said = load_once(model).probability(joined_lines(text), label, joined=True).fill_null(0).to_numpy()
+    return np.round(np.clip(said.astype(np.float64), 0, 1), DECIMALS)

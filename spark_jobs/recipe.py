@@ -81,6 +81,23 @@ class Deduplication:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a recipe takes of the documents that are left: by a quality model, and by topic where one is told."""
+
+    source: str
+    model: Path | None
+    """fastText model of two labels; None where its file is not at hand."""
+    missing: str = ""
+    """What is not at hand, and where it is looked for."""
+    label: str = "__label__hq"
+    """The label whose probability is the score."""
+    topics: Path | None = None
+    """fastText model whose most probable label is the topic."""
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `spark_jobs.mixture.MixtureRecipe`: keep, curve, quantiles, topic_weights, seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What a paper keeps of a crawl."""
 
@@ -89,6 +106,7 @@ class Recipe:
     source: str
     steps: tuple[Step, ...]
     deduplicate: tuple[Deduplication, ...] = ()
+    select: Selection | None = None
     pending: tuple[str, ...] = ()
     """Steps of the paper that are not taken, and why: said aloud whenever the recipe is used."""
 

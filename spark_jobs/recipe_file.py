@@ -15,6 +15,7 @@ from catalog.errors import WatershedError
 from spark_jobs import measures
 from spark_jobs.edits import EDITS
 from spark_jobs.measures.base import Matcher
+from spark_jobs.mixture_recipe import MixtureRecipe, Threshold, TopFraction, Within
 from spark_jobs.recipe import (
     COMPARISONS,
     RECIPES,
@@ -23,14 +24,27 @@ from spark_jobs.recipe import (
     EditStep,
     Recipe,
     Rule,
+    Selection,
     Step,
-    Threshold,
     recipe_names,
 )
+from spark_jobs.recipe import Threshold as RuleThreshold
 
 # A name that speaks of a bound must not say the opposite of its comparison.
 _DIRECTIONS = {"_minimum": (">=", ">"), "_maximum": ("<=", "<"), "_range": ("between",)}
 _STEP_FIELDS = ("rule", "statistic", "keep", "threshold", "source", "optional", "since")
+_SELECT_FIELDS = (
+    "label",
+    "optional",
+    "top_fraction",
+    "threshold",
+    "comparison",
+    "topics",
+    "topic_weights",
+    "quantiles",
+    "curve",
+    "seed",
+)
 DEDUPLICATIONS = ("exact", "url", "minhash", "paragraphs", "substrings")
 
 
@@ -68,7 +82,7 @@ class _Reader:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise WatershedError(f"{self._path}:{line}: {error.problem}", "mend the YAML") from error
         wanted = ("name", "description", "source", "steps")
-        fields = self._fields(root, wanted, ("deduplicate", "pending"))
+        fields = self._fields(root, wanted, ("deduplicate", "select", "pending"))
         steps = [step for node in self._list(fields["steps"], "steps") if (step := self._step(node)) is not None]
         pending = fields.get("pending")
         return Recipe(
@@ -80,6 +94,7 @@ class _Reader:
                 self._deduplication(node)
                 for node in (self._list(fields["deduplicate"], "deduplicate") if "deduplicate" in fields else [])
             ),
+            select=self._selection(fields["select"]) if "select" in fields else None,
             pending=(
                 *(self._text(item, "pending") for item in (self._list(pending, "pending") if pending else [])),
                 *self._pending,
@@ -125,7 +140,7 @@ class _Reader:
                 else:
                     found = measures.fixed(statistic, options).statistic
                     column, is_text = found.column, found.text
-            except MissingList as error:
+            except MissingFile as error:
                 if "optional" in fields and self._value(fields["optional"]) is True:
                     self._pending.append(f"{name}: {error.cause}; {error.mend}")
                     return None
@@ -148,7 +163,7 @@ class _Reader:
         values = measures.checked(matcher.name, options, matcher.options)
         for key, value in values.items():
             if key == "file" and value:
-                values[key] = str(find_list(value, self._path.parent))
+                values[key] = str(find_beside(value, self._path.parent))
         return values
 
     def _check_comparison(self, node: yaml.Node, name: str, statistic: str, keep: str, is_text: bool) -> None:
@@ -164,7 +179,7 @@ class _Reader:
                     f"compare by {' or '.join(allowed)}, or rename the rule",
                 )
 
-    def _threshold(self, node: yaml.Node, name: str, statistic: str, keep: str, is_text: bool) -> Threshold:
+    def _threshold(self, node: yaml.Node, name: str, statistic: str, keep: str, is_text: bool) -> RuleThreshold:
         value = self._value(node)
         kind = "text" if is_text else "number"
         if keep in ("between", "in"):
@@ -194,6 +209,38 @@ class _Reader:
             )
         options = {key: self._value(value) for key, value in fields.items() if key not in ("method", "source")}
         return Deduplication(method=method, source=self._source(node, fields), options=options)
+
+    def _selection(self, node: yaml.Node) -> Selection:
+        fields = self._fields(node, ("model", "source"), _SELECT_FIELDS)
+        given = {name: self._value(value) for name, value in fields.items()}
+        if ("top_fraction" in given) == ("threshold" in given):
+            raise self._error(node, "a selection keeps by one thing", "give it `top_fraction:` or `threshold:`")
+        if "topics" not in given and ("topic_weights" in given or given.get("quantiles") == Within.TOPIC):
+            raise self._error(node, "a selection by topic without topics", "name a fastText model in `topics:`")
+        found: dict[str, Path | None] = {"model": None, "topics": None}
+        missing = []
+        for name in found:
+            try:
+                found[name] = find_beside(str(given[name]), self._path.parent) if name in given else None
+            except MissingFile as error:
+                if given.get("optional") is not True:
+                    raise self._error(fields[name], error.cause, error.mend) from error
+                missing.append(f"{error.cause}; {error.mend}")
+        try:
+            choice = _choice(given)
+            MixtureRecipe(name="select", **choice)
+        except (TypeError, ValueError) as error:
+            raise self._error(node, f"select: {error}", "see docs/curation.md, Selection") from error
+        except WatershedError as error:
+            raise self._error(node, error.cause, "see docs/curation.md, Selection") from error
+        return Selection(
+            source=self._source(node, fields),
+            model=None if missing else found["model"],
+            missing="; ".join(missing),
+            topics=found["topics"],
+            choice=choice,
+            **({"label": str(given["label"])} if "label" in given else {}),
+        )
 
     def _distinct(self, steps: list[Step], node: yaml.Node) -> tuple[Step, ...]:
         """Give what is measured again after an edit a name of its own; refuse two rules of one name."""
@@ -276,15 +323,34 @@ class _Reader:
         return WatershedError(f"{self._path}:{line}: {cause}", mend)
 
 
-class MissingList(WatershedError):
-    """A list of words or domains that a step needs is not at hand."""
-
-
-def find_list(name: str, beside: Path) -> Path:
-    """The file of a word list: beside the recipe, or in the folder that WATERSHED_LISTS names.
+def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a MixtureRecipe, as a selection says them.
 
     Raises:
-        MissingList: in neither.
+        ValueError, TypeError, WatershedError: one is none of its values.
+    """
+    if "top_fraction" in given:
+        keep: TopFraction | Threshold = TopFraction(top_fraction=float(given["top_fraction"]))
+    else:
+        keep = Threshold(threshold=float(given["threshold"]), comparison=given.get("comparison", ">="))
+    return {
+        "keep": keep,
+        "curve": tuple((float(quantile), float(times)) for quantile, times in given.get("curve", [[0, 1]])),
+        "quantiles": Within(given.get("quantiles", Within.POOL)),
+        "topic_weights": tuple((str(topic), float(weight)) for topic, weight in given.get("topic_weights", {}).items()),
+        "seed": int(given.get("seed", 0)),
+    }
+
+
+class MissingFile(WatershedError):
+    """A list or a model that a step needs is not at hand."""
+
+
+def find_beside(name: str, beside: Path) -> Path:
+    """A list of words or a model: beside the recipe, or in the folder that WATERSHED_LISTS names.
+
+    Raises:
+        MissingFile: in neither.
     """
     import os
 
@@ -292,9 +358,8 @@ def find_list(name: str, beside: Path) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return (folder / name).resolve()
-    raise MissingList(
-        f"the list {name} is not at hand", "put it, a word a line, into the folder that WATERSHED_LISTS names"
-    )
+    what, how = ("list", ", a word a line,") if name.endswith(".txt") else ("file", "")
+    raise MissingFile(f"the {what} {name} is not at hand", f"put it{how} into the folder that WATERSHED_LISTS names")
 
 
 def _is_kind(value: object, kind: str) -> bool:

@@ -7,14 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from catalog.lake import Lake
 from catalog.tables.dclm import SCORES
 from spark_jobs import write
-from spark_jobs.fasttext_lines import joined_lines, load_once
+from spark_jobs.fasttext_lines import probabilities
 from spark_jobs.quality_model import GOOD
 from spark_jobs.quantiles import ALL, quantile_cuts, quantile_place
 from spark_jobs.stored_files import stored_file
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 BUCKETS = 10
-DECIMALS = 6
-"""Scores are stored to a millionth, so that a histogram of at most a million and one cells orders a pool exactly."""
 
 
 def score_documents(
@@ -41,15 +37,8 @@ def score_documents(
         topics = (
             topics_of(text, batch.column("host"), labelling) if labelling else pa.nulls(batch.num_rows, pa.string())
         )
-        columns = {"doc_id": batch.column("doc_id"), "score": _probabilities(text, model), "topic": topics}
+        columns = {"doc_id": batch.column("doc_id"), "score": probabilities(text, model, GOOD), "topic": topics}
         yield pa.RecordBatch.from_pydict(columns)
-
-
-def _probabilities(text: pa.StringArray, model: Path) -> NDArray[np.float64]:
-    """Of GOOD, each text read as `line_of` makes it."""
-    # A line without a known word gets no label: nothing speaks for it.
-    said = load_once(model).probability(joined_lines(text), GOOD, joined=True).fill_null(0).to_numpy()
-    return np.round(np.clip(said.astype(np.float64), 0, 1), DECIMALS)
 
 
 def write_scores(

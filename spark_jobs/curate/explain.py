@@ -26,7 +26,7 @@ def explain_document(sources: Sequence[Source], recipe: Recipe, doc_id: str, out
     """Lines that tell what becomes of a document.
 
     Args:
-        out: where an earlier run wrote duplicates.parquet; if it is there, it is asked too.
+        out: where an earlier run wrote duplicates.parquet and scores.parquet; what is there is asked too.
 
     Raises:
         WatershedError: no input holds the document.
@@ -49,6 +49,7 @@ def explain_document(sources: Sequence[Source], recipe: Recipe, doc_id: str, out
     first = next(iter(broken), None)
     yield f"verdict: dropped, breaks {len(broken)} rules, {first} first" if broken else "verdict: kept by every rule"
     yield from _copies(out, doc_id)
+    yield from _selected(out, doc_id)
 
 
 def _find(sources: Sequence[Source], doc_id: str) -> tuple[Source, pa.RecordBatch]:
@@ -94,3 +95,13 @@ def _copies(out: Path, doc_id: str) -> Iterator[str]:
         return
     for row in pq.read_table(path, filters=pc.equal(pc.field("id"), doc_id)).to_pylist():
         yield f"copies: {row['method']}, {'kept' if row['kept'] else 'dropped'}: {row['reason']}"
+
+
+def _selected(out: Path, doc_id: str) -> Iterator[str]:
+    path = out / "scores.parquet"
+    if not path.is_file():
+        return
+    for row in pq.read_table(path, filters=pc.equal(pc.field("id"), doc_id)).to_pylist():
+        topic = f", topic {row['topic']}" if row["topic"] else ""
+        read = f"read {row['times']} times" if row["times"] else "dropped"
+        yield f"quality model: {row['score']:.6f}{topic}, of the bucket from {row['from_quantile']:g}: {read}"

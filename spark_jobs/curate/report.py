@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from spark_jobs.curate.contamination import held_share
 from spark_jobs.curate.run import Outcome
+from spark_jobs.mixture_recipe import Threshold
 from spark_jobs.recipe import STATE_RULE, Recipe, Rule
 
 BINS = 60
@@ -44,6 +45,7 @@ def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
         "<h2>Funnel</h2>",
         _funnel(recipe, outcome),
         *_contamination(outcome),
+        *_selection(recipe, outcome),
         "<h2>Statistics and thresholds</h2><p>All documents; the shaded side is dropped. "
         f"The outer bars gather the {TAIL:.1%} at each end; heights are square roots.</p>",
         "<div class=grid>",
@@ -78,6 +80,9 @@ def funnel(recipe: Recipe, outcome: Outcome) -> list[tuple[str, int, int, int]]:
     if outcome.contamination:
         rows.append(("evaluation examples", left, outcome.contamination.dropped, outcome.contamination.dropped))
         left -= outcome.contamination.dropped
+    if outcome.selected:
+        rows.append(("quality model", left, outcome.selected.dropped, outcome.selected.dropped))
+        left -= outcome.selected.dropped
     rows.append(("kept", left, 0, 0))
     return rows
 
@@ -105,6 +110,30 @@ def _contamination(outcome: Outcome) -> Iterator[str]:
     yield "<h2>Evaluations</h2><table><tr><th>evaluation<th>examples<th>held by a document<th>share</tr>"
     for name, examples, hit, share in held_share(outcome.contamination):
         yield f"<tr><td><code>{_text(name)}</code><td>{examples:,}<td>{hit:,}<td>{share:.1%}</tr>"
+    yield "</table>"
+
+
+def _selection(recipe: Recipe, outcome: Outcome) -> Iterator[str]:
+    if outcome.selected is None or recipe.select is None:
+        return
+    yield f"<h2>Selection</h2><p class=lead>{_text(recipe.select.source)}</p>"
+    keep = recipe.select.choice["keep"]
+    rules = []
+    if isinstance(keep, Threshold):
+        rules.append(Rule(name="quality", statistic="score", keep=keep.comparison, threshold=keep.threshold, source=""))
+    if outcome.selected.scores.num_rows:
+        yield _histogram("score", outcome.selected.scores["score"].to_numpy(), rules)
+    yield (
+        "<table><tr><th>topic<th>quantiles<th>documents<th>MB<th>times asked<th>times read<th>documents read"
+        "<th>share asked<th>share read</tr>"
+    )
+    for row in outcome.selected.buckets.to_pylist():
+        yield (
+            f"<tr><td><code>{_text(row['topic'])}</code><td>{row['from_quantile']:g} to {row['to_quantile']:g}"
+            f"<td>{row['documents']:,}<td>{row['bytes'] / 1e6:,.2f}<td>{row['requested_repeats']:g}"
+            f"<td>{row['effective_repeats']:.3g}<td>{row['read_documents']:,}<td>{row['requested_share']:.1%}"
+            f"<td>{row['effective_share']:.1%}</tr>"
+        )
     yield "</table>"
 
 
@@ -151,7 +180,7 @@ def _histogram(column: str, values: np.ndarray, rules: Sequence[Rule]) -> str:
                 f"<line x1='{at:.1f}' x2='{at:.1f}' y1='0' y2='{HEIGHT}' stroke='#b4491b' stroke-dasharray='4 3'>"
                 f"<title>{_text(rule.name)}: {rule.keep} {threshold:g}</title></line>"
             )
-    kept = "; ".join(f"{rule.keep} {_spelt(rule.threshold)}" for rule in rules)
+    kept = "; ".join(f"{rule.keep} {_spelt(rule.threshold)}" for rule in rules) or "by rank"
     return (
         f"<figure><svg width='{WIDTH}' height='{HEIGHT}' viewBox='0 0 {WIDTH} {HEIGHT}'>{drawn}</svg>"
         f"<figcaption><code>{_text(column)}</code> kept {_text(kept)} &middot; median {np.median(values):.4g} &middot; "

@@ -30,6 +30,7 @@ from spark_jobs.curate.contamination import Contamination, find_examples
 from spark_jobs.curate.copies import Copies, Stage, find_copies
 from spark_jobs.curate.inputs import Source
 from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
+from spark_jobs.curate.selection import Selected, select
 from spark_jobs.decontamination import Decontamination
 from spark_jobs.recipe import Recipe
 
@@ -47,6 +48,7 @@ class Outcome:
     tally: Tally
     copies: Copies
     contamination: Contamination | None
+    selected: Selected | None
     warnings: tuple[str, ...]
 
 
@@ -59,13 +61,13 @@ def curate(
     evaluations: Sequence[Path] = (),
     workers: int | None = None,
 ) -> Outcome:
-    """Judge documents by a recipe, find copies among those that its steps keep, and write what is left.
+    """Judge documents by a recipe, find copies among those that its steps keep, select, and write what is left.
 
     Writes kept.parquet (id, text as edited, url, metadata), verdicts.parquet (a row a document: what the steps think
     of it, every rule broken, every measured value), duplicates.parquet, index.parquet (what a later run is compared
     `against`); with `evaluations`, contamination.parquet (a row an evaluation) and contaminated.parquet (documents that
-    hold examples, which are dropped). Each appears whole or not at all; the same inputs give the same bytes, whatever
-    `workers`.
+    hold examples, which are dropped); of a recipe that selects, scores.parquet and buckets.parquet. Each appears whole
+    or not at all; the same inputs give the same bytes, whatever `workers`.
 
     Raises:
         WatershedError: an input is damaged or lacks a column; two documents have one id; the disk is full.
@@ -79,9 +81,15 @@ def curate(
         with track("copies", tally.kept, "documents") as task:
             copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
         found = find_examples(copies.left, evaluations, Decontamination(), work) if evaluations else None
+        left = found.left if found else copies.left
+        expected = tally.kept - sum(copies.dropped.values())
+        selected = select(left, recipe.select, work, expected) if recipe.select and recipe.select.model else None
         _write_verdicts(parts, recipe, out)
-        _write_kept(found.left if found else copies.left, out)
-        for name in ("duplicates", "index", *(("contamination", "contaminated") if found else ())):
+        _write_kept(selected.left if selected else left, out)
+        made = ["duplicates", "index"]
+        made += ["contamination", "contaminated"] if found else []
+        made += ["scores", "buckets"] if selected else []
+        for name in made:
             (work / f"{name}.parquet").replace(out / f"{name}.parquet")
         shutil.rmtree(out / WORK)
     except OSError as error:
@@ -91,7 +99,7 @@ def curate(
             ) from error
         raise
     said = (*_warnings(tally, recipe), *(found.warnings if found else ()))
-    return Outcome(tally=tally, copies=copies, contamination=found, warnings=said)
+    return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=said)
 
 
 def _part(work: Path, source: Source) -> Path:
@@ -213,6 +221,8 @@ def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
 def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
     """What a person should know: steps that were not taken, and those that touched nothing."""
     said = [f"not taken: {step}" for step in recipe.pending]
+    if recipe.select and recipe.select.missing:
+        said.append(f"not taken: selection by a quality model: {recipe.select.missing}")
     if not tally.documents:
         said.append("the inputs hold no document at all")
     if tally.documents >= LARGE:

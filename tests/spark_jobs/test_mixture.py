@@ -15,7 +15,8 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.tables.dclm import CONTAMINATION, CONTAMINATION_REPORT, SCORES
 from spark_jobs.hash_order import hash_key, key_of_share
-from spark_jobs.mixture import MixtureRecipe, Threshold, TopFraction, Within, write_mixture
+from spark_jobs.mixture import write_mixture
+from spark_jobs.mixture_recipe import MixtureRecipe, Threshold, TopFraction, Within
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

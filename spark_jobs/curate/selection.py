@@ -1,0 +1,192 @@
+"""What a recipe selects of the documents that are left: by a quality model, by topic, and how often each is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.errors import WatershedError
+from catalog.progress import track
+from spark_jobs.compute import pc
+from spark_jobs.curate.copies import Stage
+from spark_jobs.fasttext_lines import probabilities
+from spark_jobs.hash_order import hash_key, key_of_share
+from spark_jobs.mixture_buckets import bucket_rows
+from spark_jobs.mixture_recipe import MixtureRecipe, Threshold, Within
+from spark_jobs.quantiles import ALL
+from spark_jobs.recipe import Selection
+from spark_jobs.stored_files import sha256_of
+from spark_jobs.topics import TopicClassifier, topics_of
+
+SCORES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("score", pa.float64()),
+        ("topic", pa.string()),
+        ("from_quantile", pa.float64()),
+        ("times", pa.int32()),
+        ("text_bytes", pa.int64()),
+    ]
+)
+"""A row for each document that came to the model; `times` is how often a pass reads it, 0 of what is dropped."""
+BUCKETS = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("from_quantile", pa.float64()),
+        ("to_quantile", pa.float64()),
+        ("documents", pa.int64()),
+        ("bytes", pa.int64()),
+        ("good_documents", pa.int64()),
+        ("read_documents", pa.int64()),
+        ("read_bytes", pa.int64()),
+        ("requested_repeats", pa.float64()),
+        ("effective_repeats", pa.float64()),
+        ("requested_share", pa.float64()),
+        ("effective_share", pa.float64()),
+    ]
+)
+"""A row for each topic and step of the curve: what the recipe asks for beside what is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """What was taken."""
+
+    scores: pa.Table
+    buckets: pa.Table
+    dropped: int
+    left: Stage
+
+
+def select(stage: Stage, selection: Selection, work: Path, expected: int = 0) -> Selected:
+    """Score the documents, and take what the recipe's curve says; writes scores.parquet and buckets.parquet.
+
+    A bucket begins at a quantile of the scores, of equal ones that with the greater id ranks higher, and its times
+    say how often a document of it is read; a part of a time is that share of the documents, chosen by a hash of the
+    seed and the id.
+
+    Args:
+        expected: about how many documents there are, for the progress.
+
+    Raises:
+        WatershedError: a model is none, is not of two labels, lacks the label, or tells no topic that is weighted.
+    """
+    recipe = MixtureRecipe(name="select", **selection.choice)
+    table = _scored(stage, selection, expected)
+    groups = table["topic"].fill_null(ALL) if recipe.quantiles is Within.TOPIC else pa.array([ALL] * len(table))
+    boundaries = recipe.boundaries()
+    place = _places(table, groups.to_pylist(), boundaries)
+    good = _good(table["score"].to_numpy(), recipe)
+    topics = table["topic"].to_pylist()
+    _refuse_unknown_topics(recipe, topics)
+    asked = {
+        (topic, at): recipe.times(boundary, topic)
+        for topic in dict.fromkeys(topics)
+        for at, boundary in enumerate(boundaries)
+    }
+    ids = table["id"].to_pylist()
+    times = np.array(
+        [
+            _times(asked[topic, at], recipe.seed, id_) if fine else 0
+            for topic, at, fine, id_ in zip(topics, place.tolist(), good.tolist(), ids, strict=True)
+        ],
+        np.int32,
+    )
+    begins = np.array([float(boundary) for boundary in boundaries])
+    columns = {**{name: table[name] for name in ("id", "score", "topic", "text_bytes")}, "times": pa.array(times)}
+    scores = pa.table({**columns, "from_quantile": pa.array(begins[place])}).select(SCORES.names).cast(SCORES)
+    buckets = _buckets(scores, place, good, recipe)
+    pq.write_table(scores, work / "scores.parquet", compression="zstd")
+    pq.write_table(buckets, work / "buckets.parquet", compression="zstd")
+    gone = scores.filter(pa.array(times == 0))["id"]
+    return Selected(scores=scores, buckets=buckets, dropped=len(gone), left=stage.less(gone))
+
+
+def _scored(stage: Stage, selection: Selection, expected: int) -> pa.Table:
+    """id, score, topic and text_bytes of what is left."""
+    assert selection.model is not None
+    topics = selection.topics
+    labelling = TopicClassifier(path=topics, sha256=sha256_of(topics)) if topics else None
+    schema = pa.schema([SCORES.field(name) for name in ("id", "score", "topic", "text_bytes")])
+    rows: list[pa.RecordBatch] = []
+    with track("quality model", expected, "documents") as task:
+        done = 0
+        for batch in stage.batches(["id", "text", "text_bytes"]):
+            text = batch.column("text")
+            try:
+                score = probabilities(text, selection.model, selection.label)
+            except ValueError as error:
+                raise WatershedError(
+                    f"{selection.model}: cannot tell {selection.label} ({error})",
+                    "give a fastText model of two labels, and name in `label:` the one whose probability counts",
+                ) from error
+            topic = topics_of(text, text, labelling) if labelling else pa.nulls(len(text), pa.string())
+            columns = [batch.column("id"), pa.array(score), topic, batch.column("text_bytes")]
+            rows.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+            done += len(text)
+            task.reach(done)
+    return pa.Table.from_batches(rows, schema).combine_chunks()
+
+
+def _places(table: pa.Table, groups: list[str], boundaries: list[Fraction]) -> np.ndarray:
+    """By document, the number of its bucket: quantile q begins at rank floor(q x documents) of its group."""
+    order = pc.sort_indices(table, [("score", "ascending"), ("id", "ascending")]).to_numpy()
+    known = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    codes = np.array([known[group] for group in groups], np.int64)
+    place = np.zeros(len(table), np.int64)
+    for number in known.values():
+        mine = order[codes[order] == number]
+        ranks = np.arange(len(mine))
+        for boundary in boundaries[1:]:
+            place[mine] += ranks >= math.floor(boundary * len(mine))
+    return place
+
+
+def _good(score: np.ndarray, recipe: MixtureRecipe) -> np.ndarray:
+    """Whether the score reaches a threshold; what is below a top fraction is read no times instead."""
+    if isinstance(recipe.keep, Threshold):
+        least = recipe.keep.threshold
+        return score >= least if recipe.keep.comparison == ">=" else score > least
+    return np.ones(len(score), np.bool_)
+
+
+def _times(asked: Fraction, seed: int, id_: str) -> int:
+    whole = math.floor(asked)
+    part = asked - whole
+    return whole + (part > 0 and hash_key(seed, "part of a time", id_) < key_of_share(float(part)))
+
+
+def _refuse_unknown_topics(recipe: MixtureRecipe, topics: list[str | None]) -> None:
+    known = sorted({topic or ALL for topic in topics})
+    for topic, _ in recipe.topic_weights:
+        if known and topic not in known:
+            raise WatershedError(
+                f"the recipe weights the topic {topic!r}, which no document has", f"name some of {', '.join(known)}"
+            )
+
+
+def _buckets(scores: pa.Table, place: np.ndarray, good: np.ndarray, recipe: MixtureRecipe) -> pa.Table:
+    tally: dict[tuple[str | None, int], dict[str, Any]] = {}
+    sizes, times = scores["text_bytes"].to_pylist(), scores["times"].to_pylist()
+    names = [f"{what}_{of}" for what in ("pool", "good", "taken") for of in ("documents", "bytes")]
+    for topic, at, fine, size, read in zip(
+        scores["topic"].to_pylist(), place.tolist(), good.tolist(), sizes, times, strict=True
+    ):
+        row = tally.setdefault((topic, at), {"topic": topic, "place": at, "split": "train", "read_bytes": 0})
+        for name in names:
+            row.setdefault(name, 0)
+        for what, counts in (("pool", True), ("good", fine), ("taken", read > 0)):
+            row[f"{what}_documents"] += counts
+            row[f"{what}_bytes"] += size * counts
+        row["read_bytes"] += size * read
+    rows = bucket_rows(list(tally.values()), recipe.boundaries(), recipe.times)
+    for row in rows:
+        row["read_documents"] = row.pop("trained_documents")
+    return pa.Table.from_pylist(rows, BUCKETS)
