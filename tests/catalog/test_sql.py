@@ -63,7 +63,7 @@ def test_a_table_that_is_not_made_is_left_out_and_said_to_be_missing(tmp_path: P
         query(connection, "SELECT * FROM dclm.shards")
     assert refused.value.cause.startswith("dclm.shards is declared but not made yet")
     assert "materialise dclm.shards" in refused.value.mend
-    with pytest.raises(WatershedError, match="ladder.comparisons is declared but not made yet") as refused:
+    with pytest.raises(WatershedError, match=r"ladder\.comparisons is declared but not made yet") as refused:
         query(connection, "SELECT * FROM ladder.comparisons")
     assert refused.value.mend == "run `watershed compare`"
 
