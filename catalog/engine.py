@@ -7,7 +7,6 @@ the version is the one that the lock file names.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake, sql_literal
+from catalog.object_store import full_options, is_object_store, virtual_hosts
 
 SECRET = "watershed_lake"
 
@@ -24,13 +24,15 @@ def open_engine(lake: Lake, database: str | Path = ":memory:") -> duckdb.DuckDBP
     """A connection that can `delta_scan` the tables of `lake`; times are shown in UTC.
 
     Raises:
-        WatershedError: an extension is not installed.
+        WatershedError: an extension is not installed, or the lake's object store does not serve.
     """
     # Hashing the extension's 80 MB to check DuckDB's signature takes half a second; the lock file has its hash already.
     connection = duckdb.connect(str(database), config={"allow_unsigned_extensions": "true"})
     load_extension(connection, "delta")
     connection.execute("SET TimeZone = 'UTC'")
-    if "://" in lake.root:
+    if is_object_store(lake.root):
+        # DuckDB would say of every table by itself what is wrong with the server.
+        lake.reach()
         load_extension(connection, "httpfs")
         connection.execute(secret_sql(lake.root, lake.storage_options))
     return connection
@@ -55,27 +57,21 @@ def secret_sql(root: str, storage_options: Mapping[str, str]) -> str:
 
     Options are named as delta-rs names them; what is missing is taken from the environment's AWS_ variables.
     """
-    known = {**os.environ, **{key.upper(): value for key, value in storage_options.items()}}
-
-    def option(*names: str) -> str | None:
-        return next((known[name] for name in names if known.get(name)), None)
-
-    endpoint = option("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "ENDPOINT_URL")
+    known = full_options(root, storage_options)
     entries = {
         "TYPE": "s3",
         "SCOPE": root,
-        "KEY_ID": option("AWS_ACCESS_KEY_ID", "ACCESS_KEY_ID"),
-        "SECRET": option("AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY"),
-        "SESSION_TOKEN": option("AWS_SESSION_TOKEN", "SESSION_TOKEN"),
-        "REGION": option("AWS_REGION", "AWS_DEFAULT_REGION", "REGION"),
+        "KEY_ID": known.get("AWS_ACCESS_KEY_ID"),
+        "SECRET": known.get("AWS_SECRET_ACCESS_KEY"),
+        "SESSION_TOKEN": known.get("AWS_SESSION_TOKEN"),
+        "REGION": known.get("AWS_REGION"),
     }
-    if endpoint:
-        parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-        virtual_hosts = (option("AWS_VIRTUAL_HOSTED_STYLE_REQUEST") or "false").lower() == "true"
+    if endpoint := known.get("AWS_ENDPOINT_URL"):
+        parts = urlsplit(endpoint)
         entries |= {
             "ENDPOINT": parts.netloc + parts.path.rstrip("/"),
             "USE_SSL": str(parts.scheme == "https").lower(),
-            "URL_STYLE": "vhost" if virtual_hosts else "path",
+            "URL_STYLE": "vhost" if virtual_hosts(known) else "path",
         }
     said = ", ".join(f"{key} {sql_literal(value)}" for key, value in entries.items() if value)
     return f"CREATE OR REPLACE SECRET {SECRET} ({said})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
+from catalog.object_store import full_options, is_object_store, refusal
 from catalog.settings import Settings
 
 WHOLE = ""
@@ -27,6 +28,9 @@ TABLE_PROPERTIES = {
     "delta.logRetentionDuration": "interval 3650 days",
     "delta.enableDeletionVectors": "false",
 }
+
+ATTEMPTS = 5
+"""How often a commit is tried that others may be first with."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,14 @@ class Lake:
 
     root: str
     files: Path
-    storage_options: Mapping[str, str]
+    # They hold keys.
+    storage_options: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Lake:
         """The lake that `settings` name."""
-        return cls(settings.lake_root, settings.files_root, settings.lake.storage_options)
+        root = settings.lake_root
+        return cls(root, settings.files_root, full_options(root, settings.lake.storage_options))
 
     def path(self, name: str) -> str:
         """Folder or URL of the table `family.table`."""
@@ -65,10 +71,34 @@ class Lake:
         return path.relative_to(self.files).as_posix()
 
     def exists(self, name: str) -> bool:
-        """The table has been created."""
+        """The table has been created.
+
+        Raises:
+            WatershedError: the object store does not serve.
+        """
+        return self._is_table(self.path(name))
+
+    def reach(self) -> None:
+        """Ask the object store for something, whatever.
+
+        Raises:
+            WatershedError: it does not serve: no server, no bucket, or a key that it does not accept.
+        """
+        self._is_table(self.root)
+
+    def refusal(self, error: Exception) -> WatershedError | None:
+        """What the lake's object store had against it, where that is what failed."""
+        return refusal(error, self.root, self.storage_options) if is_object_store(self.root) else None
+
+    def _is_table(self, path: str) -> bool:
         from deltalake import DeltaTable
 
-        return DeltaTable.is_deltatable(self.path(name), dict(self.storage_options) or None)
+        try:
+            return DeltaTable.is_deltatable(path, dict(self.storage_options) or None)
+        except OSError as error:
+            if (refused := self.refusal(error)) is None:
+                raise
+            raise refused from error
 
     def table(self, name: str, version: int | None = None) -> Any:
         """The `deltalake.DeltaTable`, at `version` or the latest.
@@ -100,16 +130,17 @@ class Lake:
             WatershedError: the table's columns differ in another way, so that its rows must be made again.
         """
         with self._alone():
-            if self.exists(contract.name):
-                self._evolve(contract)
-            else:
+            if not self.exists(contract.name):
                 self._create(contract)
+                self._constrain(contract)
+            elif self._evolve(contract).version() == 0:
+                self._constrain(contract)
 
     @contextmanager
     def _alone(self) -> Generator[None]:
-        """One process at a time within, where the lake is a folder: a table and its constraints are two commits, and
-        who wrote between them would have neither checked."""
-        if "://" in self.root:
+        """One process at a time within, where the lake is a folder. In an object store those who create at the same
+        time meet in `_constrain`."""
+        if is_object_store(self.root):
             yield
             return
         import fcntl
@@ -120,25 +151,51 @@ class Lake:
             yield
 
     def _create(self, contract: Contract) -> None:
-        from deltalake import DeltaTable
+        from deltalake import CommitProperties, DeltaTable
+        from deltalake.exceptions import DeltaError
 
-        if "://" not in self.root:
+        if not is_object_store(self.root):
             Path(self.path(contract.name)).mkdir(parents=True, exist_ok=True)
-        table = DeltaTable.create(
-            self.path(contract.name),
-            contract.schema,
-            mode="ignore",
-            name=contract.name,
-            description=contract.description,
-            partition_by=list(contract.partition_by),
-            configuration=TABLE_PROPERTIES,
-            storage_options=dict(self.storage_options) or None,
-        )
-        constraints = {e.label: check for e in contract.expectations if (check := constraint_sql(e))}
-        if constraints:
-            table.alter.add_constraint(constraints)
+        try:
+            DeltaTable.create(
+                self.path(contract.name),
+                contract.schema,
+                mode="ignore",
+                name=contract.name,
+                description=contract.description,
+                partition_by=list(contract.partition_by),
+                configuration=TABLE_PROPERTIES,
+                storage_options=dict(self.storage_options) or None,
+                # Tried again, it would become a second creation after the first, with another identity.
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except DeltaError:
+            # Another process was first.
+            if not self.exists(contract.name):
+                raise
 
-    def _evolve(self, contract: Contract) -> None:
+    def _constrain(self, contract: Contract) -> None:
+        """Give a new table its constraints: the second commit after `_create`'s, which whoever comes first makes.
+        Nobody writes rows before, so that none is left unchecked."""
+        from deltalake.exceptions import DeltaError
+
+        wanted = {e.label: check for e in contract.expectations if (check := constraint_sql(e))}
+        for attempt in range(ATTEMPTS):
+            table = self.table(contract.name)
+            if table.file_uris():
+                return
+            known = table.metadata().configuration
+            missing = {label: check for label, check in wanted.items() if f"delta.constraints.{label}" not in known}
+            if not missing:
+                return
+            try:
+                table.alter.add_constraint(missing)
+            except DeltaError:
+                # Here too: in the next round nothing is missing.
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _evolve(self, contract: Contract) -> Any:
         from deltalake import Schema
 
         table = self.table(contract.name)
@@ -154,6 +211,7 @@ class Lake:
             )
         if gained:
             table.alter.add_columns(gained)
+        return table
 
     def replace(
         self,
@@ -189,7 +247,7 @@ class Lake:
                 ),
             )
         except (DeltaError, OSError) as error:
-            raise WatershedError(
+            raise self.refusal(error) or WatershedError(
                 f"{contract.name} was not written: {str(error).splitlines()[0]}",
                 "the version before stands; mend the rows or the disk and run it again",
             ) from error

@@ -32,7 +32,8 @@ class LakeSettings:
     files: str = ""
     """Folder of shards, tokenizers, models and checkpoints; by default `_files` in a local lake, else `files`."""
     storage_options: dict[str, str] = field(default_factory=dict)
-    """Options of the object store, as delta-rs names them (AWS_ENDPOINT_URL, AWS_REGION, ...)."""
+    """Options of the object store, as delta-rs names them (AWS_ENDPOINT_URL, AWS_REGION, ...); what is not said is
+    taken from the environment's AWS_ variables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,8 @@ class Settings:
     @property
     def lake_root(self) -> str:
         """The lake as an absolute path or a URL."""
-        return self._absolute(self.lake.root)
+        root = self._absolute(self.lake.root)
+        return root.rstrip("/") if "://" in root else root
 
     @property
     def files_root(self) -> Path:
@@ -166,6 +168,11 @@ def load_settings(start: Path | None = None) -> Settings:
         project=project,
         **{name: _section(kind, name, said.get(name, {}), path) for name, kind in hints.items()},
     )
+    if "://" in settings.lake_root and not settings.lake_root.startswith("s3://"):
+        raise WatershedError(
+            f"[lake] root {settings.lake_root}: a lake is a folder or lies in an object store that speaks S3",
+            "name a folder, or s3://BUCKET/PREFIX with AWS_ENDPOINT_URL in [lake] storage_options",
+        )
     if unreadable := sorted(set(settings.lake_root) & set("[]%*?")):
         raise WatershedError(
             f"[lake] root {settings.lake_root} holds {' '.join(unreadable)}, which Delta's readers take for a pattern",

@@ -1,4 +1,4 @@
-"""Delta Lake's jars, fetched once and then used offline.
+"""Jars that Spark does not bring (Delta Lake's, and an object store's), fetched once and then used offline.
 
 Spark resolves Maven coordinates by itself, but it does so on every start and asks the network when it cannot
 help it. So the first start lets Spark's own resolver (Ivy) fetch them into the cache folder, from whichever
@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from spark_jobs.java import cache_folder
 
 SCALA = "2.13"
 NEEDED = ("io.delta_", "io.unitycatalog_")
-"""Ivy names a jar group_artifact-version.jar; jars of these groups are kept."""
+"""Of what Delta's coordinates resolve to; see `Wanted.kept`."""
 MANIFEST = "manifest.json"
 TIMEOUT_S = 900
 
@@ -48,19 +49,42 @@ def delta_jars(java_home: Path, config: dict[str, str]) -> list[Path]:
     Raises:
         WatershedError: they are not cached and could not be fetched; nothing half is left behind.
     """
-    coordinates = delta_coordinates()
-    folder = cache_folder() / "jars" / coordinates.replace(":", "_")
+    return cached_jars(
+        Wanted(label="Delta's jars", megabytes=14, coordinates=(delta_coordinates(),), kept=NEEDED), java_home, config
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Jars that are used together."""
+
+    label: str
+    megabytes: int
+    """What is sent over the network, for who reads the error."""
+    coordinates: tuple[str, ...]
+    """Of Maven; the first names the folder in the cache."""
+    kept: tuple[str, ...]
+    """How the names of the jars begin that are kept of all that are resolved: group_artifact-version.jar."""
+    excluded: tuple[str, ...] = ()
+    """group:artifact of what is not even fetched."""
+    digest: str = ""
+    """sha256 of the manifest, where the jars are pinned."""
+
+
+def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list[Path]:
+    """The jars in the cache, in name order; fetched when they are not there. See `delta_jars`."""
+    folder = cache_folder() / "jars" / wanted.coordinates[0].replace(":", "_")
     if (cached := _listed(folder)) is not None:
         return cached
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.parent / ".lock"):
+    with alone(folder.parent / ".lock"):
         if (cached := _listed(folder)) is not None:
             return cached
         work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
         try:
-            with track("Delta's jars from Maven (once)", 1):
-                _resolve(coordinates, work, java_home, config)
-            fresh = _keep_needed(work)
+            with track(f"{wanted.label} from Maven (once)", 1):
+                _resolve(wanted, work, java_home, config)
+            fresh = _keep_needed(wanted, work)
             shutil.rmtree(folder, ignore_errors=True)
             fresh.replace(folder)
         finally:
@@ -80,8 +104,8 @@ def _listed(folder: Path) -> list[Path] | None:
     return [folder / name for name in sorted(manifest)] if whole else None
 
 
-def _resolve(coordinates: str, work: Path, java_home: Path, config: dict[str, str]) -> None:
-    """Let spark-submit fetch `coordinates` into `work`/jars, as it would before running an (empty) program."""
+def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
+    """Let spark-submit fetch what is wanted into `work`/jars, as it would before running an (empty) program."""
     import pyspark
 
     home = Path(pyspark.__file__).parent
@@ -89,9 +113,10 @@ def _resolve(coordinates: str, work: Path, java_home: Path, config: dict[str, st
     program.write_text("")
     # A ~/.m2 with a pom but no jar makes Ivy fail, so it is shown an empty home.
     said = {
-        "spark.jars.packages": coordinates,
+        "spark.jars.packages": ",".join(wanted.coordinates),
         "spark.jars.ivy": str(work),
         "spark.driver.extraJavaOptions": f"-Duser.home={work}",
+        **({"spark.jars.excludes": ",".join(wanted.excluded)} if wanted.excluded else {}),
         **{key: config[key] for key in ("spark.jars.ivySettings", "spark.jars.repositories") if key in config},
     }
     options = [part for key, value in said.items() for part in ("--conf", f"{key}={value}")]
@@ -110,18 +135,19 @@ def _resolve(coordinates: str, work: Path, java_home: Path, config: dict[str, st
             (line for line in said_last if "unresolved" in line or "not found" in line or "no answer" in line), ""
         )
         raise WatershedError(
-            f"{coordinates} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
-            f"connect to the network once (14 MB), or copy {cache_folder() / 'jars'} from a machine that has it",
+            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
+            f"connect to the network once ({wanted.megabytes} MB), or copy {cache_folder() / 'jars'} from a machine "
+            "that has it",
         )
 
 
-def _keep_needed(work: Path) -> Path:
+def _keep_needed(wanted: Wanted, work: Path) -> Path:
     """A folder in `work` with the needed jars, each read through once, and a manifest of their digests."""
     fresh = work / "whole"
     fresh.mkdir()
     manifest = {}
     for jar in sorted((work / "jars").glob("*.jar")):
-        if not jar.name.startswith(NEEDED):
+        if not jar.name.startswith(wanted.kept):
             continue
         try:
             with zipfile.ZipFile(jar) as archive:
@@ -132,14 +158,22 @@ def _keep_needed(work: Path) -> Path:
             raise WatershedError(f"{jar.name} arrived damaged ({broken})", "run it again; nothing was kept")
         manifest[jar.name] = {"bytes": jar.stat().st_size, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
         shutil.copyfile(jar, fresh / jar.name)
-    if not any(name.startswith("io.delta_delta-spark") for name in manifest):
-        raise WatershedError("Maven's answer holds no delta-spark", "run it again, or check spark.jars.ivySettings")
-    (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    _, artifact, release = wanted.coordinates[0].split(":")
+    if not any(name.endswith(f"_{artifact}-{release}.jar") for name in manifest):
+        raise WatershedError(f"Maven's answer holds no {artifact}", "run it again, or check spark.jars.ivySettings")
+    said = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    found = hashlib.sha256(said.encode()).hexdigest()
+    if wanted.digest and found != wanted.digest:
+        raise WatershedError(
+            f"{wanted.label} are not the pinned ones: sha256 of their manifest is {found}",
+            "check which repositories spark.jars.ivySettings and spark.jars.repositories name; nothing was kept",
+        )
+    (fresh / MANIFEST).write_text(said)
     return fresh
 
 
 @contextmanager
-def _alone(path: Path) -> Generator[None]:
+def alone(path: Path) -> Generator[None]:
     """Hold a lock between processes, so that two first starts do not fetch twice."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

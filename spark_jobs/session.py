@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.errors import WatershedError
+from catalog.lake import Lake
+from catalog.object_store import full_options, is_object_store
 from catalog.settings import Settings
 from spark_jobs.jars import delta_jars
 from spark_jobs.java import cache_folder, find_java
+from spark_jobs.object_store import object_store_jars, prove_conditional_put, s3a_configuration
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -72,9 +75,10 @@ def spark_session(settings: Settings) -> SparkSession:
     """The session that `settings` describe, started at the first call of the process; stopped at its exit.
 
     Raises:
-        WatershedError: no Java, Delta's jars cannot be had, or the master or Connect server does not answer.
+        WatershedError: no Java, Delta's jars cannot be had, the master or Connect server does not answer, or the lake's
+            object store does not serve or would lose commits.
     """
-    described = f"{settings.spark!r} {settings.lake.storage_options!r}"
+    described = f"{settings.spark!r} {_options(settings)!r}"
     with _starting:
         if described not in _sessions:
             stop_session()
@@ -120,6 +124,10 @@ def _start(settings: Settings) -> SparkSession:
 
     java_home = find_java(settings.spark)
     jars = delta_jars(java_home, settings.spark.config)
+    if is_object_store(settings.lake_root):
+        # Hadoop would ask a server that is not there for minutes.
+        Lake.of(settings).reach()
+        jars += object_store_jars(java_home, settings.spark.config, jars)
     os.environ["JAVA_HOME"] = str(java_home)
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
@@ -136,6 +144,12 @@ def _start(settings: Settings) -> SparkSession:
             f"check [spark] master, config and driver_memory ({settings.spark.driver_memory})",
         ) from error
     session.sparkContext.setLogLevel("FATAL")
+    if is_object_store(settings.lake_root):
+        try:
+            prove_conditional_put(session, settings)
+        except WatershedError:
+            session.stop()
+            raise
     return session
 
 
@@ -155,9 +169,13 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
         "spark.driver.memory": settings.spark.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(java).strip(),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        **_object_store(settings.lake.storage_options),
+        **(s3a_configuration(_options(settings)) if is_object_store(settings.lake_root) else {}),
         **said,
     }
+
+
+def _options(settings: Settings) -> dict[str, str]:
+    return full_options(settings.lake_root, settings.lake.storage_options)
 
 
 def _partitions(master: str) -> dict[str, str]:
@@ -166,18 +184,6 @@ def _partitions(master: str) -> dict[str, str]:
     workers = int(said.group(1)) if said else 1 if master == "local" else os.cpu_count() or 1
     count = str(max(workers, 2))
     return {"spark.sql.shuffle.partitions": count, "spark.default.parallelism": count}
-
-
-def _object_store(options: dict[str, str]) -> dict[str, str]:
-    """delta-rs's storage options, as Hadoop's s3a reads them."""
-    names = {
-        "AWS_ENDPOINT_URL": "spark.hadoop.fs.s3a.endpoint",
-        "AWS_REGION": "spark.hadoop.fs.s3a.endpoint.region",
-        "AWS_ACCESS_KEY_ID": "spark.hadoop.fs.s3a.access.key",
-        "AWS_SECRET_ACCESS_KEY": "spark.hadoop.fs.s3a.secret.key",
-        "AWS_SESSION_TOKEN": "spark.hadoop.fs.s3a.session.token",
-    }
-    return {names[key.upper()]: value for key, value in options.items() if key.upper() in names}
 
 
 def _quiet_file() -> Path:

@@ -53,7 +53,9 @@ def replace(
     try:
         writer.save(spark_path(lake.path(contract.name)))
     except (PySparkException, Py4JError) as error:
-        raise mendable(error, contract.name) from error
+        # Other servers may fail a job too: what S3A says is the lake's.
+        refused = lake.refusal(error) if "org.apache.hadoop.fs.s3a" in str(error) else None
+        raise refused or mendable(error, contract.name) from error
     table = lake.table(contract.name)
     # Other processes may have written other partitions meanwhile: the commit is known by its note.
     commits = table.history(table.version() - before) if table.version() > before else []

@@ -160,7 +160,8 @@ def test_a_cluster_is_not_given_what_is_for_one_machine(settings: Settings) -> N
 
 def test_object_store_options_reach_spark(settings: Settings) -> None:
     options = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "a", "unknown": "x"}
-    ours = configuration(replace(settings, lake=replace(settings.lake, storage_options=options)), [])
+    lake = replace(settings.lake, root="s3://bucket/lake", storage_options=options)
+    ours = configuration(replace(settings, lake=lake), [])
     assert ours["spark.hadoop.fs.s3a.endpoint"] == "http://127.0.0.1:1"
     assert ours["spark.hadoop.fs.s3a.access.key"] == "a"
 
