@@ -156,14 +156,15 @@ def datatrove_lines(text: str) -> Values:
 
 
 def datatrove_sentences(text: str) -> Values:
-    """The numbers that C4QualityFilter compares, of the text as it is."""
+    """The number that its C4 filter compares: sentences line by line."""
     from datatrove.utils.text import split_into_sentences
 
-    return {
-        "sentences_datatrove": sum(len(split_into_sentences(line)) for line in text.split("\n") if line),
-        "lorem_ipsum": text.lower().count("lorem ipsum"),
-        "curly_brackets": text.count("{"),
-    }
+    return {"sentences_datatrove": sum(len(split_into_sentences(line)) for line in text.split("\n") if line)}
+
+
+def datatrove_marks(text: str) -> Values:
+    """What its C4 filter looks for in a line."""
+    return {"lorem_ipsum": text.lower().count("lorem ipsum"), "curly_brackets": text.count("{")}
 
 
 def dolma_gopher(text: str) -> Values:
@@ -218,6 +219,7 @@ STATISTICS: Mapping[str, Callable[[str], Values]] = {
     "datatrove_repetition": datatrove_repetition,
     "datatrove_lines": datatrove_lines,
     "datatrove_sentences": datatrove_sentences,
+    "datatrove_marks": datatrove_marks,
     "dolma_gopher": dolma_gopher,
     "dolma_c4": dolma_c4,
 }

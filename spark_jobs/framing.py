@@ -30,8 +30,8 @@ HEAD_BYTES = 1 << 20
 PLACE = 1 << 40
 """An address is PLACE x (which record of its member) + offset in the file."""
 
+_CARRIAGE_RETURN = 0x0D
 _BEGINS = re.compile(rb"WARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z-]*:")
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,21 @@ def first_record(head: bytes) -> int | None:
             return at
         at = head.find(MAGIC, at + 1)
     return plain.start() if plain else None
+
+
+def head_end(data: bytes, start: int, stop: int | None = None) -> tuple[int, int] | None:
+    """Where headers end that begin at `start`: before and behind the empty line (`\r?\n\r?\n`); None if there is none.
+
+    A regular expression would take as long as the gzip around the headers.
+    """
+    stop = len(data) if stop is None else min(stop, len(data))
+    at, size = data.find(b"\n\r\n", start, stop), 3
+    short = data.find(b"\n\n", start, stop if at < 0 else at + 1)
+    if short >= 0:
+        at, size = short, 2
+    if at < 0:
+        return None
+    return at - (at > start and data[at - 1] == _CARRIAGE_RETURN), at + size
 
 
 class _Reader:
@@ -167,11 +182,11 @@ class _Reader:
 
     def head(self) -> bytes | None:
         """Headers up to the empty line, which is read too; None if there is no such line near."""
-        while not (end := _HEAD_END.search(self._data, self._at)):
+        while not (end := head_end(self._data, self._at)):
             if len(self._data) - self._at > MAX_HEAD_BYTES or not self._more():
                 return None
-        head = self._data[self._at : end.start()]
-        self._at = end.end()
+        head = self._data[self._at : end[0]]
+        self._at = end[1]
         return head
 
     def content(self, length: int, limit: int) -> tuple[bytes, int, bytes]:
@@ -179,8 +194,8 @@ class _Reader:
         kept = self._take(min(length, limit))
         if length <= limit or len(kept) < limit:
             return kept, len(kept), b""
-        end = _HEAD_END.search(kept[:MAX_HEAD_BYTES])
-        digest = hashlib.sha1(kept[end.end() if end else 0 :])
+        end = head_end(kept, 0, MAX_HEAD_BYTES)
+        digest = hashlib.sha1(kept[end[1] if end else 0 :])
         read = len(kept)
         while read < length and (part := self._take(min(length - read, INFLATED_BYTES))):
             digest.update(part)
@@ -273,11 +288,12 @@ def _record(reader: _Reader, address: int, limit: int) -> Block:
 
 
 def _parse(head: bytes) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in head.decode("utf-8", "replace").replace("\r\n ", " ").replace("\r\n\t", " ").splitlines()[1:]:
-        name, _, value = line.partition(":")
-        headers.setdefault(name.strip().lower(), value.strip())
-    return headers
+    text = head.decode("utf-8", "replace")
+    if b"\n " in head or b"\n\t" in head:
+        text = text.replace("\r\n ", " ").replace("\r\n\t", " ")
+    # From the last to the first, which is the one that stays.
+    fields = [line.partition(":") for line in reversed(text.splitlines()[1:])]
+    return {name.strip().lower(): value.strip() for name, _, value in fields}
 
 
 def _seek_member(cursor: Cursor, start: int) -> None:

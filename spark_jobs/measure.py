@@ -7,9 +7,9 @@ measured twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +99,8 @@ class _Work:
     """Edits before whose first use words are counted."""
     told: dict[str, _Told] = field(default_factory=dict)
     words_before: dict[str, pa.Array] = field(default_factory=dict)
+    prepared: dict[Callable[[pa.Array], Any], tuple[pa.Array, Any]] = field(default_factory=dict)
+    """What passes make of texts first, by how they make it, and those texts."""
     emptied: pa.Array | None = None
     """Where an edit left nothing: what is not there is not measured."""
 
@@ -142,12 +144,18 @@ class _Work:
         if by.reads != "text":
             return by.compute(self.documents[by.reads])
         known = self.told.get(by.name)
-        if known is None:
-            values = by.compute(self.text)
-        elif known.text is self.text:
+        if known is not None and known.text is self.text:
             return known.values
-        else:
+        text, ready = self.prepared.get(by.prepare, (None, None)) if by.prepare else (None, None)
+        if known is not None and text is not self.text:
             values = _renewed(by, known, self.text)
+        elif by.prepare is None:
+            values = by.compute(self.text)
+        else:
+            if text is not self.text:
+                ready = by.prepare(self.text)
+                self.prepared[by.prepare] = self.text, ready
+            values = by.compute(self.text, ready)
         self.told[by.name] = _Told(self.text, values)
         return values
 

@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from fastwarc.warc import WarcRecord
 
 from spark_jobs.archives import open_archive
-from spark_jobs.framing import MAX_HEAD_BYTES, Block, blocks
+from spark_jobs.framing import MAX_HEAD_BYTES, Block, blocks, head_end
 
 MAX_PAYLOAD_BYTES = 10_000_000
 """A page above this, as stored or decoded, is counted and measured but not read, and never held in memory."""
@@ -29,7 +28,8 @@ _CRLF = b"\r\n\r\n"
 _OLD_GZIP = re.compile(rb"x-gzip", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,1000}\r\n")
 _NEWLINE = re.compile(rb"\r?\n")
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 _FRAME = (
     b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
 )
@@ -96,41 +96,49 @@ def _record(block: Block, max_payload: int) -> Record | None:
             return None
         said = f"a {kind or 'typeless'} record: {block.reason}"
         return Record(offset=block.offset, state="file_damaged", reason=said)
-    url = block.headers.get("warc-target-uri", "").strip("<>") or None
-    date = _date(block.headers.get("warc-date", ""))
-    record = Record(offset=block.offset, state="record_damaged", reason=block.reason, url=url, date=date)
-    return record if block.reason is not None else _response(record, block, block.headers, max_payload)
+    known: dict[str, Any] = {
+        "offset": block.offset,
+        "url": block.headers.get("warc-target-uri", "").strip("<>") or None,
+        "date": _date(block.headers.get("warc-date", "")),
+    }
+    if block.reason is not None:
+        return Record(**known, state="record_damaged", reason=block.reason)
+    return _response(known, block, block.headers, max_payload)
 
 
-def _response(record: Record, block: Block, headers: dict[str, str], max_payload: int) -> Record:
-    """The outcome of an intact response."""
+def _response(known: dict[str, Any], block: Block, headers: dict[str, str], max_payload: int) -> Record:
+    """The outcome of an intact response, of which some is known."""
     message, body, http = block.content, 0, None
     # A response of another protocol, such as DNS, is a payload without headers.
     if headers.get("content-type", "application/http").startswith("application/http"):
-        end = _HEAD_END.search(message[:MAX_HEAD_BYTES])
+        end = head_end(message, 0, MAX_HEAD_BYTES)
         if not message.startswith(b"HTTP/") or end is None:
-            return replace(record, reason="an HTTP response without its headers")
-        body = end.end()
-        http = _parsed(message[: end.start()], b"")
-    stored = block.length - body
-    digest = block.body_sha1 or hashlib.sha1(message[body:]).digest()
+            return Record(**known, state="record_damaged", reason="an HTTP response without its headers")
+        body = end[1]
+        http = _parsed(message[: end[0]], b"")
+    stored, length = message[body:], block.length - body
     status = http.http_headers.status_code if http else None
-    record = replace(
-        record,
-        http_status=status,
-        content_type=_media_type(http, headers),
-        charset=(http.http_charset or "").strip("\"' ") or None if http else None,
-        payload_bytes=stored,
-        payload_digest="sha1:" + base64.b32encode(digest).decode(),
-    )
+    known |= {
+        "http_status": status,
+        "content_type": _media_type(http, headers),
+        "charset": (http.http_charset or "").strip("\"' ") or None if http else None,
+        "payload_bytes": length,
+        "payload_digest": "sha1:" + _base32(block.body_sha1 or hashlib.sha1(stored).digest()),
+    }
     if status is not None and not 200 <= status < 300:
-        return replace(record, state="http_error", reason=f"HTTP status {status}")
-    if not stored:
-        return replace(record, state="no_payload", reason="headers and nothing after them")
-    if stored > max_payload:
-        return replace(record, state="too_large", reason=_too_large(f"{stored:,}", max_payload))
-    state, reason, payload = _decoded(http, message, body, max_payload)
-    return replace(record, state=state, reason=reason, payload=payload)
+        return Record(**known, state="http_error", reason=f"HTTP status {status}")
+    if not length:
+        return Record(**known, state="no_payload", reason="headers and nothing after them")
+    if length > max_payload:
+        return Record(**known, state="too_large", reason=_too_large(f"{length:,}", max_payload))
+    state, reason, payload = _decoded(http, message[: max(body - len(_CRLF), 0)], stored, max_payload)
+    return Record(**known, state=state, reason=reason, payload=payload)
+
+
+def _base32(digest: bytes) -> str:
+    """RFC 4648, section 6, of 20 bytes: 16 pairs of characters."""
+    number = int.from_bytes(digest)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(150, -1, -10)])
 
 
 def _too_large(said: str, max_payload: int) -> str:
@@ -138,15 +146,13 @@ def _too_large(said: str, max_payload: int) -> str:
 
 
 def _decoded(
-    http: WarcRecord | None, message: bytes, body: int, max_payload: int
+    http: WarcRecord | None, head: bytes, stored: bytes, max_payload: int
 ) -> tuple[str, str | None, bytes | None]:
     """State, reason and payload of a response with its transfer and content codings undone."""
-    stored = message[body:]
     codings = _codings(http) if http else []
     if not codings:
         return "ok", None, stored
     said = ", ".join(codings)
-    head = message[: body - len(_CRLF)]
     attempts: list[tuple[bytes, Literal["all", "content"]]] = [(stored, "all")]
     if "chunked" in codings:
         # A transfer that broke off still gave its first chunks.

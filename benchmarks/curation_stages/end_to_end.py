@@ -8,6 +8,7 @@ are read by fastwarc, faster than the reader that datatrove brings.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ TIMEOUT_S = 10
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     """Addresses of the pages that are kept. Ours also computes statistics, text hashes and MinHash signatures."""
-    recipes = [recipe_of(name) for name in ("language-only", "gopher-repetition", "gopher-quality")]
+    repetition, quality = recipe_of("gopher-repetition"), recipe_of("gopher-quality")
+    gopher = replace(quality, name="gopher", steps=(*repetition.steps, *quality.steps))
+    recipes = [recipe_of("language-only"), gopher]
     asked = set(urls(pages.archive))
 
     def ours() -> set[str]:

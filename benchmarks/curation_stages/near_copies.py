@@ -26,8 +26,8 @@ SHINGLE = 5
 THRESHOLD = 0.8
 RECALL = 0.99
 """Probability that a pair at the threshold shares a band, so that what is missed is missed by the signatures."""
-_WORD = regex.compile(r"(?w)\b[^\W_].*?\b", regex.DOTALL)
-"""Our words: between Unicode word bounds, a letter or digit first."""
+_WORD = regex.compile(r"(?w)\b_*[^\W_].*?\b", regex.DOTALL)
+"""Our words: between Unicode word bounds, with a letter or digit, behind underscores or first."""
 
 Signatures = npt.NDArray[np.unsignedinteger[Any]]
 Pairs = set[tuple[int, int]]

@@ -91,8 +91,10 @@ def write_documents(texts: list[str], folder: Path) -> Path:
 def deduplicate_file(documents: Path, filter_: BloomFilter, attributes: Path) -> Path:
     """What dolma's deduper does, with our paragraphs: gzipped JSON lines in, spans of characters out."""
     from spark_jobs.paragraphs import deduplicate_paragraphs
+    from spark_jobs.streams import gunzip
 
-    rows = [orjson.loads(line) for line in gzip.decompress(documents.read_bytes()).splitlines()]
+    with documents.open("rb") as file:
+        rows = [orjson.loads(line) for line in gunzip(file).read().splitlines()]
     batch = pa.record_batch({name: pa.array([row[name] for row in rows], pa.string()) for name in ("id", "text")})
     lines: list[bytes] = []
     for found in deduplicate_paragraphs([batch], filter_):

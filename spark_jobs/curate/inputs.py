@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import pyarrow.parquet as pq
 
 from catalog.errors import WatershedError
 from spark_jobs.compute import pc
+from spark_jobs.streams import gunzip, inflater
 
 SCHEMA = pa.schema(
     [
@@ -144,12 +143,12 @@ def _jsonl(source: Source, reached: Callable[[int], None]) -> Iterator[pa.Record
 def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
     stream: Any = file
     if path.suffix == ".gz":
-        stream = io.BufferedReader(gzip.GzipFile(fileobj=file), 1 << 20)
+        stream = io.BufferedReader(gunzip(file), 1 << 20)
     elif path.suffix == ".zst":
         stream = io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"), 1 << 20)
     try:
         yield from stream
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, inflater.error) as error:
         raise WatershedError(
             f"{path}: damaged or cut short ({error})", "fetch the file again, or leave it out"
         ) from error

@@ -24,5 +24,5 @@ What these are made of:
 - `hashing`: 64-bit hashes of byte ranges, the same on every machine
 - `repetition`: how much of a document repeats itself
 - `scratch`: room for the words of one document
-- `compiled`: how all of them are compiled, and where machine code is kept
+- `compiled`, `inlined`: how all of them are compiled, where machine code is kept, and what becomes part of its callers
 """

@@ -22,6 +22,7 @@ from numba import types
 
 from spark_jobs.kernels.compiled import entry, inner, instruction
 from spark_jobs.kernels.hashing import KEY_0, KEY_1, KEY_2, fold, hash_bytes
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.scratch import Scratch, scratch
 from spark_jobs.kernels.text_buffers import TextArray, TextBuffers, text_buffers
 from spark_jobs.kernels.unicode_tables import SPACE, properties
@@ -210,7 +211,7 @@ def _insert(bits, block, gram, probes):
     return fresh
 
 
-@inner
+@inlined
 def _add_ngrams(tokens, grams, least, width, power, room):
     """Write the hashes of a paragraph's n-grams behind the `grams` that are there; how many there are then."""
     if tokens < width:
@@ -239,7 +240,7 @@ def _is_white_space(data, position, behind, end, properties):
     return (properties[code_point] & SPACE) != 0 and not 0x1C <= code_point <= 0x1F and position + size == behind
 
 
-@inner
+@inlined
 def _find_ngrams(data, start, end, properties, whole, least, width, power, room):
     """Hash the n-grams of `data[start:end]` to `room.grams`.
 
@@ -282,7 +283,7 @@ def _find_ngrams(data, start, end, properties, whole, least, width, power, room)
     return paragraphs
 
 
-@inner
+@inlined
 def _count_met(first, last, grams, bits, blocks, probes, room):
     """How many of the n-grams `first` up to `last` the filter has met; fetches what follows up to `grams`."""
     met = 0

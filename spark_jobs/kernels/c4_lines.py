@@ -78,9 +78,11 @@ def _rewrite(data, offsets, first, last, valid, classes, kinds, longest, citatio
 @inner
 def _has_words(data, left, right, classes, longest, min_words):
     """Whether a line has words enough, and none too long."""
+    # Characters are bytes at least, so nearly no line can hold a word too long.
+    may_be_long = right - left > longest
     words = characters = 0
     position = left
-    while position < right:
+    while position < right and (may_be_long or words < min_words):
         code_point, size = decode(data, position, right)
         if classes[code_point] & SPACE:
             characters = 0

@@ -14,8 +14,9 @@ import numpy as np
 from spark_jobs.kernels.blocks import count_characters, equal64, find_byte, first_one, low_bits, ones
 from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.english_tables import PUNCTUATION, SENTENCE_END, TERMINAL, character_classes
-from spark_jobs.kernels.english_words import exceptions, find_english_words
+from spark_jobs.kernels.english_words import Words, cut_words
 from spark_jobs.kernels.hashing import hash_bytes, load64, load_few
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.line_breaks import decode_before, strip
 from spark_jobs.kernels.peer_repetition import extra_copies
 from spark_jobs.kernels.scratch import scratch
@@ -23,7 +24,7 @@ from spark_jobs.kernels.text_buffers import TextArray, text_buffers
 from spark_jobs.kernels.words import decode
 
 PUNCTUATED_LINE_RATIO, SHORT_LINE_RATIO, DUPLICATE_LINE_CHARACTER_RATIO = range(3)
-SENTENCES, LOREM_IPSUM, CURLY_BRACKETS = range(3)
+LOREM_IPSUM, CURLY_BRACKETS = range(2)
 
 _SHORT_LINE = 30
 """Characters that a line has at most to be a short one."""
@@ -44,13 +45,27 @@ def line_quality(text: TextArray) -> np.ndarray:
     return ratios
 
 
-def sentences(text: TextArray) -> np.ndarray:
-    """Counts (int64), a row a statistic and a column a document."""
+def sentences(text: TextArray, words: Words | None = None) -> np.ndarray:
+    """How many sentences each document has (int64).
+
+    Args:
+        text: documents.
+        words: theirs, if they are known (`cut_words`).
+    """
+    words = words or cut_words(text)
     buffers = text_buffers(text)
-    counts = np.zeros((3, len(buffers)), np.int64)
-    room = scratch(2 * buffers.longest)
+    counts = np.zeros(len(buffers), np.int64)
     for data, offsets, first, last in buffers.parts():
-        _sentences(data, offsets, first, last, buffers.valid, character_classes(), exceptions(), room, counts)
+        _sentences(data, offsets, first, last, buffers.valid, character_classes(), words, counts)
+    return counts
+
+
+def marks(text: TextArray) -> np.ndarray:
+    """Counts (int64), a row for LOREM_IPSUM and one for CURLY_BRACKETS, a column a document."""
+    buffers = text_buffers(text)
+    counts = np.zeros((2, len(buffers)), np.int64)
+    for data, offsets, first, last in buffers.parts():
+        _marks(data, offsets, first, last, buffers.valid, counts)
     return counts
 
 
@@ -85,31 +100,46 @@ def _line_quality(data, offsets, first, last, valid, classes, room, ratios):
 
 
 @entry
-def _sentences(data, offsets, first, last, valid, classes, exceptions, room, counts):
+def _marks(data, offsets, first, last, valid, counts):
+    for document in range(first, last):
+        if valid[document]:
+            lorem, curly = count_marks(data, offsets[document], offsets[document + 1])
+            counts[LOREM_IPSUM, document], counts[CURLY_BRACKETS, document] = lorem, curly
+
+
+@entry
+def _sentences(data, offsets, first, last, valid, classes, words, counts):
     for document in range(first, last):
         if not valid[document]:
             continue
         start, end = offsets[document], offsets[document + 1]
-        counts[LOREM_IPSUM, document], counts[CURLY_BRACKETS, document] = count_marks(data, start, end)
+        word = words.ends[document]
         position = start
         while position < end:
             stop = find_byte(data, position, end, _NEWLINE)
-            words = find_english_words(data, position, stop, classes, exceptions, room)
-            counts[SENTENCES, document] += _count_sentences(data, position, stop, words, classes, room)
+            behind = word
+            # No word goes on behind its line.
+            while behind < words.ends[document + 1] and start + words.starts[behind] < stop:
+                behind += 1
+            counts[document] += _count_sentences(data, start, position, stop, classes, words, word, behind)
+            word = behind
             position = stop + 1
 
 
-@inner
-def _count_sentences(data, start, end, words, classes, room):
-    """Sentences of one line, whose words are in `room`. White space of two characters is a word to spaCy."""
-    if start == end:
+@inlined
+def _count_sentences(data, start, position, end, classes, words, first, last):
+    """Sentences of a line of the document from `start` on, whose words are those from `first` to before `last`.
+
+    White space of two characters is a word to spaCy.
+    """
+    if position == end:
         return 0
     count = 1
     ended = False
-    behind = start
-    for word in range(words):
-        begin, stop = start + room.starts[word], start + room.stops[word]
-        if ended and word and _is_spacious(data, behind, begin):
+    behind = position
+    for word in range(first, last):
+        begin, stop = start + words.starts[word], start + words.stops[word]
+        if ended and word > first and _is_spacious(data, behind, begin):
             count += 1
             ended = False
         is_end, is_punctuation = _kind(data, begin, stop, classes)

@@ -15,8 +15,9 @@ import numpy as np
 from spark_jobs.kernels.blocks import count_characters, equal64, find_byte, first_one, low_bits, ones
 from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.english_tables import LETTER, SYMBOL, character_classes
-from spark_jobs.kernels.english_words import exceptions, find_english_words
+from spark_jobs.kernels.english_words import Words, cut_words, take_words
 from spark_jobs.kernels.hashing import hash_bytes, load_few
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.line_breaks import find_line_break, strip
 from spark_jobs.kernels.peer_repetition import extra_copies, skipping_shares, top_shares
 from spark_jobs.kernels.scratch import scratch
@@ -56,41 +57,43 @@ _STOP_WORDS = _bytes("the", "be", "to", "of", "and", "that", "have", "with")
 _BULLET, _ELLIPSIS, _THREE_DOTS = _bytes("•", "…", "...")
 
 
-def word_quality(text: TextArray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (int64) and ratios (float64), a row a statistic and a column a document; NaN for a share of nothing."""
+def word_quality(text: TextArray, words: Words | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (int64) and ratios (float64), a row a statistic and a column a document; NaN for a share of nothing.
+
+    Args:
+        text: documents.
+        words: theirs, if they are known (`cut_words`).
+    """
+    words = words or cut_words(text)
     buffers = text_buffers(text)
     counts = np.zeros((2, len(buffers)), np.int64)
     ratios = np.full((7, len(buffers)), np.nan)
-    # Each byte may be a word.
-    room = scratch(2 * buffers.longest)
     for data, offsets, first, last in buffers.parts():
-        _word_quality(
-            data, offsets, first, last, buffers.valid, character_classes(), exceptions(), room, counts, ratios
-        )
+        _word_quality(data, offsets, first, last, buffers.valid, character_classes(), words, counts, ratios)
     return counts, ratios
 
 
-def word_repetition(text: TextArray) -> np.ndarray:
-    """Ratios (float64), a row a statistic and a column a document; NaN for an empty text."""
+def word_repetition(text: TextArray, words: Words | None = None) -> np.ndarray:
+    """Ratios (float64), a row a statistic and a column a document; NaN for an empty text. `words` as `word_quality`."""
+    words = words or cut_words(text)
     buffers = text_buffers(text)
     ratios = np.full((_REPETITION_RATIOS, len(buffers)), np.nan)
+    # Each byte may be a word.
     room = scratch(2 * buffers.longest)
-    glue = np.empty(buffers.longest + 64, np.uint8)
+    glue = np.empty(buffers.longest + 128, np.uint8)
     for data, offsets, first, last in buffers.parts():
-        _word_repetition(
-            data, offsets, first, last, buffers.valid, character_classes(), exceptions(), room, glue, ratios
-        )
+        _word_repetition(data, offsets, first, last, buffers.valid, character_classes(), words, room, glue, ratios)
     return ratios
 
 
 @entry
-def _word_quality(data, offsets, first, last, valid, classes, exceptions, room, counts, ratios):
+def _word_quality(data, offsets, first, last, valid, classes, cut, counts, ratios):
     for document in range(first, last):
         if not valid[document]:
             continue
         start, end = offsets[document], offsets[document + 1]
-        words = find_english_words(data, start, end, classes, exceptions, room)
-        _judge_words(data, start, words, classes, room, document, counts, ratios)
+        words = cut.ends[document + 1] - cut.ends[document]
+        _judge_words(data, start, cut, classes, document, counts, ratios)
         hashes, ellipses, newlines = _count_signs(data, start, end)
         if words:
             ratios[HASH_WORD_RATIO, document] = hashes / words
@@ -99,17 +102,18 @@ def _word_quality(data, offsets, first, last, valid, classes, exceptions, room, 
         _judge_lines(data, start, end, classes, document, ratios)
 
 
-@inner
-def _judge_words(data, start, words, classes, room, document, counts, ratios):
+@inlined
+def _judge_words(data, start, words, classes, document, counts, ratios):
     """Words that are not symbols, their length, words with a letter, different stop words."""
     solid = characters = alphabetic = 0
     stop_words = np.uint64(0)
-    for word in range(words):
-        begin = start + room.starts[word]
-        size = np.int64(room.stops[word] - room.starts[word])
+    first, behind = words.ends[document], words.ends[document + 1]
+    for word in range(first, behind):
+        begin = start + words.starts[word]
+        size = np.int64(words.stops[word] - words.starts[word])
         is_solid, has_letter = _kind(data, begin, begin + size, classes)
         solid += is_solid
-        characters += is_solid * room.lengths[word]
+        characters += is_solid * words.lengths[word]
         alphabetic += has_letter
         if 2 <= size <= 4:
             letters = load_few(data, begin, size)
@@ -121,8 +125,8 @@ def _judge_words(data, start, words, classes, room, document, counts, ratios):
     counts[STOP_WORDS, document] = ones(stop_words)
     if solid:
         ratios[MEAN_WORD_LENGTH, document] = characters / solid
-    if words:
-        ratios[ALPHABETIC_WORD_RATIO, document] = alphabetic / words
+    if first < behind:
+        ratios[ALPHABETIC_WORD_RATIO, document] = alphabetic / (behind - first)
 
 
 @inner
@@ -184,7 +188,7 @@ def _judge_lines(data, start, end, classes, document, ratios):
 
 
 @entry
-def _word_repetition(data, offsets, first, last, valid, classes, exceptions, room, glue, ratios):
+def _word_repetition(data, offsets, first, last, valid, classes, cut, room, glue, ratios):
     for document in range(first, last):
         start, end = offsets[document], offsets[document + 1]
         if not valid[document] or start == end:
@@ -199,14 +203,14 @@ def _word_repetition(data, offsets, first, last, valid, classes, exceptions, roo
         pieces, repeated = extra_copies(room.hashes, room.lengths, lines, room)
         ratios[DUPLICATE_LINE_RATIO, document] = pieces / lines
         ratios[DUPLICATE_LINE_CHARACTER_RATIO, document] = repeated / characters
-        words = find_english_words(data, start, end, classes, exceptions, room)
+        words = take_words(cut, document, room)
         for word in range(words):
             room.hashes[word] = hash_bytes(data, start + room.starts[word], start + room.stops[word], _SEED)
         top_shares(words, characters, 1, room, ratios, TOP_2GRAM, document)
         skipping_shares(data, start, words, characters, room, glue, ratios, _DUPLICATE_5GRAM, document)
 
 
-@inner
+@inlined
 def _find_pieces(data, start, end, least, room):
     """Hashes and characters of what is between so many newlines or more; how many pieces."""
     count = 0

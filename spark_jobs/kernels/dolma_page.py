@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_jobs.kernels.blocks import count_characters, find_byte
+from spark_jobs.kernels.blocks import count_characters, equal64, find_byte, first_one, low_bits
 from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.datatrove_lines import count_marks
 from spark_jobs.kernels.english_tables import LETTER, SPACE, character_classes
 from spark_jobs.kernels.hashing import hash_bytes, load_few
-from spark_jobs.kernels.line_breaks import strip
+from spark_jobs.kernels.inlined import inlined
+from spark_jobs.kernels.line_breaks import decode_before, strip
 from spark_jobs.kernels.peer_repetition import overlapping_shares, repeated_pieces, top_shares
 from spark_jobs.kernels.scratch import scratch
 from spark_jobs.kernels.text_buffers import TextArray, text_buffers
@@ -31,7 +32,8 @@ _RATIOS = _LINES + 8
 C4_LINES, C4_UNPUNCTUATED, C4_SHORT, C4_JAVASCRIPT_WORDS, C4_JAVASCRIPT, C4_LOREM_IPSUM, C4_CURLY_BRACKETS = range(7)
 
 _SEED = np.uint64(0)
-_NEWLINE, _HASH, _ASTERISK, _HYPHEN = (np.uint8(ord(character)) for character in "\n#*-")
+_ONE = np.uint64(1)
+_NEWLINE, _HASH, _ASTERISK, _HYPHEN, _J, _j = (np.uint8(ord(character)) for character in "\n#*-Jj")
 _LOWER = np.uint64(0x2020202020202020)
 
 
@@ -95,7 +97,7 @@ def _gopher_page(data, offsets, first, last, valid, classes, room, counts, ratio
         _judge_lines(data, start, end, True, characters, room, ratios, _LINES + 4, document)
 
 
-@inner
+@inlined
 def _find_words(data, start, end, classes, room):
     """Words of `str.split`; how many, how many with a hash sign or U+2026, how many with a letter."""
     words = symbols = alphabetic = characters = 0
@@ -154,7 +156,7 @@ def _length_at(rank, room):
     return length
 
 
-@inner
+@inlined
 def _judge_lines(data, start, end, in_a_row, word_characters, room, ratios, first_column, document):
     """Bullets, ellipses and copies of lines, cut at each newline or at all newlines in a row."""
     lines = bullets = ellipses = 0
@@ -189,37 +191,49 @@ def _c4_page(data, offsets, first, last, valid, classes, counts):
         while position <= end:
             stop = find_byte(data, position, end, _NEWLINE)
             left, right = strip(data, position, stop, classes)
-            words, named = _count_line(data, left, right, classes)
             counts[C4_LINES, document] += 1
             counts[C4_UNPUNCTUATED, document] += left == right or data[right - 1] not in (0x2E, 0x3F, 0x21, 0x22)
-            counts[C4_SHORT, document] += words < _FEW_WORDS
-            counts[C4_JAVASCRIPT_WORDS, document] += named
+            counts[C4_SHORT, document] += _has_few_words(data, left, right, classes)
             position = stop + 1
-        for position in range(start, end - 9):
-            if data[position] | 0x20 == 0x6A:
-                counts[C4_JAVASCRIPT, document] += _is_javascript(data, position)
+        named, anywhere = _count_javascript(data, start, end, classes)
+        counts[C4_JAVASCRIPT_WORDS, document], counts[C4_JAVASCRIPT, document] = named, anywhere
 
 
 @inner
-def _count_line(data, left, right, classes):
-    """Words of a line (`str.split`), and how many of them are `javascript`."""
-    words = named = 0
-    begin = np.int64(-1)
+def _has_few_words(data, left, right, classes):
+    """Whether a line has less than _FEW_WORDS (`str.split`)."""
+    words = 0
+    in_word = False
     position = left
-    while position <= right:
-        code_point, size = 0x20, 1
-        if position < right:
-            code_point = np.int64(data[position])
-            if code_point >= 0x80:
-                code_point, size = decode(data, position, right)
-        if not classes[code_point] & SPACE:
-            begin = position if begin < 0 else begin
-        elif begin >= 0:
-            words += 1
-            named += position - begin == 10 and _is_javascript(data, begin)
-            begin = np.int64(-1)
+    while position < right and words < _FEW_WORDS:
+        code_point, size = decode(data, position, right)
+        is_space = (classes[code_point] & SPACE) != 0
+        words += not is_space and not in_word
+        in_word = not is_space
         position += size
-    return words, named
+    return words < _FEW_WORDS
+
+
+@inner
+def _count_javascript(data, start, end, classes):
+    """How often `javascript` is a word of its own (`str.split`), and how often it occurs, in whatever case."""
+    named = anywhere = 0
+    position = start
+    while position < end - 9:
+        found = (equal64(data, position, _J) | equal64(data, position, _j)) & low_bits(end - 9 - position)
+        while found:
+            word = position + first_one(found)
+            if _is_javascript(data, word):
+                anywhere += 1
+                before, behind = np.int64(0x20), np.int64(0x20)
+                if word > start:
+                    before, _ = decode_before(data, start, word)
+                if word + 10 < end:
+                    behind, _ = decode(data, word + 10, end)
+                named += (classes[before] & classes[behind] & SPACE) != 0
+            found &= found - _ONE
+        position += 64
+    return named, anywhere
 
 
 @inner

@@ -133,8 +133,8 @@ class StringTable(NamedTuple):
     """uint32, bytes of each piece, the first in the lowest eight bits; 0 in an empty place."""
     first: np.ndarray
     """uint64, a value per byte: which sizes in bytes strings have that begin with it."""
-    last: np.ndarray
-    """uint64, a value per byte: which sizes in bytes strings have that end with it."""
+    sieve: np.ndarray
+    """uint64, bits by size and first eight bytes: hardly any other string has one of theirs."""
 
 
 class Exceptions(NamedTuple):

@@ -14,6 +14,7 @@ others there; and of overlapping matches it takes the longest first, this the le
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,8 @@ from spark_jobs.kernels.english_tables import (
     character_classes,
     exception_pieces,
 )
-from spark_jobs.kernels.hashing import hash_bytes, load64, load_few
+from spark_jobs.kernels.hashing import KEY_0, hash_bytes, load64, load_few
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.line_breaks import decode_before
 from spark_jobs.kernels.scratch import scratch
 from spark_jobs.kernels.text_buffers import TextArray, text_buffers
@@ -45,6 +47,10 @@ from spark_jobs.kernels.text_hash import text_hash
 from spark_jobs.kernels.words import decode
 
 _SEED = np.uint64(1)
+_REMEMBERED = 64
+"""Bytes that a run has at most whose words are remembered."""
+_SIEVE_BITS = 1 << 15
+_SPREAD, _SIEVE_SHIFT = KEY_0 | np.uint64(1), np.uint64(65 - _SIEVE_BITS.bit_length())
 _NONE, _ONE, _BYTE, _ALL = np.uint64(0), np.uint64(1), np.uint64(0xFF), np.uint64(0xFFFFFFFFFFFFFFFF)
 _A, _Z, _a, _z, _0, _9 = (np.uint8(ord(character)) for character in "AZaz09")
 _SPACE, _DOT, _PLUS, _HYPHEN, _COLON, _SLASH, _AT = (ord(character) for character in " .+-:/@")
@@ -82,7 +88,8 @@ def exceptions() -> Exceptions:
 
 def _string_table(pieces: dict[str, tuple[str, ...]]) -> StringTable:
     size = 1 << (2 * len(pieces)).bit_length()
-    table = StringTable(*(np.zeros(n, kind) for n, kind in ((size, "u8"), (size, "u4"), (256, "u8"), (256, "u8"))))
+    sizes = (size, "u8"), (size, "u4"), (256, "u8"), (_SIEVE_BITS // 64, "u8")
+    table = StringTable(*(np.zeros(count, kind) for count, kind in sizes))
     hashes = text_hash(pa.array(list(pieces)), seed=int(_SEED)).to_numpy().view(np.uint64)
     for (text, parts), key in zip(pieces.items(), hashes, strict=True):
         slot = int(key) & (size - 1)
@@ -92,36 +99,84 @@ def _string_table(pieces: dict[str, tuple[str, ...]]) -> StringTable:
         table.pieces[slot] = int.from_bytes(bytes(len(part.encode()) for part in parts), "little")
         encoded = text.encode()
         table.first[encoded[0]] |= np.uint64(1 << len(encoded))
-        table.last[encoded[-1]] |= np.uint64(1 << len(encoded))
+        head = int.from_bytes(encoded[:8], "little") + len(encoded)
+        bit = head * int(_SPREAD) % 2**64 >> int(_SIEVE_SHIFT)
+        table.sieve[bit // 64] |= np.uint64(1 << bit % 64)
     for array in table:
         array.flags.writeable = False
     return table
 
 
-def english_words(text: TextArray) -> list[list[str]]:
-    """The words of each text; none of a null text. For looking at: kernels that count use `find_english_words`."""
+class Words(NamedTuple):
+    """Where the words of documents are, cut once for all that count them."""
+
+    ends: np.ndarray
+    """int64, how many words there are up to each document's first; one more than documents."""
+    starts: np.ndarray
+    """int32, first byte of each word, from its document's first."""
+    stops: np.ndarray
+    """int32, the byte behind it."""
+    lengths: np.ndarray
+    """int32, its characters."""
+
+
+def cut_words(text: TextArray) -> Words:
+    """Find the words of each text; none of a null text."""
     buffers = text_buffers(text)
+    # Each byte may be a word; what is never touched costs no memory.
+    size = int(buffers.offsets[-1] - buffers.offsets[0])
+    found = Words(np.zeros(len(buffers) + 1, np.int64), *(np.empty(size, np.int32) for _ in range(3)))
     room = scratch(2 * buffers.longest)
-    found: list[list[str]] = []
     for data, offsets, first, last in buffers.parts():
-        for document in range(first, last):
-            count = _words(data, offsets, document, character_classes(), exceptions(), room)
-            whole = data[offsets[document] : offsets[document + 1]].tobytes()
-            spans = zip(room.starts[:count].tolist(), room.stops[:count].tolist(), strict=True)
-            found.append([whole[start:stop].decode() for start, stop in spans])
+        _cut_words(data, offsets, first, last, buffers.valid, character_classes(), exceptions(), room, found)
+    return found
+
+
+def english_words(text: TextArray) -> list[list[str]]:
+    """The words of each text; none of a null text. For looking at: kernels that count use `cut_words`."""
+    buffers, words = text_buffers(text), cut_words(text)
+    found: list[list[str]] = []
+    for document in range(len(buffers)):
+        whole = buffers.data[buffers.offsets[document] : buffers.offsets[document + 1]].tobytes()
+        span = slice(words.ends[document], words.ends[document + 1])
+        spans = zip(words.starts[span].tolist(), words.stops[span].tolist(), strict=True)
+        found.append([whole[start:stop].decode() for start, stop in spans])
     return found
 
 
 @entry
-def _words(data, offsets, document, classes, exceptions, room):
-    return find_english_words(data, offsets[document], offsets[document + 1], classes, exceptions, room)
+def _cut_words(data, offsets, first, last, valid, classes, exceptions, room, found):
+    for document in range(first, last):
+        behind = found.ends[document]
+        count = 0
+        if valid[document]:
+            count = find_english_words(data, offsets[document], offsets[document + 1], classes, exceptions, room)
+        for word in range(count):
+            found.starts[behind + word] = room.starts[word]
+            found.stops[behind + word] = room.stops[word]
+            found.lengths[behind + word] = room.lengths[word]
+        found.ends[document + 1] = behind + count
+
+
+@inlined
+def take_words(words, document, room):
+    """Put the words of a document into `room`; how many there are."""
+    first = words.ends[document]
+    count = words.ends[document + 1] - first
+    for word in range(count):
+        room.starts[word] = words.starts[first + word]
+        room.stops[word] = words.stops[first + word]
+        room.lengths[word] = words.lengths[first + word]
+    return count
 
 
 @inner
 def _pieces(data, start, stop, table):
     """The pieces of a string with pieces of its own, a byte each; 0 for any other string."""
     size = np.uint64(stop - start)
-    if size > 63 or not (table.first[data[start]] & table.last[data[stop - 1]]) >> size & _ONE:
+    head = load64(data, start) & (_ALL >> np.uint64(64 - 8 * min(stop - start, 8)))
+    bit = ((head + size) * _SPREAD) >> _SIEVE_SHIFT
+    if size > 63 or not table.sieve[bit >> np.uint64(6)] >> (bit & np.uint64(63)) & _ONE:
         return np.uint32(0)
     mask = np.uint64(len(table.keys) - 1)
     key = hash_bytes(data, start, stop, _SEED)
@@ -145,7 +200,7 @@ def _dots(data, position, stop):
     return count
 
 
-@inner
+@inlined
 def _prefix(data, start, stop, classes):
     """Bytes to cut off the front."""
     code_point, size = decode(data, start, stop)
@@ -171,7 +226,7 @@ def _dollar(data, start, stop):
     return 0
 
 
-@inner
+@inlined
 def _suffix(data, start, stop, classes):
     """Bytes to cut off the end: as much as can be."""
     if start == stop:
@@ -252,7 +307,7 @@ def _suffix_unit(data, start, stop):
     return 0
 
 
-@inner
+@inlined
 def _is_address(data, start, stop, classes):
     """Whether a string is a URL, a host name, an e-mail address or an IP address, as spaCy's url_match says."""
     if find_byte(data, start, stop, np.uint8(_DOT)) == stop:
@@ -345,7 +400,7 @@ def _after_ip_address(data, start, stop):
     return start if private or (first == 172 and 16 <= second <= 31) else position
 
 
-@inner
+@inlined
 def _push(data, start, first, stop, foreign, room, count):
     room.starts[count] = first - start
     room.stops[count] = stop - start
@@ -353,7 +408,7 @@ def _push(data, start, first, stop, foreign, room, count):
     return count + 1
 
 
-@inner
+@inlined
 def _push_pieces(data, start, first, pieces, foreign, room, count):
     left = np.uint64(pieces)
     while left:
@@ -364,7 +419,7 @@ def _push_pieces(data, start, first, pieces, foreign, room, count):
     return count
 
 
-@inner
+@inlined
 def _infix(data, start, position, stop, before, code_point, size, classes):
     """Bytes of an infix at a position; 0 where there is none. `before` is the class of the character before it."""
     if code_point == _DOT and position + 1 < stop and data[position + 1] == _DOT:
@@ -411,7 +466,7 @@ def _hyphens(data, position, stop, code_point, size, classes):
     return 0
 
 
-@inner
+@inlined
 def _cut_inside(data, start, first, stop, classes, foreign, room, count):
     """Cut at infixes what affixes have left."""
     position = word = first
@@ -439,7 +494,40 @@ def _cut_inside(data, start, first, stop, classes, foreign, room, count):
     return count
 
 
-@inner
+@inlined
+def _cut_run(data, start, first, stop, signs, classes, exceptions, foreign, room, count):
+    """Cut up one run without white space of ASCII, as it was cut before if it is remembered."""
+    while first < stop:
+        solid_end, space = _solid_end(data, first, stop, classes, foreign)
+        if first < solid_end:
+            # Texts say the same things again and again.
+            key = hash_bytes(data, first, solid_end, _SEED)
+            slot = key & np.uint64(len(room.runs) - 1)
+            pieces = room.cuts[slot] if room.runs[slot] == key else _NONE
+            if pieces:
+                count = _push_pieces(data, start, first, pieces, foreign, room, count)
+            else:
+                begun = count
+                count = _cut(data, start, first, solid_end, signs, classes, exceptions, foreign, room, count)
+                if solid_end - first <= _REMEMBERED:
+                    _remember(key, begun, count, room)
+        first = solid_end + space
+    return count
+
+
+@inlined
+def _remember(key, begun, count, room):
+    """Remember how a run was cut, whose words are the last ones."""
+    if count - begun <= 8:
+        slot = key & np.uint64(len(room.runs) - 1)
+        room.runs[slot] = key
+        room.cuts[slot] = _NONE
+        for word in range(begun, count):
+            size = np.uint64(room.stops[word] - room.starts[word])
+            room.cuts[slot] |= size << np.uint64(8 * (word - begun))
+
+
+@inlined
 def _cut(data, start, first, stop, signs, classes, exceptions, foreign, room, count):
     """Cut up one run without white space; bits of `signs` tell where it may be parted, or be an address."""
     begun = count
@@ -488,7 +576,7 @@ def _cut(data, start, first, stop, signs, classes, exceptions, foreign, room, co
     return count
 
 
-@inner
+@inlined
 def _merge(data, start, begun, count, exceptions, foreign, room):
     """Make neighbours that are a string with pieces of its own into these."""
     kept = word = begun
@@ -506,7 +594,7 @@ def _merge(data, start, begun, count, exceptions, foreign, room):
     return kept
 
 
-@inner
+@inlined
 def _joined(data, start, word, count, exceptions, room):
     """The most neighbours from a word on that are such a string.
 
@@ -529,7 +617,7 @@ def _joined(data, start, word, count, exceptions, room):
     return found, pieces
 
 
-@inner
+@inlined
 def _has_joined(data, start, word, behind, exceptions, room):
     """Whether one of some words is of those that are joined from others: spaCy looks for the others."""
     for each in range(word, behind):
@@ -587,7 +675,7 @@ def _marks(data, position):
     return marks | equal64(data, position, np.uint8(_QUESTION)) | equal64(data, position, np.uint8(_EXCLAMATION))
 
 
-@inner
+@inlined
 def _is_marked(data, first, stop, exceptions):
     """Whether letters and a mark are two words, as neither is of a string with pieces of its own."""
     whole = _pieces(data, first, stop, exceptions.alone)
@@ -645,11 +733,7 @@ def find_english_words(data, start, end, classes, exceptions, room):
             else:
                 foreign |= (between64(data, first, np.uint8(0x80), np.uint8(0xFF)) & low_bits(size)) != 0
                 signs = _signs(data, first) if run and not foreign else _ALL
-                while first < stop:
-                    solid_end, space = _solid_end(data, first, stop, classes, foreign)
-                    if first < solid_end:
-                        count = _cut(data, start, first, solid_end, signs, classes, exceptions, foreign, room, count)
-                    first = solid_end + space
+                count = _cut_run(data, start, first, stop, signs, classes, exceptions, foreign, room, count)
             left &= left - _ONE
         position = following
     return count

@@ -41,6 +41,7 @@ from spark_jobs.kernels.fasttext_words import (
     note,
     room_for,
 )
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.text_buffers import BLOCK, TextArray, TextBuffers, text_buffers
 
 _RUN_FACTOR = np.uint64(116049371)
@@ -186,7 +187,7 @@ def _line_end(stored: StoredModel) -> int:
     return int(max(as_long[(spelt == LINE_END).all(axis=1)], default=-1))
 
 
-@inner
+@inlined
 def _add_words(data, start, tokens, tables, room, totals, document):
     """Add the rows of tokens, up to one that ends the line, and note the hashes of those that are words.
 
@@ -230,7 +231,7 @@ def _add_words(data, start, tokens, tables, room, totals, document):
     return rows, count, ended
 
 
-@inner
+@inlined
 def _add_runs(words, tables, room, totals, document):
     """Add the rows of the runs of two words and more; how many there are."""
     count = 0
@@ -239,7 +240,7 @@ def _add_runs(words, tables, room, totals, document):
     for size in range(1, min(tables.word_ngrams, words)):
         for i in range(words - size):
             room.runs[i] = room.runs[i] * _RUN_FACTOR + room.hashes[i + size]
-        count += add_rows(room.runs, words - size, tables, totals, document)
+        count += add_rows(room.runs, words - size, tables, room.places, totals, document)
     return count
 
 
@@ -292,7 +293,7 @@ def _find_tokens(data, start, end, joined, starts, stops):
     return begun
 
 
-@inner
+@inlined
 def _sum_line(data, start, end, joined, tables, room, totals, document):
     """Add the rows of a line, its end included; how many they are."""
     tokens = _find_tokens(data, start, end, joined, room.starts, room.stops)

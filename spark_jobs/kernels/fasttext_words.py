@@ -17,6 +17,7 @@ from numba import types
 from spark_jobs.kernels.blocks import low_bits, ones
 from spark_jobs.kernels.compiled import entry, inner, instruction
 from spark_jobs.kernels.hashing import hash_bytes
+from spark_jobs.kernels.inlined import inlined
 
 WORD = np.dtype(
     [("key", "u8"), ("hash", "u4"), ("rows", "i4"), ("place", "i4"), ("kind", "i4"), ("sum", "f4"), ("", "i4")]
@@ -89,6 +90,8 @@ class Room(NamedTuple):
     """uint8, one word between its marks."""
     pieces: np.ndarray
     """uint64, hashes of the pieces of one word."""
+    places: np.ndarray
+    """int64, rows of hashed n-grams."""
     exact: np.ndarray
     """float64, the sum of their rows: a word may have 100,000."""
 
@@ -107,6 +110,7 @@ def room_for(width: int, longest_piece: int, longest: int) -> Room:
         runs=np.empty(tokens, np.uint64),
         marked=np.empty(longest + 2, np.uint8),
         pieces=np.empty((longest + 2) * longest_piece, np.uint64),
+        places=np.empty((longest + 2) * max(longest_piece, 1), np.int64),
         exact=np.zeros(width),
     )
 
@@ -210,22 +214,25 @@ def add_row(into, line, rows, place, width):
             _add_lanes(into, line * width + i, rows, place * width + i)
 
 
-@inner
-def add_rows(hashes, count, tables, sums, line):
-    """Add the rows of hashed n-grams to a line of `sums`; how many there are, less those that were pruned."""
-    kept, rows, pruned, width = tables.kept, tables.rows, tables.pruned, tables.width
-    buckets, inverse = tables.buckets, tables.inverse
-    nowhere = len(rows) // width - 1
+@inlined
+def add_rows(hashes, count, tables, places, sums, line):
+    """Add the rows of hashed n-grams to a line of `sums`; how many there are, less those that were pruned.
+
+    Args:
+        places: int64, room for as many.
+    """
+    kept, rows, width = tables.kept, tables.rows, tables.width
     found = 0
-    only = 0.0
     for i in range(count):
-        place = _remainder(hashes[i], buckets, inverse)
-        if pruned:
-            bit = np.uint64(place & 63)
-            before = np.int64(tables.kept_before[place >> 6]) + ones(kept[place >> 6] & low_bits(place & 63))
-            # The last row is of zeros, and what pruning left out leads there.
-            place = before if (kept[place >> 6] >> bit) & _ONE else nowhere
-        found += place != nowhere
+        place = _remainder(hashes[i], tables.buckets, tables.inverse)
+        places[found] = place
+        # Without a branch: nine of ten are pruned, and which ones nobody can foretell.
+        found += not tables.pruned or (kept[place >> 6] >> np.uint64(place & 63)) & _ONE != 0
+    only = 0.0
+    for i in range(found):
+        place = places[i]
+        if tables.pruned:
+            place = np.int64(tables.kept_before[place >> 6]) + ones(kept[place >> 6] & low_bits(place & 63))
         if width == 1:
             only += rows[place]
         else:
@@ -235,7 +242,7 @@ def add_rows(hashes, count, tables, sums, line):
     return found
 
 
-@inner
+@inlined
 def _find_pieces(data, start, stop, tables, marked, pieces):
     """Hash the pieces of a word, marks of its ends included (`computeSubwords`); how many there are."""
     size = stop - start + 2
@@ -262,13 +269,13 @@ def _find_pieces(data, start, stop, tables, marked, pieces):
     return count
 
 
-@inner
+@inlined
 def _sum_pieces(data, start, stop, tables, room):
     """Add the rows of the pieces of a word to `room.exact`; how many they are."""
     if tables.longest <= 0:
         return 0
     count = _find_pieces(data, start, stop, tables, room.marked, room.pieces)
-    return add_rows(room.pieces, count, tables, room.exact, 0)
+    return add_rows(room.pieces, count, tables, room.places, room.exact, 0)
 
 
 @entry
@@ -295,7 +302,7 @@ def index_words(text, starts, stops, tables, room):
         word.sum = tables.sums[number * tables.width]
 
 
-@inner
+@inlined
 def learn(data, start, stop, key, place, tables, room):
     """Put a word that the dictionary lacks into the place of another."""
     word = room.met[place]

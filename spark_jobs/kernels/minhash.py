@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 
 from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.hashing import KEY_0, KEY_1, KEY_2, fold, hash_bytes, hash_pair, load64, load_few
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.scratch import scratch
 from spark_jobs.kernels.text_buffers import TextArray, text_buffers
 from spark_jobs.kernels.unicode_tables import lower_case, properties
@@ -282,7 +283,7 @@ def _lower64(letters):
     return letters | (((above_at & ~above_z) & _HIGH_BITS) >> np.uint64(2))
 
 
-@inner
+@inlined
 def hash_lower(data, start, stop, lower, spare):
     """What `hash_bytes` makes of the UTF-8 of `data[start:stop]` in lower case."""
     state = _WORD_SEED ^ KEY_0
@@ -330,7 +331,7 @@ def _write_lower(data, start, stop, lower, written):
     return size
 
 
-@inner
+@inlined
 def _shingles(words, weights, room):
     """Write the 32-bit hash of each shingle to `room.grams`; how many there are."""
     width = min(words, len(weights))
@@ -347,7 +348,7 @@ def _shingles(words, weights, room):
     return count
 
 
-@inner
+@inlined
 def _lower_minima(shingles, hashes, factors, addends, signature):
     """Lower each value of the signature to the least that any shingle gives it."""
     for i in range(0, shingles, _BLOCK):

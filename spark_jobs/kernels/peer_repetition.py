@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_jobs.kernels.compiled import inner
 from spark_jobs.kernels.copying import copy_few, store64
 from spark_jobs.kernels.hashing import KEY_0, KEY_1, fold, hash_bytes, hash_pair, load64
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.repetition import (
     FIRST_DUPLICATE,
     FIRST_TOP,
@@ -26,11 +26,12 @@ from spark_jobs.kernels.repetition import (
 
 _ONE = np.uint64(1)
 _SEED = np.uint64(0)
-_GLUED = 16
-"""Bytes of the words from one on, by which n-grams that may be repeated are told."""
+_GLUED, _DEEPEST, _STEP = 16, 64, 8
+"""Bytes of the words from one on, by which n-grams that may be repeated are told: at least, at most, and by how many
+more at a time."""
 
 
-@inner
+@inlined
 def top_shares(words, characters, between, room, ratios, first_column, document):
     """Shares of `characters` in the most frequent n-grams: a column each from 2 words to 4.
 
@@ -60,7 +61,7 @@ def top_shares(words, characters, between, room, ratios, first_column, document)
     return left
 
 
-@inner
+@inlined
 def _characters(position, size, room):
     characters = 0
     for word in range(position, position + size):
@@ -68,7 +69,7 @@ def _characters(position, size, room):
     return characters
 
 
-@inner
+@inlined
 def overlapping_shares(words, left, room, ratios, first_column, document):
     """Shares of characters in repeated n-grams among those of all: a column each from 5 words to 10 (dolma).
 
@@ -97,12 +98,12 @@ def overlapping_shares(words, left, room, ratios, first_column, document):
         left = _extend(left, size, room)
 
 
-@inner
+@inlined
 def skipping_shares(data, start, words, characters, room, glue, ratios, first_column, document):
     """Shares of `characters` in repeated n-grams, from the left: a column each from 5 words to 10 (datatrove).
 
     Args:
-        glue: uint8, room for the document and 64 bytes more.
+        glue: uint8, room for the document and 128 bytes more.
     """
     behind = 0
     for word in range(words):
@@ -115,53 +116,63 @@ def skipping_shares(data, start, words, characters, room, glue, ratios, first_co
         left = 0
         for i in range(candidates):
             word = room.slots[i]
-            if word + size <= words:
-                room.positions[left] = word
-                room.grams[left] = hash_bytes(glue, _begin(word, room), room.stops[word + size - 1], _SEED)
+            if word + size > words:
+                break
+            begin, stop = _begin(word, room), np.int64(room.stops[word + size - 1])
+            told_by = min((stop - begin) & ~(_STEP - 1), _DEEPEST)
+            if told_by < _GLUED or told_by <= room.starts[word]:
+                room.slots[left] = room.positions[left] = word
+                room.grams[left] = hash_bytes(glue, begin, stop, _SEED)
                 left += 1
-        left = _drop_most_singles(left, room)
+        # A longer n-gram begins with more bytes, so what is out stays out.
+        candidates = left
         repeated = _skip_through(left, size, room)
         ratios[first_column + size - FIRST_DUPLICATE, document] = repeated / characters
 
 
-@inner
+@inlined
 def _begin(word, room):
     return np.int64(room.stops[word - 1]) if word else np.int64(0)
 
 
-@inner
+@inlined
 def _candidates(words, room, glue):
     """Words at which a repeated n-gram may begin: those whose first bytes occur twice, or that are short.
 
-    Equal n-grams begin with the same bytes, so those of 16 bytes or more are found by these. The words go to
-    `room.slots`.
+    Equal n-grams begin with the same bytes, wherever their words part. The candidates go to `room.slots`; how many
+    bytes from a word on, at most _DEEPEST, may occur twice, to `room.starts`, 0 if less than _GLUED.
 
     Returns:
-        how many.
+        how many candidates there are.
     """
     count = max(words - FIRST_DUPLICATE + 1, 0)
-    size = 64
-    while size < 8 * count:
-        size *= 2
-    marks = room.marks
-    for mark in range(size):
-        marks[mark] = 0
-    mask = np.uint64(size - 1)
     for word in range(count):
         begin = _begin(word, room)
-        gram = fold(load64(glue, begin) ^ KEY_0, load64(glue, begin + 8) ^ KEY_1)
-        room.grams[word] = gram
-        mark = gram & mask
-        marks[mark] = (marks[mark] << 1) | 1
+        room.starts[word] = 0
+        room.positions[word] = word
+        room.grams[word] = fold(load64(glue, begin) ^ KEY_0, load64(glue, begin + 8) ^ KEY_1)
+    left = _drop_most_singles(count, room)
+    depth = _GLUED
+    while left and depth <= _DEEPEST:
+        for i in range(left):
+            room.starts[room.positions[i]] = depth
+        depth += _STEP
+        longer = 0
+        for i in range(left):
+            word = room.positions[i]
+            begin = _begin(word, room)
+            room.positions[longer] = word
+            room.grams[longer] = fold(room.grams[i] ^ load64(glue, begin + depth - _STEP), KEY_1)
+            longer += room.stops[min(word + LAST_NGRAM, words) - 1] - begin >= depth
+        left = _drop_most_singles(longer, room)
     kept = 0
     for word in range(count):
-        short = room.stops[word + FIRST_DUPLICATE - 1] - _begin(word, room) < _GLUED
         room.slots[kept] = word
-        kept += ((marks[room.grams[word] & mask] >> 1) & 1) | short
+        kept += room.starts[word] > 0 or room.stops[word + FIRST_DUPLICATE - 1] - _begin(word, room) < _GLUED
     return kept
 
 
-@inner
+@inlined
 def _skip_through(left, size, room):
     """Characters of n-grams that were met before, where those within one that was met are passed over."""
     keys, tallies = room.keys, room.tallies
@@ -189,7 +200,7 @@ def _skip_through(left, size, room):
     return repeated
 
 
-@inner
+@inlined
 def extra_copies(hashes, lengths, count, room):
     """How many pieces were met before, and their characters: a piece that occurs thrice counts twice (datatrove)."""
     keys, tallies = room.keys, room.tallies
@@ -213,7 +224,7 @@ def extra_copies(hashes, lengths, count, room):
     return pieces, characters
 
 
-@inner
+@inlined
 def repeated_pieces(hashes, lengths, count, room):
     """How many pieces occur more than once, and their characters, all copies counted (dolma)."""
     _tally(hashes, count, room)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_jobs.kernels.compiled import inner
 from spark_jobs.kernels.hashing import hash_pair
+from spark_jobs.kernels.inlined import inlined
 
 FIRST_TOP, FIRST_DUPLICATE, LAST_NGRAM = 2, 5, 10
 """Words in the n-grams: of 2 to 4 the most frequent counts, of 5 to 10 all that are repeated."""
@@ -16,7 +16,7 @@ FIRST_TOP, FIRST_DUPLICATE, LAST_NGRAM = 2, 5, 10
 _ONE = np.uint64(1)
 
 
-@inner
+@inlined
 def _tally(hashes, count, room):
     """Count equal hashes: afterwards `room.tallies[room.slots[i]]` is how often `hashes[i]` occurs.
 
@@ -43,7 +43,7 @@ def _tally(hashes, count, room):
     return most
 
 
-@inner
+@inlined
 def repeated_share(hashes, lengths, count, room):
     """The share of pieces that occur more than once, by number and by characters."""
     if count == 1:
@@ -58,7 +58,7 @@ def repeated_share(hashes, lengths, count, room):
     return repeated_pieces / count, repeated_characters / characters
 
 
-@inner
+@inlined
 def ngram_shares(words, room, ratios, first_column, document):
     """Shares of characters in repeated n-grams of so many `words`: a column each from 2 words to 10.
 
@@ -87,7 +87,7 @@ def ngram_shares(words, room, ratios, first_column, document):
         left = _extend(left, size, room)
 
 
-@inner
+@inlined
 def _drop_most_singles(left, room):
     """Leave out n-grams that are not repeated, but for the few that share their mark with another.
 
@@ -115,7 +115,7 @@ def _drop_most_singles(left, room):
     return kept
 
 
-@inner
+@inlined
 def _longest(left, size, most, room):
     """Characters of the longest of the most frequent n-grams."""
     longest = 0
@@ -128,7 +128,7 @@ def _longest(left, size, most, room):
     return longest
 
 
-@inner
+@inlined
 def _repeated_characters(left, size, room):
     """Characters of all words in repeated n-grams, each word counted once."""
     characters = 0
@@ -142,7 +142,7 @@ def _repeated_characters(left, size, room):
     return characters
 
 
-@inner
+@inlined
 def _extend(left, size, room):
     """Replace the n-grams by those (n + 1)-grams that may be repeated; how many they are."""
     kept = 0

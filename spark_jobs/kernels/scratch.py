@@ -34,6 +34,14 @@ class Scratch(NamedTuple):
     """int32, hash table: how often it occurs, 0 in an empty place."""
     marks: np.ndarray
     """uint8, one mark per n-gram or several: met never, once (1) or more often."""
+    runs: np.ndarray
+    """uint64, hashes of runs of characters that were cut into words before, a place for each hash."""
+    cuts: np.ndarray
+    """uint64, the bytes of each of a run's words, the first in the lowest byte; 0 in an empty place."""
+
+
+_RUNS = 1 << 14
+"""Runs that are remembered: 256 KB, which stay in the processor's second cache."""
 
 
 def scratch(longest: int) -> Scratch:
@@ -57,4 +65,6 @@ def scratch(longest: int) -> Scratch:
         keys=np.empty(table, np.uint64),
         tallies=np.empty(table, np.int32),
         marks=np.empty(2 * table + 64, np.uint8),
+        runs=np.zeros(_RUNS, np.uint64),
+        cuts=np.zeros(_RUNS, np.uint64),
     )

@@ -28,6 +28,7 @@ from spark_jobs.kernels.blocks import between64, count_characters, equal64, find
 from spark_jobs.kernels.columns import COUNTS, RATIOS, STATISTICS
 from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.hashing import hash_bytes, load64, load_few
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.repetition import ngram_shares, repeated_share
 from spark_jobs.kernels.scratch import scratch
 from spark_jobs.kernels.text_buffers import TextArray, text_buffers
@@ -115,7 +116,7 @@ def _statistics(data, offsets, first, last, valid, properties, room, counts, rat
         ngram_shares(words, room, ratios, TOP_2GRAM, document)
 
 
-@inner
+@inlined
 def _split_words(data, start, end, properties, document, counts, ratios):
     """Characters, tokens, and what is counted in words of `str.split`.
 
@@ -171,7 +172,7 @@ def _whole_characters(data, position, end):
     return size
 
 
-@inner
+@inlined
 def _kinds(data, position, end, inside, properties):
     """What 64 bytes are, all bytes of a character being what it is.
 
@@ -221,7 +222,7 @@ def _count_dots(data, position, dotted, state):
     return count, (last, close, spaced)
 
 
-@inner
+@inlined
 def _count_stop_words(data, position, end, properties, firsts, solid):
     """How many of the words that begin at the bits of `firsts` are stop words."""
     found = 0
@@ -282,7 +283,7 @@ def _ends_with_ellipsis(data, start, stop):
     return stop - start >= 5 and load_few(data, stop - 5, 5) == _SPACED_DOTS
 
 
-@inner
+@inlined
 def _find_lines(data, start, end, properties, room, document, ratios):
     """Bullets and ellipses; hashes and characters of lines and paragraphs, stripped and not empty.
 

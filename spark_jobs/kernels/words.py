@@ -14,6 +14,7 @@ import numpy as np
 
 from spark_jobs.kernels.blocks import between64, equal64, first_one, low_bits
 from spark_jobs.kernels.compiled import inner
+from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.unicode_tables import ALNUM, CLASS, WORD_BREAK_CLASSES
 
 
@@ -49,7 +50,7 @@ _A, _Z, _a, _z, _0, _9 = (np.uint8(ord(character)) for character in "AZaz09")
 _ONE = np.uint64(1)
 
 
-@inner
+@inlined
 def decode(data, position, end):
     """The code point at a position, and its bytes; U+FFFD where the bytes are not UTF-8."""
     lead = np.int64(data[position])
@@ -62,7 +63,7 @@ def decode(data, position, end):
     return min(code_point, 0x10FFFF), size
 
 
-@inner
+@inlined
 def _skip_ignored(data, position, end, properties):
     """Past characters of class Extend and Format (WB4): the new position, the characters passed."""
     characters = 0
@@ -75,7 +76,7 @@ def _skip_ignored(data, position, end, properties):
     return position, characters
 
 
-@inner
+@inlined
 def _grow(data, position, end, properties, last, characters):
     """Go on with a segment whose last character not ignored is of class `last`, up to its bound.
 
@@ -106,7 +107,7 @@ def _grow(data, position, end, properties, last, characters):
             return position, characters
 
 
-@inner
+@inlined
 def _segment(data, position, end, properties):
     """The segment that begins at a position: its end, its characters."""
     code_point, size = decode(data, position, end)
@@ -123,7 +124,7 @@ def _is_in_words(byte, properties):
     return byte >= 0x80 or (properties[byte] & ALNUM) != 0 or byte == _UNDERSCORE
 
 
-@inner
+@inlined
 def _ascii_spans(data, position, end):
     """Where words are among 64 bytes, if nothing but ASCII has a say.
 
@@ -157,7 +158,7 @@ def _holds_letter(data, position, end, properties):
     return False
 
 
-@inner
+@inlined
 def _find_in_span(data, start, position, stop, end, properties, anywhere, starts, stops, lengths, count):
     """Find words one character at a time, up to the first byte from `stop` on that is of no word.
 
@@ -182,7 +183,7 @@ def _find_in_span(data, start, position, stop, end, properties, anywhere, starts
     return position, count
 
 
-@inner
+@inlined
 def find_words(data, start, end, properties, anywhere, room):
     """Find the words of `data[start:end]`.
 

@@ -47,9 +47,11 @@ class Pass:
 
     name: str
     statistics: tuple[Statistic, ...]
-    compute: Callable[[pa.Array], pa.RecordBatch]
+    compute: Callable[..., pa.RecordBatch]
     """From an array of texts to a row each, columns named as `Statistic.column` says; null for a null text and
     where a statistic is a share of nothing. int64, float64 or string."""
+    prepare: Callable[[pa.Array], Any] | None = None
+    """What `compute` makes of the texts first. Passes with the same may be handed it, as a second argument."""
     reads: str = "text"
     """The column that is measured: text or url."""
 

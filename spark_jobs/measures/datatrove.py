@@ -7,11 +7,15 @@ first copy of a repeated line or paragraph does not count, and characters are a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from spark_jobs.measures.base import Pass, Statistic
+
+if TYPE_CHECKING:
+    from spark_jobs.kernels.english_words import Words
 
 BY = {"by": "datatrove"}
 
@@ -64,24 +68,30 @@ _LINES = (
         options={"by": "fineweb"},
     ),
 )
-_SENTENCES = (
-    Statistic(name="sentences", description="sentences of spaCy's sentencizer, line by line", options=BY),
+_SENTENCES = (Statistic(name="sentences", description="sentences of spaCy's sentencizer, line by line", options=BY),)
+_MARKS = (
     Statistic(name="lorem_ipsum", description="how often `lorem ipsum` occurs"),
     Statistic(name="curly_brackets", description="how often `{` occurs"),
 )
 
 
-def _quality(text: pa.Array) -> pa.RecordBatch:
+def _words(text: pa.Array) -> Words:
+    from spark_jobs.kernels.english_words import cut_words
+
+    return cut_words(text)
+
+
+def _quality(text: pa.Array, words: Words | None = None) -> pa.RecordBatch:
     from spark_jobs.kernels.datatrove_words import word_quality
 
-    counts, ratios = word_quality(text)
+    counts, ratios = word_quality(text, words)
     return table(text, _QUALITY, [*counts, *ratios])
 
 
-def _repetition(text: pa.Array) -> pa.RecordBatch:
+def _repetition(text: pa.Array, words: Words | None = None) -> pa.RecordBatch:
     from spark_jobs.kernels.datatrove_words import word_repetition
 
-    return table(text, _REPETITION, [*word_repetition(text)])
+    return table(text, _REPETITION, [*word_repetition(text, words)])
 
 
 def _lines(text: pa.Array) -> pa.RecordBatch:
@@ -90,15 +100,22 @@ def _lines(text: pa.Array) -> pa.RecordBatch:
     return table(text, _LINES, [*line_quality(text)])
 
 
-def _sentences(text: pa.Array) -> pa.RecordBatch:
+def _sentences(text: pa.Array, words: Words | None = None) -> pa.RecordBatch:
     from spark_jobs.kernels.datatrove_lines import sentences
 
-    return table(text, _SENTENCES, [*sentences(text)])
+    return table(text, _SENTENCES, [sentences(text, words)])
+
+
+def _marks(text: pa.Array) -> pa.RecordBatch:
+    from spark_jobs.kernels.datatrove_lines import marks
+
+    return table(text, _MARKS, [*marks(text)])
 
 
 PASSES: tuple[Pass, ...] = (
-    Pass(name="datatrove_quality", statistics=_QUALITY, compute=_quality),
-    Pass(name="datatrove_repetition", statistics=_REPETITION, compute=_repetition),
+    Pass(name="datatrove_quality", statistics=_QUALITY, compute=_quality, prepare=_words),
+    Pass(name="datatrove_repetition", statistics=_REPETITION, compute=_repetition, prepare=_words),
     Pass(name="datatrove_lines", statistics=_LINES, compute=_lines),
-    Pass(name="datatrove_sentences", statistics=_SENTENCES, compute=_sentences),
+    Pass(name="datatrove_sentences", statistics=_SENTENCES, compute=_sentences, prepare=_words),
+    Pass(name="datatrove_marks", statistics=_MARKS, compute=_marks),
 )

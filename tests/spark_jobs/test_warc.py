@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 import threading
 import tracemalloc
 import zlib
@@ -18,9 +19,10 @@ from made_crawl import archive, page
 from made_documents import prose
 
 from catalog.errors import WatershedError
+from spark_jobs import streams
 from spark_jobs.crawl.faults import HUGE_BYTES, Fault
 from spark_jobs.crawl.warc import gzip_member, http_message, record, response, sha1_base32
-from spark_jobs.framing import PLACE
+from spark_jobs.framing import PLACE, head_end
 from spark_jobs.warc import Record, read_record, read_records
 
 NAME = "made.warc.gz"
@@ -204,6 +206,29 @@ def test_codings_are_undone_and_the_digest_is_of_what_is_stored(tmp_path: Path, 
     (found,) = read(tmp_path, answer(headers, stored))
     assert (found.state, found.payload) == ("ok", BODY)
     assert (found.payload_digest, found.payload_bytes) == (sha1_base32(stored), len(stored))
+
+
+def test_damage_is_told_alike_whatever_inflates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(11)
+    data = b"".join(MEMBERS)
+    damaged = [data[: draw.randrange(len(data))] for _ in range(20)]
+    for _ in range(60):
+        flipped = bytearray(data)
+        flipped[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        damaged.append(bytes(flipped))
+    fastest = [read(tmp_path, each) for each in (data, *damaged)]
+    monkeypatch.setattr(streams, "inflater", zlib)
+    assert fastest == [read(tmp_path, each) for each in (data, *damaged)]
+
+
+def test_headers_end_at_the_first_empty_line() -> None:
+    draw = random.Random(12)
+    pattern = re.compile(rb"\r?\n\r?\n")
+    for _ in range(20_000):
+        data = bytes(draw.choices(b"\r\n\na", k=draw.randrange(12)))
+        start, stop = draw.randrange(4), draw.randrange(13)
+        expected = pattern.search(data, start, stop)
+        assert head_end(data, start, stop) == (expected and expected.span()), (data, start, stop)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from made_texts import EDGE_CASES, random_texts
 
 from spark_jobs.kernels.english_tables import exception_pieces
-from spark_jobs.kernels.english_words import english_words
+from spark_jobs.kernels.english_words import cut_words, english_words
 
 with contextlib.redirect_stderr(io.StringIO()):
     from datatrove.utils.text import split_into_words
@@ -73,3 +73,23 @@ def test_every_length_around_a_block() -> None:
 def test_slices_and_null_texts() -> None:
     texts = pa.array(["ab c", None, "don't stop.", "x"])
     assert english_words(texts[1:3]) == [[], ["do", "n't", "stop", "."]]
+
+
+def test_words_do_not_depend_on_what_was_cut_before() -> None:
+    # More runs than are remembered, so that places are taken again and again.
+    many = " ".join(f"f(x{number % 9_000}), it's-{number}. ({number % 7})" for number in range(20_000))
+    texts = [*EDGE_CASES, many, *random_texts(60, seed=8), many[::-1], *EDGE_CASES, many]
+    alone = [found for text in texts for found in english_words(pa.array([text]))]
+    assert english_words(pa.array(texts)) == alone
+
+
+def test_words_cut_for_several_that_count_them_are_the_same() -> None:
+    texts = ["don't stop.", None, "", *EDGE_CASES, "né (x…) 中文。", *random_texts(60, seed=9), None]
+    words = cut_words(pa.array(texts))
+    spelt = []
+    for text, first, behind in zip(texts, words.ends, words.ends[1:], strict=False):
+        data = (text or "").encode()
+        found = [data[words.starts[i] : words.stops[i]].decode() for i in range(first, behind)]
+        assert list(words.lengths[first:behind]) == [len(word) for word in found]
+        spelt.append(found)
+    assert spelt == english_words(pa.array(texts))

@@ -28,6 +28,12 @@ EDGE_CASES = [
     "one...\ntwo. . .\nthree…\nfour.. .\nfive...  \n...\n......",
     "1 10 1 11 0 1 10 1 11 0 1 10 1 110 1 0 1 101 1 10 1 10 1 0 1 1 0 1 10 1",
     "12 1 3 4 5 6 1 21 3 4 5 6 12 1 3 4 5 6 7 8 9 10 11 1 2 1 3 4 5 6 7 8 9 10 11",
+    # n-grams that begin alike and part late, and long ones that are equal though their words part elsewhere.
+    " ".join(
+        f"an unusually long beginning of every single repeated line before it parts at {n % 3} or" for n in range(9)
+    ),
+    "longwordswithout1 0anyspaces behind1 0them forseventy1 0bytes ormore " * 2
+    + "longwordswithout 10anyspaces behind 10them forseventy 10bytes ormore " * 2,
     "one two three four five six seven eight nine ten " * 4,
     "a b c d e f g h i j k l m n o p. " * 4,
     "hello world hello\n world hello. apple world hello world hello world hello world",
