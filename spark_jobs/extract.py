@@ -1,7 +1,8 @@
 """From a payload to text: is it a page, in which encoding, what does it say, and in which language.
 
 Extraction is DCLM's (arXiv 2406.11794, section 4.1): resiliparse's main content in plain text, with its
-defaults. Language is DCLM's too (baselines/mappers/enrichers): fastText's lid.176 on the text with newlines
+defaults. Kernels read it, to the character alike (`kernels/html_text.py`); the few pages that they leave, resiliparse
+reads itself. Language is DCLM's too (baselines/mappers/enrichers): fastText's lid.176 on the text with newlines
 deleted; here the small model (lid.176.ftz), and of a long text an even sample.
 """
 
@@ -80,11 +81,12 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
     if refused := _refuse(payload, content_type):
         return refused
     html, encoding, mended = decode(payload, charset)
-    if depth := _too_deep(html):
+    page = html.encode()
+    if depth := _too_deep(html, page):
         said = f"nested {depth:,} deep in {len(html):,} characters: too long to read"
         return Extracted("extraction_failed", said, charset=encoding)
     try:
-        text = extract_plain_text(html, main_content=True)
+        text = _main_content(html, page)
     except (RuntimeError, ValueError) as error:
         return Extracted("extraction_failed", f"{type(error).__name__}: {error}"[:200], charset=encoding)
     if not text.strip():
@@ -96,6 +98,14 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
             said = f"{lost:,} of {characters:,} characters are not {encoding}"
             return Extracted("undecodable", said, charset=encoding)
     return Extracted("ok", mended, text, encoding)
+
+
+def _main_content(html: str, page: bytes) -> str:
+    """The main content of a page, given in UTF-8 too; raises what resiliparse raises."""
+    from spark_jobs.kernels.html_text import main_content
+
+    text = main_content(page)
+    return extract_plain_text(html, main_content=True) if text is None else text
 
 
 class Extractor:
@@ -227,11 +237,16 @@ def _binary(payload: bytes, looks_like: str) -> str | None:
     return "application/octet-stream" if controls > CONTROL_SHARE * len(head) else None
 
 
-def _too_deep(html: str) -> int:
-    """How deep `div` and `article` are nested, where that makes extraction too slow; else 0."""
+def _too_deep(html: str, page: bytes) -> int:
+    """How deep `div` and `article` are nested, where that makes extraction too slow; else 0.
+
+    Args:
+        html: the page.
+        page: the same in UTF-8.
+    """
     most = MAX_WORK // max(len(html), 1)
     # Each takes five characters at least, and to look for them takes time.
-    if len(html) // len("<div>") <= most or html.count("<") <= most:
+    if len(html) // len("<div>") <= most or _containers_at_most(page) <= most:
         return 0
     tags = _CONTAINER.findall(html)
     if len(tags) <= most:
@@ -240,3 +255,13 @@ def _too_deep(html: str) -> int:
     height = np.cumsum(steps)
     deepest = int((height - np.minimum(np.minimum.accumulate(height), 0)).max(initial=0))
     return deepest if deepest > most else 0
+
+
+def _containers_at_most(page: bytes) -> int:
+    """How many tags begin as those of `div` and `article` do."""
+    data = np.frombuffer(page, np.uint8)
+    begun = np.flatnonzero(data[:-2] == ord("<"))
+    # In either case of a letter.
+    first, second = data[begun + 1] | 0x20, data[begun + 2] | 0x20
+    is_div = (first == ord("d")) & (second == ord("i"))
+    return int(np.count_nonzero(is_div | (first == ord("a")) & (second == ord("r"))))

@@ -15,7 +15,8 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     from trafilatura import extract as trafilatura
 
     from spark_jobs.documents import documents_batches
-    from spark_jobs.extract import extract
+    from spark_jobs.extract import decode, extract
+    from spark_jobs.kernels.html_text import main_content
 
     def bare() -> list[str | None]:
         return [extract_plain_text(each.decode("utf-8", "replace"), main_content=True) for each in pages.payloads]
@@ -35,6 +36,12 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     def equal(ours: list[str | None], theirs: list[str | None]) -> Agreement:
         return Agreement(equal_share(ours, theirs), f"texts of {len(ours):,} pages, equal to the character")
 
+    def equal_and_by_kernels(ours: list[str | None], theirs: list[str | None]) -> Agreement:
+        share, compared = equal(ours, theirs)
+        texts = (main_content(decode(each, "utf-8")[0].encode()) for each in pages.payloads)
+        by_kernels = sum(text is not None for text in texts)
+        return Agreement(share, f"{compared}; kernels read {by_kernels:,} of them, resiliparse the others")
+
     def overlap(ours: list[str | None], theirs: list[str | None]) -> Agreement:
         shares = [words_shared(one or "", other or "") for one, other in zip(ours, theirs, strict=True)]
         return Agreement(sum(shares) / len(shares), "another algorithm: words in both, of those in either")
@@ -44,7 +51,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
         return Agreement(share, f"{compared}; ours reads the archive too, and adds language, statistics and signatures")
 
     both = {"bytes": pages.payload_bytes, "documents": len(pages.payloads)}
-    yield Contest(stage="extraction", peer="resiliparse", ours=ours, theirs=bare, agree=equal, **both)
+    yield Contest(stage="extraction", peer="resiliparse", ours=ours, theirs=bare, agree=equal_and_by_kernels, **both)
     yield Contest(stage="fused stage", peer="resiliparse alone", ours=fused, theirs=bare, agree=same_texts, **both)
     yield Contest(stage="extraction", peer="trafilatura", ours=ours, theirs=theirs, agree=overlap, **both)
 

@@ -2,6 +2,7 @@
 
 What others call:
 
+- `html_text`: the main content of a page, to the character as resiliparse reads it
 - `statistics`, `lengths`: what a document looks like, the numbers that rules judge, as DCLM defines them
 - `datatrove_words`, `datatrove_lines`, `peer_repetition`, `dolma_page`: the same as datatrove and dolma define them
 - `line_rules`, `marks`, `urls`, `long_words`, `candidates`, `repeats`, `c4_lines`: what edits cut out of a text
@@ -22,6 +23,9 @@ What these are made of:
 - `line_breaks`: where lines end
 - `cuts`, `copying`: a new array of what edits leave
 - `hashing`: 64-bit hashes of byte ranges, the same on every machine
+- `html_parse` (and `html_modes`, `html_body`, `html_tables`, `html_foreign`, `html_formatting`, `html_tree`,
+  `html_tokens`, `html_entities`, `html_doctype`, `html_marks`): a page as browsers' tree of it, in rows of `html_nodes`
+- `html_walk` (and `html_filters`, `html_classes`, `html_links`, `html_lines`): what of the tree is main content
 - `repetition`: how much of a document repeats itself
 - `scratch`: room for the words of one document
 - `compiled`, `inlined`: how all of them are compiled, where machine code is kept, and what becomes part of its callers
