@@ -13,8 +13,8 @@ import pyarrow as pa
 from benchmarks.curation_stages.contest import Agreement, Contest
 from benchmarks.curation_stages.pages import Pages
 
-ENOUGH_BYTES = 60_000_000
-"""HTML of a job: what a job costs whatever its size is then little of it, as in a real archive of a gigabyte."""
+ENOUGH_BYTES = 240_000_000
+"""HTML of a job, some twentieth of an archive of Common Crawl: what a job costs whatever its size is little of it."""
 
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
