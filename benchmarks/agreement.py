@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from benchmarks.peer_filters import FLAGS, RULES, STATISTICS, datatrove_decision, datatrove_filters, equal
 from spark_jobs import measures
-from spark_jobs.measure import measure
-from spark_jobs.recipe import RECIPES, Recipe, Rule
-from spark_jobs.recipe_file import load_recipe
-from spark_jobs.rules import classify
+from spark_jobs.recipes.judge import classify
+from spark_jobs.recipes.reader import load_recipe
+from spark_jobs.recipes.recipe import RECIPES, Recipe, Rule
+from spark_jobs.recipes.steps import measure
 
 PAGES = 1_000
 RECIPE_NAMES = ("gopher-quality", "gopher-repetition", "c4", "fineweb-quality", "fineweb", "dolma")
@@ -47,7 +47,7 @@ def compare_words(texts: Sequence[str]) -> Agreement:
     """Hold our words against spaCy's as datatrove calls it."""
     from datatrove.utils.text import split_into_words
 
-    from spark_jobs.kernels.english_words import english_words
+    from spark_jobs.kernels.peers.spacy_words import english_words
 
     differences: Counter[str] = Counter()
     examples: list[int] = []

@@ -180,7 +180,7 @@ def write_archives(found: list[Source], folder: Path, pages: int) -> list[Path]:
 
 def write_archive(path: Path, part: Sequence[Source], first: int) -> None:
     """One WARC file, whole or not at all."""
-    from spark_jobs.crawl.warc import gzip_member, http_message, response, warcinfo
+    from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
     unfinished = path.with_name(f"{path.name}.part")
     with unfinished.open("wb") as file:

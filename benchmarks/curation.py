@@ -89,8 +89,8 @@ def named_stages(names: str) -> list[str]:
 
 def made_corpus() -> Path:
     """A crawl of this machine's documentation, made once and kept in the user's cache."""
-    from spark_jobs.crawl import SIZES, write_crawl
-    from spark_jobs.java import cache_folder
+    from spark_jobs.demo.crawl import SIZES, write_crawl
+    from spark_jobs.spark.java import cache_folder
 
     folder = cache_folder() / "benchmarks" / CORPUS_SIZE
     report = write_crawl(

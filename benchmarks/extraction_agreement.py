@@ -15,9 +15,9 @@ from pathlib import Path
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from spark_jobs.extract import decode
-from spark_jobs.kernels.html_text import main_content
-from spark_jobs.warc import read_records
+from spark_jobs.archives.extract import decode
+from spark_jobs.archives.records import read_records
+from spark_jobs.kernels.html.text import main_content
 
 
 def pages(corpus: Path) -> Iterator[tuple[str, str]]:

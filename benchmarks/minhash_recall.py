@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spark_jobs.clusters import NearCopies, Verify, cluster
+from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
 from spark_jobs.kernels.minhash import bands, minhash, shingles, signature_values
 from spark_jobs.kernels.text_hash import text_hash
 from spark_jobs.kernels.union_find import connected_components

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from catalog.errors import WatershedError
     from catalog.lake import Lake
     from catalog.settings import Settings, load_settings
-    from catalog.sql import connect, export_duckdb, query
+    from catalog.sql.query import connect, export_duckdb, query
     from catalog.tables import CONTRACTS
 
 _HOMES = {
@@ -24,10 +24,10 @@ _HOMES = {
     "Lake": "catalog.lake",
     "Settings": "catalog.settings",
     "WatershedError": "catalog.errors",
-    "connect": "catalog.sql",
-    "export_duckdb": "catalog.sql",
+    "connect": "catalog.sql.query",
+    "export_duckdb": "catalog.sql.query",
     "load_settings": "catalog.settings",
-    "query": "catalog.sql",
+    "query": "catalog.sql.query",
 }
 
 __all__ = [

@@ -91,7 +91,7 @@ class LadderSettings:
     """`[ladder]`: which small runs predict which large ones."""
 
     name: str = "small"
-    """A ladder of trainers/presets.py."""
+    """A ladder of trainers/pretraining/presets.py."""
     targets: list[str] = field(default_factory=list)
     """Runs to forecast, then train and measure, such as 270k-0.5xC; by default the ladder's own target."""
 

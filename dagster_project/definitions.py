@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dagster_project.assets import commands, dclm, evals, ladder, models, moe, registry
-from dagster_project.checks import contract_checks
+from dagster_project.engine.checks import contract_checks
+from dagster_project.families import commands
+from dagster_project.families.dclm import assets as dclm
+from dagster_project.families.evals import assets as evals
+from dagster_project.families.ladder import assets as ladder
+from dagster_project.families.models import assets as models
+from dagster_project.families.moe import assets as moe
+from dagster_project.families.registry import assets as registry
 from dagster_project.jobs import JOBS
 
 defs = dg.Definitions(

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from catalog.contract import Contract
-from catalog.engine import open_engine
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.progress import track
 from catalog.settings import Settings
+from catalog.sql.engine import open_engine
 from catalog.tables import CONTRACTS, contract
 from quality.expectations import Reading, check_table
 from quality.outcome import Outcome

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.card import statement
+from catalog.cards.card import statement
 from catalog.contract import Contract, Expectation
 
 EXAMPLES, WARNED_EXAMPLES = 5, 50

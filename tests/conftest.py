@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Generator[SparkSession]:
     """A local session with two workers, as a user's settings without a word in them would start it."""
-    from spark_jobs.session import spark_session, stop_session
+    from spark_jobs.spark.session import spark_session, stop_session
 
     yield spark_session(load_settings(tmp_path_factory.mktemp("spark")))
     stop_session()

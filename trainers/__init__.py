@@ -20,12 +20,12 @@ imports another room, Dagster or Spark, so it runs on a bare GPU machine.
     device.py       CPU or GPU, and its peak
     progress.py     progress lines for a parent process, and Dagster Pipes when it is there
     heldout.py      bits per byte on held-out shards
-    icl/            in-context evaluations, DCLM's 53 tasks among them: python -m trainers.icl.run --config FILE
+    icl/            in-context evaluations, DCLM's 53 tasks among them: python -m trainers.evaluate --config FILE
     ladder/         forecasts of large models from small runs
     pretrain.py     python -m trainers.pretrain --config run.yaml
-    evaluate.py     python -m trainers.evaluate --config eval.json
+    evaluate.py     python -m trainers.answer_questions --config eval.json
     hugging_face.py names and shapes in the Hugging Face format
     exchange.py     python -m trainers.exchange import|export|logits
-    routing.py      python -m trainers.routing --checkpoint FOLDER --shards FOLDER --out FOLDER
+    routing.py      python -m trainers.analyse_routing --checkpoint FOLDER --shards FOLDER --out FOLDER
     routing_*.py    its sums, its tables and its pictures
 """

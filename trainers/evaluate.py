@@ -1,253 +1,272 @@
-"""Score multiple-choice questions with a checkpoint: python -m trainers.evaluate --config eval.json
+"""Evaluate a model on DCLM's tasks: python -m trainers.evaluate --config FILE
 
-    eval.json    {"checkpoint": "runs/70k-1xC", "questions": "questions.npz", "out": "evals/70k-1xC"}
+    evaluate.yaml    model: runs/190M-1xC    data: eval_tasks    out: evals/190M-1xC
 
-Each option is scored by the sum of its tokens' log-probabilities after the question's context; the prediction is the
-option with the highest score (lowest number on a tie): log-probability a UTF-8 byte, or as the task's normalisation
-says. Continuations of one length are told apart far better by "unconditional", which takes away how likely an option
-is by itself. results.jsonl has a line a question, summary.json one entry a task. The task loss of a scaling law is
-`bits_per_byte`, that of the right option whatever the normalisation.
+Written into `out`: tasks/<task>.jsonl as answers come, then results.parquet with a row an example, and summary.json
+with each task's scores, CORE, EXTENDED and MMLU. Killed and started again, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-import math
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from trainers import checkpoint
-from trainers.checkpoint import Checkpoint
-from trainers.config import read_config
-from trainers.device import chosen_device
-from trainers.errors import TrainerError, exit_code
-from trainers.files import canonical_json, sha256_file, sha256_text, write_json, write_jsonl
-from trainers.models.config import DenseConfig
-from trainers.models.dense import DenseDecoder
-from trainers.models.loss import token_nats
-from trainers.progress import Progress, pipes_session
-from trainers.questions import Ints, Questions, read_questions
+from trainers.icl.aggregate import aggregates, categories
+from trainers.icl.answers import Row, answer_row, task_summary
+from trainers.icl.files import ENDINGS, Example, find_file, read_task
+from trainers.icl.journal import Journal
+from trainers.icl.prompts import Prompt, digest_of, write_prompts
+from trainers.icl.score import batches, greedy_texts, loglikelihoods
+from trainers.icl.tasks import Task, Version, checked_version, chosen_tasks
+from trainers.icl.tokens import Request, TooLong, most_written, requests
+from trainers.pretraining.config import read_config
+from trainers.process.errors import TrainerError, exit_code
+from trainers.process.files import sha256_file, write_json
+from trainers.process.progress import Progress, pipes_session
+from trainers.serving.language_model import Opened, open_model
 
-CODE_VERSION = "evaluate-1"
-START_OF_TEXT = 0
-"""The end-of-text token, which stands before every document in training: the context where a question has none."""
+CODE_VERSION = "icl-1"
+RESULTS, SUMMARY, TASKS, LOCK = "results.parquet", "summary.json", "tasks", ".lock"
+BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """What to score with what, and where to write it."""
+class IclConfig:
+    """What to ask of which model, and where to write the answers."""
 
-    checkpoint: str
-    """A checkpoint folder, or a run folder: then its newest whole checkpoint."""
-    questions: str
-    """questions.npz; questions.json lies beside it."""
+    model: str
+    """A checkpoint, a run folder (its newest checkpoint), or a folder in the Hugging Face format."""
+    data: str
+    """Folder with the task files."""
     out: str
-    """Folder for results.jsonl and summary.json."""
-    all_checkpoints: bool = False
-    """With a run folder: score every checkpoint, each into its own folder <out>/step_00000100."""
-    normalisation: str = ""
-    """"bytes", "none" or "unconditional" for every task; "" as questions.json says, by bytes where it says nothing."""
-    batch: int = 32
-    """Options scored at a time."""
-    threads: int = 1
-    """CPU threads; 0 leaves torch's own choice."""
+    tasks: Sequence[str] = ()
+    """Names; "core" and "extended" stand for theirs. None: all that have a file."""
+    version: str = "v2"
+    """Of the random baselines."""
+    name: str = ""
+    """The model's name in the results; its folder's when empty."""
+    limit: int = 0
+    """Examples of each task that are asked, from the first on; 0: all."""
+    batch_tokens: int = 0
+    """Tokens read at a time, padding counted; 0: as suits the device."""
     device: str = "auto"
+    dtype: str = "float32"
+    """Or "bfloat16"."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own choice."""
 
 
-def evaluate(config: EvalConfig) -> list[dict[str, Any]]:
-    """Score and write; returns each summary. A checkpoint scored before on the same questions is not scored again."""
+@dataclass(frozen=True)
+class Asked:
+    """A task whose file was found, read and found right."""
+
+    task: Task
+    examples: list[Example]
+    prompts: list[Prompt]
+    data_digest: str
+
+
+def evaluate(config: IclConfig, tell: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Ask, write, and return the summary.
+
+    Args:
+        tell: called with the examples done and asked; else progress goes to stdout.
+
+    Raises:
+        TrainerError: a malformed file, a model that cannot be opened, or another evaluation in `out`.
+    """
+    version = checked_version(config.version)
+    asked, missing = _read_tasks(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    path = Path(config.questions)
-    questions = read_questions(path, config.normalisation)
-    questions_digest = sha256_text(sha256_file(path) + sha256_file(path.with_suffix(".json")))
-    chosen = _checkpoints(Path(config.checkpoint), config.all_checkpoints)
-    summaries = []
-    with pipes_session() as pipes:
-        for found in chosen:
-            out = Path(config.out) / (found.folder.name if config.all_checkpoints else "")
-            identity = {"code": CODE_VERSION, "checkpoint": found.model_sha256, "questions": questions_digest}
-            identity["normalisation"] = canonical_json(questions.normalisation)
-            fingerprint = sha256_text(canonical_json(identity))
-            summary = _earlier(out, fingerprint)
-            if summary is None:
-                progress = Progress("evaluate", found.folder.name, len(questions.options), pipes=pipes)
-                model = found.decoder().to(chosen_device(config.device))
-                rows = scored_rows(model, questions, config.batch, progress.step)
-                summary = _write(found, questions, rows, fingerprint, out)
-                progress.event("finished", **summary)
-            summaries.append(summary)
-    return summaries
-
-
-def _checkpoints(folder: Path, every: bool) -> list[Checkpoint]:
-    if not every:
-        return [checkpoint.chosen(folder)]
-    found = [checkpoint.open_checkpoint(path) for path in checkpoint.checkpoint_folders(folder)]
-    if not found:
-        raise TrainerError(f"{folder} holds no whole checkpoint", "give a run folder or a step_... folder")
-    return found
-
-
-def _write(
-    found: Checkpoint, questions: Questions, rows: list[dict[str, Any]], fingerprint: str, out: Path
-) -> dict[str, Any]:
-    summary = {
-        "fingerprint": fingerprint,
-        "run_fingerprint": found.state["fingerprint"],
-        "checkpoint_sha256": found.model_sha256,
-        "step": found.step,
-        "tokens": found.state["tokens"],
-        "tasks": task_summaries(questions, rows),
-    }
-    write_jsonl(out / "results.jsonl", rows)
-    write_json(out / "summary.json", summary)
+    opened = open_model(Path(config.model), config.device, config.dtype)
+    out = Path(config.out)
+    with _claimed(out), pipes_session() as pipes:
+        journals = [_journal(config, entry, opened) for entry in asked]
+        total, done = sum(len(entry.prompts) for entry in asked), sum(len(journal.rows) for journal in journals)
+        progress = Progress("evals", _name(config), total, done, pipes, silent=tell is not None)
+        for entry, journal in zip(asked, journals, strict=True):
+            try:
+                for answered in _ask(config, entry, journal, opened):
+                    done += answered
+                    progress.step(done, task=entry.task.name)
+                    if tell:
+                        tell(done, total)
+            except TooLong as error:
+                missing[entry.task.name] = error.cause
+            journal.close()
+        asked = [entry for entry in asked if entry.task.name not in missing]
+        whole = [journal for journal in journals if journal.rows]
+        answers = [[journal.rows[number] for number in sorted(journal.rows)] for journal in whole]
+        _write_results(out / RESULTS, _name(config), version, asked, answers)
+        summary = _summary(config, version, opened, asked, answers) | {"missing": missing}
+        write_json(out / SUMMARY, summary)
+        progress.event("finished", **{name: summary[name]["value"] for name in ("core", "extended", "mmlu")})
     return summary
 
 
-def _earlier(out: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The summary of an earlier scoring; it is written after the results, so both are whole."""
-    if not (out / "summary.json").is_file() or not (out / "results.jsonl").is_file():
-        return None
-    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return summary if summary.get("fingerprint") == fingerprint else None
+def _name(config: IclConfig) -> str:
+    return config.name or Path(config.model).absolute().name
 
 
-def scored_rows(
-    model: DenseDecoder, questions: Questions, batch: int, tick: Callable[[int], None] = lambda _: None
-) -> list[dict[str, Any]]:
-    """The lines of results.jsonl."""
-    unconditional = None
-    if "unconditional" in questions.normalisation.values():
-        unconditional = score(model, without_contexts(questions), batch)
-    return list(result_rows(questions, score(model, questions, batch, tick), unconditional))
+def _read_tasks(config: IclConfig) -> tuple[list[Asked], dict[str, str]]:
+    """Every task that has a file, and why the others cannot be asked."""
+    folder = Path(config.data)
+    if not folder.is_dir():
+        raise TrainerError(f"{folder} is no folder", "give the folder of the task files")
+    asked, missing = [], {}
+    for task in chosen_tasks(config.tasks):
+        path = find_file(folder, task)
+        if path is None:
+            missing[task.name] = f"no file {task.file}{ENDINGS[0]}"
+            continue
+        examples = read_task(path, task)
+        prompts = write_prompts(task, examples, config.limit)
+        asked.append(Asked(task, examples, prompts, sha256_file(path)))
+    if not asked:
+        raise TrainerError(f"{folder} has no file of {', '.join(missing)}", "give the folder of the task files")
+    return asked, missing
 
 
-def without_contexts(questions: Questions) -> Questions:
-    """The same options, each after nothing but the start of a text."""
-    return replace(questions, contexts=[np.zeros(0, dtype=np.int64)] * len(questions.ids))
+@contextmanager
+def _claimed(out: Path) -> Generator[None]:
+    """Hold `out` for this process."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainerError(f"another process evaluates into {out}", "wait for it, or give another --out") from None
+        yield
 
 
-def score(
-    model: DenseDecoder, questions: Questions, batch: int, tick: Callable[[int], None] = lambda _: None
-) -> NDArray[np.float64]:
-    """(O,) log-probability in nats of each option's tokens given its question's context.
+def _journal(config: IclConfig, entry: Asked, opened: Opened) -> Journal:
+    task = asdict(entry.task)
+    # The baseline decides no answer: the same ones are centred by either version.
+    del task["baseline"]
+    identity = {
+        "code": CODE_VERSION,
+        "task": json.loads(json.dumps(task)),
+        "model": opened.digest,
+        "data": entry.data_digest,
+        "prompts": digest_of(entry.prompts),
+        "dtype": config.dtype,
+        "batch_tokens": _batch_tokens(config, opened),
+    }
+    return Journal(Path(config.out) / TASKS / f"{entry.task.name}.jsonl", identity)
 
-    Contexts too long for the model lose their oldest tokens. `tick` is called with the options done.
+
+def _batch_tokens(config: IclConfig, opened: Opened) -> int:
+    return config.batch_tokens or BATCH_TOKENS.get(opened.model.device.type, BATCH_TOKENS["cpu"])
+
+
+def _ask(config: IclConfig, entry: Asked, journal: Journal, opened: Opened) -> Iterator[int]:
+    """Answer the examples of a task that have no answer yet; yields how many, batch after batch.
+
+    Batches are those of an evaluation that was never interrupted, so that its answers are the same to the last bit.
     """
-    rows = _rows(model.config, questions)
-    logprobs = np.zeros(len(rows))
-    # Longest first: a batch is padded to its longest row, and the largest batch fails at once if memory is short.
-    order = np.argsort([-len(row) for row, _ in rows], kind="stable")
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        logprobs[chosen] = _score_batch(model, [rows[i] for i in chosen])
-        tick(start + len(chosen))
-    return logprobs
+    if len(journal.rows) == len(entry.prompts):
+        return
+    task, model, tokenizer = entry.task, opened.model, opened.tokenizer
+    generates = task.kind == "generation_with_answers"
+    most_new = 0
+    if generates:
+        limit = min(task.context_tokens, model.length)
+        # In a short context, half is left for the prompt.
+        most_new = min(most_written(task, entry.examples, tokenizer), limit // 2)
+    asked = list(requests(task, entry.prompts, tokenizer, model.length, most_new))
+    for batch in batches(asked, most_new, _batch_tokens(config, opened)):
+        some = [asked[number] for number in batch]
+        if all(request.prompt.example in journal.rows for request in some):
+            continue
+        rows = _answers(task, some, opened, most_new)
+        before = len(journal.rows)
+        journal.append(rows)
+        yield len(journal.rows) - before
 
 
-def _rows(config: DenseConfig, questions: Questions) -> list[tuple[Ints, int]]:
-    """Tokens of context and option for each option, cut to the model's length, and the option's own length."""
-    rows = []
-    for option, question in zip(questions.options, questions.question_of_option(), strict=True):
-        if len(option) > config.sequence_length:
-            raise TrainerError(
-                f"an option of question {questions.ids[question]} has {len(option)} tokens, the model reads"
-                f" {config.sequence_length}",
-                "write questions with shorter options, or use a model with longer sequences",
-            )
-        context = questions.contexts[question]
-        whole = np.concatenate((context if len(context) else [START_OF_TEXT], option)).astype(np.int64)
-        if whole.max() >= config.vocab_size:
-            raise TrainerError(
-                f"question {questions.ids[question]} has token {whole.max()}, the model knows {config.vocab_size}",
-                "write the questions with the tokenizer of the model's shards",
-            )
-        rows.append((whole[-(config.sequence_length + 1) :], len(option)))
-    return rows
+def _answers(task: Task, some: list[Request], opened: Opened, most_new: int) -> list[Row]:
+    scored = loglikelihoods(opened.model, some)
+    prompts = [request.generate for request in some if request.generate is not None]
+    if not prompts:
+        return [answer_row(task, request, its) for request, its in zip(some, scored, strict=True)]
+    texts = greedy_texts(opened.model, opened.tokenizer, prompts, most_new, task.stops)
+    return [answer_row(task, *answer) for answer in zip(some, scored, texts, strict=True)]
 
 
-def _score_batch(model: DenseDecoder, rows: list[tuple[Ints, int]]) -> NDArray[np.float64]:
-    """Log-probabilities of the options at the ends of `rows`; only their positions reach the output matrix."""
-    longest = max(len(row) for row, _ in rows)
-    tokens_BS = np.zeros((len(rows), longest), dtype=np.int64)
-    for i, (row, _) in enumerate(rows):
-        tokens_BS[i, : len(row)] = row
-    row_N = np.repeat(np.arange(len(rows)), [length for _, length in rows])
-    target_N = np.concatenate([np.arange(len(row) - length, len(row)) for row, length in rows])
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        tokens = torch.from_numpy(tokens_BS).to(device)
-        x_BTD = model.hidden(tokens[:, :-1])
-        row, target = torch.from_numpy(row_N).to(device), torch.from_numpy(target_N).to(device)
-        nats_N = token_nats(x_BTD[row, target - 1], model.output_weight, tokens[row, target])
-    sums = np.zeros(len(rows))
-    np.subtract.at(sums, row_N, nats_N.double().cpu().numpy())
-    return sums
+def _write_results(
+    path: Path, model: str, version: Version, asked: Sequence[Asked], answers: Sequence[Sequence[Row]]
+) -> None:
+    """results.parquet, whole or not at all: a row an example, in the order of tasks and examples."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def result_rows(
-    questions: Questions, logprobs: NDArray[np.float64], unconditional: NDArray[np.float64] | None = None
-) -> Iterator[dict[str, Any]]:
-    """A line of results.jsonl a question, from the options' log-probabilities with and without context."""
-    for q, question_id in enumerate(questions.ids):
-        here = slice(int(questions.options_start[q]), int(questions.options_start[q + 1]))
-        choice_logprobs, choice_bytes = logprobs[here], questions.option_bytes[here]
-        gold, task = int(questions.gold[q]), questions.tasks[questions.task[q]]
-        scores = choice_logprobs
-        if questions.normalisation[task] == "bytes":
-            scores = choice_logprobs / choice_bytes
-        elif questions.normalisation[task] == "unconditional" and unconditional is not None:
-            scores = choice_logprobs - unconditional[here]
-        predicted = int(np.argmax(scores))
-        row = {
-            "question_id": question_id,
-            "task": task,
-            "predicted": predicted,
-            "correct": predicted == gold,
-            "gold": gold,
-            "choice_logprobs": choice_logprobs.tolist(),
-            "choice_bytes": choice_bytes.tolist(),
-            "bits_per_byte": float(-choice_logprobs[gold] / math.log(2) / choice_bytes[gold]),
+    schema = pa.schema(
+        {
+            "model": pa.string(),
+            "task": pa.string(),
+            "version": pa.string(),
+            "example": pa.int64(),
+            "subject": pa.string(),
+            "predicted": pa.int32(),
+            "predicted_sum": pa.int32(),
+            "predicted_bytes": pa.int32(),
+            "gold": pa.int32(),
+            "correct": pa.bool_(),
+            "choice_logprobs": pa.list_(pa.float64()),
+            "choice_tokens": pa.list_(pa.int32()),
+            "choice_bytes": pa.list_(pa.int32()),
+            "bits_per_byte": pa.float64(),
+            "generated": pa.string(),
+            "exact_match": pa.bool_(),
+            "prompt_digest": pa.string(),
         }
-        if unconditional is not None:
-            row["choice_unconditional_logprobs"] = unconditional[here].tolist()
-        yield row
+    )
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with pq.ParquetWriter(partial, schema) as writer:
+        for entry, rows in zip(asked, answers, strict=True):
+            same = {"model": model, "task": entry.task.name, "version": version}
+            writer.write_table(pa.Table.from_pylist([same | row for row in rows], schema))
+    partial.replace(path)
 
 
-def task_summaries(questions: Questions, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry a task that has questions: means over its questions; chance is that of a uniform guess."""
-    summaries = []
-    for task in questions.tasks:
-        mine = [row for row in rows if row["task"] == task]
-        if mine:
-            summaries.append(
-                {
-                    "task": task,
-                    "normalisation": questions.normalisation[task],
-                    "n": len(mine),
-                    "accuracy": float(np.mean([row["correct"] for row in mine])),
-                    "bits_per_byte": float(np.mean([row["bits_per_byte"] for row in mine])),
-                    "chance": float(np.mean([1 / len(row["choice_bytes"]) for row in mine])),
-                }
-            )
-    return summaries
+def _summary(
+    config: IclConfig, version: Version, opened: Opened, asked: Sequence[Asked], answers: Sequence[Sequence[Row]]
+) -> dict[str, Any]:
+    tasks = [
+        task_summary(entry.task, rows, version, len(entry.examples)) | {"prompts": digest_of(entry.prompts)}
+        for entry, rows in zip(asked, answers, strict=True)
+    ]
+    scores: dict[str, float] = {str(entry["task"]): float(entry["accuracy"]) for entry in tasks}
+    return {
+        "model": _name(config),
+        "model_digest": opened.digest,
+        "version": version,
+        "limit": config.limit,
+        **{name: {"value": found.value, "reason": found.reason} for name, found in aggregates(scores, version).items()},
+        "categories": {
+            name: {"value": found.value, "reason": found.reason} for name, found in categories(scores, version).items()
+        },
+        "tasks": tasks,
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.evaluate", description="Score multiple-choice questions.")
+    parser = argparse.ArgumentParser(prog="python -m trainers.evaluate", description="Evaluate a model in context.")
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML or JSON; fields in trainers/evaluate.py")
     path = parser.parse_args(arguments).config
-    return exit_code(lambda: evaluate(read_config(path, EvalConfig)))
+    return exit_code(lambda: evaluate(read_config(path, IclConfig)))
 
 
 if __name__ == "__main__":

@@ -25,15 +25,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers import checkpoint
-from trainers.checkpoint import MODEL, Checkpoint
-from trainers.errors import TrainerError, exit_code
-from trainers.files import canonical_json, sha256_file, sha256_text, write_json
-from trainers.hugging_face import from_config_json, from_tensors, to_config_json, to_tensors
+from trainers.core import checkpoint
+from trainers.core.checkpoint import MODEL, Checkpoint
 from trainers.models.config import DenseConfig
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
-from trainers.run_folder import TOKENIZER
+from trainers.models.hugging_face import from_config_json, from_tensors, to_config_json, to_tensors
+from trainers.process.errors import TrainerError, exit_code
+from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json
+from trainers.process.run_folder import TOKENIZER
 
 CODE_VERSION = "exchange-1"
 CONFIG, ONE_FILE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"

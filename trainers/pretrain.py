@@ -24,23 +24,23 @@ from typing import Any, NoReturn
 
 import torch
 
-from trainers import checkpoint
-from trainers.adamw import AdamW
-from trainers.balance import ExpertBalance
-from trainers.batches import Loader, loader_of
-from trainers.checkpoint import Checkpoint, digest_of
-from trainers.config import Resolved, RunConfig, named_sources, read_config, resolve
-from trainers.data import Sequences, check_manifest
-from trainers.device import chosen_device, peak_flops, peak_memory_bytes
-from trainers.errors import TrainerError, exit_code
-from trainers.files import write_atomically, write_json
-from trainers.heldout import measure
+from trainers.core import checkpoint
+from trainers.core.adamw import AdamW
+from trainers.core.checkpoint import Checkpoint, digest_of
+from trainers.core.ranks import Ranks, put, reshard, shard, started_ranks, whole_number
+from trainers.data.batches import Loader, loader_of
+from trainers.data.shards import Sequences, check_manifest
 from trainers.models.config import active_parameter_count, flops_per_token, parameter_count, total_parameter_count
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
-from trainers.progress import Progress, pipes_session
-from trainers.ranks import Ranks, put, reshard, shard, started_ranks, whole_number
-from trainers.run_folder import METRICS, RESULT, TOKENIZER, Metrics, claimed, finished_result
+from trainers.pretraining.balance import ExpertBalance
+from trainers.pretraining.config import Resolved, RunConfig, named_sources, read_config, resolve
+from trainers.pretraining.heldout import measure
+from trainers.process.device import chosen_device, peak_flops, peak_memory_bytes
+from trainers.process.errors import TrainerError, exit_code
+from trainers.process.files import write_atomically, write_json
+from trainers.process.progress import Progress, pipes_session
+from trainers.process.run_folder import METRICS, RESULT, TOKENIZER, Metrics, claimed, finished_result
 
 USUAL_LOSS_RATE = 0.05
 """Of the running mean that tells a spike: about the last twenty steps."""
@@ -343,7 +343,9 @@ class Trainer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trainers.pretrain", description="Train a decoder on shards.")
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML or JSON; fields in trainers/config.py")
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="YAML or JSON; fields in trainers/pretraining/config.py"
+    )
     path = parser.parse_args(arguments).config
     return exit_code(lambda: pretrain(read_config(path, RunConfig)))
 

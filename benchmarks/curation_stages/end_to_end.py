@@ -58,7 +58,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
 def kept_by_us(archive: dict[str, Any], recipes: list[Any]) -> set[str]:
     """Addresses of the documents of an archive that all recipes keep."""
-    from spark_jobs.documents import documents_batches
+    from spark_jobs.dclm.documents import documents_batches
 
     found: set[str] = set()
     for batch in documents_batches([archive]):
@@ -73,7 +73,7 @@ def kept_by_us(archive: dict[str, Any], recipes: list[Any]) -> set[str]:
 
 def urls(archive: Path) -> Iterator[str]:
     """Addresses of all pages of an archive."""
-    from spark_jobs.warc import read_records
+    from spark_jobs.archives.records import read_records
 
     for record in read_records(str(archive)):
         if record.payload is not None and record.url:

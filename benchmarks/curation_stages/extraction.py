@@ -14,9 +14,9 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     from resiliparse.extract.html2text import extract_plain_text
     from trafilatura import extract as trafilatura
 
-    from spark_jobs.documents import documents_batches
-    from spark_jobs.extract import decode, extract
-    from spark_jobs.kernels.html_text import main_content
+    from spark_jobs.archives.extract import decode, extract
+    from spark_jobs.dclm.documents import documents_batches
+    from spark_jobs.kernels.html.text import main_content
 
     def bare() -> list[str | None]:
         return [extract_plain_text(each.decode("utf-8", "replace"), main_content=True) for each in pages.payloads]

@@ -56,7 +56,7 @@ def measured(corpus: Path, sizes: Sequence[int], told: Callable[[str], None]) ->
 
 def fused(corpus: Path, scratch: Path, copies: int) -> tuple[str, int, int, float]:
     """The fused stage over the same archive again and again: every pass is a new one to it."""
-    from spark_jobs.documents import documents_batches
+    from spark_jobs.dclm.documents import documents_batches
 
     pages = read_pages(corpus, FUSED_PAGES, scratch)
     archive = pages.pool_row()
@@ -95,7 +95,7 @@ def judge(corpus: Path, scratch: Path, count: int) -> tuple[str, int, int, float
 
 def cluster(corpus: Path, scratch: Path, count: int) -> tuple[str, int, int, float]:
     """Clusters of copies among made documents, from their signatures."""
-    from spark_jobs.clusters import cluster as find_clusters
+    from spark_jobs.dedup.clusters import cluster as find_clusters
     from spark_jobs.kernels.minhash import minhash
     from spark_jobs.kernels.text_buffers import text_buffers
     from spark_jobs.kernels.text_hash import text_hash

@@ -16,7 +16,7 @@ from benchmarks.curation_stages.pages import Pages
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     """The best language of whole texts, their newlines deleted, as DCLM asks."""
-    from spark_jobs.kernels.fasttext import load
+    from spark_jobs.kernels.fasttext.predict import load
 
     kernel, library = load(language_model()), load_library(language_model())
     lines = [text.replace("\n", "") for text in pages.texts]

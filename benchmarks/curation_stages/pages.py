@@ -26,7 +26,7 @@ class Pages:
     payloads: list[bytes]
     """HTML as served."""
     texts: list[str]
-    """What `spark_jobs.extract` takes from them; pages without text are left out of both."""
+    """What `spark_jobs.archives.extract` takes from them; pages without text are left out of both."""
     archive: Path
     """A WARC file of these records, and of those between them that are no pages."""
     scratch: Path
@@ -48,7 +48,7 @@ class Pages:
         return sum(map(len, self.payloads))
 
     def pool_row(self) -> dict[str, Any]:
-        """The archive as `spark_jobs.documents` wants it: a row of dclm.pool."""
+        """The archive as `spark_jobs.dclm.documents` wants it: a row of dclm.pool."""
         return {
             "warc": self.archive.name,
             "uri": str(self.archive),
@@ -70,8 +70,8 @@ def read_pages(corpus: Path, wanted: int, scratch: Path) -> Pages:
     Raises:
         WatershedError: there is no archive, or no page in it.
     """
-    from spark_jobs.extract import extract
-    from spark_jobs.warc import read_records
+    from spark_jobs.archives.extract import extract
+    from spark_jobs.archives.records import read_records
 
     archives = sorted(corpus.rglob("*.warc.gz"))
     payloads: list[bytes] = []

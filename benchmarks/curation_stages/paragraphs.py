@@ -19,7 +19,7 @@ from benchmarks.curation_stages.dolma_peer import import_dolma
 from benchmarks.curation_stages.pages import SEED, Pages, with_near_copies
 
 if TYPE_CHECKING:
-    from spark_jobs.bloom_filter import BloomFilter, FilterSize
+    from spark_jobs.dedup.bloom_filter import BloomFilter, FilterSize
 
 NGRAM = 13
 THRESHOLD = 0.8
@@ -35,8 +35,8 @@ Removed = set[tuple[int, int]]
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     """Paragraphs removed of pages and of a near copy of each, in the same order."""
-    from spark_jobs.bloom_filter import BloomFilter, filter_size
-    from spark_jobs.paragraphs import deduplicate_paragraphs, estimate_ngrams
+    from spark_jobs.dedup.bloom_filter import BloomFilter, filter_size
+    from spark_jobs.dedup.paragraphs import deduplicate_paragraphs, estimate_ngrams
 
     texts = with_near_copies(pages.texts)
     batch = pa.record_batch({"id": [str(number) for number in range(len(texts))], "text": pa.array(texts, pa.string())})
@@ -90,8 +90,8 @@ def write_documents(texts: list[str], folder: Path) -> Path:
 
 def deduplicate_file(documents: Path, filter_: BloomFilter, attributes: Path) -> Path:
     """What dolma's deduper does, with our paragraphs: gzipped JSON lines in, spans of characters out."""
-    from spark_jobs.paragraphs import deduplicate_paragraphs
-    from spark_jobs.streams import gunzip
+    from spark_jobs.archives.streams import gunzip
+    from spark_jobs.dedup.paragraphs import deduplicate_paragraphs
 
     with documents.open("rb") as file:
         rows = [orjson.loads(line) for line in gunzip(file).read().splitlines()]
@@ -200,8 +200,8 @@ def same_paragraphs(ours: Removed, theirs: Removed, texts: list[str], measured: 
 
 def in_use(batch: pa.RecordBatch, size: FilterSize) -> float:
     """Share of n-grams never met that the filter takes for met after these texts."""
-    from spark_jobs.bloom_filter import BloomFilter
-    from spark_jobs.paragraphs import deduplicate_paragraphs
+    from spark_jobs.dedup.bloom_filter import BloomFilter
+    from spark_jobs.dedup.paragraphs import deduplicate_paragraphs
 
     filter_ = BloomFilter(size)
     for _ in deduplicate_paragraphs([batch], filter_):
@@ -211,7 +211,7 @@ def in_use(batch: pa.RecordBatch, size: FilterSize) -> float:
 
 def when_full(size: FilterSize) -> float:
     """The same, of a filter that holds all it may."""
-    from spark_jobs.bloom_filter import BloomFilter
+    from spark_jobs.dedup.bloom_filter import BloomFilter
     from spark_jobs.kernels.bloom import insert
 
     filter_, draw = BloomFilter(size), np.random.default_rng(SEED)

@@ -17,7 +17,7 @@ from benchmarks.curation_stages.dolma_peer import import_dolma
 from benchmarks.curation_stages.pages import Pages
 
 if TYPE_CHECKING:
-    from spark_jobs.recipe import Recipe
+    from spark_jobs.recipes.recipe import Recipe
 
 DATATROVE = {
     "gopher-quality": "GopherQualityFilter",
@@ -100,8 +100,8 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
 def recipe_of(name: str) -> Recipe:
     """A recipe by its name; `fineweb-quality` is the last filter of `fineweb` alone."""
-    from spark_jobs.recipe import RECIPES
-    from spark_jobs.recipe_file import load_recipe
+    from spark_jobs.recipes.reader import load_recipe
+    from spark_jobs.recipes.recipe import RECIPES
 
     if name == "fineweb-quality":
         whole = recipe_of("fineweb")
@@ -113,8 +113,8 @@ def recipe_of(name: str) -> Recipe:
 
 def kept(columns: Mapping[str, pa.Array], recipe: Recipe) -> Decisions:
     """Which documents a recipe's steps keep."""
-    from spark_jobs.measure import measure
-    from spark_jobs.rules import classify
+    from spark_jobs.recipes.judge import classify
+    from spark_jobs.recipes.steps import measure
 
     measured = measure(columns, recipe)
     state = pa.array(["ok"] * len(measured.text), pa.string())

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spark_jobs.shard_format import write_dataset, write_manifest, write_shard
-from trainers.data import ShuffledLoader, check_manifest
+from spark_jobs.shards.format import write_dataset, write_manifest, write_shard
+from trainers.data.shards import ShuffledLoader, check_manifest
 
 BATCH = 64
 SHARDS = 8

@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.trainer_stages.plain_decoder import PlainDecoder
-from trainers import checkpoint
-from trainers.adamw import AdamW
-from trainers.device import peak_flops
+from trainers.core import checkpoint
+from trainers.core.adamw import AdamW
 from trainers.exchange import export_model
-from trainers.hugging_face import to_tensors
 from trainers.models.config import DenseConfig, MoEConfig, flops_per_token
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
-from trainers.presets import Optimiser
+from trainers.models.hugging_face import to_tensors
+from trainers.pretraining.presets import Optimiser
+from trainers.process.device import peak_flops
 
 Step = Callable[[Tensor], Tensor]
 """Train on tokens (B, T + 1); returns the loss before the update, nats a token."""

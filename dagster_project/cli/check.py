@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 
 @click.command("check")
@@ -39,8 +39,8 @@ def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Pa
 
     from catalog.lake import Lake
     from catalog.settings import load_settings
-    from dagster_project.cli.bars import Bars
-    from dagster_project.cli.render import written_atomically
+    from dagster_project.cli.screen.bars import Bars
+    from dagster_project.cli.screen.render import written_atomically
     from quality.gate import check, select
     from quality.report import report, summary
 

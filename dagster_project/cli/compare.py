@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dagster_project.compare import Comparison, Decided
+    from dagster_project.families.ladder.comparison.decide import Comparison, Decided
     from trainers.ladder.decide import Share
 
 LEVEL = 0.8
@@ -44,10 +44,10 @@ def compare_command(  # noqa: PLR0917 (click hands them over by name)
     from catalog.lake import Lake
     from catalog.settings import load_settings
     from catalog.tables.ladder import COMPARISON_RUNS
-    from dagster_project.checks import require_passing
-    from dagster_project.cli.bars import Bars, wide_console
-    from dagster_project.compare import compare, make_plan, past
-    from dagster_project.compare_report import report_to_dagster, write
+    from dagster_project.cli.screen.bars import Bars, wide_console
+    from dagster_project.engine.checks import require_passing
+    from dagster_project.families.ladder.comparison.decide import compare, make_plan, past
+    from dagster_project.families.ladder.comparison.report import report_to_dagster, write
     from dagster_project.instance import open_instance
 
     console, began, settings = wide_console(), time.monotonic(), load_settings()
@@ -74,7 +74,7 @@ def _listed(said: str) -> tuple[str, ...]:
 
 def print_comparison(console: Console, found: Comparison, past: Share) -> None:
     """The mixtures, a row a task and measure, the decision, and what became of earlier ones."""
-    from dagster_project.cli.render import print_rows
+    from dagster_project.cli.screen.render import print_rows
 
     plan = found.plan
     for dataset in found.datasets:
@@ -92,7 +92,7 @@ def print_comparison(console: Console, found: Comparison, past: Share) -> None:
 
 
 def _row(each: Decided) -> list[str]:
-    from dagster_project.compare import decided_right
+    from dagster_project.families.ladder.comparison.decide import decided_right
 
     unit, said = (100.0 if each.measure == "accuracy" else 1.0), each.prediction
     words = "accuracy, points" if each.measure == "accuracy" else "bits per byte"
@@ -109,7 +109,7 @@ def _row(each: Decided) -> list[str]:
 
 def verdict(found: Comparison, past: Share) -> list[str]:
     """The decision by the tasks' mean in a sentence, whether it held, and how often past ones did."""
-    from dagster_project.compare import MEAN, better, decided_right, standard_error
+    from dagster_project.families.ladder.comparison.decide import MEAN, better, decided_right, standard_error
 
     plan, mean = found.plan, found.of(MEAN)
     chance = max(mean.prediction.probability, 1 - mean.prediction.probability)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 
 @click.command("curate")
@@ -48,13 +48,13 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
     """
     from rich.console import Console
 
-    from dagster_project.cli.bars import Bars, wide_console
+    from dagster_project.cli.screen.bars import Bars, wide_console
     from spark_jobs.curate.contamination import held_share
     from spark_jobs.curate.explain import explain_document
     from spark_jobs.curate.inputs import find_sources
     from spark_jobs.curate.report import funnel, write_report
     from spark_jobs.curate.run import curate
-    from spark_jobs.recipe_file import load_recipe
+    from spark_jobs.recipes.reader import load_recipe
 
     steps, sources = load_recipe(recipe), find_sources(inputs)
     if explain is not None:

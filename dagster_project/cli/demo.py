@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from catalog.settings import LOCAL_FILE, Settings, load_settings
-from dagster_project.cli.bars import Bars, wide_console
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.bars import Bars, wide_console
+from dagster_project.cli.screen.errors import user_errors
 
 CRAWL_FOLDER = "crawl"
 
@@ -43,15 +43,15 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     """
     console, began = wide_console(), time.monotonic()
     if plan:
-        from dagster_project.cli.plan import print_plan
+        from dagster_project.cli.demo_plan import print_plan
 
         print_plan(console, size, crawl)
         return
     settings = choose(load_settings(), size, crawl, snapshot)
     if not crawl:
         write_demo_crawl(console, settings, size)
-    from catalog.sql import export_duckdb
-    from dagster_project.cli.story import tell
+    from catalog.sql.query import export_duckdb
+    from dagster_project.cli.screen.story import tell
     from dagster_project.instance import open_instance
     from dagster_project.jobs import MAIN
     from dagster_project.run import make
@@ -89,7 +89,7 @@ def _place(place: str) -> str:
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
     """Write the crawl of this machine's documentation where it is not written yet."""
     from catalog.progress import track
-    from spark_jobs.crawl import SIZES, write_crawl
+    from spark_jobs.demo.crawl import SIZES, write_crawl
 
     folder = settings.project / CRAWL_FOLDER / size
     with Bars(console).listening(), track("crawl", SIZES[size].pages, "pages") as task:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dagster_project.cli.errors import say_error, user_errors
+from dagster_project.cli.screen.errors import say_error, user_errors
 
 if TYPE_CHECKING:
     from trainers.icl.tasks import Kind
@@ -50,9 +50,9 @@ def run_command(*, into_lake: bool, **said: Any) -> None:
     from rich.console import Console
 
     from catalog.progress import track
-    from dagster_project.cli.bars import Bars
-    from trainers.config import from_mapping
-    from trainers.icl.run import IclConfig, evaluate
+    from dagster_project.cli.screen.bars import Bars
+    from trainers.evaluate import IclConfig, evaluate
+    from trainers.pretraining.config import from_mapping
 
     said |= {name: str(said[name]) for name in ("model", "data", "out")}
     said["tasks"] = [name.strip() for name in said["tasks"].split(",") if name.strip()]
@@ -63,13 +63,13 @@ def run_command(*, into_lake: bool, **said: Any) -> None:
     click.echo(f"{config.out}: results.parquet has a row an example, summary.json these numbers")
     if into_lake:
         from catalog.settings import load_settings
-        from dagster_project.answers import store_answers
+        from dagster_project.families.evals.answers import store_answers
 
         click.echo(f"evals.answers: {store_answers(load_settings(), Path(config.out)):,} rows of {summary['model']}")
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
-    from dagster_project.cli.render import console, print_rows
+    from dagster_project.cli.screen.render import console, print_rows
 
     names = ("task", "accuracy", "centred", "bits_per_byte", "asked")
     print_rows(console(), names, [[entry[name] for name in names] for entry in summary["tasks"]])
@@ -86,7 +86,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
 @evals_command.command("tasks")
 def tasks_command() -> None:
     """List the 53 tasks: kind, shots, both random baselines, and whether they count in CORE."""
-    from dagster_project.cli.render import console, print_rows
+    from dagster_project.cli.screen.render import console, print_rows
     from trainers.icl.tasks import dclm_tasks
 
     names = ("task", "kind", "shots", "v1", "v2", "core", "category", "file")
@@ -102,8 +102,8 @@ def tasks_command() -> None:
 @click.option("--kind", type=click.Choice(KINDS), help="Of the examples; by default what the file's task declares.")
 def check_command(files: tuple[Path, ...], kind: Kind | None) -> None:
     """Read task FILES and name what is malformed: file, line, cause, mend; exit code 2 if anything is."""
-    from trainers.errors import EXIT_USER_ERROR, TrainerError
     from trainers.icl.files import read_examples, read_task, task_of_file
+    from trainers.process.errors import EXIT_USER_ERROR, TrainerError
 
     wrong = False
     for path in files:

@@ -11,8 +11,8 @@ import click
 
 from catalog.errors import WatershedError
 from catalog.tables.ladder import LAKE
-from dagster_project.cli.errors import user_errors
-from dagster_project.cli.plan_scale import number
+from dagster_project.cli.plan import number
+from dagster_project.cli.screen.errors import user_errors
 
 if TYPE_CHECKING:
     from trainers.ladder.forecast import Forecast
@@ -48,7 +48,7 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     DIR holds a CSV a run, a row a checkpoint. `watershed ladder fit --source NAME` then needs no files.
     """
     from catalog.settings import load_settings
-    from dagster_project.published_ladder import import_ladder
+    from dagster_project.families.ladder.published import import_ladder
 
     source = name or folder.absolute().name
     wanted = [task for said in tasks for task in said.split(",")]
@@ -121,8 +121,8 @@ def ladder_of(source: str, tasks: tuple[str, ...]) -> LadderRuns:
         TrainerError: a task that it has no points of.
     """
     from catalog.settings import load_settings
-    from dagster_project.published_ladder import published_ladder
-    from dagster_project.scaling import lake_ladder
+    from dagster_project.families.ladder.published import published_ladder
+    from dagster_project.families.ladder.tables import lake_ladder
 
     settings = load_settings()
     return lake_ladder(settings, tasks) if source == LAKE else published_ladder(settings, source, tasks)
@@ -164,7 +164,7 @@ def mean_error(forecast: Forecast) -> float:
 def outcomes_command() -> None:
     """The lake's stored forecasts beside what their targets then measured, task by task."""
     from catalog.settings import load_settings
-    from dagster_project.scaling import stored_outcomes, summary
+    from dagster_project.families.ladder.tables import stored_outcomes, summary
 
     rows = stored_outcomes(load_settings())
     for row in rows.to_pylist():

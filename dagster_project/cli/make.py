@@ -6,7 +6,7 @@ import time
 
 import click
 
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 
 @click.command("make")
@@ -18,10 +18,10 @@ def make_command(tables: tuple[str, ...]) -> None:
     The crawl is what `[crawl] inputs` names. The same jobs as in the UI; runs are kept in the project's instance.
     """
     from catalog.settings import load_settings
-    from catalog.sql import export_duckdb
+    from catalog.sql.query import export_duckdb
     from catalog.tables import contract
-    from dagster_project.cli.bars import Bars, wide_console
-    from dagster_project.cli.story import costs_table
+    from dagster_project.cli.screen.bars import Bars, wide_console
+    from dagster_project.cli.screen.story import costs_table
     from dagster_project.instance import open_instance
     from dagster_project.run import make
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 FOLDER = click.Path(path_type=Path)
 

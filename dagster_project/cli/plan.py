@@ -1,87 +1,96 @@
-"""`watershed demo --plan`: what would be made, and how much; nothing is run and nothing is written."""
+"""`watershed plan`: what a model would cost; nothing is run and nothing is written."""
 
 from __future__ import annotations
 
-import glob
-from dataclasses import replace
+import json
+import re
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+import click
 
-from catalog.lake import Lake
-from catalog.settings import Settings, load_settings
+from catalog.errors import WatershedError
+from dagster_project.cli.screen.errors import user_errors
 
+if TYPE_CHECKING:
+    from trainers.ladder.budget import Bill
 
-def print_plan(console: Console, size: str, crawl: tuple[str, ...]) -> None:
-    """Print the steps that are due with their partitions, the crawl's size and the ladder's cost."""
-    settings = planned_settings(load_settings(), size, crawl)
-    console.print(_crawl_line(settings, size, own=bool(crawl)), soft_wrap=True)
-    console.print(_steps_table(settings))
-    console.print(_ladder_table(size))
-    console.print("Nothing was run. Leave out --plan to run it.", style="bold")
+UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
-def planned_settings(settings: Settings, size: str, crawl: tuple[str, ...]) -> Settings:
-    """The settings that a demo with these choices would have; nothing is written."""
-    from dagster_project.cli.demo import chosen_inputs
+@click.command("plan")
+@click.option("--scale", metavar="NAME", help="A DCLM scale such as 7B-1x, or a size and multiple such as 190M-5xC.")
+@click.option("--params", metavar="N", help="Parameters, such as 7e9 or 6.9B; with --tokens, instead of --scale.")
+@click.option("--tokens", metavar="D", help="Training tokens, such as 140B.")
+@click.option("--active", metavar="A", help="Parameters that a token reaches, in a mixture of experts.")
+@click.option("--gpu", default="h100", show_default=True, help="a100, h100, h200 or b200.")
+@click.option("--gpus", type=int, default=8, show_default=True, help="How many share the training state.")
+@click.option("--price", type=float, default=2.5, show_default=True, help="Of a GPU-hour.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@user_errors
+def plan_command(  # noqa: PLR0917 (click hands them over by name)
+    scale: str | None,
+    params: str | None,
+    tokens: str | None,
+    active: str | None,
+    gpu: str,
+    gpus: int,
+    price: float,
+    as_json: bool,
+) -> None:
+    """Reckon parameters, tokens, FLOPs, memory, GPU-hours, cost and storage of a training.
 
-    return replace(
-        settings,
-        crawl=replace(settings.crawl, inputs=chosen_inputs(size, crawl)),
-        ladder=replace(settings.ladder, name=size),
-    )
+    \b
+    watershed plan --scale 7B-1x
+    watershed plan --scale 190M-5xC --json
+    watershed plan --params 6.9B --active 1.3B --tokens 5T --gpus 256
+    """
+    from trainers.ladder.budget import bill, counted_workload, named_workload
 
-
-def _crawl_is_there(settings: Settings) -> bool:
-    return any("://" in place or glob.glob(place) for place in settings.crawl_inputs)
-
-
-def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
-    from spark_jobs.crawl import SIZES
-
-    if own or _crawl_is_there(settings):
-        return f"crawl: {', '.join(settings.crawl_inputs)}"
-    planned = SIZES[size]
-    return (
-        f"crawl: up to {planned.pages:,} pages of this machine's documentation, "
-        f"at most {planned.max_html_bytes / 1e6:,.0f} MB of HTML in {planned.warc_files} WARC files"
-    )
-
-
-def _steps_table(settings: Settings) -> Table:
-    from dagster_project.identity import State
-    from dagster_project.jobs import MAIN, job_of
-    from dagster_project.run import wanted
-    from dagster_project.table_asset import steps
-
-    table = Table("job", "tables", "partitions", "state", title="tables", title_justify="left")
-    state = State(steps(), settings) if _crawl_is_there(settings) else None
-    lake = Lake.of(settings)
-    for step in wanted(steps(), MAIN):
-        due = len(state.due(step)) if state else 1
-        partitions = len(step.partitions(settings)) if state else 1
-        known = "up to date" if not due else "out of date" if lake.exists(step.name) else "to be made"
-        table.add_row(
-            job_of(step.name),
-            ", ".join(contract.name for contract in step.contracts),
-            f"{due} of {partitions}" if state and step.cut else "",
-            known,
+    if (scale is None) == (params is None):
+        raise WatershedError("one of --scale and --params is needed", "say --scale 7B-1x, or --params 7B --tokens 140B")
+    if scale is not None:
+        if tokens or active:
+            raise WatershedError("--scale already says the tokens and parameters", "leave out --tokens and --active")
+        workload = named_workload(scale)
+    else:
+        if tokens is None:
+            raise WatershedError("--params without --tokens", "say how many tokens: --tokens 140B")
+        workload = counted_workload(
+            number(params or "", "--params"),
+            number(tokens, "--tokens"),
+            number(active, "--active") if active else None,
         )
-    return table
+    found = bill(workload, gpu=gpu, gpus=gpus, price=price)
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        _print(found)
 
 
-def _ladder_table(size: str) -> Table:
-    from dagster_project.recipes import SEQUENCE_LENGTH, VOCABULARY
-    from trainers.presets import LADDERS, plan
+def number(said: str, option: str) -> float:
+    """7e9, 7B, 6.9B, 4T or 1_000 as a number."""
+    match = re.fullmatch(r"(?P<digits>[\d._]+(e[+-]?\d+)?)(?P<unit>[KMBT]?)", said.strip(), re.IGNORECASE)
+    try:
+        if match:
+            return float(match["digits"]) * UNITS[match["unit"].upper()]
+    except ValueError:
+        pass
+    raise WatershedError(f"{option}: {said!r} is no number", "write 7e9, 7B or 4T")
 
-    ladder = LADDERS[size]
-    table = Table("run", "parameters", "tokens", "FLOPs", title=f"ladder {size}", title_justify="left")
-    for run in (*ladder.runs, *ladder.targets):
-        planned = plan(run, VOCABULARY, SEQUENCE_LENGTH)
-        table.add_row(
-            run + ("  (target)" if run in ladder.targets else ""),
-            f"{planned['parameters']:,}",
-            f"{planned['tokens']:,}",
-            f"{planned['flops']:.2e}",
-        )
-    return table
+
+def _print(found: Bill) -> None:
+    from dagster_project.cli.screen.render import human_bytes
+
+    fits = "fits" if found.fits else f"does not fit: use more than {found.gpus} GPUs"
+    for name, value in (
+        ("parameters", f"{found.parameters:,}"),
+        ("active parameters", f"{found.active_parameters:,}"),
+        ("tokens", f"{found.tokens:,}"),
+        ("FLOPs", f"{found.flops:.3g}"),
+        ("GPU-hours", f"{found.gpu_hours:,.4g} on {found.gpu}, at {found.utilisation:.0%} of its peak"),
+        ("time", f"{found.days:,.3g} days on {found.gpus} GPUs"),
+        ("cost", f"{found.cost:,.0f} at {found.price_per_gpu_hour:g} a GPU-hour"),
+        ("memory a GPU", f"{human_bytes(found.memory_per_gpu_bytes)} of {human_bytes(found.gpu_memory_bytes)}, {fits}"),
+        ("pool", f"{found.pool_tokens:,} tokens, {human_bytes(found.storage_bytes)} of compressed text"),
+    ):
+        click.echo(f"{name:<18} {value}")

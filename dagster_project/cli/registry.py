@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 if TYPE_CHECKING:
     from catalog.settings import Settings
@@ -44,11 +44,11 @@ def import_command(folder: Path) -> None:
     files that were imported before leave nothing to do. Links that dangle are reported, not refused.
     """
     from catalog.settings import load_settings
-    from dagster_project.cli.bars import Bars, wide_console
+    from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.instance import open_instance
     from dagster_project.jobs import REGISTRY
-    from dagster_project.registry import read_registry
     from dagster_project.run import make
+    from spark_jobs.registry.dclm_files import read_registry
 
     read_registry(folder.expanduser())
     with _named(folder):
@@ -79,7 +79,7 @@ def _named(folder: Path) -> Generator[None]:
 
 
 def _tell(settings: Settings) -> None:
-    from catalog.sql import connect
+    from catalog.sql.query import connect
     from dagster_project.jobs import REGISTRY
     from quality.gate import check
 

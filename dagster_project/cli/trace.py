@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.errors import WatershedError
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
 
-    from catalog.lineage import Fate, Origin, Piece, Read, Reader
+    from catalog.lineage.documents import Fate, Origin, Piece, Read, Reader
     from catalog.settings import Settings
 
 PLACES_SHOWN = 8
@@ -40,8 +40,8 @@ def trace_command(what: str | None, run: str | None, step: int | None, text: boo
     if (what is None) == (run is None) or (run is None) != (step is None):
         raise click.UsageError("name a document, a sequence, or --run and --step together")
     from catalog.settings import load_settings
-    from catalog.sql import connect
-    from dagster_project.cli.render import console
+    from catalog.sql.query import connect
+    from dagster_project.cli.screen.render import console
 
     settings = load_settings()
     connection = connect(settings)
@@ -62,8 +62,8 @@ def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
     Raises:
         WatershedError: the archive is gone, or what is there now is no page with text.
     """
-    from spark_jobs.extract import extract
-    from spark_jobs.warc import read_record
+    from spark_jobs.archives.extract import extract
+    from spark_jobs.archives.records import read_record
 
     uri = found.uri if "://" in found.uri else str(settings.project / Path(found.uri))
     record = read_record(uri, found.record_offset)
@@ -85,7 +85,7 @@ def _parse(what: str) -> tuple[str, str, int]:
 
 
 def _trace_document(screen: Console, connection: duckdb.DuckDBPyConnection, prefix: str) -> str:
-    from catalog import lineage
+    from catalog.lineage import documents as lineage
 
     doc_id = lineage.find_document(connection, prefix)
     found = lineage.origin(connection, doc_id)
@@ -109,7 +109,7 @@ def _trace_document(screen: Console, connection: duckdb.DuckDBPyConnection, pref
 def _trace_sequence(
     screen: Console, connection: duckdb.DuckDBPyConnection, split: str, shard: str, sequence: int
 ) -> list[str]:
-    from catalog import lineage
+    from catalog.lineage import documents as lineage
 
     held = lineage.shard_of(connection, split, shard)
     pieces = lineage.documents_of_sequence(connection, split, shard, sequence)
@@ -123,7 +123,7 @@ def _trace_sequence(
 
 
 def _trace_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str, step: int) -> list[str]:
-    from catalog import lineage
+    from catalog.lineage import documents as lineage
 
     batch, documents = lineage.batch_of(connection, run, step)
     _title(screen, "batch", f"{run}, step {step}")
@@ -144,7 +144,7 @@ def _print_read(screen: Console, documents: list[Read]) -> None:
 
 
 def _print_origin(screen: Console, found: Origin) -> None:
-    from dagster_project.cli.render import moment
+    from dagster_project.cli.screen.render import moment
 
     crawled = f", crawled {moment(found.crawled_at)} UTC" if found.crawled_at else ""
     _line(screen, "page", f"{found.url or 'no address'}{crawled}")
@@ -186,7 +186,7 @@ def _print_readers(screen: Console, dataset: str, readers: list[Reader]) -> None
 
 
 def _print_text(screen: Console, settings: Settings, connection: duckdb.DuckDBPyConnection, doc_id: str) -> None:
-    from catalog import lineage
+    from catalog.lineage import documents as lineage
 
     found = lineage.origin(connection, doc_id)
     digest, text = read_again(settings, found)

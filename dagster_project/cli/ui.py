@@ -10,7 +10,7 @@ import sys
 import click
 
 from catalog.settings import load_settings
-from dagster_project.cli.errors import user_errors
+from dagster_project.cli.screen.errors import user_errors
 
 
 @click.command("ui")

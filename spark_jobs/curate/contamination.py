@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spark_jobs.curate.copies import Stage
-from spark_jobs.decontamination import (
+from spark_jobs.contamination.examples import example_batches
+from spark_jobs.contamination.ngrams import (
     MATCH,
     Decontamination,
     Examples,
@@ -20,7 +20,7 @@ from spark_jobs.decontamination import (
     evaluation_examples,
     find_contamination,
 )
-from spark_jobs.evaluation_files import example_batches
+from spark_jobs.curate.copies import Stage
 
 CONTAMINATED = pa.schema([("id", pa.string()), ("matches", pa.list_(MATCH))])
 """Documents that are dropped, and the examples that they hold."""

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from spark_jobs.compute import pc
 from spark_jobs.curate.parts import KEPT
-from spark_jobs.recipe import Deduplication, Recipe
+from spark_jobs.recipes.recipe import Deduplication, Recipe
 
 DUPLICATES = pa.schema(
     [
@@ -192,7 +192,7 @@ def _by_key(stage: Stage, method: str, key: Sequence[str], why: str, seen: pa.Ta
 
 
 def _minhash(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.clusters import NearCopies, Verify, cluster
+    from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
 
     options = _options(step, ("threshold", "recall", "verify"))
     if "verify" in options:
@@ -232,8 +232,8 @@ def _minhash(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | Non
 
 
 def _paragraphs(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.bloom_filter import BloomFilter, filter_size
-    from spark_jobs.paragraphs import ParagraphOptions, Remove, deduplicate_paragraphs, estimate_ngrams
+    from spark_jobs.dedup.bloom_filter import BloomFilter, filter_size
+    from spark_jobs.dedup.paragraphs import ParagraphOptions, Remove, deduplicate_paragraphs, estimate_ngrams
 
     options = _options(step, ("min_ngram", "max_ngram", "threshold", "remove", "false_positive_rate"))
     rate = options.pop("false_positive_rate", FALSE_POSITIVE_RATE)
@@ -283,7 +283,7 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
 
 
 def _substrings(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.substring_dedup import Keep, SubstringOptions, remove_spans, repeated_substrings
+    from spark_jobs.dedup.substrings import Keep, SubstringOptions, remove_spans, repeated_substrings
 
     options = _options(step, ("length", "keep"))
     if "keep" in options:

@@ -14,8 +14,8 @@ from spark_jobs.compute import pc
 from spark_jobs.curate.inputs import Source, read_batches
 from spark_jobs.curate.parts import judge
 from spark_jobs.edits import EDITS
-from spark_jobs.measure import Measurement, measure
-from spark_jobs.recipe import EditStep, Recipe, Rule
+from spark_jobs.recipes.recipe import EditStep, Recipe, Rule
+from spark_jobs.recipes.steps import Measurement, measure
 
 SHOWN_LINES = 8
 """Lines shown of what an edit took."""

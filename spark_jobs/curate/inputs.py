@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.errors import WatershedError
+from spark_jobs.archives.streams import gunzip, inflater
 from spark_jobs.compute import pc
-from spark_jobs.streams import gunzip, inflater
 
 SCHEMA = pa.schema(
     [
@@ -100,7 +100,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
-    from spark_jobs.documents import documents_batches
+    from spark_jobs.dclm.documents import documents_batches
 
     archive = {
         "warc": source.path.name,

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from spark_jobs.compute import pc
 from spark_jobs.curate.inputs import Source, read_batches
-from spark_jobs.measure import Measurement, measure
-from spark_jobs.recipe import Recipe
-from spark_jobs.rules import BROKEN, Verdicts, classify
+from spark_jobs.recipes.judge import BROKEN, Verdicts, classify
+from spark_jobs.recipes.recipe import Recipe
+from spark_jobs.recipes.steps import Measurement, measure
 
 SAMPLES = 4
 """Documents shown of each rule, chosen by a hash of their ids."""

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from spark_jobs.curate.contamination import held_share
 from spark_jobs.curate.run import Outcome
-from spark_jobs.mixture_recipe import Threshold
-from spark_jobs.recipe import STATE_RULE, Recipe, Rule
+from spark_jobs.recipes.recipe import STATE_RULE, Recipe, Rule
+from spark_jobs.selection.recipe import Threshold
 
 BINS = 60
 WIDTH, HEIGHT = 360, 110

@@ -26,13 +26,13 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from catalog.progress import track
 from spark_jobs.compute import pc
+from spark_jobs.contamination.ngrams import Decontamination
 from spark_jobs.curate.contamination import Contamination, find_examples
 from spark_jobs.curate.copies import Copies, Stage, find_copies
 from spark_jobs.curate.inputs import Source
 from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
 from spark_jobs.curate.selection import Selected, select
-from spark_jobs.decontamination import Decontamination
-from spark_jobs.recipe import Recipe
+from spark_jobs.recipes.recipe import Recipe
 
 WORK = ".curate"
 """Folder of what is half done."""

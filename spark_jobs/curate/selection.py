@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.errors import WatershedError
+from catalog.files import sha256_of
 from catalog.progress import track
+from spark_jobs.classifiers.reading import probabilities
+from spark_jobs.classifiers.topics import TopicClassifier, topics_of
 from spark_jobs.compute import pc
 from spark_jobs.curate.copies import Stage
-from spark_jobs.fasttext_lines import probabilities
 from spark_jobs.hash_order import hash_key, key_of_share
-from spark_jobs.mixture_buckets import bucket_rows
-from spark_jobs.mixture_recipe import MixtureRecipe, Threshold, Within
-from spark_jobs.quantiles import ALL
-from spark_jobs.recipe import Selection
-from spark_jobs.stored_files import sha256_of
-from spark_jobs.topics import TopicClassifier, topics_of
+from spark_jobs.recipes.recipe import Selection
+from spark_jobs.selection.buckets import bucket_rows
+from spark_jobs.selection.quantiles import ALL
+from spark_jobs.selection.recipe import MixtureRecipe, Threshold, Within
 
 SCORES = pa.schema(
     [

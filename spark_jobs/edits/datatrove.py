@@ -21,7 +21,7 @@ def c4_lines(
     min_words: int = 3,
 ) -> pa.Array:
     """Keep lines that are sentences, one under another; strip the text."""
-    from spark_jobs.kernels import c4_lines as kernel
+    from spark_jobs.kernels.peers import c4_lines as kernel
 
     return kernel.c4_lines(
         text,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from spark_jobs.edits.normal import normalize_whitespace_and_lowercase
 from spark_jobs.measures.base import Edit, Option
+from spark_jobs.measures.normal import normalize_whitespace_and_lowercase
 
 if TYPE_CHECKING:
     from spark_jobs.kernels.text_buffers import TextBuffers

@@ -50,7 +50,7 @@ def entry(function: Callable[..., Any]) -> Any:
     Without a folder that can be written the function works all the same and is compiled anew by
     each process.
     """
-    folder = cache_folder(function.__module__.rpartition(".")[2])
+    folder = cache_folder(function.__module__.removeprefix(f"{PACKAGE}."))
     if folder is None:
         return numba.njit(**_OPTIONS)(function)
     set_before = _config.CACHE_DIR
@@ -95,14 +95,15 @@ def _sources(kernel: str) -> dict[str, bytes]:
     waiting = [kernel, "compiled"]
     while waiting:
         name = waiting.pop()
-        file = Path(__file__).with_name(f"{name}.py")
+        file = Path(__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
         if name in found or not file.is_file():
             continue
         found[name] = file.read_bytes()
         for node in ast.walk(ast.parse(found[name])):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
                 inside = (node.module or "").removeprefix(PACKAGE).lstrip(".")
-                waiting += [inside] if inside else [alias.name for alias in node.names]
+                waiting.append(inside)
+                waiting += [f"{inside}.{alias.name}".lstrip(".") for alias in node.names]
     return found
 
 

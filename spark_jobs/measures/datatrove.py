@@ -15,7 +15,7 @@ import pyarrow as pa
 from spark_jobs.measures.base import Pass, Statistic
 
 if TYPE_CHECKING:
-    from spark_jobs.kernels.english_words import Words
+    from spark_jobs.kernels.peers.spacy_words import Words
 
 BY = {"by": "datatrove"}
 
@@ -76,38 +76,38 @@ _MARKS = (
 
 
 def _words(text: pa.Array) -> Words:
-    from spark_jobs.kernels.english_words import cut_words
+    from spark_jobs.kernels.peers.spacy_words import cut_words
 
     return cut_words(text)
 
 
 def _quality(text: pa.Array, words: Words | None = None) -> pa.RecordBatch:
-    from spark_jobs.kernels.datatrove_words import word_quality
+    from spark_jobs.kernels.peers.datatrove_words import word_quality
 
     counts, ratios = word_quality(text, words)
     return table(text, _QUALITY, [*counts, *ratios])
 
 
 def _repetition(text: pa.Array, words: Words | None = None) -> pa.RecordBatch:
-    from spark_jobs.kernels.datatrove_words import word_repetition
+    from spark_jobs.kernels.peers.datatrove_words import word_repetition
 
     return table(text, _REPETITION, [*word_repetition(text, words)])
 
 
 def _lines(text: pa.Array) -> pa.RecordBatch:
-    from spark_jobs.kernels.datatrove_lines import line_quality
+    from spark_jobs.kernels.peers.datatrove_lines import line_quality
 
     return table(text, _LINES, [*line_quality(text)])
 
 
 def _sentences(text: pa.Array, words: Words | None = None) -> pa.RecordBatch:
-    from spark_jobs.kernels.datatrove_lines import sentences
+    from spark_jobs.kernels.peers.datatrove_lines import sentences
 
     return table(text, _SENTENCES, [sentences(text, words)])
 
 
 def _marks(text: pa.Array) -> pa.RecordBatch:
-    from spark_jobs.kernels.datatrove_lines import marks
+    from spark_jobs.kernels.peers.datatrove_lines import marks
 
     return table(text, _MARKS, [*marks(text)])
 

@@ -52,7 +52,7 @@ _C4 = (
 
 
 def _gopher(text: pa.Array) -> pa.RecordBatch:
-    from spark_jobs.kernels.dolma_page import gopher_page
+    from spark_jobs.kernels.peers.dolma_page import gopher_page
 
     counts, ratios = gopher_page(text)
     values: list[np.ndarray] = [*counts, *ratios]
@@ -60,7 +60,7 @@ def _gopher(text: pa.Array) -> pa.RecordBatch:
 
 
 def _c4(text: pa.Array) -> pa.RecordBatch:
-    from spark_jobs.kernels.dolma_page import c4_page
+    from spark_jobs.kernels.peers.dolma_page import c4_page
 
     return table(text, _C4, [*c4_page(text)])
 

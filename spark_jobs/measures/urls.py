@@ -13,9 +13,9 @@ from urllib.parse import urlparse
 
 import pyarrow as pa
 
-from spark_jobs.edits.normal import normalize_url
 from spark_jobs.measures.base import Matcher, Option
 from spark_jobs.measures.each import count_each
+from spark_jobs.measures.normal import normalize_url
 from spark_jobs.measures.word_lists import any_of, words_of
 
 __all__ = ["MATCHERS", "normalize_url", "url_domains", "url_words"]

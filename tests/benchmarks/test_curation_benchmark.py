@@ -21,7 +21,7 @@ from benchmarks.curation_stages.pages import SEED, changed, made_documents, read
 from benchmarks.curation_stages.paragraphs import removed_by, same_paragraphs
 from benchmarks.curation_stages.rules import same_decisions, same_values
 from catalog.errors import WatershedError
-from spark_jobs.crawl.warc import gzip_member, http_message, response, warcinfo
+from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"stage", "peer", "peer_mb_s", "ours_mb_s", "ratio", "agreement"}
@@ -161,7 +161,7 @@ def test_pairs_that_are_truly_alike_are_those_of_every_two_sets() -> None:
 
 
 def test_pages_are_those_with_text_in_the_crawls_order(corpus: Path, tmp_path: Path) -> None:
-    from spark_jobs.warc import read_records
+    from spark_jobs.archives.records import read_records
 
     pages = read_pages(corpus, 14, tmp_path)
     assert len(pages.texts) == len(pages.payloads) == 14

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from catalog.card import card, statement
+from catalog.cards.card import card, statement
 from catalog.contract import between, matches, mostly, one_of, references, row_count
 from catalog.errors import WatershedError
 from catalog.inventory import downstream, table_state

@@ -19,7 +19,7 @@ from catalog.inventory import table_state
 from catalog.lake import Lake
 from catalog.object_store import full_options
 from catalog.settings import Settings, load_settings
-from catalog.sql import connect, query
+from catalog.sql.query import connect, query
 from catalog.tables import contract
 from tests.s3_server import make_bucket, options, s3_server
 from tests.small_lake import good_rows, row, write_rows

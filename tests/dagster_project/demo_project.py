@@ -39,7 +39,7 @@ class Project:
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """SQL over its lake."""
-        from catalog.sql import connect
+        from catalog.sql.query import connect
 
         return connect(self.settings)
 

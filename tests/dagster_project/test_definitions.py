@@ -12,8 +12,8 @@ from demo_project import ROOT
 
 from catalog.contract import Contract
 from catalog.tables import CONTRACTS
-from dagster_project.checks import CHECK
 from dagster_project.definitions import defs
+from dagster_project.engine.checks import CHECK
 from dagster_project.jobs import COMMANDS, CURATION, MOE, REGISTRY, SCALING
 
 

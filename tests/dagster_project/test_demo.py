@@ -56,7 +56,7 @@ def test_the_tokens_of_a_sequence_are_those_of_the_documents_that_its_spans_name
     from tokenizers import Tokenizer
 
     from catalog.lake import Lake
-    from spark_jobs.shard_format import read_shard
+    from spark_jobs.shards.format import read_shard
 
     lake = Lake.of(demo.settings)
     shard, path = demo.rows("SELECT shard, path FROM dclm.shards WHERE split = 'train' ORDER BY shard LIMIT 1")[0]

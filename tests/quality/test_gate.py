@@ -25,10 +25,10 @@ from catalog.contract import (
     row_count,
     warned,
 )
-from catalog.engine import open_engine
 from catalog.errors import WatershedError
 from catalog.lake import Lake, constraint_sql
 from catalog.settings import Settings
+from catalog.sql.engine import open_engine
 from catalog.tables import CONTRACTS
 from quality.expectations import Reading, check_table
 from quality.gate import check

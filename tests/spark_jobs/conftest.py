@@ -14,7 +14,7 @@ import pytest
 from made_crawl import curate, write_copies
 
 from catalog.lake import Lake
-from spark_jobs.crawl.faults import Fault, write_faults
+from spark_jobs.demo.crawl.faults import Fault, write_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

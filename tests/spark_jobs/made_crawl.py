@@ -12,8 +12,8 @@ from made_documents import prose
 from catalog.lake import Lake
 from catalog.settings import load_settings
 from catalog.tables.dclm import POOL
-from spark_jobs.crawl.warc import gzip_member, http_message, response, warcinfo
-from spark_jobs.recipe import Recipe, Rule
+from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
+from spark_jobs.recipes.recipe import Recipe, Rule
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -81,11 +81,11 @@ def write_copies(folder: Path) -> None:
 
 def curate(spark: SparkSession, lake: Lake, crawl: Path, files_per_shard: int) -> dict[str, Any]:
     """Every stage up to dclm.duplicates; the counts that each returned."""
-    from spark_jobs.documents import write_documents
-    from spark_jobs.duplicates import write_duplicates
-    from spark_jobs.measurements import write_measurements
-    from spark_jobs.pool import register
-    from spark_jobs.verdicts import write_verdicts
+    from spark_jobs.dclm.documents import write_documents
+    from spark_jobs.dclm.duplicates import write_duplicates
+    from spark_jobs.dclm.measurements import write_measurements
+    from spark_jobs.dclm.pool import register
+    from spark_jobs.dclm.verdicts import write_verdicts
 
     pool = register([str(crawl)], "made", files_per_shard)
     lake.replace(POOL, pool, "p" * 16)
@@ -101,7 +101,7 @@ def curate(spark: SparkSession, lake: Lake, crawl: Path, files_per_shard: int) -
 
 def main(root: str, crawl: str) -> None:
     """Curate `crawl` into a lake at `root` with the settings of the environment, and print the counts."""
-    from spark_jobs.session import spark_session
+    from spark_jobs.spark.session import spark_session
 
     lake = Lake(root, Path(root) / "_files", {})
     print(json.dumps(curate(spark_session(load_settings()), lake, Path(crawl), files_per_shard=20)))

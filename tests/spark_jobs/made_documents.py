@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.contract import Contract
+from catalog.files import sha256_of, write_whole
 from catalog.lake import Lake
 from catalog.tables.dclm import (
     DOCUMENTS,
@@ -21,10 +22,9 @@ from catalog.tables.dclm import (
     TOKENIZER,
     VERDICTS,
 )
+from spark_jobs.dclm.quality_model import GOOD, OTHER, QualityRecipe, train_classifier
+from spark_jobs.dclm.tokenizer import tokenizer_bytes, train_tokenizer
 from spark_jobs.hash_order import hash_key
-from spark_jobs.quality_model import GOOD, OTHER, QualityRecipe, train_classifier
-from spark_jobs.stored_files import sha256_of, write_whole
-from spark_jobs.tokenizer import tokenizer_bytes, train_tokenizer
 
 RECIPE = "dclm-baseline"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")

@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dagster_project.cli.model import model_command
-from trainers import checkpoint
-from trainers.checkpoint import MODEL
-from trainers.errors import TrainerError
+from trainers.core import checkpoint
+from trainers.core.checkpoint import MODEL
 from trainers.exchange import export_model, import_model, load_decoder, logits, main
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.decoder import decoder
+from trainers.process.errors import TrainerError
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from made_shards import make_shards
 
-from trainers.checkpoint import checkpoint_folders, latest
-from trainers.config import RunConfig, from_mapping, resolve
-from trainers.data import check_manifest
-from trainers.device import PEAKS, peak_flops
-from trainers.errors import TrainerError
-from trainers.files import read_jsonl
+from trainers.core.checkpoint import checkpoint_folders, latest
+from trainers.data.shards import check_manifest
 from trainers.pretrain import main, pretrain
+from trainers.pretraining.config import RunConfig, from_mapping, resolve
+from trainers.process.device import PEAKS, peak_flops
+from trainers.process.errors import TrainerError
+from trainers.process.files import read_jsonl
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("tokens_per_s", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes")

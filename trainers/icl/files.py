@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import TrainerError
 from trainers.icl.tasks import KINDS, Kind, Task, dclm_tasks
+from trainers.process.errors import TrainerError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 FIELDS: dict[Kind, dict[str, type]] = {

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import TrainerError
-from trainers.files import write_jsonl
+from trainers.process.errors import TrainerError
+from trainers.process.files import write_jsonl
 
 
 class Journal:

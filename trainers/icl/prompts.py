@@ -14,9 +14,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainers.files import canonical_json, sha256_text
 from trainers.icl.files import Example
 from trainers.icl.tasks import Task
+from trainers.process.files import canonical_json, sha256_text
 
 
 @dataclass(frozen=True)

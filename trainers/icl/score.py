@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.errors import TrainerError
-from trainers.icl.language_model import LanguageModel
 from trainers.icl.tokens import Ints, Request, Tokenizer
+from trainers.process.errors import TrainerError
+from trainers.serving.language_model import LanguageModel
 
 TOKEN_BYTES = 4
 WRITTEN_TOGETHER = 4

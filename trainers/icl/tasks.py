@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from trainers.errors import TrainerError
+from trainers.process.errors import TrainerError
 
 Kind = Literal["multiple_choice", "schema", "language_modeling", "generation_with_answers"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

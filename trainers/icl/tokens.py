@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import TrainerError
 from trainers.icl.files import Example
 from trainers.icl.prompts import Prompt, solution
 from trainers.icl.tasks import Task
+from trainers.process.errors import TrainerError
 
 Ints = NDArray[np.int32]
 

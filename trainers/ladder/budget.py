@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from trainers.errors import TrainerError
 from trainers.models.config import (
     DenseConfig,
     active_parameter_count,
@@ -21,7 +20,8 @@ from trainers.models.config import (
     swiglu_width,
     total_parameter_count,
 )
-from trainers.presets import CHINCHILLA_TOKENS_PER_PARAMETER, parse, preset
+from trainers.pretraining.presets import CHINCHILLA_TOKENS_PER_PARAMETER, parse, preset
+from trainers.process.errors import TrainerError
 
 POOL_TOKENS_PER_TOKEN = 57.0
 """Pool tokens a training token: 7.85T for 137.8B in DCLM's 7B-1x; 1B-1x and 3B-1x have the same share."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainers.errors import TrainerError
+from trainers.process.errors import TrainerError
 
 Array = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 A ladder of at least `FEWEST_FOR_HOLDOUTS` runs in three sizes and three multiples is forecast by protocols, with bands
 that its hold-outs calibrate. A smaller one is forecast by laws with fewer parameters, with bootstrap bands
-(`trainers/ladder/few.py`).
+(`trainers/ladder/few_runs.py`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trainers.errors import TrainerError
 from trainers.ladder.bands import LEVEL, Bands, Coverage, calibrate, checkpoint_scatter, measurement_noise
-from trainers.ladder.few import fit_step1, fit_step2, predict
+from trainers.ladder.few_runs import fit_step1, fit_step2, predict
 from trainers.ladder.holdout import Error, HoldOuts, fixed_forecasts, reach
 from trainers.ladder.laws import one_thread
 from trainers.ladder.protocols import PAPER, Fitted, Fitter, Protocol, power_law
 from trainers.ladder.runs import LAST, LadderRuns, Target
 from trainers.ladder.tasks import BITS_PER_BYTE
+from trainers.process.errors import TrainerError
 
 Mode = Literal["paper", "auto"]
 NOISE_SHARE = 0.1

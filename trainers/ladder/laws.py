@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit, least_squares, minimize, nnls
 
-from trainers.errors import TrainerError
+from trainers.process.errors import TrainerError
 
 Array = NDArray[np.float64]
 Numbers = Sequence[float] | NDArray[np.floating]

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from trainers.errors import TrainerError
 from trainers.ladder.budget import Bill, Workload, bill, counted_workload, named_workload
 from trainers.ladder.forecast import parse_target
-from trainers.presets import SCALES, run_name
+from trainers.pretraining.presets import SCALES, run_name
+from trainers.process.errors import TrainerError
 
 T = TypeVar("T")
 MULTIPLES = (1.0, 2.0, 5.0, 10.0)

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import least_squares, nnls
 
-from trainers.errors import TrainerError
 from trainers.ladder.laws import (
     EXPONENT_BOUNDS,
     Array,
@@ -24,6 +23,7 @@ from trainers.ladder.laws import (
 )
 from trainers.ladder.runs import LAST, Run, Target
 from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES, VALIDATION
+from trainers.process.errors import TrainerError
 
 Step1Form = Literal["huber", "least-squares", "flops"]
 Points = Literal["smoothed", "blocks", "late-blocks", "finals"]

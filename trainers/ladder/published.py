@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.errors import TrainerError
 from trainers.ladder.laws import Array
 from trainers.ladder.runs import TOKENS_COLUMN, LadderRuns, Run, read_ladder
 from trainers.ladder.tasks import BITS_PER_BYTE, TASKS, chosen
+from trainers.process.errors import TrainerError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from trainers.errors import TrainerError
 from trainers.ladder.laws import Array
 from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES, TASKS, Task
-from trainers.presets import CHINCHILLA_TOKENS_PER_PARAMETER
+from trainers.pretraining.presets import CHINCHILLA_TOKENS_PER_PARAMETER
+from trainers.process.errors import TrainerError
 
 TOKENS_COLUMN = "throughput/total_tokens"
 LAST = 5

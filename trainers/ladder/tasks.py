@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trainers.errors import TrainerError
+from trainers.process.errors import TrainerError
 
 BITS_PER_BYTE, SOFT_LOG, VALIDATION = "bits_per_byte", "soft_log", "validation"
 INTERMEDIATES = (BITS_PER_BYTE, SOFT_LOG, VALIDATION)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainers.errors import TrainerError
+from trainers.process.errors import TrainerError
 
 NormPlacement = Literal["pre", "reordered"]
 NormKind = Literal["rms", "layer"]

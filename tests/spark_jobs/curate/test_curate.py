@@ -17,8 +17,8 @@ from spark_jobs.curate.explain import explain_document
 from spark_jobs.curate.inputs import find_sources
 from spark_jobs.curate.report import funnel, write_report
 from spark_jobs.curate.run import Outcome, curate
-from spark_jobs.recipe import Recipe
-from spark_jobs.recipe_file import load_recipe
+from spark_jobs.recipes.reader import load_recipe
+from spark_jobs.recipes.recipe import Recipe
 
 RECIPE = """\
 name: made

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.errors import WatershedError
-from spark_jobs.crawl.faults import write_faults
 from spark_jobs.curate.inputs import SCHEMA, find_sources, read_batches
+from spark_jobs.demo.crawl.faults import write_faults
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "text": "One text.", "url": "https://a.example/", "metadata": {"n": 1}},
@@ -62,7 +62,7 @@ def test_parquet_gives_the_same_documents(tmp_path: Path) -> None:
 
 
 def test_archives_give_every_record_with_its_state(tmp_path: Path) -> None:
-    from spark_jobs.documents import document_id
+    from spark_jobs.dclm.documents import document_id
 
     write_faults(tmp_path)
     found = documents(tmp_path)

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.errors import WatershedError
+from spark_jobs.classifiers.training import Hyperparameters, train
 from spark_jobs.curate.explain import explain_document
 from spark_jobs.curate.inputs import find_sources
 from spark_jobs.curate.report import funnel, write_report
 from spark_jobs.curate.run import Outcome, curate
-from spark_jobs.fasttext_training import Hyperparameters, train
 from spark_jobs.hash_order import hash_key, key_of_share
-from spark_jobs.recipe import Recipe
-from spark_jobs.recipe_file import load_recipe
+from spark_jobs.recipes.reader import load_recipe
+from spark_jobs.recipes.recipe import Recipe
 
 RIVER, PARTS = ("river stone water bank bridge mill".split(), "code test build branch merge commit".split())
 SPAM = "buy cheap offer click win prize".split()

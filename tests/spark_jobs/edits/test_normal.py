@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_jobs.edits.normal import ccnet_normalize, normalize_url, normalize_whitespace_and_lowercase
+from spark_jobs.measures.normal import ccnet_normalize, normalize_url, normalize_whitespace_and_lowercase
 
 
 @pytest.mark.parametrize(

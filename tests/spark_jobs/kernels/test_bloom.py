@@ -14,9 +14,15 @@ from bff_reference import deduplicate
 from made_texts import EDGE_CASES, random_texts
 
 from catalog.errors import WatershedError
-from spark_jobs.bloom_filter import BloomFilter, false_positive_rate, filter_size
+from spark_jobs.dedup.bloom_filter import BloomFilter, false_positive_rate, filter_size
+from spark_jobs.dedup.paragraphs import (
+    EXACT_PARAGRAPHS,
+    ParagraphOptions,
+    Remove,
+    deduplicate_paragraphs,
+    estimate_ngrams,
+)
 from spark_jobs.kernels.bloom import contains, insert
-from spark_jobs.paragraphs import EXACT_PARAGRAPHS, ParagraphOptions, Remove, deduplicate_paragraphs, estimate_ngrams
 
 SURE = 1e-12
 """A rate of false positives that no test meets one by."""

@@ -11,7 +11,7 @@ import pytest
 from made_texts import EDGE_CASES, random_texts
 
 from spark_jobs.kernels.english_tables import exception_pieces
-from spark_jobs.kernels.english_words import cut_words, english_words
+from spark_jobs.kernels.peers.spacy_words import cut_words, english_words
 
 with contextlib.redirect_stderr(io.StringIO()):
     from datatrove.utils.text import split_into_words

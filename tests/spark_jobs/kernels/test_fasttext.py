@@ -17,8 +17,8 @@ import pytest
 from made_texts import EDGE_CASES, random_texts
 
 from catalog.errors import WatershedError
-from spark_jobs.fasttext_training import ZEROED_MEMORY
-from spark_jobs.kernels.fasttext import Model, load
+from spark_jobs.classifiers.training import ZEROED_MEMORY
+from spark_jobs.kernels.fasttext.predict import Model, load
 
 SUBJECTS = {
     "water": "river lake rain stream flood delta spring pond tide well mer été",

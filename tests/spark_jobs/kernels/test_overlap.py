@@ -14,7 +14,7 @@ from hash_reference import lower
 from made_texts import EDGE_CASES, random_texts
 
 from catalog.errors import WatershedError
-from spark_jobs.decontamination import (
+from spark_jobs.contamination.ngrams import (
     Decontamination,
     Examples,
     NothingToLookFor,

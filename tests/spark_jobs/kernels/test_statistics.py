@@ -18,7 +18,7 @@ from made_texts import EDGE_CASES, random_texts
 from catalog.tables import dclm
 from spark_jobs.kernels.columns import STATISTICS
 from spark_jobs.kernels.statistics import statistics
-from spark_jobs.recipe_file import load_recipe
+from spark_jobs.recipes.reader import load_recipe
 
 CASES = Path(os.environ.get("WATERSHED_SHARED", "/nowhere")) / "data/cases/dclm"
 

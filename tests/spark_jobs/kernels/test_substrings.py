@@ -11,7 +11,7 @@ import pytest
 from made_texts import EDGE_CASES, random_texts
 
 from catalog.errors import WatershedError
-from spark_jobs.substring_dedup import Keep, SubstringOptions, Texts, remove_spans, repeated_substrings
+from spark_jobs.dedup.substrings import Keep, SubstringOptions, Texts, remove_spans, repeated_substrings
 
 FEW = [text for text in EDGE_CASES if len(text) < 5000]
 

@@ -134,8 +134,8 @@ def write_hugging_face(folder: Path, more: Iterable[str] = (), length: int = LEN
 
 def write_checkpoint(folder: Path) -> Path:
     """A checkpoint of a decoder of ours with random weights, and its tokenizer."""
-    from trainers import checkpoint
-    from trainers.checkpoint import MODEL
+    from trainers.core import checkpoint
+    from trainers.core.checkpoint import MODEL
     from trainers.models.config import DenseConfig
     from trainers.models.decoder import decoder
 

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.trainers.icl.made_tasks import made_examples, write_lines
-from trainers.errors import TrainerError
 from trainers.icl.files import find_file, read_examples, read_task
 from trainers.icl.tasks import dclm_tasks
+from trainers.process.errors import TrainerError
 
 GOOD = {"query": "Is water wet?", "choices": ["yes", "no"], "gold": 0}
 OTHER = {"query": "Is fire wet?", "choices": ["yes", "no"], "gold": 1}

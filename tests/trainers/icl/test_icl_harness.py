@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests.trainers.icl.made_tasks import LENGTH, write_hugging_face, write_tasks
+from trainers.evaluate import IclConfig, evaluate
 from trainers.icl.files import find_file, read_task
-from trainers.icl.language_model import HuggingFaceModel, open_model
 from trainers.icl.prompts import Prompt, write_prompts
-from trainers.icl.run import IclConfig, evaluate
 from trainers.icl.score import batches, loglikelihoods
 from trainers.icl.tasks import Task, dclm_tasks
 from trainers.icl.tokens import TransformersTokenizer, most_written, requests
+from trainers.serving.language_model import HuggingFaceModel, open_model
 
 pytest.importorskip("accelerate", reason="lm-evaluation-harness runs models with accelerate")
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 
 from tests.trainers.icl.made_tasks import SUBJECTS, made_examples, write_lines, write_tokenizer
-from trainers.errors import TrainerError
 from trainers.icl.answers import final_answer, normalised
 from trainers.icl.files import Example, read_examples
 from trainers.icl.prompts import digest_of, draw, write_prompts
 from trainers.icl.tasks import dclm_tasks
 from trainers.icl.tokens import FileTokenizer, most_written, needs_space, requests
+from trainers.process.errors import TrainerError
 
 TASKS = {task.name: task for task in dclm_tasks()}
 

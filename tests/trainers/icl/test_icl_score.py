@@ -16,17 +16,17 @@ import pytest
 import torch
 
 from tests.trainers.icl.made_tasks import LENGTH, made_examples, write_checkpoint, write_lines, write_tasks
-from trainers.config import from_mapping
-from trainers.errors import TrainerError
+from trainers.evaluate import IclConfig, evaluate, main
 from trainers.icl.files import read_examples
-from trainers.icl.language_model import OwnDecoder, open_model
 from trainers.icl.prompts import write_prompts
-from trainers.icl.run import IclConfig, evaluate, main
 from trainers.icl.score import batches, greedy_texts, loglikelihoods
 from trainers.icl.tasks import dclm_tasks
 from trainers.icl.tokens import Request, requests
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.decoder import decoder
+from trainers.pretraining.config import from_mapping
+from trainers.process.errors import TrainerError
+from trainers.serving.language_model import OwnDecoder, open_model
 
 ROOT = Path(__file__).parents[3]
 TASKS = {task.name: task for task in dclm_tasks()}
@@ -261,7 +261,7 @@ def test_an_evaluation_that_is_cut_off_gives_the_same_bytes(checkpoint, data, do
 def test_a_killed_evaluation_goes_on_where_it_was(checkpoint, data, done, tmp_path):
     out, place = tmp_path / "killed", tmp_path / "evaluate.json"
     place.write_text(json.dumps(vars(config(checkpoint, data, out, batch_tokens=300))))
-    command = [sys.executable, "-m", "trainers.icl.run", "--config", str(place)]
+    command = [sys.executable, "-m", "trainers.evaluate", "--config", str(place)]
     whole = tmp_path / "whole"
     evaluate(config(checkpoint, data, whole, batch_tokens=300))
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as run:

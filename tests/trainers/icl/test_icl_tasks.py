@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trainers.errors import TrainerError
 from trainers.icl.aggregate import aggregates, categories, centred, centred_scores
 from trainers.icl.files import find_file, read_task
 from trainers.icl.tasks import chosen_tasks, dclm_tasks
+from trainers.process.errors import TrainerError
 
 SHARED = os.environ.get("WATERSHED_SHARED")
 needs_shared = pytest.mark.skipif(not SHARED, reason="WATERSHED_SHARED names no folder with the published files")

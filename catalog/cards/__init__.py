@@ -1,0 +1,1 @@
+"""Data cards: what a stranger must know of a table, as Markdown."""

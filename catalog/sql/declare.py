@@ -1,0 +1,120 @@
+"""The lake as DuckDB sees it: a schema a family, a view a table, with the contract's words as comments.
+
+Beside the families stands the schema `watershed`: `watershed.tables` says what is declared and what is made,
+`watershed.history` which versions there are. `dclm.documents_at(3)` is the table as version 3 left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from catalog.contract import Contract
+from catalog.lake import sql_literal
+from catalog.sql.views import VIEWS
+from catalog.tables import CONTRACTS
+
+MADE, NOT_MADE = "made", "not made yet"
+NO_TABLE = ("Path does not exist", "No files in log segment", "No table version found")
+
+LOG_ENTRY = r"/([0-9]{20})\.json$"
+
+
+def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
+    """Create, or bring up to date, every view of the lake under `root`.
+
+    A table that is not made, or cannot be read, gets no view; `watershed.tables` says which and why.
+    """
+    for family in sorted({name.split(".")[0] for name in (*CONTRACTS, *VIEWS)} | {"watershed"}):
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {family}")
+    states = {name: _declare_table(connection, contract, root) for name, contract in CONTRACTS.items()}
+    for name, view in VIEWS.items():
+        missing = [table for table in view.tables if states[table] != MADE]
+        states[name] = f"needs {', '.join(missing)}, not made yet" if missing else MADE
+        if not missing:
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {view.sql}")
+    _declare_catalog(connection, root, states)
+    made = [name for name, state in states.items() if state == MADE]
+    connection.execute(";\n".join(("BEGIN", *_comments(connection, made), "COMMIT")))
+
+
+def table_path(root: str, name: str) -> str:
+    """Folder or URL of the table `name`, as `catalog.lake.Lake.path` says it."""
+    return f"{root}/{name.replace('.', '/')}"
+
+
+def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, root: str) -> str:
+    path = table_path(root, contract.name)
+    if "://" not in root and not (Path(path) / "_delta_log").is_dir():
+        connection.execute(f"DROP VIEW IF EXISTS {contract.name}")
+        return NOT_MADE
+    scan = f"delta_scan({sql_literal(path)}"
+    try:
+        connection.execute(f"CREATE OR REPLACE VIEW {contract.name} AS FROM {scan})")
+    except duckdb.Error as error:
+        connection.execute(f"DROP VIEW IF EXISTS {contract.name}")
+        said = str(error).splitlines()[0]
+        return NOT_MADE if any(sign in said for sign in NO_TABLE) else f"unreadable: {said}"
+    connection.execute(
+        f"CREATE OR REPLACE MACRO {contract.name}_at(at_version) AS TABLE FROM {scan}, version => at_version::UBIGINT)"
+    )
+    return MADE
+
+
+def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: dict[str, str]) -> None:
+    connection.execute(
+        "CREATE OR REPLACE TABLE watershed.tables "
+        "(name VARCHAR, kind VARCHAR, state VARCHAR, path VARCHAR, description VARCHAR, owner VARCHAR, licence VARCHAR)"
+    )
+    rows = [
+        (c.name, "table", states[c.name], table_path(root, c.name), c.description, c.owner, c.licence)
+        for c in CONTRACTS.values()
+    ] + [(name, "view", states[name], None, view.description, None, None) for name, view in VIEWS.items()]
+    values = ", ".join(f"({', '.join(map(sql_literal, row))})" for row in rows)
+    connection.execute(f"INSERT INTO watershed.tables VALUES {values}")
+    made = [name for name in CONTRACTS if states[name] == MADE]
+    connection.execute(f"CREATE OR REPLACE VIEW watershed.history AS {_history_sql(root, made)}")
+
+
+def _history_sql(root: str, made: list[str]) -> str:
+    """Versions of the tables from their Delta logs, newest first, with the note that `catalog.lake` leaves."""
+    if not made:
+        return (
+            "SELECT NULL::VARCHAR AS name, NULL::BIGINT AS version, NULL::TIMESTAMPTZ AS written_at, "
+            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint WHERE false"
+        )
+    logs = {name: f"{table_path(root, name)}/_delta_log/" for name in made}
+    globs = ", ".join(sql_literal(f"{_literal_glob(log)}*.json") for log in logs.values())
+    names = ", ".join(f"({sql_literal(name)}, {sql_literal(log)})" for name, log in logs.items())
+    return f"""
+    SELECT name, regexp_extract(filename, '{LOG_ENTRY}', 1)::BIGINT AS version,
+           to_timestamp((commit ->> '$.timestamp')::BIGINT / 1000) AS written_at,
+           commit ->> '$.operation' AS operation, note ->> '$.partition' AS partition,
+           note ->> '$.fingerprint' AS fingerprint
+    FROM (
+        SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
+        FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true)
+        WHERE commitInfo IS NOT NULL AND regexp_matches(filename, '{LOG_ENTRY}')
+    ) JOIN (VALUES {names}) AS logs(name, log) ON starts_with(filename, log)
+    ORDER BY name, version DESC
+    """
+
+
+def _literal_glob(path: str) -> str:
+    return path.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
+
+
+def _comments(connection: duckdb.DuckDBPyConnection, made: list[str]) -> Iterator[str]:
+    present = set(
+        connection.execute(
+            "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+        ).fetchall()
+    )
+    for name in made:
+        contract = CONTRACTS.get(name)
+        yield f"COMMENT ON VIEW {name} IS {sql_literal((contract or VIEWS[name]).description)}"
+        for column in contract.columns if contract else ():
+            if (name, column.name) in present:
+                yield f"COMMENT ON COLUMN {name}.{column.name} IS {sql_literal(column.description)}"

@@ -1,9 +1,0 @@
-"""Tables that commands write when they are asked to."""
-
-from __future__ import annotations
-
-from catalog.tables import CONTRACTS
-from dagster_project.jobs import COMMANDS
-from dagster_project.table_asset import command_spec
-
-SPECS = [command_spec(CONTRACTS[name], command) for name, command in COMMANDS.items()]

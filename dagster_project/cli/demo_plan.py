@@ -1,0 +1,87 @@
+"""`watershed demo --plan`: what would be made, and how much; nothing is run and nothing is written."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+
+from catalog.lake import Lake
+from catalog.settings import Settings, load_settings
+
+
+def print_plan(console: Console, size: str, crawl: tuple[str, ...]) -> None:
+    """Print the steps that are due with their partitions, the crawl's size and the ladder's cost."""
+    settings = planned_settings(load_settings(), size, crawl)
+    console.print(_crawl_line(settings, size, own=bool(crawl)), soft_wrap=True)
+    console.print(_steps_table(settings))
+    console.print(_ladder_table(size))
+    console.print("Nothing was run. Leave out --plan to run it.", style="bold")
+
+
+def planned_settings(settings: Settings, size: str, crawl: tuple[str, ...]) -> Settings:
+    """The settings that a demo with these choices would have; nothing is written."""
+    from dagster_project.cli.demo import chosen_inputs
+
+    return replace(
+        settings,
+        crawl=replace(settings.crawl, inputs=chosen_inputs(size, crawl)),
+        ladder=replace(settings.ladder, name=size),
+    )
+
+
+def _crawl_is_there(settings: Settings) -> bool:
+    return any("://" in place or glob.glob(place) for place in settings.crawl_inputs)
+
+
+def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
+    from spark_jobs.demo.crawl import SIZES
+
+    if own or _crawl_is_there(settings):
+        return f"crawl: {', '.join(settings.crawl_inputs)}"
+    planned = SIZES[size]
+    return (
+        f"crawl: up to {planned.pages:,} pages of this machine's documentation, "
+        f"at most {planned.max_html_bytes / 1e6:,.0f} MB of HTML in {planned.warc_files} WARC files"
+    )
+
+
+def _steps_table(settings: Settings) -> Table:
+    from dagster_project.engine.steps import State
+    from dagster_project.engine.table_asset import steps
+    from dagster_project.jobs import MAIN, job_of
+    from dagster_project.run import wanted
+
+    table = Table("job", "tables", "partitions", "state", title="tables", title_justify="left")
+    state = State(steps(), settings) if _crawl_is_there(settings) else None
+    lake = Lake.of(settings)
+    for step in wanted(steps(), MAIN):
+        due = len(state.due(step)) if state else 1
+        partitions = len(step.partitions(settings)) if state else 1
+        known = "up to date" if not due else "out of date" if lake.exists(step.name) else "to be made"
+        table.add_row(
+            job_of(step.name),
+            ", ".join(contract.name for contract in step.contracts),
+            f"{due} of {partitions}" if state and step.cut else "",
+            known,
+        )
+    return table
+
+
+def _ladder_table(size: str) -> Table:
+    from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH, VOCABULARY
+    from trainers.pretraining.presets import LADDERS, plan
+
+    ladder = LADDERS[size]
+    table = Table("run", "parameters", "tokens", "FLOPs", title=f"ladder {size}", title_justify="left")
+    for run in (*ladder.runs, *ladder.targets):
+        planned = plan(run, VOCABULARY, SEQUENCE_LENGTH)
+        table.add_row(
+            run + ("  (target)" if run in ladder.targets else ""),
+            f"{planned['parameters']:,}",
+            f"{planned['tokens']:,}",
+            f"{planned['flops']:.2e}",
+        )
+    return table

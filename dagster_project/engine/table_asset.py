@@ -1,0 +1,336 @@
+"""From a contract and a function to a Dagster asset.
+
+The function says how rows are made; everything else an asset needs is the contract's: key, description, column
+schema, lineage, owner, group. Around the body stand the same four acts for every table: refuse to read
+upstream rows that fail their checks, skip a partition that is what it should be, measure time and memory,
+and report what was written.
+"""
+
+# Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
+import contextvars
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import getdoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+import dagster as dg
+
+from catalog.contract import Contract
+from catalog.errors import WatershedError
+from catalog.lake import Lake
+from catalog.progress import heard, listening, track
+from catalog.settings import Settings, load_settings
+from dagster_project.engine.checks import require_passing
+from dagster_project.engine.cost import measured
+from dagster_project.engine.log_progress import LogLines
+from dagster_project.engine.partitions import Cut, Partition
+from dagster_project.engine.steps import State, Step, Steps
+from trainers.process.errors import TrainerError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+SKIP_FRESH_TAG = "watershed/skip_fresh"
+"""Tag of runs that leave alone the partitions that are what they should be."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ENGINES = {"spark": "spark", "torch": "pytorch", "python": "python"}
+
+
+@dataclass
+class Making:
+    """What an asset body is handed: where to write, what to call it, and who is asking."""
+
+    context: dg.AssetExecutionContext
+    settings: Settings
+    partition: Partition | None
+    fingerprint: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake of the settings."""
+        return Lake.of(self.settings)
+
+    @property
+    def shard(self) -> Partition:
+        """The partition, of a step that is cut."""
+        assert self.partition is not None
+        return self.partition
+
+    @property
+    def run(self) -> str:
+        """The training run, of a step that is cut by run."""
+        return str(self.shard["run"])
+
+    def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
+        """Replace the table, or this partition of it, `within` what is its own. Threads of one process take turns."""
+        with _ONE_WRITER:
+            self.lake.replace(contract, rows, self.fingerprint, self.partition, within)
+
+    @property
+    def spark(self) -> "SparkSession":
+        """The Spark session, started on first use."""
+        from spark_jobs.spark.session import spark_session
+
+        return spark_session(self.settings)
+
+
+_ONE_WRITER = threading.Lock()
+
+
+class Body(Protocol):
+    """What makes the rows: a function with a name and a docstring."""
+
+    __name__: str
+
+    def __call__(self, making: Making) -> dict[str, Any]:
+        """Make them; returns counts to show."""
+        ...
+
+
+REGISTERED: list[Step] = []
+
+
+def steps() -> Steps:
+    """Every step; the asset modules, which declare them, are imported where they are not yet."""
+    import dagster_project.definitions  # noqa: F401
+
+    return Steps(REGISTERED)
+
+
+def table_asset(
+    *contracts: Contract,
+    code_version: str,
+    literals: Callable[[Settings, Partition | None], Any] = lambda settings, partition: None,
+    cut: Cut | None = None,
+    keys: Callable[[Settings], Iterable[str]] | None = None,
+    parallel: bool = False,
+    engine: str = "python",
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """Declare that the decorated function makes `contracts`; see `Step` for the other arguments.
+
+    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. The function gets a
+    `Making` and returns counts, which become metadata of the materialisation.
+    """
+    step = Step(contracts=contracts, code_version=code_version, literals=literals, cut=cut, keys=keys)
+    REGISTERED.append(step)
+
+    def decorate(body: Body) -> dg.AssetsDefinition:
+        @dg.multi_asset(
+            name=body.__name__,
+            specs=[_spec(contract, step, engine, getdoc(body) or "") for contract in contracts],
+            partitions_def=cut.definition if cut else None,
+            backfill_policy=dg.BackfillPolicy.single_run() if cut else None,
+            op_tags={"watershed/engine": engine},
+        )
+        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+            yield from _materialize(context, step, body, parallel)
+
+        return asset
+
+    return decorate
+
+
+def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
+    """The asset of a table that `command` writes: Dagster shows and checks it, and makes it never."""
+    written = Step(contracts=(contract,), code_version="1", literals=lambda *_: None)
+    return _spec(contract, written, "python", f"Written by `{command}`.")
+
+
+def _spec(contract: Contract, step: Step, engine: str, doc: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=contract.name.split("."),
+        deps=[name.split(".") for name in contract.upstream],
+        description=f"{contract.description}\n\n{doc}".strip(),
+        group_name=contract.family,
+        owners=[contract.owner],
+        code_version=step.code_version,
+        kinds={"deltalake", ENGINES[engine]},
+        partitions_def=step.cut.definition if step.cut else None,
+        metadata={
+            "dagster/column_schema": _column_schema(contract),
+            "dagster/table_name": contract.name,
+            "primary key": ", ".join(contract.primary_key),
+            "licence": contract.licence,
+            "source": contract.source,
+            "personal data": ", ".join(f"{k}: {v}" for k, v in contract.personal_data.items()) or "none declared",
+        },
+    )
+
+
+def _column_schema(contract: Contract) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.type),
+                column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable, unique=contract.primary_key == (column.name,)
+                ),
+            )
+            for column in contract.columns
+        ]
+    )
+
+
+def _lineage(contract: Contract) -> dg.TableColumnLineage:
+    def source(place: str) -> dg.TableColumnDep:
+        family, table, column = place.split(".")
+        return dg.TableColumnDep(asset_key=dg.AssetKey([family, table]), column_name=column)
+
+    return dg.TableColumnLineage(
+        {column.name: [source(d) for d in column.derived_from] for column in contract.columns if column.derived_from}
+    )
+
+
+def _materialize(
+    context: dg.AssetExecutionContext, step: Step, body: Body, parallel: bool
+) -> Iterator[dg.MaterializeResult]:
+    settings = load_settings()
+    try:
+        require_passing(context.instance, settings, steps().ancestors(step))
+        due = _due(context, settings, step)
+    except (WatershedError, TrainerError) as error:
+        raise _failure(error) from error
+    with nullcontext() if heard() else listening(LogLines(context.log)):
+        made, failed = _make_all(due, step, body, parallel_runs(settings) if parallel else 1)
+    if failed:
+        _refuse(context, step, made, failed)
+    for contract in step.contracts:
+        key = dg.AssetKey(contract.name.split("."))
+        for making, metadata in made if step.cut else ():
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=_key(step, making))
+        whole = made[0][1] if made and not step.cut else {}
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={**whole, **_table_metadata(settings, contract)},
+            data_version=dg.DataVersion(due[0].fingerprint) if len(due) == 1 else None,
+        )
+
+
+def _key(step: Step, making: Making) -> str:
+    assert step.cut and making.partition is not None
+    return step.cut.key(making.partition)
+
+
+def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failure:
+    # The cause and its mend are the whole story; a stack trace would hide them.
+    also = f" ({others} more partitions failed)" if others else ""
+    return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
+
+
+def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
+    """Fail for the partitions that failed, and for them alone: Dagster hears of those that were made."""
+    first = failed[0][1]
+    if step.cut:
+        for making, metadata in made:
+            for contract in step.contracts:
+                event = dg.AssetMaterialization(
+                    contract.name.split("."), partition=_key(step, making), metadata=metadata
+                )
+                context.log_event(event)
+        said = ", ".join(_key(step, making) for making, _ in failed)
+        context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {said}")
+    if isinstance(first, (WatershedError, TrainerError)):
+        raise _failure(first, len(failed) - 1) from first
+    raise first
+
+
+def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Making]:
+    """What this run has to make: all that it was asked for, or what is not fresh where it may skip."""
+    state = State(steps(), settings)
+    if context.run.tags.get(SKIP_FRESH_TAG) == "true":
+        partitions = state.due(step)
+    else:
+        partitions = [step.cut.columns(key) for key in context.partition_keys] if step.cut else [None]
+    return [Making(context, settings, part, _fingerprint(state, step, part)) for part in partitions]
+
+
+Made = tuple[Making, dict[str, Any]]
+Failed = tuple[Making, Exception]
+
+
+def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
+    """Run the body for each, whatever becomes of the others; with more workers than one, side by side."""
+    with track(step.name, len(due), "partitions" if step.cut else "") as task:
+
+        def make(making: Making) -> dict[str, Any] | Exception:
+            try:
+                with measured() as cost:
+                    counts = body(making)
+            except Exception as error:
+                return error
+            task.advance()
+            return {
+                **{name: _metadata(value) for name, value in counts.items()},
+                **making.metadata,
+                "seconds": round(cost.seconds, 2),
+                "peak memory (bytes)": cost.peak_bytes,
+                "fingerprint": making.fingerprint,
+            }
+
+        # Longest first, so that the last to start is the shortest.
+        ordered = due if workers == 1 else due[::-1]
+        results = list(zip(ordered, side_by_side(make, ordered, workers), strict=True))
+    failed = [(making, result) for making, result in results if isinstance(result, Exception)]
+    return [(making, result) for making, result in results if not isinstance(result, Exception)], failed
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
+    """`work` of each item, so many at a time, in the items' order; what listens to progress here hears all of them."""
+    if workers == 1 or len(items) == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(workers) as pool:
+        seen = [contextvars.copy_context() for _ in items]
+        return list(pool.map(lambda context, item: context.run(work, item), seen, items))
+
+
+def parallel_runs(settings: Settings) -> int:
+    """`[trainer] parallel_runs`, or one run a GPU, or one a core where there is none."""
+    if settings.trainer.parallel_runs:
+        return settings.trainer.parallel_runs
+    import os
+
+    gpus = len(list(Path("/dev").glob("nvidia[0-9]*"))) if settings.trainer.device != "cpu" else 0
+    return gpus or len(os.sched_getaffinity(0))
+
+
+def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
+    fingerprint = state.steps.made_from(step, state.settings, partition, state.recorded)
+    if fingerprint is None:
+        missing = [name for name in step.upstream if not state.lake.exists(name)] or list(step.upstream)
+        raise WatershedError(
+            f"{step.name} reads {', '.join(missing)}, which is not made yet or lacks partitions",
+            f"materialise {', '.join(missing)} first, or run `watershed demo`",
+        )
+    return fingerprint
+
+
+def _table_metadata(settings: Settings, contract: Contract) -> dict[str, Any]:
+    lake = Lake.of(settings)
+    added = lake.table(contract.name).get_add_actions(flatten=True)
+    files = added.num_rows
+    return {
+        "dagster/row_count": sum(added.column("num_records").to_pylist()) if files else 0,
+        "dagster/uri": lake.path(contract.name),
+        "dagster/column_lineage": _lineage(contract),
+        "lake version": lake.version(contract.name),
+        "bytes": sum(added.column("size_bytes").to_pylist()) if files else 0,
+        "files": files,
+    }
+
+
+def _metadata(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return dg.MetadataValue.json(value)
+    return float(f"{value:.4g}") if isinstance(value, float) else value

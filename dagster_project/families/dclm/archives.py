@@ -1,0 +1,64 @@
+"""The archives that the settings name, registered once a process however often they are asked for."""
+
+from __future__ import annotations
+
+import functools
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catalog.settings import Settings
+from dagster_project.engine.partitions import POOL_SHARDS, Partition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def pool_rows(settings: Settings, partition: Partition | None = None) -> pa.Table:
+    """Rows of dclm.pool for the crawl as it stands now; those of one shard where `partition` names it."""
+    crawl, inputs = settings.crawl, settings.crawl_inputs
+    rows = _registered(inputs, crawl.snapshot, crawl.files_per_shard, _stamps(inputs))
+    if partition is None:
+        return rows
+    mask = [all(row[name] == value for name, value in partition.items()) for row in _shards(rows)]
+    return rows.filter(mask)
+
+
+def _shards(rows: pa.Table) -> list[dict[str, int]]:
+    return rows.select(["global_shard", "local_shard"]).to_pylist()
+
+
+def _stamps(inputs: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the local files behind `inputs`, so that a changed file is digested again."""
+    files = [
+        path
+        for place in inputs
+        if "://" not in place
+        for found in glob.glob(place)
+        for path in ([Path(found)] if Path(found).is_file() else Path(found).rglob("*"))
+    ]
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files) if path.is_file())
+
+
+def shards_of(settings: Settings) -> list[str]:
+    """Keys of the pool shards that hold archives, and of those that once did and must be emptied."""
+    from catalog.lake import Lake
+
+    rows = _shards(pool_rows(settings))
+    lake = Lake.of(settings)
+    if lake.exists("dclm.pool"):
+        rows += [
+            {name: int(value) for name, _, value in (part.partition("=") for part in key.split("/"))}
+            for key in lake.written("dclm.pool")
+        ]
+    present = {POOL_SHARDS.key(row) for row in rows}
+    return [key for key in POOL_SHARDS.definition.get_partition_keys() if key in present]
+
+
+@functools.lru_cache(maxsize=8)
+def _registered(
+    inputs: tuple[str, ...], snapshot: str, files_per_shard: int, stamps: tuple[tuple[str, int, int], ...]
+) -> pa.Table:
+    from spark_jobs.dclm.pool import register
+
+    return register(inputs, snapshot, files_per_shard)

@@ -1,0 +1,1 @@
+"""Assets and recipes of the family `evals`: questions, answers and scores."""

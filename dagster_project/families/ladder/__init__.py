@@ -1,0 +1,1 @@
+"""Assets of the family `ladder`: scaling laws, forecasts and how they came out."""

@@ -1,0 +1,50 @@
+"""Small runs predict a large one, and are held to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.tables.ladder import FITS, LAKE, OUTCOMES, POINTS, PREDICTIONS
+from dagster_project.engine.table_asset import Making, table_asset
+from dagster_project.families.ladder import tables as scaling
+from dagster_project.families.models.runs import ladder_runs, target_runs
+
+
+@table_asset(POINTS, code_version="2", literals=lambda settings, _: ladder_runs(settings))
+def points(making: Making) -> dict[str, Any]:
+    """Means of each run's answers. Published runs, which `watershed ladder import` put beside them, stay."""
+    rows = scaling.points(making.settings, ladder_runs(making.settings))
+    making.replace(POINTS, rows, within={"source": LAKE})
+    return {"runs": len(set(rows["run"].to_pylist()))}
+
+
+@table_asset(FITS, code_version="2", literals=lambda settings, _: target_runs(settings))
+def fits(making: Making) -> dict[str, Any]:
+    """Step 1 maps parameters and tokens to task loss, step 2 task loss to accuracy (arXiv 2412.04403)."""
+    rows = scaling.fits(making.settings)
+    making.replace(FITS, rows)
+    return {"mean error of step 2": sum(rows["step2_error"].to_pylist()) / rows.num_rows}
+
+
+@table_asset(PREDICTIONS, code_version="2", literals=lambda settings, _: target_runs(settings))
+def predictions(making: Making) -> dict[str, Any]:
+    """Chains both steps for every target, with a band; stored before a target is trained."""
+    rows = scaling.predictions(making.settings)
+    making.replace(PREDICTIONS, rows)
+    names = ("target", "task", "accuracy")
+    return {f"{task}, {run}": f"{accuracy:.1%}" for run, task, accuracy in zip(*_columns(rows, *names), strict=True)}
+
+
+@table_asset(OUTCOMES, code_version="1")
+def outcomes(making: Making) -> dict[str, Any]:
+    """Holds every forecast against its target's measurement, task by task."""
+    rows = scaling.outcomes(making.settings)
+    making.replace(OUTCOMES, rows)
+    making.metadata.update(scaling.outcome_plots(making.settings, rows))
+    names = ("target", "task", "error")
+    errors = {f"error, {task}, {run}": error for run, task, error in zip(*_columns(rows, *names), strict=True)}
+    return errors | scaling.summary(rows)
+
+
+def _columns(rows: Any, *names: str) -> list[list[Any]]:
+    return [rows[name].to_pylist() for name in names]

@@ -1,0 +1,1 @@
+"""Which of two mixtures is better at the target: the runs, the decision and its report."""

@@ -1,0 +1,1 @@
+"""Assets, partitions and training runs of the family `models`."""

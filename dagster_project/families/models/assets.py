@@ -1,0 +1,68 @@
+"""The ladder's models and the targets, trained in processes of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.settings import Settings
+from catalog.tables.models import BATCHES, CHECKPOINTS, METRICS, TARGETS
+from dagster_project.engine.partitions import LADDER_RUNS, Partition
+from dagster_project.engine.table_asset import Making, parallel_runs, side_by_side, table_asset
+from dagster_project.families.models.runs import ladder_runs, target_runs
+
+
+def _run(settings: Settings, partition: Partition | None) -> Any:
+    return partition["run"] if partition else target_runs(settings)
+
+
+@table_asset(
+    CHECKPOINTS,
+    METRICS,
+    code_version="1",
+    literals=_run,
+    cut=LADDER_RUNS,
+    keys=ladder_runs,
+    parallel=True,
+    engine="torch",
+)
+def checkpoints(making: Making) -> dict[str, Any]:
+    """Trains one rung on the shards, reading nothing else; resumes from its own checkpoints."""
+    from dagster_project.families.models.training import train, training_curve
+
+    trained = train(making, making.run)
+    making.replace(METRICS, trained.metrics)
+    making.replace(CHECKPOINTS, trained.checkpoint)
+    making.metadata["training"] = training_curve(trained.metrics)
+    return trained.counts
+
+
+@table_asset(TARGETS, code_version="1", literals=_run, engine="torch")
+def targets(making: Making) -> dict[str, Any]:
+    """Trains every target, after its forecast has been stored."""
+    import pyarrow as pa
+
+    from dagster_project.families.models.training import train, training_curve
+
+    runs = target_runs(making.settings)
+    made = side_by_side(lambda run: train(making, run), runs, parallel_runs(making.settings))
+    trained = dict(zip(runs, made, strict=True))
+    making.replace(TARGETS, pa.concat_tables([one.checkpoint for one in trained.values()], promote_options="default"))
+    making.metadata |= {f"training, {run}": training_curve(one.metrics) for run, one in trained.items()}
+    return {f"{name}, {run}": count for run, one in trained.items() for name, count in one.counts.items()}
+
+
+@table_asset(BATCHES, code_version="1")
+def batches(making: Making) -> dict[str, Any]:
+    """Works out again which sequences every step read; the order of the data is a function of seed and shards."""
+    import pyarrow as pa
+
+    from dagster_project.families.models.training import batches as batches_of
+
+    runs = [making.lake.read(table, ["run", "config"]) for table in (CHECKPOINTS.name, TARGETS.name)]
+    rows = batches_of(making.lake, pa.concat_tables(runs))
+    making.replace(BATCHES, rows)
+    return {"runs": sum(table.num_rows for table in runs), "steps": len(set(zip(*_names(rows), strict=True)))}
+
+
+def _names(rows: Any) -> list[list[Any]]:
+    return [rows[name].to_pylist() for name in ("run", "step")]

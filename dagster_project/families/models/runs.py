@@ -1,0 +1,44 @@
+"""The ladder that the settings name: its runs and its targets."""
+
+from __future__ import annotations
+
+from catalog.errors import WatershedError
+from catalog.settings import Settings
+from trainers.pretraining.presets import LADDERS, Ladder, parse
+
+
+def ladder(settings: Settings) -> Ladder:
+    """The ladder `[ladder] name`.
+
+    Raises:
+        WatershedError: no ladder has that name.
+    """
+    if settings.ladder.name not in LADDERS:
+        raise WatershedError(
+            f"[ladder] name is {settings.ladder.name!r}, which is no ladder", f"use one of {', '.join(LADDERS)}"
+        )
+    return LADDERS[settings.ladder.name]
+
+
+def ladder_runs(settings: Settings) -> tuple[str, ...]:
+    """Names of the runs that are fitted."""
+    return ladder(settings).runs
+
+
+def target_runs(settings: Settings) -> tuple[str, ...]:
+    """Names of the runs that are forecast: `[ladder] targets`, or the ladder's own.
+
+    Raises:
+        WatershedError: a name that is no run, that comes twice, or that is fitted itself.
+        TrainerError: no model has that size.
+    """
+    said = tuple(settings.ladder.targets) or ladder(settings).targets
+    for run in said:
+        parse(run)
+        if run in ladder_runs(settings):
+            raise WatershedError(
+                f"[ladder] targets has {run}, which the ladder fits", "name a run well above the ladder"
+            )
+    if len(set(said)) < len(said):
+        raise WatershedError(f"[ladder] targets names a run twice: {', '.join(said)}", "name each once")
+    return said

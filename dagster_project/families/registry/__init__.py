@@ -1,0 +1,1 @@
+"""Assets of the published registry of DCLM: data sets, models and evaluations."""

@@ -1,0 +1,1 @@
+"""WARC archives: where they are, reading records by range, and the text of a payload."""

@@ -1,0 +1,49 @@
+"""Texts as a classifier reads them, and its model loaded once in a process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from spark_jobs.kernels.fasttext.predict import Model
+
+DECIMALS = 6
+"""Scores are stored to a millionth, so that a histogram of at most a million and one cells orders a pool exactly."""
+_BROKEN_LABELS = pc.ReplaceSubstringOptions("__label__", "__label __")
+"""As `quality_model.line_of` breaks up words that would be labels."""
+
+
+@lru_cache(maxsize=2)
+def load_once(model: Path) -> Model:
+    """The model in a file; a process reads those of quality and of topics once each."""
+    from spark_jobs.kernels.fasttext.predict import load
+
+    return load(model)
+
+
+def joined_lines(text: pa.StringArray) -> pa.StringArray:
+    """Texts stripped, without words that would be labels; their newlines are for `joined=True` of the model."""
+    lines = pc.call_function("utf8_trim_whitespace", [text])
+    letters = lines.buffers()[2]
+    # Hardly any text spells it, and to look for it with pyarrow would take as long as to score.
+    if letters is not None and b"__label__" in letters.to_pybytes():
+        lines = pc.call_function("replace_substring", [lines], _BROKEN_LABELS)
+    return lines
+
+
+def probabilities(text: pa.StringArray, model: Path, label: str) -> NDArray[np.float64]:
+    """Of a label of a model of two, to a millionth; each text is read as `quality_model.line_of` makes it.
+
+    Raises:
+        ValueError: the model is not one of two labels, or knows no such label.
+    """
+    # A line without a known word gets no label: nothing speaks for it.
+    said = load_once(model).probability(joined_lines(text), label, joined=True).fill_null(0).to_numpy()
+    return np.round(np.clip(said.astype(np.float64), 0, 1), DECIMALS)

@@ -1,0 +1,126 @@
+"""What a document is about: by a fastText classifier where one is given, else by declared hosts and words.
+
+WebOrganizer (arXiv 2502.10341) and Olmo 3 (arXiv 2512.13961) cut the web into 24 topics by a trained classifier, and
+say for each topic how much of which quality is read; without such a model the hosts and words of a topic are a rule
+that anyone can read, and that gives the same label everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from catalog.errors import WatershedError
+from catalog.files import sha256_of
+from spark_jobs.classifiers.reading import joined_lines, load_once
+from spark_jobs.compute import pc
+
+LABEL = "__label__"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """A topic by its signs."""
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    """Hosts, and with them their subdomains: `python.org` is `docs.python.org` too."""
+    words: tuple[str, ...] = ()
+    """Words or phrases, whatever their case."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicRules:
+    """The first topic that has the document's host; else the one whose words occur most, the first of equals."""
+
+    topics: tuple[Topic, ...]
+    at_least: int = 3
+    """Occurrences of a topic's words that make a text its own."""
+    otherwise: str = "other"
+
+    def __post_init__(self) -> None:
+        names = [topic.name for topic in self.topics]
+        if not names or len(set(names)) < len(names) or self.otherwise in names:
+            raise WatershedError(
+                f"topics {', '.join(names) or 'none'}: each wants a name of its own, other than {self.otherwise!r}",
+                "correct the TopicRules",
+            )
+        if bare := [topic.name for topic in self.topics if not topic.hosts and not topic.words]:
+            raise WatershedError(f"topic {bare[0]} has neither hosts nor words", "give it some, or take it out")
+
+    @property
+    def identity(self) -> Any:
+        """What decides the labels."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicClassifier:
+    """The most probable label of a fastText model."""
+
+    path: Path
+    sha256: str
+    """Digest of the file: its identity, wherever it lies."""
+    otherwise: str = "other"
+    """Of a text without a word that the model knows."""
+
+    @property
+    def identity(self) -> Any:
+        """What decides the labels; the place of the file does not."""
+        return {"sha256": self.sha256, "otherwise": self.otherwise}
+
+    def check(self) -> None:
+        """Refuse a file that is gone or another.
+
+        Raises:
+            WatershedError: says which.
+        """
+        if not self.path.is_file() or sha256_of(self.path) != self.sha256:
+            why = "is not the file that the recipe names" if self.path.is_file() else "is not there"
+            raise WatershedError(
+                f"{self.path}: the topic classifier {why}", "mend the path or the SHA-256 of its recipe"
+            )
+
+
+Labelling = TopicRules | TopicClassifier
+
+
+def topics_of(text: pa.Array, host: pa.Array, labelling: Labelling) -> pa.StringArray:
+    """The topic of each document; `text` and `host` may be null."""
+    if isinstance(labelling, TopicClassifier):
+        labels, _ = load_once(labelling.path).predict(joined_lines(text), joined=True)
+        return pc.fill_null(pc.replace_substring(labels, LABEL, "", max_replacements=1), labelling.otherwise)
+    names = pa.array([*(topic.name for topic in labelling.topics), labelling.otherwise], pa.string())
+    occurrences = np.stack([_occurrences(text, topic.words) for topic in labelling.topics])
+    best = occurrences.argmax(axis=0)
+    best[occurrences.max(axis=0) < labelling.at_least] = len(labelling.topics)
+    for number in reversed(range(len(labelling.topics))):
+        best[_on_hosts(host, labelling.topics[number].hosts)] = number
+    return names.take(pa.array(best))
+
+
+def _occurrences(text: pa.Array, words: tuple[str, ...]) -> np.ndarray:
+    if not words:
+        return np.zeros(len(text), np.int64)
+    pattern = "|".join(_whole(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+    found = pc.count_substring_regex(text, pattern=pattern, ignore_case=True)
+    return pc.fill_null(found, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _whole(word: str) -> str:
+    """A pattern for the word and not for part of another; RE2 knows the bounds of ASCII words alone."""
+    before, after = (r"\b" if re.match(r"(?a:\w)", letter) else "" for letter in (word[0], word[-1]))
+    return f"{before}{re.escape(word)}{after}"
+
+
+def _on_hosts(host: pa.Array, hosts: tuple[str, ...]) -> np.ndarray:
+    if not hosts:
+        return np.zeros(len(host), np.bool_)
+    pattern = rf"(^|\.)({'|'.join(re.escape(each.lower()) for each in hosts)})$"
+    found = pc.match_substring_regex(host, pattern=pattern, ignore_case=True)
+    return pc.fill_null(found, False).to_numpy(zero_copy_only=False)

@@ -1,0 +1,1 @@
+"""Evaluation text in documents: n-grams that a document shares with an evaluation example."""

@@ -1,0 +1,364 @@
+"""Two mixtures of the lake's documents to compare: as large as each other, with one tokenizer, apart from the held-out.
+
+A mixture is named by what it takes of the documents that survived curation:
+
+    selected                the best-scored share, as `top_fraction=0.3`
+    unselected              all of them, the classifier unasked: `top_fraction=1`
+    top_fraction=0.1        another share
+    rules=gopher            those that this recipe's rules keep too
+    top_fraction=0.5,rules=gopher
+
+Documents set aside for evaluation are in neither, and neither are those that hold a part of an asked one. Both are
+read in one order by hash and cut to the same number of bytes: what the largest run reads once, or the smaller of the
+two. So a mixture of few documents is compared with one of as few.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from catalog.errors import WatershedError
+from catalog.fingerprint import fingerprint
+from catalog.lake import Lake
+from catalog.progress import track
+from catalog.settings import Settings
+from dagster_project.families.dclm.recipes import JUDGES, RULES, mixture_recipe, shard_recipe
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from spark_jobs.dclm.shards import Workshop
+
+CODE_VERSION = "1"
+"""Raised when the same mixtures would give other shards."""
+NAMED = {"selected": "top_fraction=0.3", "unselected": "top_fraction=1"}
+SPARE = 1.1
+"""Bytes that are looked at over those that are wanted, for some hold a part of a held-out document."""
+OVERLAP = 0.2
+"""Share of the 13-grams of a question, or of a document that is asked about, from which a document is left out."""
+SOURCES = ("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.scores", "dclm.verdicts")
+BATCH_ROWS = 512
+
+CHOSEN_SQL = """
+CREATE OR REPLACE TEMP TABLE chosen AS
+WITH survivor AS (
+    SELECT s.doc_id, s.score, p.text_bytes,
+           substr(sha256(concat_ws(chr(31), $seed, 'split', doc_id)), 1, 16) < $heldout_key AS heldout,
+           substr(sha256(concat_ws(chr(31), $seed, 'compare', doc_id)), 1, 16) AS key
+    FROM dclm.scores s JOIN dclm.paragraphs p USING (doc_id) WHERE p.kept AND p.text_bytes > 0
+), ranked AS (
+    SELECT *, row_number() OVER (ORDER BY score DESC, doc_id DESC) AS place, count(*) OVER () AS scored FROM survivor
+), taken AS (
+    SELECT doc_id, key, text_bytes, place <= ceil($top_fraction * scored) AS in_mixture
+    FROM ranked WHERE NOT heldout
+)
+SELECT doc_id, key, text_bytes, sum(text_bytes) OVER (ORDER BY key, doc_id) AS reached
+FROM taken SEMI JOIN (FROM dclm.verdicts WHERE recipe = $rules AND kept) v USING (doc_id)
+WHERE in_mixture QUALIFY reached - text_bytes < $bytes
+"""
+"""Documents in the order of their key; the last one is the one that reaches the wanted bytes."""
+
+TEXTS_SQL = """
+SELECT c.key, doc_id, coalesce(d.host, 'unknown') AS source, coalesce(p.text, e.text, d.text) AS text
+FROM chosen c JOIN dclm.documents d USING (doc_id) JOIN dclm.paragraphs p USING (doc_id)
+JOIN (FROM dclm.measurements WHERE recipe = $recipe) e USING (doc_id)
+"""
+
+QUESTIONS_SQL = """
+SELECT task AS evaluation, question_id AS example_id, context || choices[gold + 1] AS text FROM evals.examples
+UNION ALL
+SELECT 'held-out documents', doc_id, text FROM dclm.texts SEMI JOIN evals.examples USING (doc_id)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """What is taken of the documents that survived curation."""
+
+    name: str
+    """As it was asked for."""
+    top_fraction: float = 1.0
+    """Share of the scored documents, the best first; 1 does not ask the classifier."""
+    rules: str = RULES
+    """A recipe whose rules keep the documents too."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.top_fraction <= 1:
+            raise WatershedError(
+                f"mixture {self.name}: top_fraction {self.top_fraction:g} is not in (0, 1]",
+                "write 0.1 for the best tenth",
+            )
+        if self.rules not in JUDGES:
+            raise WatershedError(
+                f"mixture {self.name}: no verdicts of rules {self.rules!r}", f"choose one of {', '.join(JUDGES)}"
+            )
+
+    @property
+    def literals(self) -> dict[str, Any]:
+        """What decides its documents, whatever it is called."""
+        return {"top_fraction": self.top_fraction, "rules": self.rules}
+
+
+def parse_mixture(said: str) -> Mixture:
+    """A mixture from its name or its `KEY=VALUE,KEY=VALUE`.
+
+    Raises:
+        WatershedError: it is neither.
+    """
+    values: dict[str, Any] = {}
+    for part in NAMED.get(said, said).split(","):
+        key, found, value = part.partition("=")
+        if not found or key not in ("top_fraction", "rules"):
+            raise WatershedError(
+                f"no mixture is called {said!r}",
+                f"say {' or '.join(NAMED)}, or KEY=VALUE,... of top_fraction and rules: top_fraction=0.1,rules=gopher",
+            )
+        values[key] = _number(said, value) if key == "top_fraction" else value
+    return Mixture(name=said, **values)
+
+
+def _number(said: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise WatershedError(f"mixture {said}: {value!r} is no number", "write top_fraction=0.1") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Shards of a mixture."""
+
+    mixture: Mixture
+    fingerprint: str
+    folder: Path
+    """Holds train/ and dataset.json."""
+    documents: int
+    bytes: int
+    tokens: int
+    """Stored tokens of a pass."""
+    vocab_size: int
+    contaminated: int
+    """Documents left out because they hold a part of a held-out one."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {
+            "top_fraction": self.mixture.top_fraction,
+            "rules": self.mixture.rules,
+            "dataset": self.fingerprint,
+            "documents": self.documents,
+            "text_bytes": self.bytes,
+            "tokens": self.tokens,
+            "contaminated": self.contaminated,
+        }
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Documents of one mixture in the order of their key."""
+
+    doc_ids: list[str]
+    ends: list[int]
+    """Bytes up to the end of each."""
+    bytes: int
+    """That are taken: the last document may be cut."""
+    contaminated: int
+
+    def within(self, most: int) -> Chosen:
+        """The first `most` bytes."""
+        count = bisect_left(self.ends, most) + 1
+        return Chosen(self.doc_ids[:count], self.ends[:count], min(most, self.bytes), self.contaminated)
+
+
+def write_datasets(settings: Settings, mixtures: Sequence[Mixture], train_tokens: int) -> list[Dataset]:
+    """Shards of all `mixtures`, equally large, under the files of ladder.comparison_runs; made ones are kept.
+
+    Args:
+        settings: whose lake.
+        mixtures: two or more.
+        train_tokens: that the largest run reads; no mixture holds more, for more would not be read.
+
+    Raises:
+        WatershedError: the lake lacks a table, or a mixture has too few documents.
+    """
+    from catalog.sql.query import connect
+    from spark_jobs.dclm.tokenizer import stored_tokenizer
+
+    lake = Lake.of(settings)
+    tokenizer, row = stored_tokenizer(lake)
+    wanted = math.ceil(train_tokens * row["bytes_per_token"])
+    made_from = {name: _recorded(lake, name) for name in (*SOURCES, "dclm.tokenizer", "evals.examples")}
+    connection = connect(settings)
+    try:
+        chosen = [_choose(connection, mixture, wanted) for mixture in mixtures]
+        size = min(wanted, *(each.bytes for each in chosen))
+        datasets = []
+        for mixture, each in zip(mixtures, chosen, strict=True):
+            identity = fingerprint(CODE_VERSION, mixture.literals, size, OVERLAP, shard_recipe(), made_from)
+            workshop = _workshop(lake, identity, tokenizer)
+            _write(connection, workshop, each.within(size), row, mixture)
+            datasets.append(_dataset(workshop, mixture, each.within(size), row))
+        return datasets
+    finally:
+        connection.close()
+
+
+def _recorded(lake: Lake, name: str) -> dict[str, str]:
+    written = lake.written(name)
+    if not written:
+        raise WatershedError(
+            f"{name} is not made yet: there is nothing to compare mixtures of",
+            "run `watershed demo`, or `watershed make evals.examples`",
+        )
+    return {part: commit.fingerprint for part, commit in sorted(written.items())}
+
+
+def _choose(connection: duckdb.DuckDBPyConnection, mixture: Mixture, wanted: int) -> Chosen:
+    """The documents of a mixture that are first by key, without those that hold a part of a held-out one."""
+    from spark_jobs.hash_order import key_of_share
+
+    recipe = mixture_recipe()
+    values = {
+        "seed": str(recipe.seed),
+        "heldout_key": key_of_share(recipe.heldout_share),
+        "top_fraction": mixture.top_fraction,
+        "rules": mixture.rules,
+        "bytes": math.ceil(SPARE * wanted),
+    }
+    connection.execute(CHOSEN_SQL, values)
+    ((count,),) = connection.execute("SELECT count(*) FROM chosen").fetchall()
+    out = _contaminated(connection, mixture, count)
+    rows = connection.execute("SELECT doc_id, text_bytes FROM chosen ORDER BY key, doc_id").fetchall()
+    kept = [(doc_id, size) for doc_id, size in rows if doc_id not in out]
+    if not kept:
+        raise WatershedError(
+            f"mixture {mixture.name} has no document to train on, of {len(rows)}",
+            "take a larger top_fraction, or curate a larger crawl",
+        )
+    ends, reached = [], 0
+    for _, size in kept:
+        reached += size
+        ends.append(reached)
+    return Chosen([doc_id for doc_id, _ in kept], ends, reached, len(out))
+
+
+def _contaminated(connection: duckdb.DuckDBPyConnection, mixture: Mixture, count: int) -> set[str]:
+    """Of the documents `chosen`, those that hold a part of what is asked about."""
+    from spark_jobs.contamination.ngrams import Decontamination, evaluation_examples, find_contamination
+
+    asked = connection.execute(QUESTIONS_SQL).to_arrow_table().to_batches()
+    examples = evaluation_examples(asked, Decontamination(share=OVERLAP))
+    found: set[str] = set()
+    with track(f"{mixture.name}: looking for held-out text", count, "documents") as task:
+        for batch in _texts(connection):
+            ids = batch.select(["doc_id", "text"]).rename_columns(["id", "text"])
+            (marked,) = find_contamination([ids], examples)
+            found.update(marked["id"].filter(marked["contaminated"]).to_pylist())
+            task.advance(batch.num_rows)
+    return found
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, order: str = "") -> Iterator[pa.RecordBatch]:
+    """`key`, `doc_id`, `source` and `text` of the documents `chosen`."""
+    yield from connection.execute(TEXTS_SQL + order, {"recipe": RULES}).to_arrow_reader(BATCH_ROWS)
+
+
+def _workshop(lake: Lake, identity: str, tokenizer: Path) -> Workshop:
+    from spark_jobs.dclm.shards import Workshop
+
+    return Workshop(lake.folder("ladder.comparison_runs", "datasets", identity), tokenizer, shard_recipe())
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, workshop: Workshop, chosen: Chosen, row: dict[str, Any], mixture: Mixture
+) -> None:
+    """The shards of these documents and, last, their manifest; what stands there whole is not made again."""
+    from catalog.files import write_whole
+    from spark_jobs.dclm.tokenizer import EOT
+    from spark_jobs.shards.format import MANIFEST, TOKENIZER, parse_line, write_dataset, write_manifest
+
+    if (workshop.folder / "train" / MANIFEST).is_file():
+        return
+    connection.register("wanted", pa.table({"doc_id": pa.array(chosen.doc_ids, pa.string())}))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE chosen AS SELECT doc_id, "
+        "substr(sha256(concat_ws(chr(31), $seed, 'compare', doc_id)), 1, 16) AS key FROM wanted",
+        {"seed": str(mixture_recipe().seed)},
+    )
+    notes = []
+    with track(f"{mixture.name}: tokenising", len(chosen.doc_ids), "documents") as task:
+        # The last of shards of the nominal size would be any size, and may be smaller than a sequence.
+        shards = max(1, round(chosen.bytes / (workshop.recipe.shard_tokens * row["bytes_per_token"])))
+        most = math.ceil(chosen.bytes / shards)
+        texts = _cut(_texts(connection, "ORDER BY key, doc_id"), chosen.bytes)
+        for number, documents in enumerate(_shards(texts, most)):
+            notes.append(workshop.make("train", number, documents))
+            task.advance(documents.num_rows)
+    lines = [parse_line(note["line"]) for note in notes]
+    filled = [line for line in lines if line.num_sequences]
+    if not filled:
+        raise WatershedError(
+            f"mixture {mixture.name}: its {len(chosen.doc_ids)} documents fill no sequence of "
+            f"{workshop.recipe.sequence_length} tokens",
+            "take a larger top_fraction, or curate a larger crawl",
+        )
+    write_whole(workshop.folder / TOKENIZER, workshop.tokenizer.read_bytes())
+    write_dataset(
+        workshop.folder,
+        fingerprint=workshop.folder.name,
+        vocab_size=row["vocab_size"],
+        sequence_length=workshop.recipe.sequence_length,
+        eot=EOT,
+        seed=workshop.recipe.seed,
+    )
+    write_manifest(workshop.folder / "train", filled)
+
+
+def _cut(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """The first `most` bytes of text, up to a character."""
+    left = most
+    for batch in batches:
+        texts = []
+        for text in batch["text"].to_pylist():
+            texts.append(text.encode()[:left].decode(errors="ignore"))
+            left -= min(left, len(text.encode()))
+        yield batch.set_column(batch.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
+
+
+def _shards(batches: Iterator[pa.RecordBatch], most: float) -> Iterator[pa.Table]:
+    """Documents gathered until they hold `most` bytes of text; the batches they come in decide nothing."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        start = 0
+        for place, text in enumerate(batch["text"].to_pylist(), start=1):
+            size += len(text.encode())
+            if size >= most:
+                yield pa.Table.from_batches([*held, batch.slice(start, place - start)])
+                held, size, start = [], 0, place
+        if start < batch.num_rows:
+            held.append(batch.slice(start))
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _dataset(workshop: Workshop, mixture: Mixture, chosen: Chosen, row: dict[str, Any]) -> Dataset:
+    from spark_jobs.shards.format import read_manifest
+
+    return Dataset(
+        mixture=mixture,
+        fingerprint=workshop.folder.name,
+        folder=workshop.folder,
+        documents=len(chosen.doc_ids),
+        bytes=chosen.bytes,
+        tokens=sum(line.tokens for line in read_manifest(workshop.folder / "train")),
+        vocab_size=row["vocab_size"],
+        contaminated=chosen.contaminated,
+    )

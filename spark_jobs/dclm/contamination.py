@@ -1,0 +1,125 @@
+"""dclm.contamination: which documents hold which evaluation examples, and how much of each; nothing is dropped here.
+
+A mixture drops what holds more than it allows (`MixtureRecipe.max_contamination`), so the threshold is changed without
+reading a text again. dclm.contamination_report has a row for every evaluation, one that nothing was found of too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from catalog.lake import Lake
+from catalog.tables.dclm import CONTAMINATION, CONTAMINATION_REPORT
+from spark_jobs.compute import pc
+from spark_jobs.contamination.examples import example_batches
+from spark_jobs.contamination.ngrams import (
+    Decontamination,
+    Examples,
+    NothingToLookFor,
+    evaluation_examples,
+    find_contamination,
+)
+from spark_jobs.dclm.survivors import survivors
+from spark_jobs.spark import tables as write
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def write_contamination(
+    spark: SparkSession, lake: Lake, recipe: str, evaluations: Sequence[Path], fingerprint: str, *, n: int = 13
+) -> dict[str, Any]:
+    """Look for evaluation examples in what is left of the documents that `recipe` kept.
+
+    Args:
+        evaluations: JSONL files, an evaluation each.
+        n: words of an n-gram.
+
+    Returns:
+        evaluations, documents that overlap with any, and warnings of evaluations too short to be found.
+
+    Raises:
+        WatershedError: a file is none of examples, no evaluation has n words, or a stage before is not made.
+    """
+    if not evaluations:
+        lake.replace(CONTAMINATION_REPORT, CONTAMINATION_REPORT.schema.empty_table(), fingerprint)
+        lake.replace(CONTAMINATION, CONTAMINATION.schema.empty_table(), fingerprint)
+        return {"evaluations": 0}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", NothingToLookFor)
+        examples = evaluation_examples(example_batches(evaluations), Decontamination(n=n))
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return contamination_batches(batches, examples)
+
+    frame = survivors(spark, lake, recipe).select("doc_id", "text")
+    frame = frame.mapInArrow(find, write.spark_schema(CONTAMINATION.schema))
+    overlaps = write.replace(frame, CONTAMINATION, lake, fingerprint)
+    report = contamination_report(spark, lake, examples)
+    lake.replace(CONTAMINATION_REPORT, pa.Table.from_pylist(report, CONTAMINATION_REPORT.schema), fingerprint)
+    return {
+        "evaluations": len(examples.evaluations),
+        "overlaps": overlaps,
+        "documents": {row["evaluation"]: row["documents_overlapping"] for row in report},
+        "warnings": [str(each.message) for each in said if issubclass(each.category, NothingToLookFor)],
+    }
+
+
+def contamination_batches(documents: Iterator[pa.RecordBatch], examples: Examples) -> Iterator[pa.RecordBatch]:
+    """Rows of dclm.contamination from batches of doc_id and text: a row for each example that a document overlaps."""
+    renamed = (pa.record_batch({"id": each.column("doc_id"), "text": each.column("text")}) for each in documents)
+    for found in find_contamination(renamed, examples):
+        matches = found.column("matches")
+        owners = np.repeat(np.arange(found.num_rows), np.diff(matches.offsets.to_numpy()))
+        match = matches.flatten()
+        matched, ngrams = match.field("matched"), match.field("ngrams")
+        columns = {
+            "doc_id": found.column("id").take(pa.array(owners)),
+            "evaluation": match.field("evaluation"),
+            "example_id": match.field("example_id"),
+            "n": pa.array(np.full(len(owners), examples.options.n, np.int32)),
+            "matched": matched,
+            "ngrams": ngrams,
+            "share": pc.divide(pc.cast(matched, pa.float64()), pc.cast(ngrams, pa.float64())),
+            "ngram": match.field("ngram"),
+        }
+        arrays = [columns[field.name].cast(field.type) for field in CONTAMINATION.schema]
+        yield pa.RecordBatch.from_arrays(arrays, schema=CONTAMINATION.schema)
+
+
+def contamination_report(spark: SparkSession, lake: Lake, examples: Examples) -> list[dict[str, Any]]:
+    """Rows of dclm.contamination_report, in the order of evaluations."""
+    from pyspark.sql import functions as F
+
+    largest = F.struct((-F.col("share")).alias("share"), "example_id", "doc_id", "ngram")
+    overlaps = write.read(spark, lake, CONTAMINATION.name).groupBy("evaluation")
+    found = {
+        row["evaluation"]: row
+        for row in overlaps.agg(
+            F.countDistinct("example_id").alias("examples_overlapping"),
+            F.countDistinct("doc_id").alias("documents_overlapping"),
+            F.min(largest).alias("largest"),
+        ).collect()
+    }
+    rows = []
+    for number, name in enumerate(examples.evaluations):
+        own, row = examples.evaluation == number, found.get(name)
+        rows.append(
+            {
+                "evaluation": name,
+                "n": examples.options.n,
+                "examples": int(own.sum()),
+                "examples_without_ngrams": int((examples.sizes[own] == 0).sum()),
+                "examples_overlapping": row["examples_overlapping"] if row else 0,
+                "documents_overlapping": row["documents_overlapping"] if row else 0,
+                "largest_share": -row["largest"]["share"] if row else 0.0,
+                **{each: row["largest"][each] if row else None for each in ("example_id", "doc_id", "ngram")},
+            }
+        )
+    return rows

@@ -1,0 +1,266 @@
+"""dclm.duplicates: equal and nearly equal documents among those that a recipe kept.
+
+What copies are, and which of them stays, is told in `clusters`; here Spark finds them.
+
+- Documents are numbered by their rank in doc_id order, which no partitioning and no arrival changes.
+- Documents meet by text hash or by a band of their signatures, bringing along what they are compared by.
+- Spark finds pairs; the driver joins them to clusters with 4 bytes per document (`kernels.union_find`), and is
+  handed pairs one partition at a time; Spark then describes the clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog.lake import Lake
+from catalog.tables.dclm import DUPLICATES
+from spark_jobs.dedup.clusters import NearCopies, Verify, comparison, describe, signed_batch, whole_runs
+from spark_jobs.spark import tables as write
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+PREFIX = 3
+"""Hex digits of doc_id: documents are counted and numbered in 16**3 = 4,096 prefixes."""
+
+_AT_ONCE = 4096
+"""Documents whose marks are repeated, once a band, in one batch."""
+
+Pairs = npt.NDArray[np.int32]
+"""(n, 2): numbers of two documents that are copies."""
+
+
+def write_duplicates(
+    spark: SparkSession, lake: Lake, recipe: str, fingerprint: str, options: NearCopies | None = None
+) -> dict[str, int]:
+    """Replace dclm.duplicates by the clusters among the documents that `recipe` kept.
+
+    The same documents give the same rows, however they are partitioned and whoever works on them.
+
+    Returns:
+        documents compared, clusters, members of clusters by method, and documents dropped.
+
+    Raises:
+        WatershedError: there are no documents or verdicts yet, or the table could not be written.
+    """
+    options = options or NearCopies()
+    documents = _kept(spark, lake, recipe, options)
+    starts = _number_starts(documents)
+    total = int(starts[-1])
+    labels = _labels(documents, starts, total, options)
+    numbers = _clustered(labels)
+    frame = _members(spark, documents, starts, numbers, labels)
+    members = write.replace(frame, DUPLICATES, lake, fingerprint)
+    clusters = len(np.unique(labels[numbers]))
+    methods = write.counts(lake, DUPLICATES.name, "method")
+    return {
+        "documents": total,
+        "clusters": clusters,
+        "exact": methods.get("exact", 0),
+        "minhash": methods.get("minhash", 0),
+        "dropped": members - clusters,
+    }
+
+
+def _kept(spark: SparkSession, lake: Lake, recipe: str, options: NearCopies) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    # Documents are read several times over, and numbered each time: all of one version.
+    documents, verdicts = (
+        write.read(spark, lake, name, lake.version(name)) for name in ("dclm.documents", "dclm.verdicts")
+    )
+    kept = verdicts.where((F.col("recipe") == recipe) & F.col("kept"))
+    documents = documents.where(F.col("text_hash").isNotNull())
+    columns = ["doc_id", "text_hash", "text_bytes", "minhash"]
+    columns += ["text"] if options.verify is Verify.JACCARD else []
+    return documents.select(*columns).join(kept.select("doc_id"), "doc_id", "left_semi")
+
+
+def _number_starts(documents: DataFrame) -> npt.NDArray[np.int64]:
+    """Number of the first document of each doc_id prefix; behind the last, how many there are."""
+    from pyspark.sql import functions as F
+
+    found = documents.groupBy(F.substring("doc_id", 1, PREFIX).alias("prefix")).count().toArrow()
+    sizes = np.zeros(16**PREFIX, np.int64)
+    sizes[[int(prefix, 16) for prefix in found["prefix"].to_pylist()]] = found["count"].to_numpy()
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _in_order(documents: DataFrame) -> DataFrame:
+    """Whole prefixes of doc_id together, and in its order."""
+    from pyspark.sql import functions as F
+
+    return documents.repartition(F.substring("doc_id", 1, PREFIX)).sortWithinPartitions("doc_id")
+
+
+def number_documents(batches: Iterable[pa.RecordBatch], starts: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """Add `number`, the rank by doc_id, to batches that are in its order and hold whole prefixes."""
+    following = starts.copy()
+    for batch in batches:
+        prefixes = [int(doc_id[:PREFIX], 16) for doc_id in batch.column("doc_id").to_pylist()]
+        numbers = np.empty(len(prefixes), np.int32)
+        for row, prefix in enumerate(prefixes):
+            numbers[row] = following[prefix]
+            following[prefix] += 1
+        yield batch.append_column("number", pa.array(numbers))
+
+
+def _labels(
+    documents: DataFrame, starts: npt.NDArray[np.int64], total: int, options: NearCopies
+) -> npt.NDArray[np.int32]:
+    """For each number the least number of its cluster."""
+    from pyspark.storagelevel import StorageLevel
+
+    from spark_jobs.kernels.union_find import UnionFind
+
+    # Chosen here, for workers should not wait for SciPy.
+    bands, rows = options.bands()
+
+    def keys(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return meeting_places(number_documents(batches, starts), options, bands, rows)
+
+    def pairs(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for found in copies(batches, options):
+            yield pa.record_batch({"pairs": pa.array([found.tobytes()], pa.binary())})
+
+    meetings = _in_order(documents).mapInArrow(keys, "key long, exact boolean, number int, mark binary")
+    together = meetings.repartition("key").sortWithinPartitions("key", "exact", "number")
+    found = together.mapInArrow(pairs, "pairs binary").persist(StorageLevel.DISK_ONLY)
+    sets = UnionFind(total)
+    try:
+        # Computed by all workers at once, then handed over partition by partition.
+        found.count()
+        for row in found.toLocalIterator():
+            edges = np.frombuffer(row["pairs"], np.int32).reshape(-1, 2)
+            sets.union(edges[:, 0], edges[:, 1])
+    finally:
+        found.unpersist()
+    return sets.labels()
+
+
+def meeting_places(
+    batches: Iterable[pa.RecordBatch], options: NearCopies, bands: int, rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Where copies of a document would be found: a row for its text and one for each band of its signature.
+
+    Args:
+        batches: text_hash, text_bytes, minhash, number, and text where it is compared.
+        options: how documents compare.
+        bands: LSH bands of a signature.
+        rows: values in a band.
+
+    Returns:
+        key: equal for copies; exact: whether of the text; number; mark: what documents with that key are compared by,
+        text hash, length and signature for an exact key and a signature or a set of shingles for a band.
+    """
+    for batch in batches:
+        number, hashes, signatures = (batch.column(name) for name in ("number", "text_hash", "minhash"))
+        sizes = batch.column("text_bytes").to_pylist()
+        marks = [
+            b"%d %d " % (text_hash, size) + (signature or b"")
+            for text_hash, size, signature in zip(hashes.to_pylist(), sizes, signatures.to_pylist(), strict=True)
+        ]
+        yield _meetings(hashes, number, pa.array(marks, pa.binary()), exact=True)
+        values, widths, keys, _ = signed_batch(batch, options, bands, rows)
+        ends = np.concatenate([[0], 4 * np.cumsum(widths)]).astype(np.int32)
+        compared = pa.Array.from_buffers(
+            pa.binary(), len(widths), [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(values))]
+        )
+        signed = np.flatnonzero(widths)
+        for start in range(0, len(signed), _AT_ONCE):
+            some = signed[start : start + _AT_ONCE]
+            repeated = pa.array(np.repeat(some, bands))
+            yield _meetings(pa.array(keys[some].ravel()), number.take(repeated), compared.take(repeated), exact=False)
+
+
+def _meetings(key: pa.Array, number: pa.Array, mark: pa.Array, *, exact: bool) -> pa.RecordBatch:
+    return pa.record_batch(
+        {"key": key, "exact": pa.array([exact] * len(key), pa.bool_()), "number": number, "mark": mark}
+    )
+
+
+def copies(batches: Iterable[pa.RecordBatch], options: NearCopies) -> Iterator[Pairs]:
+    """Pairs of copies among documents that meet, enough of them to connect each cluster.
+
+    Args:
+        batches: as `meeting_places` makes them, ordered by key, exact and number; a key in one task only.
+        options: how documents compare.
+    """
+    for table in whole_runs(batches, "key"):
+        exact = table["exact"]
+        found = [
+            _exact_copies(table.filter(exact)),
+            _near_copies(table.filter(pc.call_function("invert", [exact])), options),
+        ]
+        if len(pairs := np.concatenate(found)):
+            yield np.unique(pairs, axis=0)
+
+
+def _exact_copies(met: pa.Table) -> Pairs:
+    """Each document with the first of the same mark, which holds the key too."""
+    number = met["number"].to_numpy()
+    group = met["mark"].combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    other = np.flatnonzero(first[inverse] != np.arange(len(number)))
+    return np.stack([number[first[inverse[other]]], number[other]], axis=1).astype(np.int32)
+
+
+def _near_copies(met: pa.Table, options: NearCopies) -> Pairs:
+    """Documents of the same key that are as alike as the threshold asks."""
+    from spark_jobs.kernels.near_copies import Marks, connect, runs
+    from spark_jobs.kernels.union_find import UnionFind
+
+    number, mark = met["number"].to_numpy(), met["mark"].combine_chunks()
+    if len(number) < 2:
+        return np.empty((0, 2), np.int32)
+    mark = mark.cast(pa.large_binary())
+    _, ends, data = mark.buffers()
+    bounds = np.frombuffer(ends, np.int64)[mark.offset : mark.offset + len(mark) + 1]
+    values = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].copy().view(np.uint32)
+    marks = Marks(values, (bounds - bounds[0]) // 4)
+    edges = connect(
+        runs(met["key"].to_numpy()),
+        marks,
+        UnionFind(len(number)),
+        compare=comparison(options),
+        threshold=options.threshold,
+    )
+    return number[edges].astype(np.int32).reshape(-1, 2)
+
+
+def _clustered(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Numbers of the documents that are not alone."""
+    sizes = np.bincount(labels, minlength=len(labels))
+    return np.flatnonzero(sizes[labels] > 1).astype(np.int32)
+
+
+def _members(
+    spark: SparkSession,
+    documents: DataFrame,
+    starts: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.int32],
+) -> DataFrame:
+    """Rows of dclm.duplicates."""
+    from pyspark.sql import functions as F
+
+    def number(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return number_documents(batches, starts)
+
+    def rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for members in whole_runs(batches, "cluster"):
+            yield from describe(members).to_batches()
+
+    clusters = spark.createDataFrame(
+        pa.table({"number": numbers, "cluster": labels[numbers]}), "number int, cluster int"
+    )
+    narrow = _in_order(documents.select("doc_id", "text_hash", "text_bytes"))
+    numbered = narrow.mapInArrow(number, "doc_id string, text_hash long, text_bytes long, number int")
+    members = numbered.join(F.broadcast(clusters), "number").repartition("cluster").sortWithinPartitions("cluster")
+    return members.mapInArrow(rows, write.spark_schema(DUPLICATES.schema))

@@ -1,0 +1,95 @@
+"""dclm.duplicates brought up to date shard by shard: what did not change is not compared again.
+
+The index (`duplicate_index`) lies beside the table, one for each recipe. A shard is read again, without its texts, when
+dclm.documents or dclm.verdicts have a newer version of it, and compared again when the documents that the recipe keeps
+of it are others than before. The table is what `duplicates.write_duplicates` makes from scratch; that one has Spark's
+workers compare all with all, this one takes one process and reads the keys of all shards for each that is new.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog.lake import WHOLE, Lake, partition_key
+from catalog.tables.dclm import DOCUMENTS, DUPLICATES
+from spark_jobs.dedup.clusters import NearCopies
+from spark_jobs.dedup.index import DuplicateIndex
+
+COLUMNS = {"doc_id": "id", "text_hash": "text_hash", "text_bytes": "text_bytes", "minhash": "minhash"}
+
+
+def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCopies | None = None) -> dict[str, int]:
+    """Replace dclm.duplicates by the clusters among the documents that `recipe` keeps now.
+
+    Returns:
+        documents compared, clusters, members of clusters by method, documents dropped; shards, and how many of them
+        were compared again.
+
+    Raises:
+        WatershedError: there are no documents or verdicts yet, or the table could not be written.
+    """
+    index = _index(lake, recipe, options or NearCopies())
+    partitions = {partition_key(partition): partition for partition in _partitions(lake)}
+    for name in index.shards.keys() - partitions.keys():
+        index.remove(name)
+    compared = 0
+    for name in sorted(partitions):
+        origin = _origin(lake, name)
+        if index.origin(name) != origin:
+            compared += index.add(name, _kept(lake, recipe, partitions[name]), origin=origin)
+    rows = index.duplicates()
+    lake.replace(DUPLICATES, rows, fingerprint)
+    methods = Counter(rows["method"].to_pylist())
+    return {
+        "documents": sum(index.shards.values()),
+        "clusters": len(rows["cluster_id"].unique()),
+        "exact": methods["exact"],
+        "minhash": methods["minhash"],
+        "dropped": rows["kept"].to_pylist().count(False),
+        "shards": len(partitions),
+        "compared": compared,
+    }
+
+
+def _index(lake: Lake, recipe: str, options: NearCopies) -> DuplicateIndex:
+    """The recipe's index; a new one where there is none or copies were told otherwise."""
+    folder = lake.folder("dclm.duplicates", "index", recipe)
+    if folder.exists():
+        index = DuplicateIndex.open(folder)
+        if index.options == options:
+            return index
+        shutil.rmtree(folder)
+    return DuplicateIndex.create(folder, options)
+
+
+def _partitions(lake: Lake) -> list[dict[str, str]]:
+    """Shards that have documents, as columns and values."""
+    # Delta tells the columns in any order.
+    found = lake.table(DOCUMENTS.name).partitions()
+    return [{column: partition[column] for column in DOCUMENTS.partition_by} for partition in found]
+
+
+def _origin(lake: Lake, shard: str) -> str:
+    """The versions of the shard's documents and verdicts."""
+    versions = []
+    for name in ("dclm.documents", "dclm.verdicts"):
+        written = lake.written(name)
+        versions.append(max((written[key].version for key in (shard, WHOLE) if key in written), default=-1))
+    return " ".join(map(str, versions))
+
+
+def _kept(lake: Lake, recipe: str, partition: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    """Documents of a shard that the recipe keeps."""
+    chosen = [(column, "=", value) for column, value in partition.items()]
+    verdicts = lake.table("dclm.verdicts").to_pyarrow_dataset(partitions=chosen)
+    judged = verdicts.to_table(columns=["doc_id", "recipe", "kept"])
+    judged = judged.filter(pc.call_function("equal", [judged["recipe"], recipe])).filter(pc.field("kept"))
+    documents = lake.table("dclm.documents").to_pyarrow_dataset(partitions=chosen)
+    for batch in documents.to_batches(columns=list(COLUMNS)):
+        kept = pc.call_function("is_in", [batch["doc_id"]], pc.SetLookupOptions(judged["doc_id"]))
+        yield batch.filter(kept).rename_columns(list(COLUMNS.values()))

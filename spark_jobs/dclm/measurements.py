@@ -1,0 +1,109 @@
+"""dclm.measurements: recipes' edits and measures over stored documents; the crawl is not read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from catalog.lake import Lake
+from catalog.tables.dclm import MEASUREMENTS
+from spark_jobs.compute import pc
+from spark_jobs.recipes.recipe import Recipe
+from spark_jobs.recipes.steps import measure
+from spark_jobs.spark import tables as write
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SHARD_COLUMNS = ("global_shard", "local_shard")
+DOCUMENT_COLUMNS = ("doc_id", *SHARD_COLUMNS, "state", "text", "url", "language", "language_score")
+"""What is read of dclm.documents."""
+
+
+def measurement_batches(documents: Iterable[pa.RecordBatch], recipes: Sequence[Recipe]) -> Iterator[pa.RecordBatch]:
+    """Rows of dclm.measurements: a row per document and recipe.
+
+    Args:
+        documents: rows of dclm.documents with DOCUMENT_COLUMNS.
+        recipes: each with its own name.
+    """
+    for batch in documents:
+        columns = {name: batch.column(name) for name in DOCUMENT_COLUMNS}
+        columns["text"] = columns["text"].cast(pa.string())
+        for recipe in recipes:
+            measured = measure(columns, recipe)
+            changed = pc.fill_null(pc.not_equal(columns["text"], measured.text), False)
+            rows = {
+                **{name: columns[name] for name in ("doc_id", *SHARD_COLUMNS, "state")},
+                "recipe": pa.array([recipe.name] * batch.num_rows, pa.string()),
+                "text": pc.if_else(changed, measured.text, None),
+                "text_bytes": pc.fill_null(pc.cast(pc.binary_length(measured.text), pa.int64()), 0),
+                "language": measured.values.get(_label(recipe), pa.nulls(batch.num_rows, pa.string())),
+                "values": numbers_map(measured.values, recipe, batch.num_rows),
+            }
+            arrays = [rows[field.name].cast(field.type) for field in MEASUREMENTS.schema]
+            yield pa.RecordBatch.from_arrays(arrays, schema=MEASUREMENTS.schema)
+
+
+def values_of(batch: pa.RecordBatch, recipe: Recipe) -> pa.RecordBatch:
+    """What `classify` wants, of the rows of one recipe: `state`, and a column for each of `recipe.columns`."""
+    values = batch.column("values")
+    keys, numbers = values.keys.to_pylist(), values.items
+    names = _numbers(recipe)
+    assert keys == names * batch.num_rows, f"dclm.measurements holds other values than {recipe.name} measures"
+    places = np.arange(batch.num_rows) * len(names)
+    columns = {
+        "state": batch.column("state"),
+        **{name: numbers.take(pa.array(places + place)) for place, name in enumerate(names)},
+        _label(recipe): batch.column("language"),
+    }
+    wanted = ["state", *recipe.columns]
+    return pa.RecordBatch.from_arrays([columns[name] for name in wanted], names=wanted)
+
+
+def write_measurements(
+    spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipes: Sequence[Recipe], fingerprint: str
+) -> dict[str, Any]:
+    """Replace one partition of dclm.measurements: every document of the partition measured for every recipe.
+
+    Returns:
+        measurements, and of each recipe the steps that are not taken.
+
+    Raises:
+        WatershedError: there are no documents yet, or the table could not be written.
+    """
+    from pyspark.sql import functions as F
+
+    documents = write.read(spark, lake, "dclm.documents")
+    for column, value in partition.items():
+        documents = documents.where(F.col(column) == value)
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return measurement_batches(batches, recipes)
+
+    frame = documents.select(*DOCUMENT_COLUMNS).mapInArrow(work, write.spark_schema(MEASUREMENTS.schema))
+    written = write.replace(frame, MEASUREMENTS, lake, fingerprint, partition)
+    return {"measurements": written, "not_taken": {r.name: list(r.pending) for r in recipes if r.pending}}
+
+
+def _numbers(recipe: Recipe) -> list[str]:
+    labels = {rule.column for rule in recipe.rules if rule.text}
+    return [column for column in recipe.columns if column not in labels]
+
+
+def _label(recipe: Recipe) -> str:
+    """The one label that a recipe may look at: the language, by whichever definition."""
+    return next((rule.column for rule in recipe.rules if rule.text), "language")
+
+
+def numbers_map(values: Mapping[str, pa.Array], recipe: Recipe, rows: int) -> pa.MapArray:
+    """The column `values`: of each document all numbers that the recipe's rules look at, in its order."""
+    names = _numbers(recipe)
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * len(names))
+    keys = pa.array(names * rows, pa.string())
+    columns = [pc.cast(values[name], pa.float64()).to_numpy(zero_copy_only=False) for name in names]
+    numbers = np.stack(columns, axis=1).ravel() if columns else np.empty(0)
+    return pa.MapArray.from_arrays(offsets, keys, pa.array(numbers, mask=np.isnan(numbers)))

@@ -1,0 +1,91 @@
+"""dclm.paragraphs: what is left of each document when what came before in its shard is removed.
+
+Paragraphs and documents by a Bloom filter (bff), and, where the recipe names `substrings`, stretches byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from catalog.errors import WatershedError
+from catalog.lake import Lake
+from catalog.tables.dclm import PARAGRAPHS
+from spark_jobs.dclm.shard_paragraphs import deduplicate_shards
+from spark_jobs.dclm.survivors import judged
+from spark_jobs.dedup.paragraphs import ParagraphOptions, Remove
+from spark_jobs.dedup.substrings import Keep, SubstringOptions
+from spark_jobs.recipes.recipe import Recipe
+from spark_jobs.spark import tables as write
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FALSE_POSITIVE_RATE = 0.01
+
+
+def paragraph_options(recipe: Recipe) -> tuple[ParagraphOptions, float]:
+    """What the recipe counts as met before, and the filter's false-positive rate.
+
+    Raises:
+        WatershedError: the recipe removes no paragraphs.
+    """
+    for step in recipe.deduplicate:
+        if step.method == "paragraphs":
+            options = dict(step.options)
+            rate = options.pop("false_positive_rate", FALSE_POSITIVE_RATE)
+            if "remove" in options:
+                options["remove"] = Remove(options["remove"])
+            return ParagraphOptions(**options), rate
+    raise WatershedError(
+        f"recipe {recipe.name} removes no paragraphs", "give it `deduplicate: [{method: paragraphs, source: ...}]`"
+    )
+
+
+def substring_options(recipe: Recipe) -> SubstringOptions | None:
+    """What stretches the recipe removes after paragraphs; None where it removes none.
+
+    Raises:
+        WatershedError: it removes them before paragraphs.
+    """
+    methods = [step.method for step in recipe.deduplicate]
+    for step in recipe.deduplicate:
+        if step.method == "substrings":
+            if "paragraphs" in methods[methods.index("substrings") :]:
+                raise WatershedError(
+                    f"recipe {recipe.name}: the lake removes paragraphs first, then substrings",
+                    "name `substrings` behind `paragraphs` in `deduplicate`",
+                )
+            options = dict(step.options)
+            if "keep" in options:
+                options["keep"] = Keep(options["keep"])
+            return SubstringOptions(**options)
+    return None
+
+
+def write_paragraphs(
+    spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipe: Recipe, fingerprint: str
+) -> dict[str, Any]:
+    """Replace one partition of dclm.paragraphs by what is left of its documents.
+
+    Returns:
+        documents compared, and those kept.
+
+    Raises:
+        WatershedError: a stage before is not made, or the filter would not fit into memory.
+    """
+    from pyspark.sql import functions as F
+
+    options, rate = paragraph_options(recipe)
+    documents = judged(spark, lake, recipe.name)
+    for column, value in partition.items():
+        documents = documents.where(F.col(column) == value)
+    left = deduplicate_shards(documents, options, substrings=substring_options(recipe), false_positive_rate=rate)
+    frame = left.select(
+        *(name for name in PARAGRAPHS.schema.names if name not in ("text", "text_bytes")),
+        F.when((F.size("removed_spans") > 0) | (F.col("repeated_bytes") > 0), F.col("text")).alias("text"),
+        F.octet_length("text").cast("long").alias("text_bytes"),
+    )
+    written = write.replace(frame, PARAGRAPHS, lake, fingerprint, partition)
+    kept = write.counts(lake, PARAGRAPHS.name, "kept", partition)
+    return {"documents": written, "kept": kept.get("True", 0)}

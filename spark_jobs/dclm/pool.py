@@ -1,0 +1,167 @@
+"""The crawl's archives as rows: which files there are, what they are, and which shard each belongs to."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pyarrow as pa
+
+from catalog.errors import WatershedError
+from catalog.progress import track
+from catalog.tables.dclm import POOL, SHARDS
+from spark_jobs.archives.framing import HEAD_BYTES, MAGIC, first_record
+from spark_jobs.archives.places import ask, is_remote, open_archive
+
+SUFFIXES = (".warc", ".warc.gz")
+LISTS = (".paths", ".paths.gz")
+READERS = 2
+READ_BYTES = 1 << 22
+NO_DIGEST = "none"
+"""Digest of a file of which nothing could be read."""
+
+
+def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.Table:
+    """The pool: a row per archive that `inputs` name, in the order of their file names.
+
+    Archive i belongs to shard i // `files_per_shard`; a pool too large for 100 shards of that size is spread
+    evenly over them, neighbours together. Local files are read through once for their digest.
+
+    Args:
+        inputs: WARC files, folders (searched for *.warc and *.warc.gz, at any depth), globs, http(s) URLs, or
+            lists of these (.paths, .paths.gz) with an entry a line; an entry is relative to its list's folder,
+            or to the root of the server that the list comes from.
+        snapshot: name of the crawl.
+        files_per_shard: archives in a shard before the next is begun.
+
+    Returns:
+        rows of dclm.pool; an archive that cannot be read is one too, with its state and reason.
+
+    Raises:
+        WatershedError: an input does not exist or holds no archive, or two archives share a file name.
+    """
+    if files_per_shard < 1:
+        raise WatershedError(f"[crawl] files_per_shard is {files_per_shard}", "set it to 1 or more")
+    places = sorted((file_name(uri), uri) for given in inputs for uri in _expand(given))
+    places = list(dict.fromkeys(places))
+    for (name, uri), (other, twin) in itertools.pairwise(places):
+        if name == other:
+            raise WatershedError(f"two archives are called {name}: {uri} and {twin}", "rename one, or leave it out")
+    if not places:
+        raise WatershedError("no archive is named", "set [crawl] inputs, or pass --crawl PATH_OR_URL")
+    described = _describe_all([uri for _, uri in places])
+    rows = [
+        {"warc": name, "uri": uri, "snapshot": snapshot, **shard_of(index, len(places), files_per_shard), **found}
+        for index, ((name, uri), found) in enumerate(zip(places, described, strict=True))
+    ]
+    return POOL.conform(pa.Table.from_pylist(rows, schema=POOL.schema))
+
+
+def shard_of(index: int, files: int, files_per_shard: int) -> dict[str, int]:
+    """The (global, local) shard of archive `index` of `files`."""
+    shards = SHARDS * SHARDS
+    fits = files <= shards * files_per_shard
+    shard = index // files_per_shard if fits else index * shards // files
+    return {"global_shard": shard // SHARDS, "local_shard": shard % SHARDS}
+
+
+def file_name(uri: str) -> str:
+    """An archive's name: the last part of its path or URL."""
+    return unquote(urlsplit(uri).path).rpartition("/")[2] if is_remote(uri) else Path(uri).name
+
+
+def _expand(given: str) -> Iterator[str]:
+    """Paths and URLs of the archives that an input names."""
+    if is_remote(given):
+        if urlsplit(given).path.endswith(LISTS):
+            for entry in _list_entries(given):
+                yield urljoin(given, entry if "://" in entry else "/" + entry.lstrip("/"))
+        else:
+            yield given
+        return
+    if "://" in given:
+        raise WatershedError(f"{given}: archives cannot be read from there", "give a path or an http(s) URL")
+    path = Path(given).expanduser().absolute()
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and not file.is_dir())
+        if not found:
+            raise WatershedError(f"{path}: no archive in this folder", "its files should end in .warc or .warc.gz")
+        yield from map(str, found)
+    elif given.endswith(LISTS) and path.exists():
+        for entry in _list_entries(str(path)):
+            yield from _expand(entry if "://" in entry else str(path.parent / entry))
+    elif path.exists() or path.is_symlink():
+        yield str(path)
+    else:
+        pattern = path.relative_to(path.anchor)
+        found = sorted(file for file in Path(path.anchor).glob(str(pattern)) if not file.is_dir())
+        if not found:
+            raise WatershedError(f"{given}: no such file or folder", "correct [crawl] inputs or --crawl")
+        yield from map(str, found)
+
+
+def _list_entries(uri: str) -> list[str]:
+    try:
+        with open_archive(uri) as file:
+            data = file.read()
+        text = gzip.decompress(data).decode() if data.startswith(MAGIC) else data.decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise WatershedError(f"{uri}: not a list of archives ({error})", "give one path or URL a line") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _describe_all(uris: list[str]) -> list[dict[str, Any]]:
+    """Bytes, digest, state and reason of each archive; two are read at a time."""
+    found: list[dict[str, Any]] = [{} for _ in uris]
+    with track("archives registered", len(uris)) as task, ThreadPoolExecutor(READERS) as pool:
+        waiting = {pool.submit(_describe, uri): index for index, uri in enumerate(uris)}
+        for done in as_completed(waiting):
+            index = waiting[done]
+            found[index] = done.result()
+            task.advance(1, file_name(uris[index]))
+    return found
+
+
+def _describe(uri: str) -> dict[str, Any]:
+    if is_remote(uri):
+        return _describe_remote(uri)
+    try:
+        digest = hashlib.sha256()
+        size = 0
+        head = b""
+        with Path(uri).open("rb") as file:
+            while data := file.read(READ_BYTES):
+                head = head or data
+                digest.update(data)
+                size += len(data)
+    except OSError as error:
+        return {"bytes": 0, "digest": NO_DIGEST, "state": "unreadable", "reason": error.strerror or str(error)}
+    return {"bytes": size, "digest": f"sha256:{digest.hexdigest()}", **_judge(head)}
+
+
+def _describe_remote(uri: str) -> dict[str, Any]:
+    try:
+        remote = ask(uri)
+        head = b""
+        if remote.bytes:
+            with open_archive(uri) as file:
+                head = file.read(min(HEAD_BYTES, remote.bytes))
+    except (OSError, WatershedError) as error:
+        return {"bytes": 0, "digest": NO_DIGEST, "state": "unreadable", "reason": str(error)}
+    return {"bytes": remote.bytes, "digest": f"etag:{remote.tag}", **_judge(head)}
+
+
+def _judge(head: bytes) -> dict[str, str | None]:
+    """State and reason of an archive that begins with `head`."""
+    if not head:
+        return {"state": "empty", "reason": "0 bytes"}
+    if first_record(head[:HEAD_BYTES]) is None:
+        return {"state": "not_warc", "reason": f"no WARC record begins in it; it begins with {head[:16]!r}"}
+    return {"state": "ready", "reason": None}

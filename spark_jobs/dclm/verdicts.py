@@ -1,0 +1,80 @@
+"""dclm.verdicts: what recipes think of documents, told from what was measured of them; no text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from catalog.lake import Lake
+from catalog.tables.dclm import VERDICTS
+from spark_jobs.compute import pc
+from spark_jobs.dclm.measurements import SHARD_COLUMNS, values_of
+from spark_jobs.recipes.judge import classify
+from spark_jobs.recipes.recipe import Recipe
+from spark_jobs.spark import tables as write
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def verdict_batches(measurements: Iterable[pa.RecordBatch], recipes: Sequence[Recipe]) -> Iterator[pa.RecordBatch]:
+    """Rows of dclm.verdicts: a row per document and recipe.
+
+    Args:
+        measurements: rows of dclm.measurements.
+        recipes: each with its own name; rows of others are passed over.
+    """
+    for batch in measurements:
+        for recipe in recipes:
+            rows = batch.filter(pc.equal(batch.column("recipe"), recipe.name))
+            if not rows.num_rows:
+                continue
+            verdicts = classify(values_of(rows, recipe), recipe)
+            columns = {
+                **{column: rows.column(column) for column in ("doc_id", *SHARD_COLUMNS, "recipe")},
+                "kept": verdicts.kept,
+                "first_rule": verdicts.first_rule(),
+                "broken": verdicts.broken,
+            }
+            arrays = [columns[field.name].cast(field.type) for field in VERDICTS.schema]
+            yield pa.RecordBatch.from_arrays(arrays, schema=VERDICTS.schema)
+
+
+def write_verdicts(
+    spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipes: Sequence[Recipe], fingerprint: str
+) -> dict[str, Any]:
+    """Replace one partition of dclm.verdicts: every document of the partition judged by every recipe.
+
+    Returns:
+        verdicts, and of each recipe how many documents it kept.
+
+    Raises:
+        WatershedError: there are no measurements yet, or the table could not be written.
+    """
+    from pyspark.sql import functions as F
+
+    measurements = write.read(spark, lake, "dclm.measurements")
+    for column, value in partition.items():
+        measurements = measurements.where(F.col(column) == value)
+
+    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return verdict_batches(batches, recipes)
+
+    columns = ("doc_id", *SHARD_COLUMNS, "recipe", "state", "language", "values")
+    frame = measurements.select(*columns).mapInArrow(judge, write.spark_schema(VERDICTS.schema))
+    written = write.replace(frame, VERDICTS, lake, fingerprint, partition)
+    kept = _kept(lake, partition)
+    return {"verdicts": written, "kept": {recipe.name: kept.get(recipe.name, 0) for recipe in recipes}}
+
+
+def _kept(lake: Lake, partition: Mapping[str, int]) -> dict[str, int]:
+    chosen = [(column, "=", str(value)) for column, value in partition.items()]
+    tally: dict[str, int] = {}
+    dataset = lake.table("dclm.verdicts").to_pyarrow_dataset(partitions=chosen)
+    for batch in dataset.to_batches(columns=["recipe"], filter=pc.field("kept")):
+        for found in batch.column("recipe").value_counts():
+            name = found["values"].as_py()
+            tally[name] = tally.get(name, 0) + found["counts"].as_py()
+    return tally

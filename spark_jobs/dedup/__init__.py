@@ -1,0 +1,1 @@
+"""Deduplication: clusters of equal and nearly equal documents, paragraph Bloom filters, repeated substrings."""

@@ -1,0 +1,1 @@
+"""Inputs of the demo, made on this machine."""

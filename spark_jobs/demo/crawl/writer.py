@@ -1,0 +1,168 @@
+"""A crawl of this machine's own documentation, written as a crawler writes it: WARC files and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from catalog.errors import WatershedError
+from spark_jobs.demo.crawl.parts import CrawlFile, Progress, WarcPart, write_parts
+from spark_jobs.demo.crawl.plan import plan_crawl
+
+CRAWL_SEED = 20_250_115
+CRAWL_VERSION = 1
+"""Raised when the pages or their bytes change, so that a crawl of an older version is written anew."""
+MANIFEST = "crawl.json"
+OWN_FILE = re.compile(r"^WATERSHED-\w+-\d{5}\.warc\.gz(?:\.\d+\.part)?$")
+MAX_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class CrawlSize:
+    """How much a crawl holds at most."""
+
+    pages: int
+    """Pages, second addresses and older editions included."""
+    warc_files: int
+    """WARC files that the pages are dealt to."""
+    max_html_bytes: int
+    """HTML before compression, in bytes: a file that has had its part takes no more pages."""
+
+
+SIZES = {
+    "smoke": CrawlSize(pages=900, warc_files=4, max_html_bytes=24_000_000),
+    "small": CrawlSize(pages=3_600, warc_files=8, max_html_bytes=96_000_000),
+    "standard": CrawlSize(pages=20_000, warc_files=32, max_html_bytes=480_000_000),
+}
+
+
+@dataclass(frozen=True)
+class CrawlReport:
+    """What a crawl holds."""
+
+    files: tuple[CrawlFile, ...]
+    pages_by_kind: dict[str, int]
+    """Pages of each kind; `copy` and `edition` count second addresses and older editions, whatever their kind."""
+    hosts: int
+
+    @property
+    def pages(self) -> int:
+        """Pages in all files."""
+        return sum(file.pages for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all WARC files, compressed."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def html_bytes(self) -> int:
+        """Bytes of all payloads before compression."""
+        return sum(file.html_bytes for file in self.files)
+
+
+def write_crawl(
+    folder: Path,
+    size: CrawlSize,
+    *,
+    seed: int = CRAWL_SEED,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> CrawlReport:
+    """Write a crawl of this machine's documentation into `folder`, or return at once if it is there already.
+
+    The same machine, size and seed give the same bytes. Each WARC file appears under its name only when it is
+    complete, and the manifest `crawl.json` only when all of them are; WARC files of an earlier crawl go first.
+
+    Args:
+        folder: where `WATERSHED-<size>-00000.warc.gz` and its fellows go; made if missing.
+        size: one of `SIZES` or one's own.
+        seed: decides which pages are taken and their order.
+        progress: called with (pages fetched, pages planned) now and then.
+        workers: processes that render pages, by default one a core up to four; the bytes do not depend on it.
+
+    Raises:
+        WatershedError: the folder cannot be written to.
+    """
+    present = _finished(folder, size, seed)
+    if present is not None:
+        return present
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        workers = workers or min(os.cpu_count() or 1, MAX_WORKERS)
+        report = _write_all(folder, size, seed, workers, progress or (lambda done, planned: None))
+        _write_manifest(folder, size, seed, report)
+    except OSError as error:
+        raise WatershedError(
+            f"crawl folder {folder}: {error.strerror or error}", "choose a folder that can be written to"
+        ) from error
+    return report
+
+
+def warc_name(size: CrawlSize, number: int) -> str:
+    """File name of the crawl's WARC file `number`, as Common Crawl numbers them."""
+    label = next((name for name, known in SIZES.items() if known == size), "custom")
+    return f"WATERSHED-{label}-{number:05d}.warc.gz"
+
+
+def _write_all(folder: Path, size: CrawlSize, seed: int, workers: int, progress: Progress) -> CrawlReport:
+    plan = plan_crawl(size.pages, seed=seed)
+    total = len(plan.pages)
+    bounds = [number * total // size.warc_files for number in range(size.warc_files + 1)]
+    parts = [
+        WarcPart(
+            path=folder / warc_name(size, number),
+            first_index=start,
+            pages=plan.pages[start:end],
+            sites={page.host: plan.sites[page.host] for page in plan.pages[start:end]},
+            max_html_bytes=size.max_html_bytes // size.warc_files,
+        )
+        for number, (start, end) in enumerate(pairwise(bounds))
+    ]
+    written = write_parts(parts, workers=workers, progress=progress)
+    kinds = sum((Counter(part.pages_by_kind) for part in written), Counter())
+    hosts = {host for part in written for host in part.hosts}
+    return CrawlReport(tuple(part.file for part in written), dict(sorted(kinds.items())), len(hosts))
+
+
+def _clear(folder: Path) -> None:
+    """Remove WARC files of an earlier or interrupted crawl, which would be read as part of this one."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        if OWN_FILE.match(path.name):
+            path.unlink()
+
+
+def _write_manifest(folder: Path, size: CrawlSize, seed: int, report: CrawlReport) -> None:
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps({**_made_from(size, seed), "report": asdict(report)}, indent=1) + "\n", "utf-8")
+    part.replace(folder / MANIFEST)
+
+
+def _made_from(size: CrawlSize, seed: int) -> dict[str, Any]:
+    return {"version": CRAWL_VERSION, "size": asdict(size), "seed": seed}
+
+
+def _finished(folder: Path, size: CrawlSize, seed: int) -> CrawlReport | None:
+    """The report of the crawl in the folder, if it is this crawl and every file is as it was written."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if {key: manifest[key] for key in ("version", "size", "seed")} != _made_from(size, seed):
+            return None
+        report = manifest["report"]
+        files = tuple(CrawlFile(**file) for file in report["files"])
+        for file in files:
+            with (folder / file.name).open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
+                    return None
+        return CrawlReport(files, report["pages_by_kind"], report["hosts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""Multiple-choice questions made from held-out documents."""

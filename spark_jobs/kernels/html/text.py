@@ -1,0 +1,103 @@
+"""The text of a page's main content, to the character that of resiliparse 2.0.1, or none where that is not sure.
+
+`resiliparse.extract.html2text.extract_plain_text(html, main_content=True)` is what it must equal. It gathers texts and
+matches regular expressions anew for each element; here a page is parsed into a table of nodes (`html_parse`), its
+classes are read by one automaton (`html_classes`), and one walk (`html_walk`) writes the text. Where a page has
+something that is not known to be read alike, there is no text, and the caller asks resiliparse.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from spark_jobs.kernels.html.classes import rules
+from spark_jobs.kernels.html.filters import Measures
+from spark_jobs.kernels.html.lines import Page, page
+from spark_jobs.kernels.html.links import MEASURES
+from spark_jobs.kernels.html.nodes import ATTRIBUTE_COLUMNS, NODE_COLUMNS
+from spark_jobs.kernels.html.parse import parse_into, room
+from spark_jobs.kernels.html.tree import NAME_COLUMNS, NODES, QUIRKS
+from spark_jobs.kernels.html.walk import walk
+from spark_jobs.kernels.text_buffers import BLOCK
+
+MOST_BYTES = 1 << 28
+"""Of a page; kernels count in 31 bits."""
+MOST_OPEN = 1 << 14
+"""Tags that may be open at once, had each to be ended: the parser's time may grow with their square."""
+_SLACK = 1 << 16
+"""Bytes that a text may be longer than its page: indents and line breaks."""
+
+
+class _Room(threading.local):
+    """Arrays that a thread's pages are parsed into and their texts written to, made anew for larger ones."""
+
+    def __init__(self) -> None:
+        self.rows = self.bytes = 0
+
+    def fit(self, size: int, tags: int) -> None:
+        """Make room for a page of so many bytes and `<`."""
+        if size > self.bytes or 4 * tags > self.rows:
+            self.bytes, self.rows = max(2 * size, self.bytes), max(8 * tags, self.rows)
+            rows, attributes, characters, numbers = room(self.bytes, self.rows // 4)
+            self.nodes = np.empty((rows, NODE_COLUMNS), np.int32)
+            self.attributes = np.empty((attributes, ATTRIBUTE_COLUMNS), np.int32)
+            self.buffer = np.empty(characters, np.uint8)
+            self.names = np.empty((rows, NAME_COLUMNS), np.int64)
+            self.state = np.empty(numbers, np.int64)
+            self.measured = measures(rows)
+            self.page = page(self.bytes + _SLACK)
+
+
+_ROOM = _Room()
+
+
+def main_content(html: bytes) -> str | None:
+    """The text of a page's main content; None where resiliparse must be asked.
+
+    Args:
+        html: UTF-8.
+    """
+    if len(html) > MOST_BYTES or b"\0" in html:
+        return None
+    own = _ROOM
+    data = np.frombuffer(html + bytes(BLOCK), np.uint8)
+    tags = int(np.count_nonzero(data == ord("<")))
+    if tags > MOST_OPEN and _open_at_most(data) > MOST_OPEN:
+        return None
+    own.fit(len(html), tags)
+    if parse_into(data, 0, len(html), own.nodes, own.attributes, own.buffer, own.names, own.state):
+        return None
+    count, quirks = own.state[NODES], own.state[QUIRKS] == 1
+    return _text(walk(own.nodes, count, quirks, own.attributes, own.buffer, rules(), own.measured, own.page), own.page)
+
+
+def _open_at_most(data: np.ndarray) -> int:
+    """How deep tags are nested, had each to be ended."""
+    steps = np.where(data[np.flatnonzero(data == ord("<")) + 1] == ord("/"), -1, 1)
+    height = np.cumsum(steps)
+    return int((height - np.minimum(np.minimum.accumulate(height), 0)).max())
+
+
+def text_of(nodes: np.ndarray, attributes: np.ndarray, buffer: np.ndarray, *, quirks: bool) -> str | None:
+    """The text of the main content of a page that has been parsed; None where resiliparse must be asked.
+
+    Args:
+        nodes: int32, [nodes, NODE_COLUMNS], as `html_nodes` lays them out.
+        attributes: int32, [attributes, ATTRIBUTE_COLUMNS].
+        buffer: uint8; behind what is used BLOCK more bytes may be read.
+        quirks: the page is in quirks mode.
+    """
+    into = page(len(buffer) + _SLACK)
+    count = np.int64(len(nodes))
+    return _text(walk(nodes, count, np.bool_(quirks), attributes, buffer, rules(), measures(len(nodes)), into), into)
+
+
+def measures(rows: int) -> Measures:
+    """Room for what is measured of a page of so many nodes."""
+    return Measures(np.empty((rows, MEASURES), np.int32), np.empty(rows, np.uint8), np.empty(1, np.int32))
+
+
+def _text(written: int, of: Page) -> str | None:
+    return None if written < 0 else of.out[:written].tobytes().decode()

@@ -1,0 +1,368 @@
+"""Reads a recipe from YAML, strictly: an error names the file and the line, and nothing unknown passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from catalog.errors import WatershedError
+from spark_jobs import measures
+from spark_jobs.edits import EDITS
+from spark_jobs.measures.base import Matcher
+from spark_jobs.recipes.recipe import (
+    COMPARISONS,
+    RECIPES,
+    STATE_RULE,
+    Deduplication,
+    EditStep,
+    Recipe,
+    Rule,
+    Selection,
+    Step,
+    recipe_names,
+)
+from spark_jobs.recipes.recipe import Threshold as RuleThreshold
+from spark_jobs.selection.recipe import MixtureRecipe, Threshold, TopFraction, Within
+
+# A name that speaks of a bound must not say the opposite of its comparison.
+_DIRECTIONS = {"_minimum": (">=", ">"), "_maximum": ("<=", "<"), "_range": ("between",)}
+_STEP_FIELDS = ("rule", "statistic", "keep", "threshold", "source", "optional", "since")
+_SELECT_FIELDS = (
+    "label",
+    "optional",
+    "top_fraction",
+    "threshold",
+    "comparison",
+    "topics",
+    "topic_weights",
+    "quantiles",
+    "curve",
+    "seed",
+)
+DEDUPLICATIONS = ("exact", "url", "minhash", "paragraphs", "substrings")
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Read a recipe by its name, or from a YAML file of one's own.
+
+    Raises:
+        WatershedError: there is no such recipe, or the file says something that is not known; the
+            cause names file and line.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name_or_path) not in recipe_names():
+            raise WatershedError(
+                f"no recipe is called {str(name_or_path)!r}",
+                f"use one of {', '.join(recipe_names())}, or the path of a .yaml file",
+            )
+        path = RECIPES / f"{name_or_path}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WatershedError(f"{path}: cannot be read ({error})", "give the path of a recipe in YAML") from error
+    return _Reader(path).read(text)
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pending: list[str] = []
+
+    def read(self, text: str) -> Recipe:
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise WatershedError(f"{self._path}:{line}: {error.problem}", "mend the YAML") from error
+        wanted = ("name", "description", "source", "steps")
+        fields = self._fields(root, wanted, ("deduplicate", "select", "pending"))
+        steps = [step for node in self._list(fields["steps"], "steps") if (step := self._step(node)) is not None]
+        pending = fields.get("pending")
+        return Recipe(
+            name=self._text(fields["name"], "name"),
+            description=self._text(fields["description"], "description"),
+            source=self._text(fields["source"], "source"),
+            steps=self._distinct(steps, fields["steps"]),
+            deduplicate=tuple(
+                self._deduplication(node)
+                for node in (self._list(fields["deduplicate"], "deduplicate") if "deduplicate" in fields else [])
+            ),
+            select=self._selection(fields["select"]) if "select" in fields else None,
+            pending=(
+                *(self._text(item, "pending") for item in (self._list(pending, "pending") if pending else [])),
+                *self._pending,
+            ),
+        )
+
+    def _step(self, node: yaml.Node) -> Step | None:
+        """A step; None for an optional one whose list is not at hand, which joins the pending ones."""
+        fields = self._mapping(node)
+        if "edit" in fields:
+            return self._edit(node, fields)
+        if "rule" not in fields:
+            raise self._error(node, "a step is neither rule nor edit", "begin it with `rule: NAME` or `edit: NAME`")
+        return self._rule(node, fields)
+
+    def _edit(self, node: yaml.Node, fields: Mapping[str, yaml.Node]) -> EditStep:
+        name = self._text(fields["edit"], "edit")
+        if name not in EDITS:
+            raise self._error(fields["edit"], f"unknown edit {name!r}", f"known: {', '.join(sorted(EDITS))}")
+        given = {key: self._value(value) for key, value in fields.items() if key not in ("edit", "source")}
+        options = self._checked(node, f"edit {name}", given, EDITS[name].options)
+        return EditStep(edit=name, source=self._source(node, fields), options=options)
+
+    def _rule(self, node: yaml.Node, fields: Mapping[str, yaml.Node]) -> Rule | None:
+        name = self._text(fields["rule"], "rule")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise self._error(fields["rule"], f"rule name {name!r}", "use lower-case letters, digits and underscores")
+        for field in ("statistic", "keep", "threshold"):
+            if field not in fields:
+                mend = "wanted: statistic, keep, threshold, source"
+                raise self._error(node, f"rule {name}: no field {field!r}", mend)
+        statistic, keep = (self._text(fields[field], field) for field in ("statistic", "keep"))
+        options = {key: self._value(value) for key, value in fields.items() if key not in _STEP_FIELDS}
+        column, is_text = statistic, False
+        if statistic == measures.REMOVED_RATIO:
+            if "since" not in fields or options:
+                raise self._error(node, f"rule {name}: {statistic} is counted since an edit", "give it `since: EDIT`")
+            options = {"since": self._text(fields["since"], "since")}
+        else:
+            try:
+                if matcher := measures.matchers().get(statistic):
+                    options, column = self._match_options(matcher, options), re.sub(r"_(minimum|maximum)$", "", name)
+                else:
+                    found = measures.fixed(statistic, options).statistic
+                    column, is_text = found.column, found.text
+            except MissingFile as error:
+                if "optional" in fields and self._value(fields["optional"]) is True:
+                    self._pending.append(f"{name}: {error.cause}; {error.mend}")
+                    return None
+                raise
+            except WatershedError as error:
+                raise self._error(fields["statistic"], f"rule {name}: {error.cause}", error.mend) from error
+        self._check_comparison(fields["keep"], name, statistic, keep, is_text)
+        return Rule(
+            name=name,
+            statistic=statistic,
+            keep=keep,
+            threshold=self._threshold(fields["threshold"], name, statistic, keep, is_text),
+            source=self._source(node, fields),
+            options=options,
+            column=column,
+            text=is_text,
+        )
+
+    def _match_options(self, matcher: Matcher, options: Mapping[str, Any]) -> dict[str, Any]:
+        values = measures.checked(matcher.name, options, matcher.options)
+        for key, value in values.items():
+            if key == "file" and value:
+                values[key] = str(find_beside(value, self._path.parent))
+        return values
+
+    def _check_comparison(self, node: yaml.Node, name: str, statistic: str, keep: str, is_text: bool) -> None:
+        comparisons = ("==", "in") if is_text else COMPARISONS
+        if keep not in comparisons:
+            known = ", ".join(comparisons)
+            raise self._error(node, f"rule {name}: unknown comparison {keep!r} for {statistic}", f"known: {known}")
+        for ending, allowed in _DIRECTIONS.items():
+            if name.endswith(ending) and keep not in allowed:
+                raise self._error(
+                    node,
+                    f"rule {name}: its name says {ending[1:]}, but it keeps {statistic} {keep}",
+                    f"compare by {' or '.join(allowed)}, or rename the rule",
+                )
+
+    def _threshold(self, node: yaml.Node, name: str, statistic: str, keep: str, is_text: bool) -> RuleThreshold:
+        value = self._value(node)
+        kind = "text" if is_text else "number"
+        if keep in ("between", "in"):
+            items = value if isinstance(value, list) else [value]
+            fits = isinstance(value, list) and bool(value) and all(_is_kind(item, kind) for item in items)
+            if keep == "between":
+                fits = fits and len(items) == 2 and items[0] <= items[1]
+                wanted = "two numbers in ascending order, as [50, 100000]"
+            else:
+                wanted = f"a list of {kind}s"
+            if fits:
+                return tuple(items)
+        else:
+            wanted = f"a {kind}"
+            if _is_kind(value, kind):
+                return value
+        raise self._error(node, f"rule {name}: threshold {value!r}", f"{keep} on {statistic} wants {wanted}")
+
+    def _deduplication(self, node: yaml.Node) -> Deduplication:
+        fields = self._mapping(node)
+        if "method" not in fields:
+            raise self._error(node, "a deduplication without a method", f"known: {', '.join(DEDUPLICATIONS)}")
+        method = self._text(fields["method"], "method")
+        if method not in DEDUPLICATIONS:
+            raise self._error(
+                fields["method"], f"unknown deduplication {method!r}", f"known: {', '.join(DEDUPLICATIONS)}"
+            )
+        options = {key: self._value(value) for key, value in fields.items() if key not in ("method", "source")}
+        return Deduplication(method=method, source=self._source(node, fields), options=options)
+
+    def _selection(self, node: yaml.Node) -> Selection:
+        fields = self._fields(node, ("model", "source"), _SELECT_FIELDS)
+        given = {name: self._value(value) for name, value in fields.items()}
+        if ("top_fraction" in given) == ("threshold" in given):
+            raise self._error(node, "a selection keeps by one thing", "give it `top_fraction:` or `threshold:`")
+        if "topics" not in given and ("topic_weights" in given or given.get("quantiles") == Within.TOPIC):
+            raise self._error(node, "a selection by topic without topics", "name a fastText model in `topics:`")
+        found: dict[str, Path | None] = {"model": None, "topics": None}
+        missing = []
+        for name in found:
+            try:
+                found[name] = find_beside(str(given[name]), self._path.parent) if name in given else None
+            except MissingFile as error:
+                if given.get("optional") is not True:
+                    raise self._error(fields[name], error.cause, error.mend) from error
+                missing.append(f"{error.cause}; {error.mend}")
+        try:
+            choice = _choice(given)
+            MixtureRecipe(name="select", **choice)
+        except (TypeError, ValueError) as error:
+            raise self._error(node, f"select: {error}", "see docs/curation.md, Selection") from error
+        except WatershedError as error:
+            raise self._error(node, error.cause, "see docs/curation.md, Selection") from error
+        return Selection(
+            source=self._source(node, fields),
+            model=None if missing else found["model"],
+            missing="; ".join(missing),
+            topics=found["topics"],
+            choice=choice,
+            **({"label": str(given["label"])} if "label" in given else {}),
+        )
+
+    def _distinct(self, steps: list[Step], node: yaml.Node) -> tuple[Step, ...]:
+        """Give what is measured again after an edit a name of its own; refuse two rules of one name."""
+        if not steps:
+            raise self._error(node, "`steps` has no step", "list at least one")
+        taken = {STATE_RULE}
+        columns: dict[str, str] = {}
+        last = ""
+        made: list[Step] = []
+        for step in steps:
+            if isinstance(step, EditStep):
+                times = sum(isinstance(other, EditStep) and other.edit == step.edit for other in made)
+                last = step.edit + (f"_{times + 1}" if times else "")
+                made.append(dataclasses.replace(step, column=f"bytes_after_{last}", rule=f"empty_after_{last}"))
+                name = f"empty_after_{last}"
+            else:
+                self._check_since(step, made, node)
+                again = columns.setdefault(step.column, last) != last
+                made.append(dataclasses.replace(step, column=f"{step.column}_after_{last}") if again else step)
+                name = step.name
+            if name in taken:
+                raise self._error(node, f"a second rule is called {name!r}", "give each rule its own name")
+            taken.add(name)
+        return tuple(made)
+
+    def _check_since(self, rule: Rule, before: list[Step], node: yaml.Node) -> None:
+        since = rule.options.get("since") if rule.statistic == measures.REMOVED_RATIO else None
+        if since and since not in [step.edit for step in before if isinstance(step, EditStep)]:
+            raise self._error(node, f"rule {rule.name}: no edit {since!r} comes before it", "name an edit above it")
+
+    def _checked(self, node: yaml.Node, place: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict:
+        try:
+            return measures.checked(place, given, known)
+        except WatershedError as error:
+            raise self._error(node, error.cause, error.mend) from error
+
+    def _source(self, node: yaml.Node, fields: Mapping[str, yaml.Node]) -> str:
+        if "source" not in fields:
+            raise self._error(node, "a step without its source", "give `source:` the paper or repository it comes from")
+        return self._text(fields["source"], "source")
+
+    def _fields(
+        self, node: yaml.Node | None, required: tuple[str, ...], optional: tuple[str, ...]
+    ) -> dict[str, yaml.Node]:
+        fields = self._mapping(node)
+        known = ", ".join((*required, *optional))
+        for name, value in fields.items():
+            if name not in (*required, *optional):
+                raise self._error(value, f"unknown field {name!r}", f"known: {known}")
+        for name in required:
+            if name not in fields:
+                raise self._error(node, f"no field {name!r}", f"wanted: {', '.join(required)}")
+        return fields
+
+    def _mapping(self, node: yaml.Node | None) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self._error(node, "a mapping is wanted here", "write `field: value` lines")
+        fields: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if key.value in fields:
+                raise self._error(key, f"field {key.value!r} stands here twice", "keep one")
+            fields[key.value] = value
+        return fields
+
+    def _list(self, node: yaml.Node, field: str) -> list[yaml.Node]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._error(node, f"field {field!r} is not a list", "write it as one")
+        return node.value
+
+    def _text(self, node: yaml.Node, field: str) -> str:
+        if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+            raise self._error(node, f"field {field!r} is not a text", "write it as one")
+        return " ".join(node.value.split())
+
+    def _value(self, node: yaml.Node) -> Any:
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+
+    def _error(self, node: yaml.Node | None, cause: str, mend: str) -> WatershedError:
+        line = node.start_mark.line + 1 if node is not None else 1
+        return WatershedError(f"{self._path}:{line}: {cause}", mend)
+
+
+def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a MixtureRecipe, as a selection says them.
+
+    Raises:
+        ValueError, TypeError, WatershedError: one is none of its values.
+    """
+    if "top_fraction" in given:
+        keep: TopFraction | Threshold = TopFraction(top_fraction=float(given["top_fraction"]))
+    else:
+        keep = Threshold(threshold=float(given["threshold"]), comparison=given.get("comparison", ">="))
+    return {
+        "keep": keep,
+        "curve": tuple((float(quantile), float(times)) for quantile, times in given.get("curve", [[0, 1]])),
+        "quantiles": Within(given.get("quantiles", Within.POOL)),
+        "topic_weights": tuple((str(topic), float(weight)) for topic, weight in given.get("topic_weights", {}).items()),
+        "seed": int(given.get("seed", 0)),
+    }
+
+
+class MissingFile(WatershedError):
+    """A list or a model that a step needs is not at hand."""
+
+
+def find_beside(name: str, beside: Path) -> Path:
+    """A list of words or a model: beside the recipe, or in the folder that WATERSHED_LISTS names.
+
+    Raises:
+        MissingFile: in neither.
+    """
+    import os
+
+    folders = [beside, *([Path(os.environ["WATERSHED_LISTS"])] if os.environ.get("WATERSHED_LISTS") else [])]
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).resolve()
+    what, how = ("list", ", a word a line,") if name.endswith(".txt") else ("file", "")
+    raise MissingFile(f"the {what} {name} is not at hand", f"put it{how} into the folder that WATERSHED_LISTS names")
+
+
+def _is_kind(value: object, kind: str) -> bool:
+    if kind == "text":
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

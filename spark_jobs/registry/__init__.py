@@ -1,0 +1,1 @@
+"""DCLM's published registry of experiments: its JSON files, read into rows."""

@@ -1,0 +1,1 @@
+"""Training shards: the tokenizer, the WebDataset format, and the order of documents in it."""

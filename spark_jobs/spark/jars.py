@@ -1,0 +1,180 @@
+"""Jars that Spark does not bring (Delta Lake's, and an object store's), fetched once and then used offline.
+
+Spark resolves Maven coordinates by itself, but it does so on every start and asks the network when it cannot
+help it. So the first start lets Spark's own resolver (Ivy) fetch them into the cache folder, from whichever
+repositories it is configured with, and every later start is handed the files. Delta needs but its own jars
+and Unity Catalog's client; the rest of what is resolved is in Spark already.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from catalog.errors import WatershedError
+from catalog.progress import track
+from spark_jobs.spark.java import cache_folder
+
+SCALA = "2.13"
+NEEDED = ("io.delta_", "io.unitycatalog_")
+"""Of what Delta's coordinates resolve to; see `Wanted.kept`."""
+MANIFEST = "manifest.json"
+TIMEOUT_S = 900
+
+
+def delta_coordinates() -> str:
+    """Maven coordinates of the Delta Lake that belongs to the installed delta-spark and pyspark."""
+    spark = ".".join(version("pyspark").split(".")[:2])
+    return f"io.delta:delta-spark_{spark}_{SCALA}:{version('delta-spark')}"
+
+
+def delta_jars(java_home: Path, config: dict[str, str]) -> list[Path]:
+    """Delta's jars in the cache, in name order; fetched when they are not there.
+
+    Args:
+        java_home: a Java for Spark's resolver, from `find_java`.
+        config: Spark configuration; its `spark.jars.ivySettings` and `spark.jars.repositories` are heeded.
+
+    Raises:
+        WatershedError: they are not cached and could not be fetched; nothing half is left behind.
+    """
+    return cached_jars(
+        Wanted(label="Delta's jars", megabytes=14, coordinates=(delta_coordinates(),), kept=NEEDED), java_home, config
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Jars that are used together."""
+
+    label: str
+    megabytes: int
+    """What is sent over the network, for who reads the error."""
+    coordinates: tuple[str, ...]
+    """Of Maven; the first names the folder in the cache."""
+    kept: tuple[str, ...]
+    """How the names of the jars begin that are kept of all that are resolved: group_artifact-version.jar."""
+    excluded: tuple[str, ...] = ()
+    """group:artifact of what is not even fetched."""
+    digest: str = ""
+    """sha256 of the manifest, where the jars are pinned."""
+
+
+def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list[Path]:
+    """The jars in the cache, in name order; fetched when they are not there. See `delta_jars`."""
+    folder = cache_folder() / "jars" / wanted.coordinates[0].replace(":", "_")
+    if (cached := _listed(folder)) is not None:
+        return cached
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with alone(folder.parent / ".lock"):
+        if (cached := _listed(folder)) is not None:
+            return cached
+        work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
+        try:
+            with track(f"{wanted.label} from Maven (once)", 1):
+                _resolve(wanted, work, java_home, config)
+            fresh = _keep_needed(wanted, work)
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.replace(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    cached = _listed(folder)
+    assert cached is not None
+    return cached
+
+
+def _listed(folder: Path) -> list[Path] | None:
+    """The jars that the folder's manifest lists; None when there is none or a file is not as listed."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest.items())
+    except (OSError, ValueError):
+        return None
+    return [folder / name for name in sorted(manifest)] if whole else None
+
+
+def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
+    """Let spark-submit fetch what is wanted into `work`/jars, as it would before running an (empty) program."""
+    import pyspark
+
+    home = Path(pyspark.__file__).parent
+    program = work / "nothing.py"
+    program.write_text("")
+    # A ~/.m2 with a pom but no jar makes Ivy fail, so it is shown an empty home.
+    said = {
+        "spark.jars.packages": ",".join(wanted.coordinates),
+        "spark.jars.ivy": str(work),
+        "spark.driver.extraJavaOptions": f"-Duser.home={work}",
+        **({"spark.jars.excludes": ",".join(wanted.excluded)} if wanted.excluded else {}),
+        **{key: config[key] for key in ("spark.jars.ivySettings", "spark.jars.repositories") if key in config},
+    }
+    options = [part for key, value in said.items() for part in ("--conf", f"{key}={value}")]
+    command = [home / "bin" / "spark-submit", "--master", "local[1]", *options, program]
+    environment = {**os.environ, "JAVA_HOME": str(java_home), "SPARK_HOME": str(home)}
+    try:
+        run = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work
+        )
+        failed = run.returncode != 0
+        said_last = [line.strip() for line in run.stderr.splitlines() if line.strip()]
+    except subprocess.TimeoutExpired:
+        failed, said_last = True, [f"no answer within {TIMEOUT_S} s"]
+    if failed:
+        why = next(
+            (line for line in said_last if "unresolved" in line or "not found" in line or "no answer" in line), ""
+        )
+        raise WatershedError(
+            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
+            f"connect to the network once ({wanted.megabytes} MB), or copy {cache_folder() / 'jars'} from a machine "
+            "that has it",
+        )
+
+
+def _keep_needed(wanted: Wanted, work: Path) -> Path:
+    """A folder in `work` with the needed jars, each read through once, and a manifest of their digests."""
+    fresh = work / "whole"
+    fresh.mkdir()
+    manifest = {}
+    for jar in sorted((work / "jars").glob("*.jar")):
+        if not jar.name.startswith(wanted.kept):
+            continue
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                broken = archive.testzip()
+        except zipfile.BadZipFile:
+            broken = jar.name
+        if broken:
+            raise WatershedError(f"{jar.name} arrived damaged ({broken})", "run it again; nothing was kept")
+        manifest[jar.name] = {"bytes": jar.stat().st_size, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
+        shutil.copyfile(jar, fresh / jar.name)
+    _, artifact, release = wanted.coordinates[0].split(":")
+    if not any(name.endswith(f"_{artifact}-{release}.jar") for name in manifest):
+        raise WatershedError(f"Maven's answer holds no {artifact}", "run it again, or check spark.jars.ivySettings")
+    said = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    found = hashlib.sha256(said.encode()).hexdigest()
+    if wanted.digest and found != wanted.digest:
+        raise WatershedError(
+            f"{wanted.label} are not the pinned ones: sha256 of their manifest is {found}",
+            "check which repositories spark.jars.ivySettings and spark.jars.repositories name; nothing was kept",
+        )
+    (fresh / MANIFEST).write_text(said)
+    return fresh
+
+
+@contextmanager
+def alone(path: Path) -> Generator[None]:
+    """Hold a lock between processes, so that two first starts do not fetch twice."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

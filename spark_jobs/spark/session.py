@@ -1,0 +1,197 @@
+"""The one Spark session of this process: started late, quietly, and with Delta."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catalog.errors import WatershedError
+from catalog.lake import Lake
+from catalog.object_store import full_options, is_object_store
+from catalog.settings import Settings
+from spark_jobs.spark.jars import delta_jars
+from spark_jobs.spark.java import cache_folder, find_java
+from spark_jobs.spark.s3a import object_store_jars, prove_conditional_put, s3a_configuration
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+
+ALWAYS = {
+    "spark.app.name": "watershed",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.compression.codec": "zstd",
+    # A batch of documents is up to 16 MB of text; rows of narrow tables go by the ten thousand.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
+    "spark.sql.maxConcurrentOutputFileWriters": "4",
+}
+
+LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.python.worker.reuse": "true",
+}
+"""Small local work waits for tasks and planning, not for data: few partitions, no UI."""
+
+LOCAL_JAVA = "-XX:+UseSerialGC"
+"""Java keeps its second compiler: planning, most of what a small partition costs, takes a third less with it once
+warm."""
+
+QUIET = """\
+status = error
+rootLogger.level = fatal
+rootLogger.appenderRef.console.ref = console
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = fatal
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex{0}
+"""
+"""Log4j from the first line on; Spark reads its own log level too late to silence the start. A failed job reaches
+its caller as an exception, so what it logs below `fatal` would only be said twice."""
+
+_sessions: dict[str, SparkSession] = {}
+_starting = threading.RLock()
+
+
+def spark_session(settings: Settings) -> SparkSession:
+    """The session that `settings` describe, started at the first call of the process; stopped at its exit.
+
+    Raises:
+        WatershedError: no Java, Delta's jars cannot be had, the master or Connect server does not answer, or the lake's
+            object store does not serve or would lose commits.
+    """
+    described = f"{settings.spark!r} {_options(settings)!r}"
+    with _starting:
+        if described not in _sessions:
+            stop_session()
+            _sessions[described] = _connect(settings) if settings.spark.remote else _start(settings)
+        return _sessions[described]
+
+
+def stop_session() -> None:
+    """Stop the session of this process, if there is one."""
+    with _starting:
+        while _sessions:
+            _, session = _sessions.popitem()
+            # The JVM may be gone already: Ctrl+C reaches it too.
+            with suppress(Exception):
+                session.stop()
+
+
+atexit.register(stop_session)
+
+
+def _connect(settings: Settings) -> SparkSession:
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        session = SparkSession.builder.remote(settings.spark.remote).getOrCreate()
+        for key, value in settings.spark.config.items():
+            session.conf.set(key, value)
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+    except (PySparkException, OSError) as error:
+        raise WatershedError(
+            f"[spark] remote = {settings.spark.remote!r}: {str(error).splitlines()[0]}",
+            "start the Spark Connect server, or leave the entry out to compute on this machine",
+        ) from error
+    return session
+
+
+def _start(settings: Settings) -> SparkSession:
+    import pyspark
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    java_home = find_java(settings.spark)
+    jars = delta_jars(java_home, settings.spark.config)
+    if is_object_store(settings.lake_root):
+        # Hadoop would ask a server that is not there for minutes.
+        Lake.of(settings).reach()
+        jars += object_store_jars(java_home, settings.spark.config, jars)
+    os.environ["JAVA_HOME"] = str(java_home)
+    os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master(settings.spark.master)
+    for key, value in configuration(settings, jars).items():
+        builder = builder.config(key, value)
+    try:
+        session = builder.getOrCreate()
+    except (PySparkException, Py4JError, OSError) as error:
+        # Of an error of the JVM the first line says only which call failed.
+        why = next((line for line in str(error).splitlines() if not line.startswith("An error occurred")), "")
+        raise WatershedError(
+            f"Spark did not start on {settings.spark.master}: {why.removeprefix(': ')}",
+            f"check [spark] master, config and driver_memory ({settings.spark.driver_memory})",
+        ) from error
+    session.sparkContext.setLogLevel("FATAL")
+    if is_object_store(settings.lake_root):
+        try:
+            prove_conditional_put(session, settings)
+        except WatershedError:
+            session.stop()
+            raise
+    return session
+
+
+def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
+    """Spark's configuration for `settings`; what `[spark] config` says comes last."""
+    local = settings.spark.master.startswith("local")
+    java = [f"-Dlog4j2.configurationFile=file:{_quiet_file()}", *([LOCAL_JAVA] if local else [])]
+    scratch = Path(tempfile.gettempdir()) / f"watershed-spark-{os.getuid()}"
+    said = dict(settings.spark.config)
+    # Options of the JVM add up; anything else that the user says replaces what is said here.
+    java.append(said.pop("spark.driver.extraJavaOptions", ""))
+    return {
+        **ALWAYS,
+        **DELTA,
+        **({**LOCAL, **_partitions(settings.spark.master)} if local else {}),
+        "spark.jars": ",".join(map(str, jars)),
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.driver.extraJavaOptions": " ".join(java).strip(),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        **(s3a_configuration(_options(settings)) if is_object_store(settings.lake_root) else {}),
+        **said,
+    }
+
+
+def _options(settings: Settings) -> dict[str, str]:
+    return full_options(settings.lake_root, settings.lake.storage_options)
+
+
+def _partitions(master: str) -> dict[str, str]:
+    """A partition a worker, and two at least, so that what depends on partitions shows on any machine."""
+    said = re.fullmatch(r"local\[(\d+)[\d,]*\]", master)
+    workers = int(said.group(1)) if said else 1 if master == "local" else os.cpu_count() or 1
+    count = str(max(workers, 2))
+    return {"spark.sql.shuffle.partitions": count, "spark.default.parallelism": count}
+
+
+def _quiet_file() -> Path:
+    """The file of QUIET."""
+    target = cache_folder() / "spark" / "log4j2.properties"
+    if not target.exists() or target.read_text() != QUIET:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f"{target.name}.{os.getpid()}")
+        fresh.write_text(QUIET)
+        fresh.replace(target)
+    return target

@@ -1,0 +1,105 @@
+"""A backfill of every (global, local) shard of the pool, of which two fail and are made again alone."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demo_project import Project, serving
+
+from catalog.lake import Lake
+from dagster_project.engine.partitions import POOL_SHARDS
+from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
+
+SHARDS = POOL_SHARDS.definition.get_partition_keys()
+BROKEN = ("3-7", "8-0")
+PATIENCE = 600
+LAUNCH = """
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  }
+}"""
+STATUS = """
+query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { __typename ... on PartitionBackfill { status } }
+}"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A crawl of a hundred archives of a page each, a shard each."""
+    folder = tmp_path_factory.mktemp("backfill")
+    (folder / "crawl").mkdir()
+    (folder / "watershed.toml").write_text('[crawl]\ninputs = ["crawl"]\nfiles_per_shard = 1\n')
+    for number in range(len(SHARDS)):
+        write_archive(folder / "crawl" / f"{number:03d}.warc.gz", number)
+    return Project(folder)
+
+
+def write_archive(path: Path, number: int) -> None:
+    page = f"<html><body><p>Page {number} of the miniature pool, which has a hundred of them.</p></body></html>"
+    payload = page.encode()
+    message = http_message("200 OK", (("Content-Type", "text/html"),), payload)
+    url = f"https://backfill.example/{number}"
+    records = [
+        warcinfo(path.name, "a miniature pool"),
+        response(url, message, payload, file_name=path.name, index=1),
+    ]
+    path.write_bytes(b"".join(gzip_member(record) for record in records))
+
+
+def ask(address: str, query: str, **variables: Any) -> dict[str, Any]:
+    said = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{address}/graphql", said, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["data"]
+
+
+def backfill(address: str, table: str, partitions: Sequence[str]) -> str:
+    """Launch a backfill as the UI does, and wait for its end; returns how it ended."""
+    parameters = {"assetSelection": [{"path": table.split(".")}], "partitionNames": list(partitions)}
+    launched = ask(address, LAUNCH, parameters=parameters)["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        status = ask(address, STATUS, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
+        if status.startswith("COMPLETED") or status in ("FAILED", "CANCELED"):
+            return status
+        time.sleep(1)
+    raise AssertionError(f"the backfill of {table} did not end")
+
+
+def written(project: Project) -> dict[str, Any]:
+    """Identity of each shard of dclm.documents that is made."""
+    return Lake.of(project.settings).written("dclm.documents")
+
+
+def test_two_shards_of_a_hundred_fail_and_are_made_again_alone(project: Project) -> None:
+    archives = sorted((project.folder / "crawl").iterdir())
+    whole = {key: archives[SHARDS.index(key)].read_bytes() for key in BROKEN}
+    with serving(project.folder) as address:
+        assert backfill(address, "dclm.pool", SHARDS) == "COMPLETED_SUCCESS"
+        for key, held in whole.items():
+            archives[SHARDS.index(key)].write_bytes(held + b"more")
+        assert backfill(address, "dclm.documents", SHARDS) == "COMPLETED_FAILED"
+        lake = Lake.of(project.settings)
+        first, version = written(project), lake.version("dclm.documents")
+        assert version is not None
+        assert len(first) == len(SHARDS) - len(BROKEN)
+        for key, held in whole.items():
+            archives[SHARDS.index(key)].write_bytes(held)
+        assert backfill(address, "dclm.documents", BROKEN) == "COMPLETED_SUCCESS"
+    both = written(project)
+    assert len(both) == len(SHARDS)
+    assert first.items() <= both.items()
+    later = [commit for commit in lake.table("dclm.documents").history() if commit["version"] > version]
+    replaced = [json.loads(commit.get("userMetadata") or "{}").get("partition") for commit in later]
+    assert sorted(map(str, replaced)) == ["global_shard=3/local_shard=7", "global_shard=8/local_shard=0"], later
+    pages = project.rows("SELECT global_shard * 10 + local_shard, url FROM dclm.documents ORDER BY ALL")
+    assert [place for place, _ in pages] == list(range(len(SHARDS)))

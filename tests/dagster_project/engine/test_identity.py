@@ -1,0 +1,130 @@
+"""What is due follows from literals and sources, never from paths, times or the order of work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from catalog.contract import Column, Contract
+from catalog.settings import Settings, load_settings
+from dagster_project.engine.partitions import POOL_SHARDS, Partition
+from dagster_project.engine.steps import State, Step, Steps
+
+
+def table(name: str, *upstream: str, partitioned: bool = False) -> Contract:
+    """A table of one number, or of one number and the pool's shard columns."""
+    shard = tuple(
+        Column(name=column, type=pa.int32(), description="Shard.") for column in ("global_shard", "local_shard")
+    )
+    return Contract(
+        name=name,
+        description="A table of the test.",
+        columns=(Column(name="x", type=pa.int64(), description="A number."), *(shard if partitioned else ())),
+        primary_key=("x",),
+        partition_by=("global_shard", "local_shard") if partitioned else (),
+        upstream=upstream,
+    )
+
+
+SOURCE = table("t.source", partitioned=True)
+CUT = table("t.cut", "t.source", partitioned=True)
+WHOLE = table("t.whole", "t.cut")
+
+
+class World:
+    """Three steps: source by shard, cut by shard, whole. `digests` is what each shard of the source holds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.digests = {"0-0": "a", "0-1": "b"}
+        self.seed = 1
+
+    def steps(self) -> Steps:
+        def digest(settings: Settings, partition: Partition | None) -> Any:
+            assert partition
+            return self.digests[POOL_SHARDS.key(partition)]
+
+        def keys(settings: Settings) -> list[str]:
+            return list(self.digests)
+
+        return Steps(
+            [
+                Step(contracts=(WHOLE,), code_version="1", literals=lambda *_: self.seed),
+                Step(contracts=(CUT,), code_version="1", literals=lambda *_: None, cut=POOL_SHARDS, keys=keys),
+                Step(contracts=(SOURCE,), code_version="1", literals=digest, cut=POOL_SHARDS, keys=keys),
+            ]
+        )
+
+    def due(self) -> dict[str, list[str]]:
+        """Names of due steps with their partition keys ("" for a whole table)."""
+        state = State(self.steps(), self.settings)
+        due = {step.name: state.due(step) for step in state.steps.ordered}
+        return {name: [POOL_SHARDS.key(p) if p else "" for p in parts] for name, parts in due.items() if parts}
+
+    def make(self, name: str, key: str = "") -> None:
+        """Write the table's partition from what is recorded upstream, as an asset does."""
+        state = State(self.steps(), self.settings)
+        step = state.steps.by_table[name]
+        partition = POOL_SHARDS.columns(key) if key else None
+        fingerprint = state.steps.made_from(step, self.settings, partition, state.recorded)
+        assert fingerprint
+        row = {"x": [1], **{column: pa.array([value], pa.int32()) for column, value in (partition or {}).items()}}
+        state.lake.replace(step.contracts[0], pa.table(row), fingerprint, partition)
+
+    def make_all(self) -> None:
+        """Everything, in order."""
+        for name in ("t.source", "t.cut"):
+            for key in self.digests:
+                self.make(name, key)
+        self.make("t.whole")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(load_settings(tmp_path))
+
+
+def test_everything_is_due_in_an_empty_lake_and_nothing_after_it_is_made(world: World) -> None:
+    assert world.due() == {"t.source": ["0-0", "0-1"], "t.cut": ["0-0", "0-1"], "t.whole": [""]}
+    world.make_all()
+    assert world.due() == {}
+
+
+def test_a_finished_partition_is_not_due_when_its_neighbour_is(world: World) -> None:
+    world.make("t.source", "0-0")
+    world.make("t.cut", "0-0")
+    world.make("t.source", "0-1")
+    assert world.due() == {"t.cut": ["0-1"], "t.whole": [""]}
+
+
+def test_a_changed_archive_makes_its_own_shard_due_and_all_that_reads_every_shard(world: World) -> None:
+    world.make_all()
+    world.digests["0-1"] = "changed"
+    assert world.due() == {"t.source": ["0-1"], "t.cut": ["0-1"], "t.whole": [""]}
+
+
+def test_a_literal_makes_its_own_step_due_and_not_what_it_reads(world: World) -> None:
+    world.make_all()
+    world.seed = 2
+    assert world.due() == {"t.whole": [""]}
+
+
+def test_two_lakes_at_different_paths_agree_on_every_fingerprint(world: World, tmp_path: Path) -> None:
+    elsewhere = World(replace(world.settings, lake=replace(world.settings.lake, root=str(tmp_path / "other"))))
+    for one in (world, elsewhere):
+        one.make_all()
+    for name, key in (("t.cut", "global_shard=0/local_shard=1"), ("t.whole", "")):
+        mine = State(world.steps(), world.settings).lake.written(name)[key]
+        theirs = State(elsewhere.steps(), elsewhere.settings).lake.written(name)[key]
+        assert mine.fingerprint == theirs.fingerprint
+
+
+def test_what_is_made_from_a_stale_source_is_due_again(world: World) -> None:
+    world.make_all()
+    world.digests["0-0"] = "changed"
+    world.make("t.whole")
+    assert "t.whole" in world.due()

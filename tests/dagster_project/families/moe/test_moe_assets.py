@@ -1,0 +1,129 @@
+"""A mixture of experts beside a dense model as a user makes them on the demo's lake, and what a training step read."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import dagster as dg
+import numpy as np
+import pytest
+from demo_project import Project, watershed
+
+from dagster_project.jobs import MAIN, MOE
+
+
+@pytest.fixture(scope="module")
+def moe(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the demo's project in which the mixture was made, and what was said."""
+    folder = tmp_path_factory.mktemp("moe") / "project"
+    shutil.copytree(demo.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    return Project(folder, watershed(folder, "make", "moe.saturation"))
+
+
+def test_the_demo_leaves_the_mixture_to_its_own_job(demo: Project) -> None:
+    states = dict(demo.rows("SELECT name, state FROM watershed.tables"))
+    assert {states[name] for name in MAIN} == {"made"}
+    assert "made" not in {states[name] for name in MOE}
+
+
+def test_both_models_took_the_same_batches_with_as_many_parameters_a_token(moe: Project) -> None:
+    models = moe.rows("SELECT kind, steps, tokens, active_parameters, total_parameters FROM moe.models ORDER BY kind")
+    (dense, *same_dense, dense_active, dense_all), (mixture, *same_mixture, active, total) = models
+    assert (dense, mixture) == ("dense", "moe")
+    assert same_dense == same_mixture
+    assert dense_active == dense_all
+    assert dense_active < active < 1.02 * dense_active, "the router alone is more"
+    assert total > 1.2 * active
+    runs = [run for (run,) in moe.rows("SELECT run FROM moe.models ORDER BY kind")]
+    batches = [moe.rows(f"SELECT step, shard, sequences FROM moe.batches WHERE run = '{r}' ORDER BY ALL") for r in runs]
+    assert batches[0] == batches[1]
+
+
+def test_both_learn_and_the_curves_and_heat_maps_are_pictures_in_dagster(
+    moe: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first, last in moe.rows(
+        "SELECT first(loss ORDER BY step), last(loss ORDER BY step) FROM moe.metrics GROUP BY run"
+    ):
+        assert last < first - 1
+    monkeypatch.setenv("DAGSTER_HOME", str(moe.settings.dagster_home))
+    wanted = {
+        "moe.models": {"training"},
+        "moe.saturation": {"saturation", "coactivation", "domains", "vocabulary"},
+    }
+    with dg.DagsterInstance.get() as instance:
+        for table, names in wanted.items():
+            event = instance.get_latest_materialization_event(dg.AssetKey(table.split(".")))
+            assert event and event.asset_materialization
+            metadata = event.asset_materialization.metadata
+            for name in names:
+                assert "data:image/png;base64," in str(metadata[name].value)
+
+
+def test_routing_is_balanced_and_every_contract_holds(moe: Project) -> None:
+    watershed(moe.folder, "check", "moe")
+    ((smallest, largest),) = moe.rows("SELECT smallest_load, largest_load FROM moe.models WHERE kind = 'moe'")
+    assert 0.1 < smallest <= 1 <= largest < 4
+
+
+def test_every_token_of_a_domain_has_its_experts(moe: Project) -> None:
+    shares = moe.rows("SELECT domain, layer, sum(share), count(*) FROM moe.domains GROUP BY ALL")
+    assert {experts for *_, experts in shares} == {16}
+    for *_, share, _ in shares:
+        assert share == pytest.approx(4)
+    hosts = {host for (host,) in moe.rows("SELECT DISTINCT host FROM dclm.documents")}
+    domains = {domain for (domain,) in moe.rows("SELECT DISTINCT domain FROM moe.domains")}
+    assert len(domains) > 2 and domains - {"(others)"} <= hosts
+
+
+def test_routing_settles_towards_the_end(moe: Project) -> None:
+    curve = [
+        share for _, share in moe.rows("SELECT step, avg(saturation) FROM moe.saturation GROUP BY step ORDER BY step")
+    ]
+    assert len(curve) == 7
+    assert curve[0] < curve[-1] < 1
+
+
+def test_a_second_call_makes_nothing(moe: Project) -> None:
+    assert "nothing was made again" in watershed(moe.folder, "make", "moe.saturation")
+
+
+@pytest.mark.parametrize("table", ["models.batches", "moe.batches"])
+def test_sql_gives_the_documents_of_the_batch_that_the_loader_feeds(moe: Project, table: str) -> None:
+    """Their texts, cut as the spans say and put into tokens, are the tokens that the trainer was given."""
+    from tokenizers import Tokenizer
+
+    from catalog.lake import Lake
+    from dagster_project.families.models.training import shard_folder
+    from trainers.data.shards import ShuffledLoader, check_manifest
+
+    shards = shard_folder(Lake.of(moe.settings))
+    models = "models.checkpoints" if table == "models.batches" else "moe.models"
+    run, said = moe.rows(f"SELECT run, config FROM {models} ORDER BY run DESC LIMIT 1")[0]
+    config = json.loads(said)
+    loader = ShuffledLoader(check_manifest(shards / "train"), config["seed"])
+    for _ in range(3):
+        fed = loader.next_batch(config["batch"])
+    pieces = moe.rows(f"""
+        WITH batch AS (
+            SELECT split, shard, dataset, unnest(sequences)::BIGINT AS place
+            FROM {table} WHERE run = '{run}' AND step = 3
+        ), held AS (
+            SELECT split, shard, place, place * (sequence_length + 1) AS start,
+                   (place + 1) * (sequence_length + 1) AS stop
+            FROM batch JOIN dclm.shards USING (split, shard, dataset)
+        )
+        SELECT shard, place, greatest(p.start, w.start), least(p.stop, w.stop), p.start, d.text
+        FROM held w JOIN dclm.spans p USING (split, shard) JOIN dclm.texts d USING (doc_id)
+        WHERE p.start < w.stop AND p.stop > w.start ORDER BY shard, place, p.start""")
+    tokenizer = Tokenizer.from_file(str(shards / "tokenizer.json"))
+    read: dict[tuple[str, int], list[int]] = {}
+    for shard, place, begin, stop, start, text in pieces:
+        tokens = [*tokenizer.encode(text, add_special_tokens=False).ids, loader.splits[0].eot]
+        read.setdefault((shard, place), []).extend(tokens[begin - start : stop - start])
+    assert sorted(read.values()) == sorted(fed.tolist())
+    traced = watershed(moe.folder, "trace", "--run", run, "--step", "3")
+    assert re.search(rf"read +{config['batch']} sequences", traced)
+    assert np.array_equal(sorted(map(len, read.values())), [fed.shape[1]] * len(fed))

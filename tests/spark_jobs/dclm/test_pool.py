@@ -1,0 +1,138 @@
+"""Which archives there are, what they are, and where they belong."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from made_crawl import archive, page
+
+from catalog.errors import WatershedError
+from catalog.progress import listening
+from catalog.tables.dclm import POOL
+from spark_jobs.dclm.pool import register, shard_of
+from spark_jobs.demo.crawl.faults import Fault
+
+DATA = b"".join(archive("made.warc.gz", {"https://made.example/": page("Rain falls on the hills.")}))
+
+
+def write(folder: Path, *names: str, data: bytes = DATA) -> list[str]:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return [str(folder / name) for name in names]
+
+
+def names(*inputs: str | Path) -> list[str]:
+    return register([str(given) for given in inputs], "made", 2)["warc"].to_pylist()
+
+
+def test_rows_fit_the_contract_and_come_in_the_order_of_file_names(tmp_path: Path) -> None:
+    write(tmp_path, "b/1.warc.gz", "a/2.warc.gz", "3.warc")
+    (tmp_path / "crawl.json").write_text("{}")
+    pool = register([str(tmp_path)], "CC-MAIN-2026-41", 2)
+    assert pool.schema == POOL.schema
+    assert pool["warc"].to_pylist() == ["1.warc.gz", "2.warc.gz", "3.warc"]
+    assert pool["uri"].to_pylist()[0] == str(tmp_path / "b" / "1.warc.gz")
+    assert pool["digest"].to_pylist() == [f"sha256:{hashlib.sha256(DATA).hexdigest()}"] * 3
+    assert set(pool["bytes"].to_pylist()) == {len(DATA)}
+    assert set(pool["snapshot"].to_pylist()) == {"CC-MAIN-2026-41"}
+
+
+def test_files_folders_globs_and_lists_name_archives(tmp_path: Path) -> None:
+    write(tmp_path, "a.warc.gz", "b.warc.gz", "sub/c.warc.gz", "odd-name")
+    (tmp_path / "some.paths").write_text("a.warc.gz\nsub/c.warc.gz\n\n")
+    (tmp_path / "some.paths.gz").write_bytes(gzip.compress(b"b.warc.gz\n"))
+    assert names(tmp_path) == ["a.warc.gz", "b.warc.gz", "c.warc.gz"]
+    assert names(tmp_path / "odd-name") == ["odd-name"]
+    assert names(tmp_path / "[ab].warc.gz") == ["a.warc.gz", "b.warc.gz"]
+    assert names(tmp_path / "**" / "c*") == ["c.warc.gz"]
+    assert names(tmp_path / "some.paths") == ["a.warc.gz", "c.warc.gz"]
+    assert names(tmp_path / "some.paths.gz") == ["b.warc.gz"]
+    assert names(tmp_path, tmp_path / "a.warc.gz") == ["a.warc.gz", "b.warc.gz", "c.warc.gz"]
+
+
+def test_two_archives_of_one_name_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "one/a.warc.gz", "two/a.warc.gz")
+    with pytest.raises(WatershedError, match=r"two archives are called a\.warc\.gz"):
+        names(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["missing", "missing/*.warc.gz", "empty", "ftp://x.example/a.warc.gz", "bad.paths"])
+def test_an_input_that_names_nothing_is_a_user_error(tmp_path: Path, given: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.paths").write_bytes(b"\xff\xfe")
+    with pytest.raises(WatershedError):
+        names(given if "://" in given else tmp_path / given)
+
+
+def test_every_archive_has_a_state_and_a_reason(crawl: tuple[Path, tuple[Fault, ...]]) -> None:
+    folder, faults = crawl
+    pool = {row["warc"]: row for row in register([str(folder)], "made", 2).to_pylist()}
+    assert {fault.name for fault in faults} <= pool.keys()
+    assert {name for name, row in pool.items() if row["state"] != "ready"} == {
+        fault.name for fault in faults if not fault.readable
+    }
+    assert (pool["empty.warc.gz"]["state"], pool["empty.warc.gz"]["reason"]) == ("empty", "0 bytes")
+    assert pool["not-gzip.warc.gz"]["state"] == "not_warc"
+    assert "503" not in pool["truncated.warc.gz"]["state"]
+    assert all((row["reason"] is None) == (row["state"] == "ready") for row in pool.values())
+
+
+def test_an_archive_with_garbage_before_its_first_record_is_ready(tmp_path: Path) -> None:
+    (given,) = write(tmp_path, "late.warc.gz", data=b"garbage \x1f\x8b\x08" * 50 + DATA)
+    assert register([given], "made", 1)["state"].to_pylist() == ["ready"]
+
+
+def test_what_cannot_be_read_is_a_row_too(tmp_path: Path) -> None:
+    link = tmp_path / "gone.warc.gz"
+    link.symlink_to(tmp_path / "nowhere")
+    (row,) = register([str(tmp_path)], "made", 1).to_pylist()
+    assert (row["state"], row["reason"], row["bytes"]) == ("unreadable", os.strerror(2), 0)
+
+
+def test_an_unreachable_url_is_a_row_too() -> None:
+    (row,) = register(["http://127.0.0.1:9/a.warc.gz"], "made", 1).to_pylist()
+    assert (row["warc"], row["state"]) == ("a.warc.gz", "unreadable")
+
+
+def test_shards_are_filled_one_after_the_other_while_they_last() -> None:
+    places = [shard_of(index, 5, 2) for index in range(5)]
+    assert [(place["global_shard"], place["local_shard"]) for place in places] == [
+        (0, 0), (0, 0), (0, 1), (0, 1), (0, 2),
+    ]  # fmt: skip
+    assert shard_of(199, 200, 2) == {"global_shard": 9, "local_shard": 9}
+
+
+@pytest.mark.parametrize("files", [201, 1_000, 51_000])
+def test_a_large_pool_is_spread_evenly_with_neighbours_together(files: int) -> None:
+    places = [tuple(shard_of(index, files, 2).values()) for index in range(files)]
+    assert places == sorted(places)
+    sizes = Counter(places).values()
+    assert len(sizes) == 100
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_registering_tells_how_far_it_is(tmp_path: Path) -> None:
+    write(tmp_path, "a.warc.gz", "b.warc.gz")
+    heard: list[float] = []
+
+    class Listener:
+        def begin(self, label: str, total: float, unit: str) -> object:
+            heard.append(-total)
+            return label
+
+        def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
+            heard.append(done)
+
+        def end(self, handle: object) -> None:
+            heard.append(100)
+
+    with listening(Listener()):
+        names(tmp_path)
+    assert heard == [-2, 1, 2, 100]

@@ -1,0 +1,112 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_shards import make_shards
+
+from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
+from trainers.data.shards import ShuffledLoader, check_manifest
+from trainers.pretrain import pretrain
+from trainers.pretraining.config import RunConfig, from_mapping
+from trainers.process.files import read_jsonl
+
+ROOT = Path(__file__).parents[3]
+COMMON = {
+    "preset": "30k-0.2xC",
+    # The balance that the load-balancing loss sees is that of a rank's own tokens, so it differs with their number.
+    "model": {"kind": "moe", "experts": 5, "experts_per_token": 2, "hidden": 12, "load_balancing_weight": 0.0},
+    "checkpoint_every": 10,
+    "keep_checkpoints": 0,
+    "log_every": 1,
+    "steps": 30,
+    "heldout_sequences": 33,
+}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("data") / "shards")
+
+
+def alone(shards: Path, out: Path, **changes) -> dict:
+    return pretrain(from_mapping(COMMON | {"shards": str(shards), "out": str(out)} | changes, RunConfig, "test"))
+
+
+def together(shards: Path, out: Path, **changes) -> None:
+    """The run on two ranks of one machine, started as torchrun starts them."""
+    path = out.with_suffix(".json")
+    path.write_text(json.dumps(COMMON | {"shards": str(shards), "out": str(out)} | changes))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "trainers.pretrain", "--config", str(path)],
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    assert said[0].count('"event":"finished"') == 1 and "progress" not in said[1]
+
+
+def losses(out: Path) -> list[float]:
+    return [row["loss"] for row in read_jsonl(out / "metrics.jsonl")]
+
+
+def go_back(out: Path, step: int) -> None:
+    """The run as it was when it had got to `step`."""
+    (out / "result.json").unlink()
+    for folder in checkpoint_folders(out):
+        if open_checkpoint(folder).step > step:
+            shutil.rmtree(folder)
+
+
+def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
+    one, changing = tmp_path / "one", tmp_path / "changing"
+    alone(shards, one)
+    shutil.copytree(one, changing)
+    go_back(changing, 10)
+    # Nine sequences a batch are four and five, in pieces of two: the ranks' last pieces are of none and of one.
+    together(shards, changing, microbatch=2)
+    assert [open_checkpoint(folder).step for folder in checkpoint_folders(changing)] == [10, 20, 30]
+    for before, after in zip(*(read_jsonl(out / "metrics.jsonl") for out in (one, changing)), strict=True):
+        assert after["loss"] == pytest.approx(before["loss"], abs=1e-5)
+        assert after["router_z_loss"] == pytest.approx(before["router_z_loss"], rel=1e-4)
+        assert (before["dropped"], after["dropped"]) == (0, 0)
+        if "heldout_nats_per_token" in before:
+            assert after["heldout_nats_per_token"] == pytest.approx(before["heldout_nats_per_token"], abs=1e-5)
+        assert np.abs(np.array(before["expert_load"]) - after["expert_load"]).max() < 0.03
+    assert losses(one)[10:] != losses(changing)[10:]
+
+    go_back(changing, 20)
+    alone(shards, changing)
+    assert np.abs(np.array(losses(one)) - losses(changing)).max() < 1e-5
+    ends = [open_checkpoint(checkpoint_folders(out)[-1]).weights() for out in (one, changing)]
+    assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_the_ranks_parts_are_the_batch_of_one_rank(shards, ranks):
+    split = check_manifest(shards / "train")
+    one = ShuffledLoader(split, 3)
+    several = [ShuffledLoader(split, 3) for _ in range(ranks)]
+    for count in (9, 1, 20):
+        whole = one.next_batch(count)
+        parts = [loader.next_batch(count, rank, ranks) for rank, loader in enumerate(several)]
+        assert np.array_equal(np.concatenate(parts), whole)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        assert {loader.consumed for loader in several} == {one.consumed}

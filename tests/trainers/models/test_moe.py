@@ -1,0 +1,212 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trainers.models.config import (
+    MoEConfig,
+    active_parameter_count,
+    flops_per_token,
+    parameter_count,
+    total_parameter_count,
+)
+from trainers.models.decoder import decoder
+from trainers.models.experts import grouped_product, has_grouped_kernel, sort_by_expert
+from trainers.models.moe import MoE, MoEDecoder, Routing, load_balancing_loss, router_z_loss
+from trainers.pretraining.presets import preset
+from trainers.process.errors import TrainerError
+
+SMALL = MoEConfig(
+    vocab_size=50,
+    sequence_length=12,
+    width=16,
+    layers=2,
+    heads=2,
+    hidden=8,
+    experts=6,
+    experts_per_token=3,
+    norm_placement="pre",
+    init_std=0.3,
+)
+
+
+def layer(config=SMALL, seed=0) -> MoE:
+    made = MoE(config)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, 0.4, generator=draw)
+    return made
+
+
+def every_expert_on_every_token(moe: MoE, x_ND, k, renormalise=False):
+    """The definition: all experts compute all tokens, and those not chosen are weighted by zero."""
+    probability_NE = torch.softmax(x_ND @ moe.router.weight.T, dim=-1)
+    kept_NE = torch.zeros_like(probability_NE)
+    for n in range(len(x_ND)):
+        best = sorted(range(len(probability_NE[n])), key=lambda e: -probability_NE[n, e].item())[:k]
+        total = sum(probability_NE[n, e] for e in best) if renormalise else 1.0
+        for e in best:
+            kept_NE[n, e] = probability_NE[n, e] / total
+    y_ND = torch.zeros_like(x_ND)
+    for e in range(len(moe.down)):
+        gate, up = (x_ND @ moe.gate_up[e].T).chunk(2, dim=-1)
+        y_ND = y_ND + kept_NE[:, e : e + 1] * ((gate * torch.sigmoid(gate) * up) @ moe.down[e].T)
+    return y_ND
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+@pytest.mark.parametrize(("experts", "k"), [(6, 3), (6, 6), (1, 1), (40, 1)])
+def test_output_and_gradients_are_those_of_the_definition(experts, k, renormalise):
+    moe = layer(replace(SMALL, experts=experts, experts_per_token=k, renormalise=renormalise))
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 7, 16, generator=draw)
+    towards = torch.randn(2, 7, 16, generator=draw)
+    found = []
+    for forward in (moe, lambda x: every_expert_on_every_token(moe, x.flatten(0, 1), k, renormalise).view_as(x)):
+        moe.zero_grad()
+        entered = x.clone().requires_grad_()
+        y = forward(entered)
+        (y * towards).sum().backward()
+        found.append([y.detach(), entered.grad, *(parameter.grad for parameter in moe.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours is not None
+        # An expert that no token reached has no gradient by the definition, and zeros here.
+        assert torch.allclose(ours, torch.zeros_like(ours) if theirs is None else theirs, atol=1e-5)
+
+
+def test_every_choice_reaches_its_expert():
+    moe = layer()
+    moe(torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0)))
+    assert moe.routing is not None
+    assert moe.routing.counts_E.sum() == 3 * 5 * 3
+    assert torch.equal(moe.routing.counts_E, torch.bincount(moe.routing.expert_Nk.flatten(), minlength=6))
+    assert all(len(set(row)) == 3 for row in moe.routing.expert_Nk.tolist())
+
+
+def test_rows_are_sorted_by_expert_and_back():
+    expert_Nk = torch.tensor([[2, 0], [1, 2], [2, 1]])
+    order, place, counts = sort_by_expert(expert_Nk, 4)
+    assert order.tolist() == [1, 2, 5, 0, 3, 4]
+    assert order[place].tolist() == list(range(6))
+    assert counts.tolist() == [1, 2, 3, 0]
+
+
+def test_the_grouped_product_is_one_product_an_expert_in_any_precision():
+    draw = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(10, 8, generator=draw), torch.randn(4, 16, 8, generator=draw)
+    counts = torch.tensor([3, 0, 6, 1])
+    expected = torch.cat([part @ w.T for part, w in zip(x.split(counts.tolist()), weight, strict=True)])
+    assert torch.allclose(grouped_product(x, weight, counts), expected, atol=1e-5)
+    assert not has_grouped_kernel(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = grouped_product(x, weight, counts)
+    assert low.dtype == torch.bfloat16
+    # torch's grouped kernel runs on a CPU too, though slowly: it computes the same.
+    ends = counts.cumsum(0).to(torch.int32)
+    theirs = torch._grouped_mm(x.bfloat16(), weight.bfloat16().transpose(1, 2), offs=ends)
+    assert torch.allclose(low.float(), theirs.float(), atol=0.1)
+
+
+def routing(logits_NE, k) -> Routing:
+    probability = logits_NE.softmax(-1)
+    chosen = probability.topk(k).indices
+    return Routing(logits_NE, probability, chosen, torch.bincount(chosen.flatten(), minlength=logits_NE.shape[1]))
+
+
+def test_the_load_balancing_loss_is_one_at_balance_and_e_over_k_at_worst():
+    E, k = 8, 2
+    # Each token prefers the two experts of its number, and the tokens go round.
+    even = torch.full((16, E), -20.0)
+    for n in range(16):
+        even[n, n % E], even[n, (n + 1) % E] = 0.0, 0.0
+    assert load_balancing_loss([routing(even, k)] * 3).item() == pytest.approx(1.0)
+    alone = torch.full((16, E), -20.0)
+    alone[:, 0], alone[:, 1] = 0.0, 0.0
+    assert load_balancing_loss([routing(alone, k)] * 3).item() == pytest.approx(E / k, rel=1e-4)
+
+
+def test_descending_the_load_balancing_loss_spreads_the_tokens():
+    moe = layer()
+    # A part that all tokens share makes the router prefer the same experts for each.
+    x = torch.randn(4, 50, 16, generator=torch.Generator().manual_seed(2)) + 2.0
+    values = []
+    for _ in range(200):
+        moe(x)
+        assert moe.routing is not None
+        loss = load_balancing_loss([moe.routing])
+        values.append(loss.item())
+        (gradient,) = torch.autograd.grad(loss, [moe.router.weight])
+        with torch.no_grad():
+            moe.router.weight -= 0.02 * gradient
+    assert values[0] > 1.8 and values[-1] < 1.3
+
+
+def test_both_router_losses_are_those_summed_one_by_one():
+    draw = torch.Generator().manual_seed(0)
+    layers = [torch.randn(9, 5, generator=draw) for _ in range(3)]
+    k, total, squares = 2, 0.0, 0.0
+    for logits in layers:
+        rows = logits.tolist()
+        softmax = [[math.exp(x) / sum(map(math.exp, row)) for x in row] for row in rows]
+        for e in range(5):
+            given = sum(e in sorted(range(5), key=lambda i: -row[i])[:k] for row in rows)
+            total += given * sum(p[e] for p in softmax) / len(rows)
+        squares += sum(math.log(sum(map(math.exp, row))) ** 2 for row in rows) / len(rows)
+    routings = [routing(logits, k) for logits in layers]
+    assert load_balancing_loss(routings).item() == pytest.approx(5 / (3 * 9 * k) * total, rel=1e-5)
+    assert router_z_loss(routings).item() == pytest.approx(squares / 3, rel=1e-5)
+
+
+def test_the_load_balancing_loss_is_k_times_less_than_that_of_transformers_on_one_layer():
+    from transformers.models.olmoe.modeling_olmoe import load_balancing_loss_func
+
+    logits = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    theirs = load_balancing_loss_func((logits,), num_experts=8, top_k=4)
+    assert load_balancing_loss([routing(logits, 4)]).item() == pytest.approx(float(theirs) / 4, rel=1e-5)
+
+
+def test_training_descends_both_losses_and_reports_neither():
+    model = decoder(SMALL).initialise(0)
+    assert isinstance(model, MoEDecoder)
+    tokens = torch.randint(0, 50, (2, 12), generator=torch.Generator().manual_seed(0))
+    descend, report = model.loss(tokens)
+    added = 0.01 * load_balancing_loss(model.routings) + 0.001 * router_z_loss(model.routings)
+    assert (descend - report).item() == pytest.approx(added.item(), rel=1e-4)
+    expected = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+    assert report.item() == pytest.approx(expected.item(), rel=1e-5)
+    descend.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_router_is_in_float32_under_autocast():
+    model = decoder(SMALL).initialise(0)
+    assert isinstance(model, MoEDecoder)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(torch.zeros(1, 5, dtype=torch.int64))
+    assert {r.logits_NE.dtype for r in model.routings} == {torch.float32}
+
+
+def test_counts_are_what_torch_counts_and_what_a_token_meets():
+    for config in (SMALL, replace(SMALL, layers=3, qk_norm=False, tied=True)):
+        model = decoder(config)
+        assert total_parameter_count(config) == sum(p.numel() for p in model.parameters())
+        passed_by = config.layers * (config.experts - config.experts_per_token) * 3 * config.width * config.hidden
+        assert active_parameter_count(config) == total_parameter_count(config) - passed_by
+        assert flops_per_token(config) == 6 * parameter_count(config) + 12 * config.layers * 16 * 12
+
+
+def test_olmoe_has_its_published_parameters():
+    p = preset("olmoe-1B-7B-1xC")
+    with torch.device("meta"):
+        model = decoder(p.model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == p.scale.published == 6_919_161_856
+    assert active_parameter_count(p.model) == 1_282_017_280
+    assert (p.batch, p.optimiser.warmup_steps, p.optimiser.decay_embedding) == (1024, 2500, True)
+
+
+def test_more_experts_a_token_than_there_are_is_refused():
+    with pytest.raises(TrainerError, match="7 experts a token of 6"):
+        replace(SMALL, experts_per_token=7)

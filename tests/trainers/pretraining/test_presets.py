@@ -1,0 +1,122 @@
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+import torch
+
+from trainers.models.decoder import decoder
+from trainers.pretraining.presets import LADDERS, SCALES, parse, plan, preset, run_name
+from trainers.process.errors import TrainerError
+
+PUBLISHED_LADDER = {"190M": 190_354_176, "370M": 371_262_464, "760M": 758_220_288, "1B": 1_279_395_840}
+PUBLISHED_DCLM = {
+    "dclm-400M": 411_616_256,
+    "dclm-1B": 1_439_795_200,
+    "dclm-3B": 2_795_932_160,
+    "dclm-7B": 6_889_410_560,
+}
+
+
+def on_meta(name):
+    with torch.device("meta"):
+        return decoder(preset(f"{name}-1xC").model)
+
+
+@pytest.mark.parametrize("name", PUBLISHED_LADDER)
+def test_ladder_sizes_have_their_published_parameters(name):
+    model = on_meta(name)
+    n = sum(parameter.numel() for parameter in model.parameters()) - model.embedding.weight.numel()
+    assert n == plan(f"{name}-1xC")["parameters"] == SCALES[name].published == PUBLISHED_LADDER[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED_DCLM)
+def test_dclm_scales_have_their_published_parameters(name):
+    qk_free = [p for n, p in on_meta(name).named_parameters() if not n.endswith("attention.norm.gain")]
+    assert sum(parameter.numel() for parameter in qk_free) == SCALES[name].published == PUBLISHED_DCLM[name]
+
+
+@pytest.mark.parametrize("name", [name for name, scale in SCALES.items() if scale.family == "tiny"])
+def test_a_tiny_size_is_as_large_as_its_name(name):
+    nominal = float(name[:-1]) * {"k": 1e3, "M": 1e6}[name[-1]]
+    assert plan(f"{name}-1xC")["parameters"] == pytest.approx(nominal, rel=0.05)
+
+
+def test_tokens_are_twenty_a_parameter_times_the_multiple():
+    for name in ("70k-0.5xC", "130k-2xC", "190M-1xC"):
+        p = plan(name)
+        assert p["tokens"] == pytest.approx(20 * p["parameters"] * p["multiple"], rel=0.01)
+        assert p["tokens"] == p["steps"] * p["batch"] * p["sequence_length"]
+        assert p["flops"] == p["tokens"] * p["flops_per_token"]
+
+
+def test_the_vocabulary_and_length_of_the_shards_decide_the_count():
+    small, large = plan("70k-1xC", vocab_size=1024, sequence_length=64), plan("70k-1xC", vocab_size=4096)
+    assert large["parameters"] - small["parameters"] == 3072 * small["width"]
+    assert small["sequence_length"] == 64
+
+
+def test_dclm_scales_train_as_published():
+    p = preset("dclm-400M-1xC")
+    assert (p.batch, p.optimiser.warmup_steps, p.optimiser.learning_rate) == (512, 2000, 3e-3)
+    assert p.tokens == pytest.approx(8_232_325_120, rel=1e-4)
+
+
+def test_ladder_hyperparameters_are_those_of_the_formulas():
+    p = preset("190M-1xC")
+    assert p.batch == round(80 * (190_354_176 / 108e6) ** (2 / 3))
+    assert p.optimiser.learning_rate == pytest.approx(0.0047 / 4 * (190_354_176 / 108e6) ** (-1 / 3))
+    assert p.optimiser.warmup_steps * p.batch * 4096 == pytest.approx(190_354_176, rel=0.01)
+    assert preset("190M-0.5xC").optimiser.warmup_steps == pytest.approx(p.optimiser.warmup_steps / 2, abs=1)
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_the_targets_are_well_above_their_ladder(name):
+    ladder = LADDERS[name]
+    runs = [plan(run) for run in ladder.runs]
+    target, *others = (plan(target) for target in ladder.targets)
+    assert not set(ladder.targets) & set(ladder.runs)
+    assert len(runs) == len(ladder.sizes) * len(ladder.multiples)
+    assert target["flops"] >= 3 * max(run["flops"] for run in runs)
+    assert target["parameters"] > max(run["parameters"] for run in runs)
+    assert all(other["flops"] >= 1.9 * max(run["flops"] for run in runs) for other in others)
+
+
+def test_a_longer_or_larger_run_of_a_ladder_costs_more():
+    for ladder in LADDERS.values():
+        for size in ladder.sizes:
+            costs = [plan(run_name(size, multiple))["flops"] for multiple in ladder.multiples]
+            assert costs == sorted(costs)
+
+
+def test_the_schedule_warms_up_and_falls_to_its_floor():
+    for name in ("70k-1xC", "dclm-400M-1xC"):
+        p = preset(name)
+        rates = [p.schedule.rate(step) for step in range(1, p.steps + 1)]
+        peak = p.optimiser.warmup_steps - 1
+        assert rates[peak] == max(rates) == p.optimiser.learning_rate
+        assert all(a <= b for a, b in pairwise(rates[: peak + 1]))
+        assert all(a >= b for a, b in pairwise(rates[peak:]))
+        assert rates[-1] == pytest.approx(p.optimiser.final_fraction * p.optimiser.learning_rate, abs=1e-12)
+
+
+def test_a_name_is_read_back():
+    scale, multiple = parse(run_name("130k", 0.25))
+    assert (scale.name, multiple) == ("130k", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("80k-1xC", "no model size is called '80k'"), ("70k", "names no Chinchilla multiple"), ("70k-0xC", "multiple")],
+)
+def test_a_name_that_is_none_says_which_there_are(name, cause):
+    with pytest.raises(TrainerError, match=cause) as refused:
+        parse(name)
+    assert "70k" in refused.value.mend
+
+
+def test_a_plan_needs_no_torch():
+    code = (
+        "import sys; from trainers.pretraining.presets import plan; plan('70k-1xC'); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

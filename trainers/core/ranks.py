@@ -1,0 +1,137 @@
+"""One process or many: the ranks that torchrun started, and tensors of which each holds a part.
+
+With more than one rank the model is sharded by FSDP2 (torch's fully_shard, a group a block): each rank keeps its rows
+of every parameter and of its moments, and a block's parameters are whole only while it computes. With one, nothing
+here does anything, and torch.distributed is not imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.models.dense import DenseDecoder
+from trainers.process.errors import TrainerError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among `count`."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and speaks."""
+        return self.rank == 0
+
+    def total(self, value: float, device: torch.device) -> float:
+        """The sum of every rank's value."""
+        return value if self.count == 1 else self.totals(torch.tensor(value, dtype=torch.float64, device=device)).item()
+
+    def totals(self, values: Tensor) -> Tensor:
+        """The sum of every rank's tensor."""
+        if self.count > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def told(self, value: Any) -> Any:
+        """The first rank's value, on every rank."""
+        if self.count == 1:
+            return value
+        box = [value]
+        torch.distributed.broadcast_object_list(box)
+        return box[0]
+
+
+@contextmanager
+def started_ranks(device_type: str) -> Generator[Ranks]:
+    """The ranks of this run, joined while inside: torchrun says how many there are, and without it there is one."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Ranks()
+        return
+    if not torch.distributed.is_available():
+        raise TrainerError("this torch has no torch.distributed", "install another build of torch, or use one rank")
+    if device_type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo")
+    try:
+        yield Ranks(int(os.environ["RANK"]), count)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def shard(model: DenseDecoder, ranks: Ranks, device_type: str) -> None:
+    """Spread a model's parameters over the ranks; it may still be on the meta device."""
+    if ranks.count == 1:
+        return
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(device_type, (ranks.count,))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    for method in ("loss", "nats"):
+        register_fsdp_forward_method(model, method)
+
+
+def reshard(model: DenseDecoder) -> None:
+    """Give back the parameters that a pass without a backward pass leaves whole."""
+    if hasattr(model, "reshard"):
+        model.reshard()  # ty: ignore[not-callable]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor, sharing its memory."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # ty: ignore[not-callable]
+
+
+def put(parameter: Tensor, whole: Tensor) -> None:
+    """Store a whole tensor, which every rank has, in a parameter: this rank's part of it."""
+    put_part(local(parameter), whole, parameter)
+
+
+def put_part(part: Tensor, whole: Tensor, like: Tensor) -> None:
+    """Store this rank's part of `whole`, cut as the parameter `like` is."""
+    if hasattr(like, "to_local"):
+        from torch.distributed.tensor import distribute_tensor
+
+        whole = whole.to(part.device)
+        whole = local(distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None))  # ty: ignore
+    with torch.no_grad():
+        part.copy_(whole)
+
+
+def whole(part: Tensor, like: Tensor) -> Tensor:
+    """The whole of which each rank holds a part, cut as the parameter `like` is; every rank must call this."""
+    if not hasattr(like, "to_local"):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    mesh, placements = like.device_mesh, like.placements  # ty: ignore[missing-attribute]
+    spread = DTensor.from_local(part, mesh, placements, shape=like.shape, stride=like.stride())
+    return spread.full_tensor()
+
+
+def gathered(parts: Mapping[str, Tensor], like: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
+    """Whole tensors by name in the first rank's memory, one after the other; {} on the other ranks."""
+    found = {}
+    for name, part in parts.items():
+        tensor = whole(part.detach(), like[name])
+        if ranks.first:
+            found[name] = tensor if ranks.count == 1 else tensor.cpu()
+    return found
+
+
+def whole_number(value: Tensor) -> float:
+    """A number that every rank holds, or holds a part of."""
+    return (value.full_tensor() if hasattr(value, "full_tensor") else value).item()  # ty: ignore[not-callable]

@@ -1,0 +1,89 @@
+"""Which sequences each step of a run read, worked out again from what decides it.
+
+    python -m trainers.data.batches --run runs/70k-1xC --shards path/of/shards [--step 12]
+
+The order of the data is a function of seed, batch and the shards, all three named in the run's config.json, so a
+record of 10^12 tokens needs no more room than that. A row is a step and shard: {"step", "source", "shard",
+"sequences"}, in the order in which the step took them from the shard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers.data.mixing import MixedLoader
+from trainers.data.shards import ShuffledLoader, Split, check_manifest
+from trainers.process.errors import TrainerError, exit_code
+from trainers.process.run_folder import CONFIG
+
+Loader = ShuffledLoader | MixedLoader
+
+
+def batch_rows(loader: Loader, batch: int, steps: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """A row a step (from 1) and shard; `source` is the number of the split among the loader's."""
+    firsts = [np.cumsum([0, *(shard.num_sequences for shard in split.shards)]) for split in loader.splits]
+    for step in steps:
+        source, item = loader.places((step - 1) * batch, batch)
+        for i in np.unique(source):
+            items = item[source == i]
+            shard = np.searchsorted(firsts[i], items, side="right") - 1
+            for s in np.unique(shard):
+                found = {"shard": loader.splits[i].shards[s].shard, "sequences": items[shard == s] - firsts[i][s]}
+                yield {"step": step, "source": int(i)} | found
+
+
+def loader_of(identity: Mapping[str, Any], splits: Sequence[Split]) -> Loader:
+    """The loader of the run whose config.json holds `identity`.
+
+    Raises:
+        TrainerError: the splits are not those that the run read.
+    """
+    sources = identity.get("sources")
+    weights = [weight for _, weight in sources] if sources else [1.0]
+    wanted = [digest for digest, _ in sources] if sources else [identity["train"]]
+    if [split.digest for split in splits] != wanted:
+        raise TrainerError(
+            f"{', '.join(str(split.folder) for split in splits)}: not the shards that the run read",
+            "give the shards, all and in the order of its configuration, whose digests config.json names",
+        )
+    return MixedLoader(splits, weights, identity["seed"]) if sources else ShuffledLoader(splits[0], identity["seed"])
+
+
+def steps_of(identity: Mapping[str, Any], step: int = 0) -> Sequence[int]:
+    """All steps of a run, or the one that is asked for; TrainerError when the run has none such."""
+    if step and not 1 <= step <= identity["steps"]:
+        raise TrainerError(f"the run has no step {step}", f"choose one from 1 to {identity['steps']}")
+    return (step,) if step else range(1, identity["steps"] + 1)
+
+
+def print_batches(run: Path, shards: Sequence[Path], step: int) -> None:
+    """Print the rows of a run as JSON lines."""
+    if not (run / CONFIG).is_file():
+        raise TrainerError(f"{run} holds no run", "give the `out` folder of a run")
+    identity = json.loads((run / CONFIG).read_text(encoding="utf-8"))["identity"]
+    loader = loader_of(identity, [check_manifest(folder / "train", digests=False) for folder in shards])
+    for row in batch_rows(loader, identity["batch"], steps_of(identity, step)):
+        print(json.dumps(row | {"sequences": row["sequences"].tolist()}))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.data.batches", description="What each step of a run read."
+    )
+    parser.add_argument("--run", type=Path, required=True, help="its `out` folder")
+    parser.add_argument("--shards", type=Path, required=True, action="append", help="again for each further source")
+    parser.add_argument("--step", type=int, default=0, help="one step alone")
+    said = parser.parse_args(arguments)
+    return exit_code(lambda: print_batches(said.run, said.shards, said.step))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

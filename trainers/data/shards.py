@@ -1,0 +1,288 @@
+"""Shards of token sequences: what the manifest promises, and a loader that reads them where they lie.
+
+A split is a folder of plain WebDataset tars and a manifest.jsonl with a line a shard; each tar holds .npy members of
+shape (n, L + 1) whose byte offsets the manifest names. So the loader memory-maps the tars and copies rows; it unpacks
+nothing. `read_with_webdataset` reads the same sequences the ordinary way.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.data.permutation import permute
+from trainers.process.errors import TrainerError
+from trainers.process.files import canonical_json, sha256_file, sha256_text
+
+TOKEN_DTYPES = ("uint16", "uint32")
+OPEN_SHARDS = 256
+"""Tars mapped at a time; each holds a file descriptor, and a process commonly has 1024."""
+
+Tokens = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One .npy in a tar."""
+
+    name: str
+    offset: int
+    """Byte in the tar where the .npy header begins."""
+    sequences: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One line of the manifest."""
+
+    shard: str
+    split: str
+    num_sequences: int
+    sequence_length: int
+    """L: tokens predicted in a sequence; L + 1 are stored."""
+    dtype: str
+    tokens: int
+    text_bytes: int
+    """UTF-8 bytes of the text that these tokens stand for."""
+    bytes: int
+    sha256: str
+    sources: dict[str, int]
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A checked folder of shards."""
+
+    folder: Path
+    shards: tuple[Shard, ...]
+    data_offsets: tuple[int, ...]
+    """Byte in its tar where each member's numbers begin, over all shards in order."""
+    vocab_size: int
+    dataset_fingerprint: str
+    eot: int = 0
+    """The token that ends a document."""
+
+    @property
+    def sequence_length(self) -> int:
+        return self.shards[0].sequence_length
+
+    @property
+    def num_sequences(self) -> int:
+        return sum(shard.num_sequences for shard in self.shards)
+
+    @property
+    def bytes_per_token(self) -> float:
+        """UTF-8 bytes of text a stored token stands for, the end-of-text tokens counting zero bytes."""
+        return sum(shard.text_bytes for shard in self.shards) / sum(shard.tokens for shard in self.shards)
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 over the shards' names and digests: what was read, wherever it lies."""
+        return sha256_text(canonical_json([[shard.shard, shard.sha256] for shard in self.shards]))
+
+
+def check_manifest(folder: Path | str, *, digests: bool = True) -> Split:
+    """Read a split's manifest and hold every shard against it; `digests` re-reads the tars (about 1 GB/s a core).
+
+    Raises TrainerError naming each shard that is absent, short, changed, or disagrees with its line.
+    """
+    folder = Path(folder)
+    shards = _read_manifest(folder / "manifest.jsonl")
+    problems, offsets = [], []
+    for shard in shards:
+        found = _disagreements(shard, shards[0]) or _file_problems(folder, shard, digests)
+        starts = [] if found else _data_offsets(folder / f"{shard.shard}.tar", shard)
+        lost = [m.name for m, start in zip(shard.members, starts, strict=False) if start < 0]
+        problems += found + [f"{shard.shard}.tar has no such array at the offset of {name}" for name in lost]
+        offsets += starts
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise TrainerError(
+            f"{folder}: " + "; ".join(problems[:3]) + more, "write the shards again, or copy them again in full"
+        )
+    dataset = _read_dataset(folder)
+    vocab_size, eot = int(dataset["vocab_size"]), int(dataset.get("eot", 0))
+    return Split(folder, shards, tuple(offsets), vocab_size, str(dataset["fingerprint"]), eot)
+
+
+def _read_manifest(path: Path) -> tuple[Shard, ...]:
+    mend = "point the trainer at a shard folder with train/ and heldout/, as dclm.shards writes it"
+    if not path.is_file():
+        raise TrainerError(f"{path} does not exist", mend)
+    shards = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row: dict[str, Any] = json.loads(line)
+            members = tuple(Member(**member) for member in row.pop("members"))
+            fields = {name: row[name] for name in Shard.__dataclass_fields__ if name != "members"}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise TrainerError(f"{path}, line {number} is no shard: {error!r}", "write the shards again") from None
+        shards.append(Shard(**fields, members=members))
+    if not shards:
+        raise TrainerError(f"{path} names no shard", "let more documents through, so that a shard is filled")
+    names = [shard.shard for shard in shards]
+    if names != sorted(set(names)):
+        raise TrainerError(f"{path} names a shard twice or out of order", "write the shards again")
+    return tuple(shards)
+
+
+def _read_dataset(folder: Path) -> dict[str, Any]:
+    for path in (folder.parent / "dataset.json", folder / "dataset.json"):
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise TrainerError(f"{folder.parent / 'dataset.json'} does not exist", "write the shards again")
+
+
+def _disagreements(shard: Shard, first: Shard) -> list[str]:
+    """What in a manifest line contradicts itself or the first line."""
+    name, found = shard.shard, []
+    if shard.num_sequences != sum(member.sequences for member in shard.members):
+        found.append(f"{name} has {shard.num_sequences} sequences but its members have another number")
+    if shard.tokens != shard.num_sequences * (shard.sequence_length + 1):
+        found.append(f"{name} has {shard.tokens} tokens, not sequences x (length + 1)")
+    if (shard.sequence_length, shard.dtype) != (first.sequence_length, first.dtype):
+        found.append(f"{name} is {shard.dtype} of {shard.sequence_length}, unlike {first.shard}")
+    offsets = [member.offset for member in shard.members]
+    if any(a >= b for a, b in pairwise(offsets)):
+        found.append(f"{name} has members out of order")
+    if shard.dtype not in TOKEN_DTYPES:
+        found.append(f"{name} has tokens of {shard.dtype}, not one of {', '.join(TOKEN_DTYPES)}")
+    return found
+
+
+def _file_problems(folder: Path, shard: Shard, digests: bool) -> list[str]:
+    """How a tar differs from its manifest line."""
+    path = folder / f"{shard.shard}.tar"
+    if not path.is_file():
+        return [f"{path.name} is missing"]
+    size = path.stat().st_size
+    if size != shard.bytes:
+        return [f"{path.name} has {size} bytes, not {shard.bytes}"]
+    if digests and sha256_file(path) != shard.sha256:
+        return [f"{path.name} has another SHA-256 than its manifest line"]
+    return []
+
+
+def _data_offsets(path: Path, shard: Shard) -> list[int]:
+    """Byte in the tar where each member's numbers begin; -1 where the header there is not the promised one."""
+    expected = np.dtype(shard.dtype)
+    offsets = []
+    with path.open("rb") as file:
+        for member in shard.members:
+            file.seek(member.offset)
+            try:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            except (ValueError, EOFError):
+                offsets.append(-1)
+                continue
+            whole = file.tell() + expected.itemsize * member.sequences * (shard.sequence_length + 1) <= shard.bytes
+            right = shape == (member.sequences, shard.sequence_length + 1) and dtype == expected and not fortran
+            offsets.append(file.tell() if whole and right else -1)
+    return offsets
+
+
+class Sequences:
+    """Random access to a split's sequences, numbered 0.. in the order of manifest and members."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.stored_length = split.sequence_length + 1
+        self._dtype = np.dtype(split.shards[0].dtype)
+        members = [(s, m) for s, shard in enumerate(split.shards) for m in shard.members]
+        counts = np.array([member.sequences for _, member in members], dtype=np.int64)
+        self._member_first = np.concatenate(([0], np.cumsum(counts)))
+        self._member_shard = np.array([shard for shard, _ in members], dtype=np.int64)
+        self._member_offset = np.array(split.data_offsets, dtype=np.int64)
+        self._shard_bytes = lru_cache(maxsize=OPEN_SHARDS)(self._map)
+
+    def __len__(self) -> int:
+        return int(self._member_first[-1])
+
+    def _map(self, shard: int) -> NDArray[np.uint8]:
+        return np.memmap(self.split.folder / f"{self.split.shards[shard].shard}.tar", dtype=np.uint8, mode="r")
+
+    def __getitem__(self, items: NDArray[np.int64]) -> Tokens:
+        """Tokens (len(items), L + 1), int64, of the sequences numbered `items`."""
+        member = np.searchsorted(self._member_first, items, side="right") - 1
+        row_bytes = self.stored_length * self._dtype.itemsize
+        start = self._member_offset[member] + (items - self._member_first[member]) * row_bytes
+        shard_of = self._member_shard[member]
+        tokens = np.empty((len(items), self.stored_length), dtype=np.int64)
+        for shard in np.unique(shard_of):
+            rows = np.flatnonzero(shard_of == shard)
+            # .npy data begin at a multiple of 64 within a member and members at a multiple of 512 within a tar.
+            whole = self._shard_bytes(int(shard))
+            words = whole[: len(whole) // 4 * 4].view(self._dtype)
+            at = (start[rows] // self._dtype.itemsize)[:, None] + np.arange(self.stored_length)
+            tokens[rows] = words[at]
+        self._check_vocabulary(tokens)
+        return tokens
+
+    def _check_vocabulary(self, tokens: Tokens) -> None:
+        if tokens.size and tokens.max() >= self.split.vocab_size:
+            raise TrainerError(
+                f"{self.split.folder} holds token {tokens.max()}, past a vocabulary of {self.split.vocab_size}",
+                "write the shards again with the tokenizer beside them",
+            )
+
+
+class ShuffledLoader:
+    """Batches of a split's sequences, shuffled anew each epoch.
+
+    What it gives is a pure function of (seed, sequences consumed), so its state is two numbers and it can start
+    anywhere; an epoch gives every sequence exactly once, and a batch may reach into the next epoch.
+    """
+
+    def __init__(self, split: Split, seed: int, consumed: int = 0) -> None:
+        self.sequences = Sequences(split)
+        self.splits = (split,)
+        self.seed = seed
+        self.consumed = consumed
+
+    def state(self) -> dict[str, int]:
+        return {"seed": self.seed, "consumed": self.consumed}
+
+    def items(self, start: int, count: int) -> NDArray[np.int64]:
+        """Numbers of the sequences at places start .. start + count - 1, counted over all epochs."""
+        n = len(self.sequences)
+        places = np.arange(start, start + count, dtype=np.int64)
+        items = np.empty(count, dtype=np.int64)
+        for epoch in np.unique(places // n):
+            here = places // n == epoch
+            items[here] = permute(places[here] % n, n, self.seed, int(epoch))
+        return items
+
+    def places(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number of the split, always 0, and of the sequence, at places start .. start + count - 1."""
+        items = self.items(start, count)
+        return np.zeros_like(items), items
+
+    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Tokens:
+        """Of the next `count` sequences those of this rank, int64 (about count / ranks, L + 1).
+
+        The ranks' parts, one after the other, are the batch of a single rank. Each rank reads its own alone.
+        """
+        first, last = (self.consumed + count * r // ranks for r in (rank, rank + 1))
+        self.consumed += count
+        return self.sequences[self.items(first, last - first)]
+
+
+def read_with_webdataset(folder: Path | str) -> Iterator[NDArray[np.unsignedinteger]]:
+    """The members of a split in order, each (n, L + 1), read by the webdataset library without the manifest."""
+    from webdataset.compat import WebDataset
+
+    tars = [str(path) for path in sorted(Path(folder).glob("shard_*.tar"))]
+    for sample in WebDataset(tars, shardshuffle=False, empty_check=False):
+        yield np.load(io.BytesIO(sample["tokens.npy"]), allow_pickle=False)

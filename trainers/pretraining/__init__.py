@@ -1,0 +1,1 @@
+"""Pretraining: presets, the configuration of a run, and what is measured besides its loss."""

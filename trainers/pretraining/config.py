@@ -1,0 +1,267 @@
+"""A training run's configuration: what a config file may say, and the fingerprint of what decides the weights."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from trainers.core.schedule import SCHEDULES
+from trainers.data.shards import Split
+from trainers.models.config import DenseConfig, model_config
+from trainers.pretraining.presets import Optimiser, Preset, preset
+from trainers.process.errors import TrainerError
+from trainers.process.files import canonical_json, sha256_text
+
+CODE_VERSION = "trainers-1"
+"""Part of every fingerprint; raised when the same configuration would give other weights."""
+
+Dtype = Literal["float32", "bfloat16"]
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training run. Only `preset`, `shards` and `out` must be given."""
+
+    preset: str
+    """The dial: size and Chinchilla multiple, such as "70k-1xC"."""
+    shards: str
+    """Folder with train/, heldout/ and dataset.json."""
+    out: str
+    """Run folder: checkpoints, metrics.jsonl and result.json go here. One folder, one run."""
+    run: str = ""
+    """A label for result.json and progress; the preset's name when empty."""
+    seed: int = 0
+    """Of the initial weights and the order of sequences."""
+    threads: int = 1
+    """CPU threads; 0 leaves torch's own choice. Tiny models gain little from a second."""
+    device: str = "auto"
+    """"auto" takes a GPU when there is one; else "cpu", "cuda" or "cuda:1"."""
+    dtype: Dtype = "float32"
+    """"bfloat16" runs matrix products in bfloat16 (autocast); weights stay in float32."""
+    compile: bool = False
+    """torch.compile each block; on a CPU this needs a C++ compiler and a minute, too long for a tiny model."""
+    microbatch: int = 0
+    """Sequences a forward pass; gradients are added up to the whole batch. 0: the whole batch at once."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0: a quarter of the run. There is always one at the end."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints kept; 0 keeps all."""
+    evaluate_every: int = 0
+    """Steps between measurements on held-out shards; 0: only at the end."""
+    heldout_sequences: int = 0
+    """Held-out sequences measured, from the first on; 0: all."""
+    log_every: int = 0
+    """Steps a row of metrics.jsonl; 0: a two-hundredth of the run."""
+    verify_digests: bool = True
+    """Read every shard through once before the first step and compare its SHA-256."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of DenseConfig or MoEConfig that replace the preset's; `kind: moe` makes a mixture of a dense preset."""
+    optimiser: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of Optimiser that replace the preset's."""
+    batch: int = 0
+    """Sequences an optimiser step; 0: the preset's. Steps follow, so that tokens stay."""
+    steps: int = 0
+    """Optimiser steps; 0: the preset's."""
+    sources: Sequence[Mapping[str, Any]] = ()
+    """Trained on instead of train/ of `shards`, which still gives held-out sequences and tokenizer: entries of
+    `shards`, a folder with train/, and `weight`, its share of the sequences over the sum of all weights."""
+    init: str = ""
+    """Begin with the weights of this run, checkpoint or Hugging Face folder. The model is then that one's, at the
+    shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty."""
+    document_masking: bool = False
+    """No attention across the end-of-text tokens of the shards."""
+    spike: float = 2.0
+    """A loss this many nats above its running mean stops the run, its last checkpoint kept; 0: only one that is no
+    number does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A configuration with its preset worked out against the shards."""
+
+    config: RunConfig
+    preset: Preset
+    identity: dict[str, Any]
+    fingerprint: str
+
+
+def read_config(path: Path | str, kind: type[C]) -> C:
+    """Read a dataclass from a YAML or JSON file; TrainerError names an unknown, missing or mistyped field."""
+    path = Path(path)
+    if not path.is_file():
+        raise TrainerError(f"config file {path} does not exist", "give --config the path of a YAML or JSON file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TrainerError(f"{path} is neither YAML nor JSON: {_one_line(error)}", "mend its syntax") from None
+    return from_mapping(values, kind, str(path))
+
+
+def from_mapping(values: Any, kind: type[C], place: str) -> C:
+    """Build a configuration dataclass, with errors that name the field."""
+    if not isinstance(values, Mapping):
+        raise TrainerError(f"{place} holds no fields", f"write {', '.join(_required(kind))} in it")
+    known = _fields(kind)
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise TrainerError(f"{place} has an unknown field {name!r}", f"{hint}fields: {', '.join(known)}")
+    for name in _required(kind):
+        if name not in values:
+            raise TrainerError(f"{place} lacks the field {name!r}", f"add {name}")
+    for name, value in values.items():
+        _check_type(place, name, value, str(known[name].type))
+    return kind(**values)
+
+
+def _fields(kind: type) -> dict[str, Field[Any]]:
+    found: dict[str, Field[Any]] = kind.__dict__["__dataclass_fields__"]
+    return found
+
+
+def _required(kind: type) -> list[str]:
+    return [n for n, f in _fields(kind).items() if f.default is MISSING and f.default_factory is MISSING]
+
+
+def _check_type(place: str, name: str, value: Any, annotation: str) -> None:
+    kinds: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+        "Mapping[str, Any]": (Mapping,),
+        "Sequence[Mapping[str, Any]]": (list, tuple),
+    }
+    allowed = kinds.get(annotation)
+    if allowed is None:
+        return
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise TrainerError(f"{place}: {name} is {value!r}", f"give {name} as {annotation}")
+    if annotation == "int" and value < 0:
+        raise TrainerError(f"{place}: {name} is {value}", f"give {name} as 0 or more")
+
+
+def named_sources(config: RunConfig) -> list[tuple[Path, float]]:
+    """Folders to train on and their weights.
+
+    Raises:
+        TrainerError: an entry of `sources` is not what it should be.
+    """
+    if not config.sources:
+        return [(Path(config.shards) / "train", 1.0)]
+    found = []
+    for number, entry in enumerate(config.sources):
+        fit = isinstance(entry, Mapping) and entry.keys() == {"shards", "weight"}
+        if not fit or isinstance(entry["weight"], bool) or not isinstance(entry["weight"], int | float):
+            raise TrainerError(f"sources[{number}] is {entry!r}", "write it as {shards: FOLDER, weight: NUMBER}")
+        if not 0 < entry["weight"] < math.inf:
+            raise TrainerError(
+                f"sources[{number}]: weight is {entry['weight']}", "give a number above 0, or leave it out"
+            )
+        found.append((Path(entry["shards"]) / "train", float(entry["weight"])))
+    return found
+
+
+def resolve(
+    config: RunConfig,
+    train: Split,
+    heldout: Split,
+    sources: Sequence[tuple[Split, float]] = (),
+    initial: tuple[DenseConfig, str] | None = None,
+) -> Resolved:
+    """Work out the preset for the shards' vocabulary and length, and the run's fingerprint.
+
+    The fingerprint is of literals only: code version, model, optimiser, batch, steps, seed, precision and the digests
+    of the shards. Paths, device, threads and how often something is written are not in it.
+
+    Args:
+        train: what is trained on, or the first of `sources`.
+        sources: what is trained on by weight, where the configuration names several.
+        initial: shape and digest of the weights to begin with, where it names some.
+    """
+    if config.dtype not in ("float32", "bfloat16"):
+        raise TrainerError(f"dtype is {config.dtype!r}", 'set dtype to "float32" or "bfloat16"')
+    chosen = preset(config.preset, train.vocab_size, train.sequence_length)
+    if initial is not None:
+        chosen = replace(chosen, model=_begun(config, initial[0], train))
+    chosen = _overridden(config, chosen, train.eot)
+    if heldout.sequence_length != chosen.model.sequence_length:
+        raise TrainerError(
+            f"held-out sequences have {heldout.sequence_length} tokens, the model {chosen.model.sequence_length}",
+            "write train and heldout with one sequence length",
+        )
+    identity = {
+        "code": CODE_VERSION,
+        "model": asdict(chosen.model),
+        "optimiser": asdict(chosen.optimiser),
+        "batch": chosen.batch,
+        "steps": chosen.steps,
+        "seed": config.seed,
+        "dtype": config.dtype,
+        "dataset": train.dataset_fingerprint,
+        "train": train.digest,
+        "heldout": heldout.digest,
+    }
+    if sources:
+        identity["sources"] = [[split.digest, weight] for split, weight in sources]
+    if initial is not None:
+        identity["init"] = initial[1]
+    return Resolved(config=config, preset=chosen, identity=identity, fingerprint=sha256_text(canonical_json(identity)))
+
+
+def _begun(config: RunConfig, model: DenseConfig, train: Split) -> DenseConfig:
+    """The shape of the weights to begin with, at the length of the shards."""
+    if config.model:
+        raise TrainerError("init and model are both set", "leave out model: the shape is that of the weights")
+    if train.vocab_size > model.vocab_size:
+        raise TrainerError(
+            f"{train.folder} has a vocabulary of {train.vocab_size}, {config.init} one of {model.vocab_size}",
+            "write shards with the model's tokenizer",
+        )
+    return replace(model, sequence_length=train.sequence_length)
+
+
+def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
+    """The preset with the configuration's own model, optimiser, batch and steps."""
+    model = _overridden_model(config.model, chosen.model)
+    if config.document_masking:
+        model = replace(model, separator=separator)
+    _check_fields("optimiser", config.optimiser, chosen.optimiser)
+    optimiser: Optimiser = replace(chosen.optimiser, **config.optimiser)
+    if optimiser.schedule not in SCHEDULES:
+        raise TrainerError(f"schedule is {optimiser.schedule!r}", f"choose one of {', '.join(SCHEDULES)}")
+    batch = config.batch or chosen.batch
+    steps = config.steps or max(1, round(chosen.steps * chosen.batch / batch))
+    return replace(chosen, model=model, optimiser=optimiser, batch=batch, steps=steps)
+
+
+def _overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
+    kind = values.get("kind", model.kind)
+    if kind not in ("dense", "moe"):
+        raise TrainerError(f"model kind is {kind!r}", 'set kind to "dense" or "moe"')
+    if kind != model.kind:
+        shared = {name: value for name, value in asdict(model).items() if name in DenseConfig.__dataclass_fields__}
+        model = model_config(shared | {"kind": kind})
+    _check_fields("model", values, model)
+    return replace(model, **values)
+
+
+def _check_fields(name: str, values: Mapping[str, Any], kind: DenseConfig | Optimiser) -> None:
+    allowed = [f for f in kind.__dataclass_fields__ if f not in ("vocab_size", "sequence_length")]
+    for key in values:
+        if key not in allowed:
+            raise TrainerError(f"{name} has no field {key!r} to set", f"fields: {', '.join(allowed)}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""A trainer as a process: its configuration file, run folder, device, errors and progress."""

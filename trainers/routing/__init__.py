@@ -1,0 +1,1 @@
+"""How a mixture of experts routes tokens: counts, tables and pictures."""

@@ -1,0 +1,1 @@
+"""Language models that answer: loading, tokenizers and log-likelihoods."""

@@ -1,0 +1,284 @@
+"""A model that reads tokens in steps and remembers them: a decoder of ours, or any that transformers loads.
+
+Shape suffixes: B rows, S tokens read now, T tokens remembered, V vocabulary, N places asked for; K, H, G and P as in
+trainers/models/dense.py. The places of a row that hold no token are never looked at: they stand at its beginning in
+what is read first, and at its end in what is read last, so the tokens of a row lie side by side.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainers.core import checkpoint
+from trainers.exchange import CONFIG
+from trainers.icl.tokens import FileTokenizer, Tokenizer, TransformersTokenizer
+from trainers.models.dense import Attention, Block, DenseDecoder
+from trainers.process.device import chosen_device
+from trainers.process.errors import TrainerError
+from trainers.process.files import canonical_json, sha256_file, sha256_text
+from trainers.process.run_folder import TOKENIZER
+
+READ_BY_TRANSFORMERS = (".json", ".safetensors", ".bin", ".model", ".txt", ".py", ".jinja")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a model has read."""
+
+    cache: Any
+    """Keys and values of every layer, as the model keeps them."""
+    held_BT: Tensor
+    """True where a row holds a token."""
+
+    @property
+    def next_B(self) -> Tensor:
+        """The position of each row's next token."""
+        return self.held_BT.sum(1)
+
+
+class LanguageModel(Protocol):
+    """What scoring needs of a model."""
+
+    length: int
+    """Tokens it reads at most."""
+    vocab_size: int
+    device: torch.device
+
+    def read(
+        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
+    ) -> tuple[Tensor, Memory]:
+        """Read on.
+
+        Args:
+            held_BS: true where tokens_BS is one.
+            at: (N, 2) rows and columns of tokens_BS; None: none.
+
+        Returns:
+            Logits (N, V) of what follows each of those places, and what was read in all.
+        """
+        ...
+
+    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
+        """The memory of those rows, which may come more than once. The one given must not be used again."""
+        ...
+
+
+def positions(held_BS: Tensor, memory: Memory | None) -> Tensor:
+    """(B, S): how many tokens come before each in its row."""
+    before_B1 = memory.next_B[:, None] if memory else 0
+    return (held_BS.cumsum(1) - 1).clamp(min=0) + before_B1
+
+
+class OwnDecoder:
+    """A DenseDecoder, or one of experts, with its keys and values kept.
+
+    Attention crosses documents here: prompts hold no end of a text.
+    """
+
+    def __init__(self, model: DenseDecoder, device: torch.device, dtype: torch.dtype) -> None:
+        self.model = model.eval().to(device)
+        self.length, self.vocab_size, self.device = model.config.sequence_length, model.config.vocab_size, device
+        self._dtype = dtype
+
+    def read(
+        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
+    ) -> tuple[Tensor, Memory]:
+        half = self._dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, self._dtype, enabled=half):
+            return self._read(tokens_BS, held_BS, memory, at)
+
+    def _read(
+        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
+    ) -> tuple[Tensor, Memory]:
+        position_BS = positions(held_BS, memory).clamp(max=self.length - 1)
+        cos_BS11P, sin_BS11P = self.model.cos_T11P[position_BS], self.model.sin_T11P[position_BS]
+        held_BT = torch.cat((memory.held_BT, held_BS), 1) if memory else held_BS
+        # Without padding, torch's causal attention is the same and faster.
+        plain = memory is None and bool(held_BS.all())
+        mask_B1ST = None if plain else _mask(held_BT, tokens_BS.shape[1])
+        x_BSD = self.model.embedding(tokens_BS)
+        cache = []
+        for layer, block in enumerate(self.model.blocks):
+            past = memory.cache[layer] if memory else None
+            x_BSD, kept = _block(block, x_BSD, (cos_BS11P, sin_BS11P), mask_B1ST, past)
+            cache.append(kept)
+        found_ND = x_BSD[at[:, 0], at[:, 1]] if at is not None else x_BSD[:0, 0]
+        return F.linear(self.model.norm(found_ND), self.model.output_weight), Memory(cache, held_BT)
+
+    @torch.inference_mode()
+    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
+        cache = [(keys[rows_B], values[rows_B]) for keys, values in memory.cache]
+        return Memory(cache, memory.held_BT[rows_B])
+
+
+def _mask(held_BT: Tensor, S: int) -> Tensor:
+    """(B, 1, S, T): the last S of T places look at what is held and not ahead; at least at themselves."""
+    T = held_BT.shape[1]
+    ahead_ST = torch.ones(S, T, dtype=torch.bool, device=held_BT.device).tril(T - S)
+    itself_ST = torch.eye(T, dtype=torch.bool, device=held_BT.device)[T - S :]
+    return ((ahead_ST & held_BT[:, None]) | itself_ST)[:, None]
+
+
+def _block(
+    block: Any,
+    x_BSD: Tensor,
+    turns: tuple[Tensor, Tensor],
+    mask_B1ST: Tensor | None,
+    past: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """trainers.models.dense.Block over S new places; also the keys and values of all T."""
+    assert isinstance(block, Block)
+    attended_BSD, kept = _attend(
+        block.attention, block.attention_norm(x_BSD) if block.pre else x_BSD, turns, mask_B1ST, past
+    )
+    if block.pre:
+        x_BSD = x_BSD + attended_BSD
+        return x_BSD + block.feed_forward(block.feed_forward_norm(x_BSD)), kept
+    x_BSD = x_BSD + block.attention_norm(attended_BSD)
+    return x_BSD + block.feed_forward_norm(block.feed_forward(x_BSD)), kept
+
+
+def _attend(
+    attention: Attention,
+    x_BSD: Tensor,
+    turns: tuple[Tensor, Tensor],
+    mask_B1ST: Tensor | None,
+    past: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    cos_BS11P, sin_BS11P = turns
+    split = attention._equal
+    if attention.groups != attention.heads:
+        # It takes the first of the second axis away, which one table for all rows has no use for.
+        split, cos_BS11P, sin_BS11P = attention._grouped, cos_BS11P[:, None, :, 0], sin_BS11P[:, None, :, 0]
+    q_BSHK, k_BSGK, v_BSGK = split(attention.query_key_value(x_BSD), cos_BS11P, sin_BS11P)
+    k_BGTK, v_BGTK = k_BSGK.transpose(1, 2), v_BSGK.transpose(1, 2)
+    if past is not None:
+        k_BGTK, v_BGTK = torch.cat((past[0], k_BGTK), 2), torch.cat((past[1], v_BGTK), 2)
+    y_BHSK = F.scaled_dot_product_attention(
+        q_BSHK.transpose(1, 2),
+        k_BGTK,
+        v_BGTK,
+        attn_mask=mask_B1ST,
+        is_causal=mask_B1ST is None,
+        enable_gqa=attention.groups != attention.heads,
+    )
+    return attention.out(y_BHSK.transpose(1, 2).flatten(2)), (k_BGTK, v_BGTK)
+
+
+class HuggingFaceModel:
+    """A causal language model of transformers, with its own cache.
+
+    Raises:
+        TrainerError: it remembers a state and not its tokens, so that padding would be read.
+    """
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        if getattr(model, "_is_stateful", False):
+            raise TrainerError(f"{type(model).__name__} keeps a state, not tokens", "give a model of attention alone")
+        self.model = model.eval().to(device)
+        self.device = device
+        self.vocab_size = model.get_input_embeddings().weight.shape[0]
+        self.length = _context_length(model.config)
+        self._takes = inspect.signature(model.forward).parameters.keys()
+
+    @torch.inference_mode()
+    def read(
+        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
+    ) -> tuple[Tensor, Memory]:
+        held_BT = torch.cat((memory.held_BT, held_BS), 1) if memory else held_BS
+        said: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
+        if memory:
+            said["past_key_values"] = memory.cache
+        if "position_ids" in self._takes:
+            said["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
+        first = int(at[:, 1].min()) if at is not None else tokens_BS.shape[1] - 1
+        if "logits_to_keep" in self._takes:
+            said["logits_to_keep"] = tokens_BS.shape[1] - first
+        else:
+            first = 0
+        out = self.model(**said)
+        logits = out.logits[at[:, 0], at[:, 1] - first] if at is not None else out.logits[:0, 0]
+        return logits, Memory(out.past_key_values, held_BT)
+
+    @torch.inference_mode()
+    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
+        memory.cache.batch_select_indices(rows_B)
+        return Memory(memory.cache, memory.held_BT[rows_B])
+
+
+def _context_length(config: Any) -> int:
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+        if isinstance(getattr(config, name, None), int):
+            return getattr(config, name)
+    raise TrainerError("config.json does not say how many tokens the model reads", "set max_position_embeddings in it")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model, what reads text for it, and the name of its weights."""
+
+    model: LanguageModel
+    tokenizer: Tokenizer
+    digest: str
+    """Hex SHA-256."""
+
+
+def open_model(folder: Path, device: str = "auto", dtype: str = "float32") -> Opened:
+    """A checkpoint, a run folder's newest one, or a folder in the Hugging Face format.
+
+    Raises:
+        TrainerError: it is none of these, has no tokenizer, or needs transformers where there is none.
+    """
+    if dtype not in DTYPES:
+        raise TrainerError(f"dtype is {dtype!r}", f"choose one of {', '.join(DTYPES)}")
+    if not folder.is_dir():
+        raise TrainerError(f"{folder} is no folder", "give a checkpoint, a run, or a Hugging Face folder")
+    place = chosen_device(device)
+    opened = _hugging_face if _is_hugging_face(folder) else _own
+    return opened(folder, place, DTYPES[dtype])
+
+
+def _is_hugging_face(folder: Path) -> bool:
+    try:
+        return "model_type" in json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _own(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
+    found = checkpoint.chosen(folder)
+    places = [found.folder / TOKENIZER, found.folder.parent / TOKENIZER]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise TrainerError(f"{found.folder} has no {TOKENIZER}", "put the tokenizer of its shards beside it")
+    tokenizer = FileTokenizer(path, found.state.get("eot"))
+    digest = sha256_text(found.model_sha256 + sha256_file(path))
+    return Opened(OwnDecoder(found.decoder(), device, dtype), tokenizer, digest)
+
+
+def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError:
+        raise TrainerError(
+            f"{folder} is in the Hugging Face format, and transformers is not installed",
+            "`pip install transformers`, or `watershed model import` the folder",
+        ) from None
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise TrainerError(f"{folder} cannot be opened: {cause}", "give a folder that transformers loads") from None
+    files = sorted(path for path in folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
+    digest = sha256_text(canonical_json({path.name: sha256_file(path) for path in files}))
+    return Opened(HuggingFaceModel(model, device), TransformersTokenizer(tokenizer), digest)
