@@ -1,10 +1,11 @@
-"""Everything that Dagster shows: assets by family, a blocking check a table, a job a purpose."""
+"""Everything that Dagster shows: assets by family, a blocking check for each table, and the jobs."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from dagster_project.engine.checks import contract_checks
+from dagster_project.engine.steps import REGISTERED, Steps
 from dagster_project.families import commands
 from dagster_project.families.dclm import assets as dclm
 from dagster_project.families.evals import assets as evals
@@ -14,8 +15,17 @@ from dagster_project.families.moe import assets as moe
 from dagster_project.families.registry import assets as registry
 from dagster_project.jobs import JOBS
 
+FAMILIES = (dclm, models, evals, ladder, moe, registry)
+"""The asset modules, a family each."""
+
+
+def steps() -> Steps:
+    """Every step of every family."""
+    return Steps(REGISTERED)
+
+
 defs = dg.Definitions(
-    assets=[*dg.load_assets_from_modules([dclm, models, evals, ladder, moe, registry]), *commands.SPECS],
+    assets=[*dg.load_assets_from_modules(FAMILIES), *commands.SPECS],
     asset_checks=contract_checks(),
     jobs=list(JOBS),
 )

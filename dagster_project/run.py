@@ -15,9 +15,10 @@ from dagster import PreviewWarning
 
 from catalog.errors import WatershedError
 from catalog.settings import Settings
+from dagster_project.definitions import steps
 from dagster_project.engine.partitions import Cut
 from dagster_project.engine.steps import State, Step, Steps
-from dagster_project.engine.table_asset import SKIP_FRESH_TAG, steps
+from dagster_project.engine.table_asset import SKIP_FRESH_TAG
 from dagster_project.instance import PROCESS_TAG, process_tag
 from dagster_project.jobs import job_of
 

@@ -31,7 +31,7 @@ CRAWL_FOLDER = "crawl"
     metavar="PATH_OR_URL",
     help="WARC files, folders, globs, URLs or .paths lists to use instead of a crawl of this machine. Repeatable.",
 )
-@click.option("--snapshot", default=None, help="Name of the crawl, e.g. CC-MAIN-2026-41.")
+@click.option("--snapshot", default=None, help="Name of the crawl, e.g. CC-DEMO-2026-41.")
 @click.option("--plan", is_flag=True, help="Say what would be made, and how much; run nothing.")
 @user_errors
 def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
@@ -53,14 +53,14 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     from catalog.sql.query import export_duckdb
     from dagster_project.cli.screen.story import tell
     from dagster_project.instance import open_instance
-    from dagster_project.jobs import MAIN
+    from dagster_project.jobs import DEMO
     from dagster_project.run import make
 
     console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
-            costs = make(settings, instance, MAIN)
+            costs = make(settings, instance, DEMO)
     finally:
         instance.dispose()
     export_duckdb(settings, settings.project / "lake.duckdb")

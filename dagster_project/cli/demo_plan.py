@@ -49,15 +49,15 @@ def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
 
 
 def _steps_table(settings: Settings) -> Table:
+    from dagster_project.definitions import steps
     from dagster_project.engine.steps import State
-    from dagster_project.engine.table_asset import steps
-    from dagster_project.jobs import MAIN, job_of
+    from dagster_project.jobs import DEMO, job_of
     from dagster_project.run import wanted
 
     table = Table("job", "tables", "partitions", "state", title="tables", title_justify="left")
     state = State(steps(), settings) if _crawl_is_there(settings) else None
     lake = Lake.of(settings)
-    for step in wanted(steps(), MAIN):
+    for step in wanted(steps(), DEMO):
         due = len(state.due(step)) if state else 1
         partitions = len(step.partitions(settings)) if state else 1
         known = "up to date" if not due else "out of date" if lake.exists(step.name) else "to be made"

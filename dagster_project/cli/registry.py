@@ -46,7 +46,7 @@ def import_command(folder: Path) -> None:
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.instance import open_instance
-    from dagster_project.jobs import REGISTRY
+    from dagster_project.jobs import TABLES
     from dagster_project.run import make
     from spark_jobs.registry.dclm_files import read_registry
 
@@ -56,7 +56,7 @@ def import_command(folder: Path) -> None:
         instance = open_instance(settings)
         try:
             with Bars(wide_console()).listening():
-                costs = make(settings, instance, REGISTRY)
+                costs = make(settings, instance, TABLES["registry"])
         finally:
             instance.dispose()
     if not costs:
@@ -80,7 +80,7 @@ def _named(folder: Path) -> Generator[None]:
 
 def _tell(settings: Settings) -> None:
     from catalog.sql.query import connect
-    from dagster_project.jobs import REGISTRY
+    from dagster_project.jobs import TABLES
     from quality.gate import check
 
     (counts,) = connect(settings).execute(COUNTS_SQL).to_arrow_table().to_pylist()
@@ -88,7 +88,7 @@ def _tell(settings: Settings) -> None:
         "{tokenized:,} tokenized and {raw:,} raw data sets, {models:,} models, "
         "{evaluations:,} evaluations with {scores:,} task scores".format(**counts)
     )
-    warned = [outcome for outcome in check(settings, REGISTRY) if outcome.warned]
+    warned = [outcome for outcome in check(settings, TABLES["registry"]) if outcome.warned]
     for outcome in warned:
         click.echo(click.style(f"WARNED {outcome.line(rows=False)}", fg="yellow"))
     if warned:

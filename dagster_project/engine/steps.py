@@ -1,8 +1,8 @@
-"""What a table should be, and whether it is: fingerprints from literals, compared with those in the lake.
+"""Steps and their identity: expected fingerprints follow from recipes, recorded ones stand in the lake.
 
-A step writes one or more tables. Its fingerprint is a hash of its code version, its literals (recipe, seed,
-sizes) and the fingerprints of what it reads. *Expected* fingerprints follow from the crawl and the settings
-alone, before anything runs; *recorded* ones stand in the lake's commits. Where the two differ, work is due.
+A step writes one or more tables. Its fingerprint is a hash of its code version, its recipe (choices, seed, sizes) and
+the fingerprints of the tables that it reads. *Expected* fingerprints follow from the crawl and the settings alone,
+before anything runs; *recorded* ones stand in the lake's commits. A partition whose two fingerprints differ is due.
 """
 
 from __future__ import annotations
@@ -18,24 +18,30 @@ from catalog.lake import WHOLE, Lake, partition_key
 from catalog.settings import Settings
 from dagster_project.engine.partitions import Cut, Partition
 
+Recipe = Callable[[Settings, Partition | None], Any]
+"""What decides the rows of a partition, apart from the tables that are read; it is hashed, and passed to the body."""
+
 Lookup = Callable[[str, str], str | None]
 """The fingerprint of a table's partition key, or None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What makes `contracts`: one asset body, run for the whole or for each partition of `cut`.
+    """What makes `contracts`: one asset body, run once for a whole table or for each partition of `cut`.
 
     Attributes:
-        contracts: the tables that it writes; the first is written last and so marks completion.
-        code_version: changed by hand when the same literals would give other rows.
-        literals: what else bears on the rows, given settings and partition; JSON values or dataclasses.
-        keys: partitions that exist, given settings, for a step that is cut.
+        contracts: The tables that it writes. The first is written last and so marks completion.
+        code_version: Changed by hand when the same recipe would give other rows.
+        recipe: What decides the rows, given settings and partition. The body receives the same value.
+        identity: What of the recipe is hashed, as JSON values or dataclasses; by default all of it.
+        cut: How the tables are partitioned.
+        keys: The partitions that exist, given settings, for a step that is cut.
     """
 
     contracts: tuple[Contract, ...]
     code_version: str
-    literals: Callable[[Settings, Partition | None], Any]
+    recipe: Recipe = lambda settings, partition: None
+    identity: Callable[[Any], Any] = lambda recipe: recipe
     cut: Cut | None = None
     keys: Callable[[Settings], Iterable[str]] | None = None
 
@@ -50,11 +56,19 @@ class Step:
         own = {contract.name for contract in self.contracts}
         return tuple(dict.fromkeys(up for c in self.contracts for up in c.upstream if up not in own))
 
+    def literals(self, settings: Settings, partition: Partition | None) -> Any:
+        """What of the recipe is hashed."""
+        return self.identity(self.recipe(settings, partition))
+
     def partitions(self, settings: Settings) -> list[Partition | None]:
         """The partitions that should exist; [None] for a step that is not cut."""
         if self.cut is None or self.keys is None:
             return [None]
         return [self.cut.columns(key) for key in self.keys(settings)]
+
+
+REGISTERED: list[Step] = []
+"""Steps of the asset modules that have been imported, in that order."""
 
 
 class Steps:

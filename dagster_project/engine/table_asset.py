@@ -7,16 +7,10 @@ and report what was written.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
-import contextvars
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import cached_property
 from inspect import getdoc
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import dagster as dg
 
@@ -28,89 +22,26 @@ from catalog.settings import Settings, load_settings
 from dagster_project.engine.checks import require_passing
 from dagster_project.engine.cost import measured
 from dagster_project.engine.log_progress import LogLines
+from dagster_project.engine.making import Body, Making
 from dagster_project.engine.partitions import Cut, Partition
-from dagster_project.engine.steps import State, Step, Steps
+from dagster_project.engine.side_by_side import parallel_runs, side_by_side
+from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
 from trainers.process.errors import TrainerError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import SparkSession
+    pass
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
 """Tag of runs that leave alone the partitions that are what they should be."""
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 ENGINES = {"spark": "spark", "torch": "pytorch", "python": "python"}
-
-
-@dataclass
-class Making:
-    """What an asset body is handed: where to write, what to call it, and who is asking."""
-
-    context: dg.AssetExecutionContext
-    settings: Settings
-    partition: Partition | None
-    fingerprint: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def lake(self) -> Lake:
-        """The lake of the settings."""
-        return Lake.of(self.settings)
-
-    @property
-    def shard(self) -> Partition:
-        """The partition, of a step that is cut."""
-        assert self.partition is not None
-        return self.partition
-
-    @property
-    def run(self) -> str:
-        """The training run, of a step that is cut by run."""
-        return str(self.shard["run"])
-
-    def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
-        """Replace the table, or this partition of it, `within` what is its own. Threads of one process take turns."""
-        with _ONE_WRITER:
-            self.lake.replace(contract, rows, self.fingerprint, self.partition, within)
-
-    @property
-    def spark(self) -> "SparkSession":
-        """The Spark session, started on first use."""
-        from spark_jobs.spark.session import spark_session
-
-        return spark_session(self.settings)
-
-
-_ONE_WRITER = threading.Lock()
-
-
-class Body(Protocol):
-    """What makes the rows: a function with a name and a docstring."""
-
-    __name__: str
-
-    def __call__(self, making: Making) -> dict[str, Any]:
-        """Make them; returns counts to show."""
-        ...
-
-
-REGISTERED: list[Step] = []
-
-
-def steps() -> Steps:
-    """Every step; the asset modules, which declare them, are imported where they are not yet."""
-    import dagster_project.definitions  # noqa: F401
-
-    return Steps(REGISTERED)
 
 
 def table_asset(
     *contracts: Contract,
     code_version: str,
-    literals: Callable[[Settings, Partition | None], Any] = lambda settings, partition: None,
+    recipe: Recipe = lambda settings, partition: None,
+    identity: Callable[[Any], Any] = lambda recipe: recipe,
     cut: Cut | None = None,
     keys: Callable[[Settings], Iterable[str]] | None = None,
     parallel: bool = False,
@@ -118,10 +49,16 @@ def table_asset(
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Declare that the decorated function makes `contracts`; see `Step` for the other arguments.
 
-    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. The function gets a
-    `Making` and returns counts, which become metadata of the materialisation.
+    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. The function receives a
+    `Making`, whose `recipe` is what `recipe` returns, and returns counts, which become metadata of the materialisation.
+
+    Example:
+        >>> from catalog.tables.dclm import TOKENIZER
+        >>> @table_asset(TOKENIZER, code_version="1", recipe=lambda settings, partition: TokenizerRecipe())
+        ... def tokenizer(making: Making) -> dict[str, Any]:
+        ...     return write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
     """
-    step = Step(contracts=contracts, code_version=code_version, literals=literals, cut=cut, keys=keys)
+    step = Step(contracts=contracts, code_version=code_version, recipe=recipe, identity=identity, cut=cut, keys=keys)
     REGISTERED.append(step)
 
     def decorate(body: Body) -> dg.AssetsDefinition:
@@ -141,8 +78,8 @@ def table_asset(
 
 
 def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
-    """The asset of a table that `command` writes: Dagster shows and checks it, and makes it never."""
-    written = Step(contracts=(contract,), code_version="1", literals=lambda *_: None)
+    """The asset of a table that `command` writes: Dagster shows and checks it but never makes it."""
+    written = Step(contracts=(contract,), code_version="1")
     return _spec(contract, written, "python", f"Written by `{command}`.")
 
 
@@ -198,7 +135,7 @@ def _materialize(
 ) -> Iterator[dg.MaterializeResult]:
     settings = load_settings()
     try:
-        require_passing(context.instance, settings, steps().ancestors(step))
+        require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
         due = _due(context, settings, step)
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
@@ -248,12 +185,12 @@ def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", f
 
 def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Making]:
     """What this run has to make: all that it was asked for, or what is not fresh where it may skip."""
-    state = State(steps(), settings)
+    state = State(Steps(REGISTERED), settings)
     if context.run.tags.get(SKIP_FRESH_TAG) == "true":
         partitions = state.due(step)
     else:
         partitions = [step.cut.columns(key) for key in context.partition_keys] if step.cut else [None]
-    return [Making(context, settings, part, _fingerprint(state, step, part)) for part in partitions]
+    return [Making(context, step, settings, part, _fingerprint(state, step, part)) for part in partitions]
 
 
 Made = tuple[Making, dict[str, Any]]
@@ -284,25 +221,6 @@ def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[
         results = list(zip(ordered, side_by_side(make, ordered, workers), strict=True))
     failed = [(making, result) for making, result in results if isinstance(result, Exception)]
     return [(making, result) for making, result in results if not isinstance(result, Exception)], failed
-
-
-def side_by_side(work: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
-    """`work` of each item, so many at a time, in the items' order; what listens to progress here hears all of them."""
-    if workers == 1 or len(items) == 1:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(workers) as pool:
-        seen = [contextvars.copy_context() for _ in items]
-        return list(pool.map(lambda context, item: context.run(work, item), seen, items))
-
-
-def parallel_runs(settings: Settings) -> int:
-    """`[trainer] parallel_runs`, or one run a GPU, or one a core where there is none."""
-    if settings.trainer.parallel_runs:
-        return settings.trainer.parallel_runs
-    import os
-
-    gpus = len(list(Path("/dev").glob("nvidia[0-9]*"))) if settings.trainer.device != "cpu" else 0
-    return gpus or len(os.sched_getaffinity(0))
 
 
 def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:

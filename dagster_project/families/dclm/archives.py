@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.settings import Settings
-from dagster_project.engine.partitions import POOL_SHARDS, Partition
+from dagster_project.engine.partitions import Partition
+from dagster_project.families.dclm.partitions import POOL_SHARDS
 
 if TYPE_CHECKING:
     import pyarrow as pa

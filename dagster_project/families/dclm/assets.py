@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from catalog.settings import Settings
 from catalog.tables.dclm import (
     CONTAMINATION,
     CONTAMINATION_REPORT,
@@ -22,37 +21,38 @@ from catalog.tables.dclm import (
     TOKENIZER,
     VERDICTS,
 )
-from dagster_project.engine.partitions import POOL_SHARDS, Partition
-from dagster_project.engine.table_asset import Making, table_asset
+from dagster_project.engine.making import Making
+from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.dclm.archives import pool_rows, shards_of
+from dagster_project.families.dclm.partitions import POOL_SHARDS
 from dagster_project.families.dclm.recipes import (
-    CONTAMINATION_WORDS,
     RULES,
     contamination_literals,
-    evaluation_files,
-    labelling,
+    contamination_recipe,
     mixture_recipe,
     paragraph_literals,
     quality_recipe,
     recipe_in_use,
     rule_recipes,
+    score_literals,
+    score_recipe,
     shard_recipe,
     tokenizer_recipe,
-    topic_literals,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def _digests(settings: Settings, partition: Partition | None) -> Any:
-    rows = pool_rows(settings, partition)
+
+def _digests(rows: pa.Table) -> list[dict[str, Any]]:
     return rows.select(["warc", "digest", "state"]).sort_by("warc").to_pylist()
 
 
-@table_asset(POOL, code_version="1", literals=_digests, cut=POOL_SHARDS, keys=shards_of)
+@table_asset(POOL, code_version="1", recipe=pool_rows, identity=_digests, cut=POOL_SHARDS, keys=shards_of)
 def pool(making: Making) -> dict[str, Any]:
     """Registers the archives named in `[crawl] inputs`; reads no record."""
-    rows = pool_rows(making.settings, making.partition)
-    making.lake.replace(POOL, rows, making.fingerprint, making.partition)
-    return {"archives": rows.num_rows}
+    making.replace(POOL, making.recipe)
+    return {"archives": making.recipe.num_rows}
 
 
 @table_asset(DOCUMENTS, code_version="2", cut=POOL_SHARDS, keys=shards_of, engine="spark")
@@ -66,7 +66,8 @@ def documents(making: Making) -> dict[str, Any]:
 @table_asset(
     MEASUREMENTS,
     code_version="1",
-    literals=lambda *_: [recipe.measuring() for recipe in rule_recipes()],
+    recipe=rule_recipes,
+    identity=lambda recipes: [recipe.measuring() for recipe in recipes],
     cut=POOL_SHARDS,
     keys=shards_of,
     engine="spark",
@@ -75,13 +76,14 @@ def measurements(making: Making) -> dict[str, Any]:
     """Takes the recipes' edits and measures what their rules look at; no threshold bears on it."""
     from spark_jobs.dclm.measurements import write_measurements
 
-    return write_measurements(making.spark, making.lake, making.shard, rule_recipes(), making.fingerprint)
+    return write_measurements(making.spark, making.lake, making.shard, making.recipe, making.fingerprint)
 
 
 @table_asset(
     VERDICTS,
     code_version="1",
-    literals=lambda *_: [recipe.fingerprint() for recipe in rule_recipes()],
+    recipe=rule_recipes,
+    identity=lambda recipes: [recipe.fingerprint() for recipe in recipes],
     cut=POOL_SHARDS,
     keys=shards_of,
     engine="spark",
@@ -90,10 +92,10 @@ def verdicts(making: Making) -> dict[str, Any]:
     """Judges what was measured; no text is read again when a threshold changes."""
     from spark_jobs.dclm.verdicts import write_verdicts
 
-    return write_verdicts(making.spark, making.lake, making.shard, rule_recipes(), making.fingerprint)
+    return write_verdicts(making.spark, making.lake, making.shard, making.recipe, making.fingerprint)
 
 
-@table_asset(DUPLICATES, code_version="1", literals=lambda *_: RULES, engine="spark")
+@table_asset(DUPLICATES, code_version="1", recipe=lambda *_: RULES, engine="spark")
 def duplicates(making: Making) -> dict[str, Any]:
     """Equal texts by hash, nearly equal ones by MinHash-LSH over the stored signatures.
 
@@ -105,14 +107,15 @@ def duplicates(making: Making) -> dict[str, Any]:
 
     spark = making.settings.spark
     if spark.remote or not spark.master.startswith("local"):
-        return write_duplicates(making.spark, making.lake, RULES, making.fingerprint)
-    return update_duplicates(making.lake, RULES, making.fingerprint)
+        return write_duplicates(making.spark, making.lake, making.recipe, making.fingerprint)
+    return update_duplicates(making.lake, making.recipe, making.fingerprint)
 
 
 @table_asset(
     PARAGRAPHS,
     code_version="2",
-    literals=lambda *_: paragraph_literals(),
+    recipe=recipe_in_use,
+    identity=paragraph_literals,
     cut=POOL_SHARDS,
     keys=shards_of,
     engine="spark",
@@ -121,60 +124,62 @@ def paragraphs(making: Making) -> dict[str, Any]:
     """Removes what came before in the shard, with a Bloom filter over 13-grams, in the order of the archives."""
     from spark_jobs.dclm.paragraphs import write_paragraphs
 
-    return write_paragraphs(making.spark, making.lake, making.shard, recipe_in_use(), making.fingerprint)
+    return write_paragraphs(making.spark, making.lake, making.shard, making.recipe, making.fingerprint)
 
 
-@table_asset(QUALITY_MODEL, code_version="1", literals=lambda *_: [RULES, quality_recipe()], engine="spark")
+@table_asset(QUALITY_MODEL, code_version="1", recipe=quality_recipe, engine="spark")
 def quality_model(making: Making) -> dict[str, Any]:
     """Trains fastText on declared positives and negatives, and measures it on documents held out."""
     from spark_jobs.dclm.quality_model import write_quality_model
 
-    return write_quality_model(making.spark, making.lake, RULES, quality_recipe(), making.fingerprint)
+    rules, recipe = making.recipe
+    return write_quality_model(making.spark, making.lake, rules, recipe, making.fingerprint)
 
 
-@table_asset(SCORES, code_version="2", literals=lambda *_: [RULES, topic_literals()], engine="spark")
+@table_asset(SCORES, code_version="2", recipe=score_recipe, identity=score_literals, engine="spark")
 def scores(making: Making) -> dict[str, Any]:
     """Scores every document that passed the rules and stands for its cluster, and says what it is about."""
     from spark_jobs.dclm.scores import write_scores
 
-    return write_scores(making.spark, making.lake, RULES, making.fingerprint, labelling())
+    rules, labelling = making.recipe
+    return write_scores(making.spark, making.lake, rules, making.fingerprint, labelling)
 
 
 @table_asset(
     CONTAMINATION,
     CONTAMINATION_REPORT,
     code_version="1",
-    literals=lambda *_: contamination_literals(),
+    recipe=contamination_recipe,
+    identity=contamination_literals,
     engine="spark",
 )
 def contamination(making: Making) -> dict[str, Any]:
     """Looks for the examples of declared evaluations in every document that is left; without any, does nothing."""
     from spark_jobs.dclm.contamination import write_contamination
 
-    return write_contamination(
-        making.spark, making.lake, RULES, evaluation_files(), making.fingerprint, n=CONTAMINATION_WORDS
-    )
+    rules, words, files = making.recipe
+    return write_contamination(making.spark, making.lake, rules, files, making.fingerprint, n=words)
 
 
-@table_asset(MIXTURE, MIXTURE_BUCKETS, code_version="2", literals=lambda *_: mixture_recipe(), engine="spark")
+@table_asset(MIXTURE, MIXTURE_BUCKETS, code_version="2", recipe=mixture_recipe, engine="spark")
 def mixture(making: Making) -> dict[str, Any]:
     """Takes what is good enough, sets documents aside for evaluation, and says how often each bucket is read."""
     from spark_jobs.dclm.mixture import write_mixture
 
-    return write_mixture(making.spark, making.lake, mixture_recipe(), making.fingerprint)
+    return write_mixture(making.spark, making.lake, making.recipe, making.fingerprint)
 
 
-@table_asset(TOKENIZER, code_version="1", literals=lambda *_: tokenizer_recipe(), engine="spark")
+@table_asset(TOKENIZER, code_version="1", recipe=tokenizer_recipe, engine="spark")
 def tokenizer(making: Making) -> dict[str, Any]:
     """Trains a byte-level BPE on a sample of the training split."""
     from spark_jobs.dclm.tokenizer import write_tokenizer
 
-    return write_tokenizer(making.spark, making.lake, tokenizer_recipe(), making.fingerprint)
+    return write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
 
 
-@table_asset(SHARDS_TABLE, SPANS, code_version="1", literals=lambda *_: shard_recipe(), engine="spark")
+@table_asset(SHARDS_TABLE, SPANS, code_version="1", recipe=shard_recipe, engine="spark")
 def shards(making: Making) -> dict[str, Any]:
     """Tokenises the mixture in seeded order into tar shards, and records which document lies where."""
     from spark_jobs.dclm.shards import write_shards
 
-    return write_shards(making.spark, making.lake, shard_recipe(), making.fingerprint)
+    return write_shards(making.spark, making.lake, making.recipe, making.fingerprint)

@@ -1,87 +1,85 @@
-"""The choices of the main jobs that bear on what is made; all of them enter fingerprints.
+"""The choices that decide the rows of the family `dclm`; all of them enter fingerprints.
 
-Functions, because the modules that define recipes are imported when a recipe is used and not before.
+Each recipe is a function of the settings and the partition, called when an asset is made or its fingerprint is
+computed, because the modules that define recipes are imported when a recipe is used and not before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
-from catalog.settings import Settings
 
 if TYPE_CHECKING:
     from spark_jobs.classifiers.topics import Labelling
     from spark_jobs.dclm.quality_model import QualityRecipe
     from spark_jobs.dclm.shards import ShardRecipe
     from spark_jobs.dclm.tokenizer import TokenizerRecipe
-    from spark_jobs.evals.continuations import QuestionRecipe
     from spark_jobs.recipes.recipe import Recipe
     from spark_jobs.selection.recipe import MixtureRecipe
 
 RULES = "dclm-baseline"
-"""The recipe whose verdicts go on to deduplication, scoring and the mixture."""
+"""The recipe whose verdicts decide deduplication, scoring and the mixture."""
 
 JUDGES = (RULES, "gopher", "language-only")
-"""Recipes whose verdicts are kept; one or ten cost nearly the same, for they read stored statistics."""
+"""The recipes whose verdicts are kept. Ten cost nearly as little as one, because they read stored statistics."""
 
 CONTAMINATION_WORDS = 13
-"""Words of an n-gram that a document and an evaluation example are told to share."""
+"""Words of an n-gram that a document and an evaluation example must share to count as overlapping."""
 
 VOCABULARY = 2048
-"""Entries of the tokenizer. Small, as the ladder's models are: their output layer is most of their cost."""
+"""Entries of the tokenizer. Few, because the output layer is most of the cost of the ladder's small models."""
 
 SEQUENCE_LENGTH = 128
 """Tokens that a model predicts at once."""
 
-QUESTIONS_PER_TASK = {"smoke": 120, "small": 400, "standard": 1000}
-"""By ladder: more questions tell smaller differences, and take longer."""
 
-
-def rule_recipes() -> list[Recipe]:
+def rule_recipes(*_: Any) -> list[Recipe]:
     """The recipes that judge documents."""
     from spark_jobs.recipes.reader import load_recipe
 
     return [load_recipe(name) for name in JUDGES]
 
 
-def recipe_in_use() -> Recipe:
-    """The recipe whose verdicts go on."""
+def recipe_in_use(*_: Any) -> Recipe:
+    """The recipe named `RULES`."""
     from spark_jobs.recipes.reader import load_recipe
 
     return load_recipe(RULES)
 
 
-def paragraph_literals() -> Any:
-    """What decides which paragraphs were met before."""
-    return [RULES, [[step.method, dict(step.options)] for step in recipe_in_use().deduplicate]]
+def paragraph_literals(recipe: Recipe) -> Any:
+    """What of a recipe decides which paragraphs are removed as repeated."""
+    return [recipe.name, [[step.method, dict(step.options)] for step in recipe.deduplicate]]
 
 
-def quality_recipe() -> QualityRecipe:
-    """How the quality classifier is trained."""
+def quality_recipe(*_: Any) -> tuple[str, QualityRecipe]:
+    """The recipe whose survivors the quality classifier is trained on, and how it is trained."""
     from spark_jobs.dclm.quality_model import QualityRecipe
 
-    return QualityRecipe()
+    return RULES, QualityRecipe()
 
 
-def labelling() -> Labelling | None:
-    """How a document gets its topic; None where no topics are told."""
-    return None
+def score_recipe(*_: Any) -> tuple[str, Labelling | None]:
+    """The recipe whose survivors are scored, and how a document gets its topic (None: documents get no topic)."""
+    return RULES, None
 
 
-def topic_literals() -> Any:
-    """What decides topics."""
-    return chosen.identity if (chosen := labelling()) else None
+def score_literals(recipe: tuple[str, Labelling | None]) -> Any:
+    """What of `score_recipe` decides scores and topics."""
+    rules, labelling = recipe
+    return [rules, labelling.identity if labelling else None]
 
 
 def evaluation_files() -> list[Path]:
     """The evaluations that must not be trained on: the JSONL files in the folder that WATERSHED_EVALUATIONS names.
 
     Raises:
-        WatershedError: the folder holds none.
+        WatershedError: The folder holds no JSONL file.
     """
     folder = os.environ.get("WATERSHED_EVALUATIONS")
     if not folder:
@@ -93,9 +91,15 @@ def evaluation_files() -> list[Path]:
     return files
 
 
-def contamination_literals() -> Any:
-    """What decides which evaluation examples documents overlap with."""
-    return [RULES, CONTAMINATION_WORDS, [[path.stem, _digest(path)] for path in evaluation_files()]]
+def contamination_recipe(*_: Any) -> tuple[str, int, list[Path]]:
+    """The recipe whose survivors are searched, the words of an n-gram, and the files of evaluation examples."""
+    return RULES, CONTAMINATION_WORDS, evaluation_files()
+
+
+def contamination_literals(recipe: tuple[str, int, Sequence[Path]]) -> Any:
+    """What of `contamination_recipe` decides the rows: an evaluation counts by its content, not by its path."""
+    rules, words, files = recipe
+    return [rules, words, [[path.stem, _digest(path)] for path in files]]
 
 
 def _digest(path: Path) -> str:
@@ -103,29 +107,22 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def mixture_recipe() -> MixtureRecipe:
+def mixture_recipe(*_: Any) -> MixtureRecipe:
     """What is taken for training: nothing that shares an n-gram with a declared evaluation."""
     from spark_jobs.selection.recipe import MixtureRecipe
 
     return MixtureRecipe(rules=RULES, max_contamination=0.0 if evaluation_files() else None)
 
 
-def tokenizer_recipe() -> TokenizerRecipe:
-    """How the vocabulary is learnt."""
+def tokenizer_recipe(*_: Any) -> TokenizerRecipe:
+    """How the vocabulary is trained."""
     from spark_jobs.dclm.tokenizer import TokenizerRecipe
 
     return TokenizerRecipe(vocab_size=VOCABULARY)
 
 
-def shard_recipe() -> ShardRecipe:
-    """How the token stream is cut."""
+def shard_recipe(*_: Any) -> ShardRecipe:
+    """How the token stream is cut into sequences."""
     from spark_jobs.dclm.shards import ShardRecipe
 
     return ShardRecipe(sequence_length=SEQUENCE_LENGTH)
-
-
-def question_recipe(settings: Settings) -> QuestionRecipe:
-    """How many questions are asked, and how long they are."""
-    from spark_jobs.evals.continuations import QuestionRecipe
-
-    return QuestionRecipe(per_task=QUESTIONS_PER_TASK[settings.ladder.name])

@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from catalog.tables.evals import EXAMPLES, RESULTS, TARGET_RESULTS, TASKS
-from dagster_project.engine.partitions import LADDER_RUNS
-from dagster_project.engine.table_asset import Making, parallel_runs, side_by_side, table_asset
-from dagster_project.families.dclm.recipes import question_recipe
+from dagster_project.engine.making import Making
+from dagster_project.engine.side_by_side import parallel_runs, side_by_side
+from dagster_project.engine.table_asset import table_asset
+from dagster_project.families.evals.recipes import question_recipe
+from dagster_project.families.models.partitions import LADDER_RUNS
 from dagster_project.families.models.runs import ladder_runs, target_runs
 
 
-@table_asset(EXAMPLES, TASKS, code_version="1", literals=lambda settings, _: question_recipe(settings), engine="spark")
+@table_asset(EXAMPLES, TASKS, code_version="1", recipe=question_recipe, engine="spark")
 def examples(making: Making) -> dict[str, Any]:
     """Asks for the true continuation of a held-out document among others; chance is one in four."""
     from spark_jobs.evals.continuations import write_questions
 
-    return write_questions(making.spark, making.lake, question_recipe(making.settings), making.fingerprint)
+    return write_questions(making.spark, making.lake, making.recipe, making.fingerprint)
 
 
 @table_asset(RESULTS, code_version="2", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")
 def results(making: Making) -> dict[str, Any]:
     """Scores every choice by its log-likelihood, and ranks choices as the task says."""
-    from dagster_project.families.models.training import evaluate
+    from dagster_project.families.evals.evaluate import evaluate
 
     rows = evaluate(making, making.run, "models.checkpoints")
     making.replace(RESULTS, rows)
@@ -34,7 +36,7 @@ def target_results(making: Making) -> dict[str, Any]:
     """Asks every target what the ladder was asked."""
     import pyarrow as pa
 
-    from dagster_project.families.models.training import evaluate
+    from dagster_project.families.evals.evaluate import evaluate
 
     runs = target_runs(making.settings)
     answers = side_by_side(lambda run: evaluate(making, run, "models.targets"), runs, parallel_runs(making.settings))

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from catalog.tables.ladder import FITS, LAKE, OUTCOMES, POINTS, PREDICTIONS
-from dagster_project.engine.table_asset import Making, table_asset
+from dagster_project.engine.making import Making
+from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.ladder import tables as scaling
 from dagster_project.families.models.runs import ladder_runs, target_runs
 
 
-@table_asset(POINTS, code_version="2", literals=lambda settings, _: ladder_runs(settings))
+@table_asset(POINTS, code_version="2", recipe=ladder_runs)
 def points(making: Making) -> dict[str, Any]:
     """Means of each run's answers. Published runs, which `watershed ladder import` put beside them, stay."""
-    rows = scaling.points(making.settings, ladder_runs(making.settings))
+    rows = scaling.points(making.settings, making.recipe)
     making.replace(POINTS, rows, within={"source": LAKE})
     return {"runs": len(set(rows["run"].to_pylist()))}
 
 
-@table_asset(FITS, code_version="2", literals=lambda settings, _: target_runs(settings))
+@table_asset(FITS, code_version="2", recipe=target_runs)
 def fits(making: Making) -> dict[str, Any]:
     """Step 1 maps parameters and tokens to task loss, step 2 task loss to accuracy (arXiv 2412.04403)."""
     rows = scaling.fits(making.settings)
@@ -26,7 +27,7 @@ def fits(making: Making) -> dict[str, Any]:
     return {"mean error of step 2": sum(rows["step2_error"].to_pylist()) / rows.num_rows}
 
 
-@table_asset(PREDICTIONS, code_version="2", literals=lambda settings, _: target_runs(settings))
+@table_asset(PREDICTIONS, code_version="2", recipe=target_runs)
 def predictions(making: Making) -> dict[str, Any]:
     """Chains both steps for every target, with a band; stored before a target is trained."""
     rows = scaling.predictions(making.settings)

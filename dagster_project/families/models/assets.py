@@ -6,20 +6,24 @@ from typing import Any
 
 from catalog.settings import Settings
 from catalog.tables.models import BATCHES, CHECKPOINTS, METRICS, TARGETS
-from dagster_project.engine.partitions import LADDER_RUNS, Partition
-from dagster_project.engine.table_asset import Making, parallel_runs, side_by_side, table_asset
+from dagster_project.engine.making import Making
+from dagster_project.engine.partitions import Partition
+from dagster_project.engine.side_by_side import parallel_runs, side_by_side
+from dagster_project.engine.table_asset import table_asset
+from dagster_project.families.models.partitions import LADDER_RUNS
 from dagster_project.families.models.runs import ladder_runs, target_runs
 
 
-def _run(settings: Settings, partition: Partition | None) -> Any:
-    return partition["run"] if partition else target_runs(settings)
+def _run(settings: Settings, partition: Partition | None) -> str:
+    assert partition is not None
+    return str(partition["run"])
 
 
 @table_asset(
     CHECKPOINTS,
     METRICS,
     code_version="1",
-    literals=_run,
+    recipe=_run,
     cut=LADDER_RUNS,
     keys=ladder_runs,
     parallel=True,
@@ -29,21 +33,21 @@ def checkpoints(making: Making) -> dict[str, Any]:
     """Trains one rung on the shards, reading nothing else; resumes from its own checkpoints."""
     from dagster_project.families.models.training import train, training_curve
 
-    trained = train(making, making.run)
+    trained = train(making, making.recipe)
     making.replace(METRICS, trained.metrics)
     making.replace(CHECKPOINTS, trained.checkpoint)
     making.metadata["training"] = training_curve(trained.metrics)
     return trained.counts
 
 
-@table_asset(TARGETS, code_version="1", literals=_run, engine="torch")
+@table_asset(TARGETS, code_version="1", recipe=target_runs, engine="torch")
 def targets(making: Making) -> dict[str, Any]:
     """Trains every target, after its forecast has been stored."""
     import pyarrow as pa
 
     from dagster_project.families.models.training import train, training_curve
 
-    runs = target_runs(making.settings)
+    runs = making.recipe
     made = side_by_side(lambda run: train(making, run), runs, parallel_runs(making.settings))
     trained = dict(zip(runs, made, strict=True))
     making.replace(TARGETS, pa.concat_tables([one.checkpoint for one in trained.values()], promote_options="default"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from catalog.errors import WatershedError
 from catalog.settings import Settings
 from trainers.pretraining.presets import LADDERS, Ladder, parse
@@ -15,30 +17,30 @@ def ladder(settings: Settings) -> Ladder:
     """
     if settings.ladder.name not in LADDERS:
         raise WatershedError(
-            f"[ladder] name is {settings.ladder.name!r}, which is no ladder", f"use one of {', '.join(LADDERS)}"
+            f"[ladder] name is {settings.ladder.name!r}, which is not a ladder", f"use one of {', '.join(LADDERS)}"
         )
     return LADDERS[settings.ladder.name]
 
 
-def ladder_runs(settings: Settings) -> tuple[str, ...]:
+def ladder_runs(settings: Settings, *_: Any) -> tuple[str, ...]:
     """Names of the runs that are fitted."""
     return ladder(settings).runs
 
 
-def target_runs(settings: Settings) -> tuple[str, ...]:
+def target_runs(settings: Settings, *_: Any) -> tuple[str, ...]:
     """Names of the runs that are forecast: `[ladder] targets`, or the ladder's own.
 
     Raises:
-        WatershedError: a name that is no run, that comes twice, or that is fitted itself.
+        WatershedError: A name is not a run, is repeated, or is a run that the ladder fits.
         TrainerError: no model has that size.
     """
-    said = tuple(settings.ladder.targets) or ladder(settings).targets
-    for run in said:
+    named = tuple(settings.ladder.targets) or ladder(settings).targets
+    for run in named:
         parse(run)
         if run in ladder_runs(settings):
             raise WatershedError(
                 f"[ladder] targets has {run}, which the ladder fits", "name a run well above the ladder"
             )
-    if len(set(said)) < len(said):
-        raise WatershedError(f"[ladder] targets names a run twice: {', '.join(said)}", "name each once")
-    return said
+    if len(set(named)) < len(named):
+        raise WatershedError(f"[ladder] targets names a run twice: {', '.join(named)}", "name each once")
+    return named

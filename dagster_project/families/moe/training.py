@@ -1,72 +1,69 @@
-"""A mixture of experts beside a dense model, trained on the demo's shards, and its routing analysed."""
+"""A mixture of experts beside a dense model, trained on the same shards."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from catalog.errors import WatershedError
 from catalog.settings import Settings
-from dagster_project.engine.table_asset import Making
+from dagster_project.engine.making import Making
+from dagster_project.engine.trainer_process import start
 from dagster_project.families.models.runs import ladder
-from dagster_project.families.models.training import shard_folder, start
+from dagster_project.families.models.training import shard_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 RUNS = {"smoke": "70k-0.1xC", "small": "130k-0.5xC", "standard": "270k-0.8xC"}
-"""The dense run by ladder. The mixture takes the same batches, with the same learning rate."""
-
-EXPERTS, EXPERTS_PER_TOKEN = 16, 4
-HIDDEN_SHARES = 4
-"""A tiny dense layer is 4 D wide inside; k = 4 experts of D are as wide together."""
-CHECKPOINTS = 8
-"""A run, so that saturation has a curve."""
-DOMAINS = 12
-"""Hosts with the most held-out tokens; the others are one domain."""
-OTHERS = "(others)"
-SEQUENCES = 1024
-"""Held-out sequences whose routing is looked at, at most."""
-
-SPANS_SQL = """
-WITH token AS (
-    SELECT s.shard, s.start, s.stop, coalesce(d.host, $others) AS host
-    FROM dclm.spans s JOIN dclm.documents d USING (doc_id) WHERE s.split = 'heldout'
-), largest AS (
-    SELECT host FROM token GROUP BY host ORDER BY sum(stop - start) DESC, host LIMIT $domains
-)
-SELECT shard, start, stop, CASE WHEN l.host IS NULL THEN $others ELSE t.host END AS domain
-FROM token t LEFT JOIN largest l USING (host) ORDER BY shard, start
-"""
+"""The dense run, by ladder."""
 
 
-def literals(settings: Settings) -> dict[str, Any]:
-    """What decides both models."""
+@dataclass(frozen=True, kw_only=True)
+class MoERecipe:
+    """What decides both models, besides the shards."""
+
+    run: str
+    """Preset of the dense model. The mixture of experts takes the same batches, with the same learning rate."""
+    experts: int = 16
+    experts_per_token: int = 4
+    hidden_shares: int = 4
+    """An expert is this many times narrower inside than the dense layer: four experts of width D are as wide as a dense
+    layer of width 4 D."""
+    checkpoints: int = 8
+    """Checkpoints of a run, each of which is a point of the saturation curve."""
+
+
+def moe_recipe(settings: Settings, *_: Any) -> MoERecipe:
+    """The recipe of the configured ladder."""
     ladder(settings)
-    return {"run": RUNS[settings.ladder.name], "experts": EXPERTS, "experts_per_token": EXPERTS_PER_TOKEN}
+    return MoERecipe(run=RUNS[settings.ladder.name])
 
 
-def configurations(settings: Settings) -> dict[str, dict[str, Any]]:
-    """By run: what decides its weights besides the shards; the dense model first."""
+def configurations(recipe: MoERecipe) -> dict[str, dict[str, Any]]:
+    """Configurations of the trainer by run, the dense model first."""
     from trainers.pretraining.presets import parse
 
-    run = RUNS[settings.ladder.name]
-    scale, _ = parse(run)
+    scale, _ = parse(recipe.run)
     mixture = {
         "kind": "moe",
-        "experts": EXPERTS,
-        "experts_per_token": EXPERTS_PER_TOKEN,
-        "hidden": scale.hidden // HIDDEN_SHARES,
+        "experts": recipe.experts,
+        "experts_per_token": recipe.experts_per_token,
+        "hidden": scale.hidden // recipe.hidden_shares,
     }
-    return {run: {"preset": run, "run": run}, f"{run}-moe": {"preset": run, "run": f"{run}-moe", "model": mixture}}
+    names = {"dense": recipe.run, "moe": f"{recipe.run}-moe"}
+    return {
+        names["dense"]: {"preset": recipe.run, "run": names["dense"]},
+        names["moe"]: {"preset": recipe.run, "run": names["moe"], "model": mixture},
+    }
 
 
-def train_both(making: Making) -> tuple[pa.Table, pa.Table]:
-    """Rows of moe.models and moe.metrics: each model trained in a process of its own, or gone on with."""
+def train_both(making: Making, recipe: MoERecipe) -> tuple[pa.Table, pa.Table]:
+    """Rows of moe.models and moe.metrics: each model is trained in its own process, or resumed."""
     import pyarrow as pa
 
     from catalog.tables.moe import METRICS, MODELS
@@ -74,13 +71,13 @@ def train_both(making: Making) -> tuple[pa.Table, pa.Table]:
     from trainers.pretraining.presets import preset
 
     models, metrics = [], []
-    for run, config in configurations(making.settings).items():
-        every = -(-preset(config["preset"], VOCABULARY, SEQUENCE_LENGTH).steps // CHECKPOINTS)
+    for run, config in configurations(recipe).items():
+        every = -(-preset(config["preset"], VOCABULARY, SEQUENCE_LENGTH).steps // recipe.checkpoints)
         folder = run_folder(making, run)
         often = {"checkpoint_every": every, "keep_checkpoints": 0, "evaluate_every": every}
         places = {"shards": str(shard_folder(making.lake)), "out": str(folder)}
         start(making, "trainers.pretrain", config | often | places | {"device": making.settings.trainer.device}, run)
-        rows = _json_lines(folder / "metrics.jsonl")
+        rows = json_lines(folder / "metrics.jsonl")
         models.append(_model_row(making, folder, rows))
         metrics += [{name: row.get(name) for name in METRICS.schema.names} | {"run": run} for row in rows]
     return (pa.Table.from_pylist(models, schema=MODELS.schema), pa.Table.from_pylist(metrics, schema=METRICS.schema))
@@ -139,62 +136,6 @@ def curves(metrics: pa.Table) -> dg.MarkdownMetadataValue:
     return markdown_picture(draw, "training loss of both models over tokens")
 
 
-def analyse(making: Making) -> dict[str, pa.Table]:
-    """Rows of the routing tables by name, and the pictures into the metadata of `making`."""
-    import pyarrow.parquet as pq
-
-    run = next(
-        row["run"] for row in making.lake.read("moe.models", ["run", "kind"]).to_pylist() if row["kind"] == "moe"
-    )
-    out = making.lake.folder("moe.saturation", making.fingerprint)
-    out.mkdir(parents=True, exist_ok=True)
-    pq.write_table(_spans(making.settings), out / "domains.parquet")
-    config = {
-        "checkpoint": str(run_folder(making, run)),
-        "shards": [str(shard_folder(making.lake) / "heldout")],
-        "out": str(out),
-        "domains": str(out / "domains.parquet"),
-        "sequences": SEQUENCES,
-        "device": making.settings.trainer.device,
-    }
-    start(making, "trainers.analyse_routing", config, f"{run} routing", ranks=False)
-    making.metadata |= _pictures(out)
-    return _tables(run, out, shard_folder(making.lake) / "tokenizer.json")
-
-
-def _spans(settings: Settings) -> pa.Table:
-    from catalog.sql.query import connect
-
-    found = connect(settings).execute(SPANS_SQL, {"others": OTHERS, "domains": DOMAINS}).to_arrow_table()
-    if not found.num_rows:
-        raise WatershedError("dclm.spans names no held-out document", "materialise dclm.shards again")
-    return found
-
-
-def _pictures(out: Path) -> dict[str, dg.MarkdownMetadataValue]:
-    from dagster_project.engine.pictures import markdown_file
-
-    names = json.loads((out / "routing.json").read_text())["pictures"]
-    return {name.removesuffix(".png"): markdown_file(out / name, name.removesuffix(".png")) for name in names}
-
-
-def _tables(run: str, out: Path, tokenizer: Path) -> dict[str, pa.Table]:
-    import pyarrow as pa
-    from tokenizers import Tokenizer
-
-    from catalog.tables.moe import COACTIVATION, DOMAINS, SATURATION, VOCABULARY
-
-    words = Tokenizer.from_file(str(tokenizer))
-    tables = {}
-    for contract in (SATURATION, COACTIVATION, DOMAINS, VOCABULARY):
-        rows = _json_lines(out / f"{contract.table}.jsonl")
-        for row in rows:
-            row["run"] = run
-            if contract is VOCABULARY:
-                row["text"] = words.decode([row["token"]], skip_special_tokens=False)
-        tables[contract.name] = pa.Table.from_pylist(rows, schema=contract.schema)
-    return tables
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from catalog.settings import Settings
 from catalog.tables import evals, models
-from dagster_project.engine.partitions import Partition
-from dagster_project.engine.table_asset import Making, table_asset
+from dagster_project.engine.making import Making
+from dagster_project.engine.table_asset import table_asset
 from spark_jobs.registry.dclm_files import digest, read_registry, registry_folder
-
-
-def _files(settings: Settings, partition: Partition | None) -> str:
-    return digest(registry_folder(settings))
 
 
 @table_asset(
@@ -21,11 +16,12 @@ def _files(settings: Settings, partition: Partition | None) -> str:
     models.REGISTRY,
     models.REGISTRY_DATASETS,
     code_version="1",
-    literals=_files,
+    recipe=lambda settings, _: registry_folder(settings),
+    identity=digest,
 )
 def registered(making: Making) -> dict[str, Any]:
     """Reads the JSON files in `[registry] folder`, all of them before the first row is written."""
-    tables = read_registry(registry_folder(making.settings))
+    tables = read_registry(making.recipe)
     for contract in (models.REGISTRY_DATASETS, models.REGISTRY, evals.REGISTRY_SCORES, evals.REGISTRY):
         making.replace(contract, tables[contract.name])
     return {name: rows.num_rows for name, rows in tables.items()}

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from catalog.lake import Lake
 from catalog.settings import load_settings
 from dagster_project.cli import main
-from dagster_project.families.models.training import asked
+from dagster_project.families.evals.evaluate import asked
 from tests.small_lake import write_lake
 from tests.trainers.icl.made_tasks import made_examples, write_checkpoint, write_lines, write_tasks
 

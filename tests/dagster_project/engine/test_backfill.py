@@ -13,7 +13,7 @@ import pytest
 from demo_project import Project, serving
 
 from catalog.lake import Lake
-from dagster_project.engine.partitions import POOL_SHARDS
+from dagster_project.families.dclm.partitions import POOL_SHARDS
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
 SHARDS = POOL_SHARDS.definition.get_partition_keys()

@@ -8,8 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_project.definitions import defs
-from dagster_project.engine.table_asset import steps
+from dagster_project.definitions import defs, steps
 from dagster_project.run import failure
 from tests.small_lake import plant, write_lake
 

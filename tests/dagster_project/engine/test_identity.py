@@ -11,8 +11,9 @@ import pytest
 
 from catalog.contract import Column, Contract
 from catalog.settings import Settings, load_settings
-from dagster_project.engine.partitions import POOL_SHARDS, Partition
+from dagster_project.engine.partitions import Partition
 from dagster_project.engine.steps import State, Step, Steps
+from dagster_project.families.dclm.partitions import POOL_SHARDS
 
 
 def table(name: str, *upstream: str, partitioned: bool = False) -> Contract:
@@ -53,9 +54,9 @@ class World:
 
         return Steps(
             [
-                Step(contracts=(WHOLE,), code_version="1", literals=lambda *_: self.seed),
-                Step(contracts=(CUT,), code_version="1", literals=lambda *_: None, cut=POOL_SHARDS, keys=keys),
-                Step(contracts=(SOURCE,), code_version="1", literals=digest, cut=POOL_SHARDS, keys=keys),
+                Step(contracts=(WHOLE,), code_version="1", recipe=lambda *_: self.seed),
+                Step(contracts=(CUT,), code_version="1", cut=POOL_SHARDS, keys=keys),
+                Step(contracts=(SOURCE,), code_version="1", recipe=digest, cut=POOL_SHARDS, keys=keys),
             ]
         )
 

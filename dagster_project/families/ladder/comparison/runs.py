@@ -19,9 +19,10 @@ from catalog.fingerprint import fingerprint
 from catalog.lake import WHOLE, Lake
 from catalog.progress import track
 from catalog.settings import Settings
-from dagster_project.engine.table_asset import parallel_runs
+from dagster_project.engine.side_by_side import parallel_runs
+from dagster_project.engine.trainer_process import run_trainer
 from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH
-from dagster_project.families.models.training import run_trainer, shard_folder
+from dagster_project.families.models.training import shard_folder
 from spark_jobs.dclm.compared_mixtures import Dataset
 
 GIGA = 1e9

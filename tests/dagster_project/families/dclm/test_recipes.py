@@ -11,9 +11,11 @@ from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
 from dagster_project.families.dclm.recipes import (
     contamination_literals,
+    contamination_recipe,
     evaluation_files,
     mixture_recipe,
-    topic_literals,
+    score_literals,
+    score_recipe,
 )
 
 
@@ -21,14 +23,14 @@ def test_without_declared_evaluations_nothing_is_dropped_for_them(monkeypatch: p
     monkeypatch.delenv("WATERSHED_EVALUATIONS", raising=False)
     assert evaluation_files() == []
     assert mixture_recipe().max_contamination is None
-    assert topic_literals() is None
+    assert score_literals(score_recipe()) == ["dclm-baseline", None]
 
 
 def test_declared_evaluations_are_dropped_and_known_by_what_they_say(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("WATERSHED_EVALUATIONS", raising=False)
-    none = fingerprint(contamination_literals())
+    none = fingerprint(contamination_literals(contamination_recipe()))
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.setenv("WATERSHED_EVALUATIONS", str(here))
@@ -36,9 +38,9 @@ def test_declared_evaluations_are_dropped_and_known_by_what_they_say(
         evaluation_files()
     (here / "quiz.jsonl").write_text('{"query": "Which river?"}\n')
     assert mixture_recipe().max_contamination == 0
-    one = fingerprint(contamination_literals())
+    one = fingerprint(contamination_literals(contamination_recipe()))
     there = shutil.copytree(here, tmp_path / "there")
     monkeypatch.setenv("WATERSHED_EVALUATIONS", str(there))
-    assert fingerprint(contamination_literals()) == one != none
+    assert fingerprint(contamination_literals(contamination_recipe())) == one != none
     (there / "quiz.jsonl").write_text('{"query": "Which lake?"}\n')
-    assert fingerprint(contamination_literals()) != one
+    assert fingerprint(contamination_literals(contamination_recipe())) != one

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from demo_project import Project, watershed
 
-from dagster_project.jobs import MAIN, MOE
+from dagster_project.jobs import DEMO, TABLES
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def moe(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_the_demo_leaves_the_mixture_to_its_own_job(demo: Project) -> None:
     states = dict(demo.rows("SELECT name, state FROM watershed.tables"))
-    assert {states[name] for name in MAIN} == {"made"}
-    assert "made" not in {states[name] for name in MOE}
+    assert {states[name] for name in DEMO} == {"made"}
+    assert "made" not in {states[name] for name in TABLES["moe"]}
 
 
 def test_both_models_took_the_same_batches_with_as_many_parameters_a_token(moe: Project) -> None:

@@ -24,7 +24,7 @@ from dagster_project.cli import main
 from dagster_project.cli.registry import COUNTS_SQL
 from dagster_project.engine.checks import CHECK, require_passing
 from dagster_project.instance import open_instance
-from dagster_project.jobs import MAIN, REGISTRY
+from dagster_project.jobs import DEMO, TABLES
 from spark_jobs.registry.dclm_files import digest, read_registry
 from trainers.icl.aggregate import aggregates
 
@@ -69,7 +69,7 @@ def write_tables(project: Path, registry: Path) -> None:
 
 
 def versions(project: Path) -> dict[str, int | None]:
-    return {name: Lake.of(load_settings(project)).version(name) for name in REGISTRY}
+    return {name: Lake.of(load_settings(project)).version(name) for name in TABLES["registry"]}
 
 
 def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project: Path, registry: Path) -> None:
@@ -96,8 +96,8 @@ def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project
 
     settings = load_settings(project)
     instance = open_instance(settings)
-    require_passing(instance, settings, REGISTRY)
-    keys = [dg.AssetCheckKey(dg.AssetKey(name.split(".")), CHECK) for name in REGISTRY]
+    require_passing(instance, settings, TABLES["registry"])
+    keys = [dg.AssetCheckKey(dg.AssetKey(name.split(".")), CHECK) for name in TABLES["registry"]]
     checked: dict[Any, Any] = dict(instance.event_log_storage.get_latest_asset_check_execution_by_key(keys))
     instance.dispose()
     found = {key: record.event.dagster_event.asset_check_evaluation_data for key, record in checked.items()}
@@ -226,7 +226,7 @@ def test_a_folder_that_is_no_registry_is_refused(project: Path, registry: Path, 
 
 
 def test_without_a_folder_the_demo_asks_for_nothing_and_the_job_says_what_to_set(project: Path) -> None:
-    assert not set(REGISTRY) & set(MAIN)
+    assert not set(TABLES["registry"]) & set(DEMO)
     refused = watershed("make", "evals.registry")
     assert refused.exit_code == 2
     assert "no registry is named" in refused.stderr
