@@ -89,12 +89,16 @@ def named_stages(names: str) -> list[str]:
 
 def made_corpus() -> Path:
     """A crawl of this machine's documentation, made once and kept in the user's cache."""
-    from spark_jobs.demo.crawl import SIZES, write_crawl
+    from dagster_project.families.demo.sizes import SIZES
+    from spark_jobs.demo.crawl import write_crawl
     from spark_jobs.spark.java import cache_folder
 
     folder = cache_folder() / "benchmarks" / CORPUS_SIZE
     report = write_crawl(
-        folder, SIZES[CORPUS_SIZE], progress=lambda done, planned: say(f"corpus: {done} of {planned} pages")
+        folder,
+        SIZES[CORPUS_SIZE].crawl,
+        label=CORPUS_SIZE,
+        progress=lambda done, planned: say(f"corpus: {done} of {planned} pages"),
     )
     say(f"corpus: {report.pages:,} pages of this machine's documentation in {folder}", end="\n")
     return folder

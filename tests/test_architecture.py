@@ -39,7 +39,7 @@ PLACES = {
     "catalog.tables": ALL_FAMILIES,
     "spark_jobs": ALL_FAMILIES | {"registry", "curate", "demo"},
     "trainers": {"pretraining", "posttraining", "vision", "routing", "icl", "ladder"},
-    "dagster_project.families": ALL_FAMILIES | {"registry", "commands"},
+    "dagster_project.families": ALL_FAMILIES | {"registry", "demo", "commands"},
 }
 """The families of each room, by the package that holds them; `registry`, `curate` and `demo` are families without
 tables of their own. In `trainers` a family is a kind of training."""
@@ -53,9 +53,9 @@ ENGINES = {
 """What knows no family; in `catalog` and `dagster_project` it is everything outside the families and their lists."""
 READ_BY = {
     "ladder": {"models", "dclm", "evals", "pretraining"},
-    "moe": {"models", "dclm"},
-    "evals": {"models", "dclm"},
-    "models": {"dclm"},
+    "moe": {"models", "dclm", "demo"},
+    "evals": {"models", "dclm", "demo"},
+    "models": {"dclm", "demo"},
     "registry": {"models", "evals"},
 }
 """The families that a family may import; any other reads tables alone."""

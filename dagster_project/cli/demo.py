@@ -89,11 +89,12 @@ def _place(place: str) -> str:
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
     """Write the crawl of this machine's documentation where it is not written yet."""
     from catalog.progress import track
-    from spark_jobs.demo.crawl import SIZES, write_crawl
+    from dagster_project.families.demo.sizes import SIZES
+    from spark_jobs.demo.crawl import write_crawl
 
-    folder = settings.project / CRAWL_FOLDER / size
-    with Bars(console).listening(), track("crawl", SIZES[size].pages, "pages") as task:
-        report = write_crawl(folder, SIZES[size], progress=lambda done, total: task.reach(done))
+    folder, planned = settings.project / CRAWL_FOLDER / size, SIZES[size].crawl
+    with Bars(console).listening(), track("crawl", planned.pages, "pages") as task:
+        report = write_crawl(folder, planned, label=size, progress=lambda done, total: task.reach(done))
     console.print(
         f"crawl of this machine: {report.pages:,} pages of {report.hosts} hosts in {len(report.files)} WARC files, "
         f"{report.html_bytes / 1e6:,.0f} MB of HTML   [dim]{folder}[/]",

@@ -37,11 +37,11 @@ def _crawl_is_there(settings: Settings) -> bool:
 
 
 def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
-    from spark_jobs.demo.crawl import SIZES
+    from dagster_project.families.demo.sizes import SIZES
 
     if own or _crawl_is_there(settings):
         return f"crawl: {', '.join(settings.crawl_inputs)}"
-    planned = SIZES[size]
+    planned = SIZES[size].crawl
     return (
         f"crawl: up to {planned.pages:,} pages of this machine's documentation, "
         f"at most {planned.max_html_bytes / 1e6:,.0f} MB of HTML in {planned.warc_files} WARC files"
@@ -72,9 +72,10 @@ def _steps_table(settings: Settings) -> Table:
 
 def _ladder_table(size: str) -> Table:
     from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH, VOCABULARY
-    from trainers.pretraining.presets import LADDERS, plan
+    from dagster_project.families.demo.sizes import SIZES
+    from trainers.pretraining.presets import plan
 
-    ladder = LADDERS[size]
+    ladder = SIZES[size].ladder
     table = Table("run", "parameters", "tokens", "FLOPs", title=f"ladder {size}", title_justify="left")
     for run in (*ladder.runs, *ladder.targets):
         planned = plan(run, VOCABULARY, SEQUENCE_LENGTH)

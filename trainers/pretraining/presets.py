@@ -258,15 +258,6 @@ OLMOE_OPTIMISER = Optimiser(
 )
 """Of configs/OLMoE-1B-7B-0924.yml, whose cosine is 5e12 tokens long: 212 Chinchilla multiples of its active size."""
 
-LADDERS: dict[str, Ladder] = {
-    "smoke": Ladder(sizes=("30k", "70k"), multiples=(0.1, 0.2), targets=("130k-0.2xC",)),
-    "small": Ladder(sizes=("70k", "130k"), multiples=(0.2, 0.6), targets=("270k-0.5xC",)),
-    "standard": Ladder(sizes=("70k", "130k", "270k"), multiples=(0.2, 0.4, 0.8), targets=("500k-0.75xC", "270k-1.6xC")),
-}
-"""A first target takes at least three times the FLOPs of its ladder's largest run, and more parameters; the second of
-`standard` has the ladder's largest size and is trained twice as long as any run. Multiples below one keep a ladder
-short: at equal compute, tiny models gain more from parameters than from tokens."""
-
 
 def parse(name: str) -> tuple[Scale, float]:
     """ "70k-2xC" is the scale 70k and the multiple 2. Raises TrainerError for a name that is not one."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from catalog.errors import WatershedError
 from catalog.settings import Settings
-from trainers.pretraining.presets import LADDERS, Ladder, parse
+from dagster_project.families.demo.sizes import SIZES
+from trainers.pretraining.presets import Ladder, parse
 
 
 def ladder(settings: Settings) -> Ladder:
@@ -15,11 +16,11 @@ def ladder(settings: Settings) -> Ladder:
     Raises:
         WatershedError: no ladder has that name.
     """
-    if settings.ladder.name not in LADDERS:
+    if settings.ladder.name not in SIZES:
         raise WatershedError(
-            f"[ladder] name is {settings.ladder.name!r}, which is not a ladder", f"use one of {', '.join(LADDERS)}"
+            f"[ladder] name is {settings.ladder.name!r}, which is not a ladder", f"use one of {', '.join(SIZES)}"
         )
-    return LADDERS[settings.ladder.name]
+    return SIZES[settings.ladder.name].ladder
 
 
 def ladder_runs(settings: Settings, *_: Any) -> tuple[str, ...]:

@@ -13,14 +13,12 @@ import dagster as dg
 from catalog.settings import Settings
 from dagster_project.engine.making import Making
 from dagster_project.engine.trainer_process import start
+from dagster_project.families.demo.sizes import SIZES
 from dagster_project.families.models.runs import ladder
 from dagster_project.families.models.training import shard_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-RUNS = {"smoke": "70k-0.1xC", "small": "130k-0.5xC", "standard": "270k-0.8xC"}
-"""The dense run, by ladder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ class MoERecipe:
 def moe_recipe(settings: Settings, *_: Any) -> MoERecipe:
     """The recipe of the configured ladder."""
     ladder(settings)
-    return MoERecipe(run=RUNS[settings.ladder.name])
+    return MoERecipe(run=SIZES[settings.ladder.name].moe_run)
 
 
 def configurations(recipe: MoERecipe) -> dict[str, dict[str, Any]]:

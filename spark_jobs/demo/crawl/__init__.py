@@ -6,6 +6,6 @@ fault that a reader has to survive.
 
 from spark_jobs.demo.crawl.faults import Fault, write_faults
 from spark_jobs.demo.crawl.parts import CrawlFile
-from spark_jobs.demo.crawl.writer import SIZES, CrawlReport, CrawlSize, write_crawl
+from spark_jobs.demo.crawl.writer import CrawlReport, CrawlSize, write_crawl
 
-__all__ = ["SIZES", "CrawlFile", "CrawlReport", "CrawlSize", "Fault", "write_crawl", "write_faults"]
+__all__ = ["CrawlFile", "CrawlReport", "CrawlSize", "Fault", "write_crawl", "write_faults"]

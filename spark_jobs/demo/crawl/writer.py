@@ -36,13 +36,6 @@ class CrawlSize:
     """HTML before compression, in bytes: a file that has had its part takes no more pages."""
 
 
-SIZES = {
-    "smoke": CrawlSize(pages=900, warc_files=4, max_html_bytes=24_000_000),
-    "small": CrawlSize(pages=3_600, warc_files=8, max_html_bytes=96_000_000),
-    "standard": CrawlSize(pages=20_000, warc_files=32, max_html_bytes=480_000_000),
-}
-
-
 @dataclass(frozen=True)
 class CrawlReport:
     """What a crawl holds."""
@@ -72,6 +65,7 @@ def write_crawl(
     folder: Path,
     size: CrawlSize,
     *,
+    label: str = "custom",
     seed: int = CRAWL_SEED,
     progress: Progress | None = None,
     workers: int | None = None,
@@ -83,7 +77,8 @@ def write_crawl(
 
     Args:
         folder: where `WATERSHED-<size>-00000.warc.gz` and its fellows go; made if missing.
-        size: one of `SIZES` or one's own.
+        size: how much the crawl holds at most.
+        label: names the WARC files.
         seed: decides which pages are taken and their order.
         progress: called with (pages fetched, pages planned) now and then.
         workers: processes that render pages, by default one a core up to four; the bytes do not depend on it.
@@ -98,7 +93,9 @@ def write_crawl(
         folder.mkdir(parents=True, exist_ok=True)
         _clear(folder)
         workers = workers or min(os.cpu_count() or 1, MAX_WORKERS)
-        report = _write_all(folder, size, seed, workers, progress or (lambda done, planned: None))
+        report = _write_all(
+            folder, size, label, seed, workers=workers, progress=progress or (lambda done, planned: None)
+        )
         _write_manifest(folder, size, seed, report)
     except OSError as error:
         raise WatershedError(
@@ -107,19 +104,20 @@ def write_crawl(
     return report
 
 
-def warc_name(size: CrawlSize, number: int) -> str:
+def warc_name(label: str, number: int) -> str:
     """File name of the crawl's WARC file `number`, as Common Crawl numbers them."""
-    label = next((name for name, known in SIZES.items() if known == size), "custom")
     return f"WATERSHED-{label}-{number:05d}.warc.gz"
 
 
-def _write_all(folder: Path, size: CrawlSize, seed: int, workers: int, progress: Progress) -> CrawlReport:
+def _write_all(
+    folder: Path, size: CrawlSize, label: str, seed: int, *, workers: int, progress: Progress
+) -> CrawlReport:
     plan = plan_crawl(size.pages, seed=seed)
     total = len(plan.pages)
     bounds = [number * total // size.warc_files for number in range(size.warc_files + 1)]
     parts = [
         WarcPart(
-            path=folder / warc_name(size, number),
+            path=folder / warc_name(label, number),
             first_index=start,
             pages=plan.pages[start:end],
             sites={page.host: plan.sites[page.host] for page in plan.pages[start:end]},

@@ -15,7 +15,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 
 from catalog.errors import WatershedError
-from spark_jobs.demo.crawl import SIZES, CrawlReport, CrawlSize, Fault, write_crawl, write_faults
+from spark_jobs.demo.crawl import CrawlReport, CrawlSize, Fault, write_crawl, write_faults
 from spark_jobs.demo.crawl.catalogues import catalogue_body
 from spark_jobs.demo.crawl.faults import sound_page
 from spark_jobs.demo.crawl.manuals import roff_html
@@ -201,13 +201,6 @@ def test_a_process_that_cannot_write_its_file_ends_the_crawl_with_the_reason(tmp
     parts = [WarcPart(tmp_path / "missing" / f"{number}.warc.gz", 0, (), {}, 1_000) for number in range(2)]
     with pytest.raises(OSError, match="No such file or directory"):
         write_parts(parts, workers=2, progress=lambda done, total: None)
-
-
-def test_the_named_sizes_are_what_they_promise():
-    assert 3_000 <= SIZES["small"].pages <= 4_000
-    assert SIZES["small"].warc_files == 8
-    assert SIZES["standard"].pages >= 15_000
-    assert 24 <= SIZES["standard"].warc_files <= 40
 
 
 def test_the_choice_is_balanced_among_kinds_and_groups():

@@ -17,13 +17,14 @@ from catalog.settings import LadderSettings, Settings
 from catalog.tables.ladder import FITS, OUTCOMES, PREDICTIONS
 from dagster_project.cli import main
 from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH, VOCABULARY
+from dagster_project.families.demo.sizes import SIZES
 from dagster_project.families.ladder import tables as scaling
 from dagster_project.families.models.runs import target_runs
 from tests.small_lake import row, settings_in, write_rows
-from trainers.pretraining.presets import LADDERS, plan
+from trainers.pretraining.presets import plan
 from trainers.process.errors import TrainerError
 
-SMALL, SECOND = LADDERS["small"], "270k-1xC"
+SMALL, SECOND = SIZES["small"].ladder, "270k-1xC"
 TASK = "continuation"
 
 

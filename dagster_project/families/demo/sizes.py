@@ -1,0 +1,51 @@
+"""The sizes of the demo: how much is crawled, which ladder is trained, and how many questions are asked.
+
+`watershed demo --size NAME` chooses one, and `[ladder] name` in `watershed.toml` keeps the choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spark_jobs.demo.crawl import CrawlSize
+from trainers.pretraining.presets import Ladder
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSize:
+    """Everything that grows with the size of a demo."""
+
+    crawl: CrawlSize
+    """The crawl of this machine's documentation."""
+    ladder: Ladder
+    """The runs to fit on, and the targets to forecast. A first target takes at least three times the FLOPs of the
+    ladder's largest run, and more parameters. Multiples below one keep a ladder short: at equal compute, tiny models
+    gain more from parameters than from tokens."""
+    questions_per_task: int
+    """More questions resolve smaller differences between models, and take longer."""
+    moe_run: str
+    """The dense run beside which `watershed make moe.saturation` trains a mixture of experts."""
+
+
+SIZES: dict[str, DemoSize] = {
+    "smoke": DemoSize(
+        crawl=CrawlSize(pages=900, warc_files=4, max_html_bytes=24_000_000),
+        ladder=Ladder(sizes=("30k", "70k"), multiples=(0.1, 0.2), targets=("130k-0.2xC",)),
+        questions_per_task=120,
+        moe_run="70k-0.1xC",
+    ),
+    "small": DemoSize(
+        crawl=CrawlSize(pages=3_600, warc_files=8, max_html_bytes=96_000_000),
+        ladder=Ladder(sizes=("70k", "130k"), multiples=(0.2, 0.6), targets=("270k-0.5xC",)),
+        questions_per_task=400,
+        moe_run="130k-0.5xC",
+    ),
+    "standard": DemoSize(
+        crawl=CrawlSize(pages=20_000, warc_files=32, max_html_bytes=480_000_000),
+        # The second target has the ladder's largest size and is trained twice as long as any run.
+        ladder=Ladder(sizes=("70k", "130k", "270k"), multiples=(0.2, 0.4, 0.8), targets=("500k-0.75xC", "270k-1.6xC")),
+        questions_per_task=1000,
+        moe_run="270k-0.8xC",
+    ),
+}
+"""The sizes by name, smallest first."""
