@@ -46,9 +46,9 @@ tables of their own. In `trainers` a family is a kind of training."""
 ENGINES = {
     "spark_jobs": {
         *("spark", "archives", "recipes", "measures", "edits", "dedup", "classifiers", "selection", "contamination"),
-        *("shards", "kernels", "language_models", "retrieval", "compute", "hash_order"),
+        *("shards", "kernels", "language_models", "retrieval", "compute", "hash_order", "light_imports"),
     },
-    "trainers": {"process", "core", "data", "models", "serving", "verifiers"},
+    "trainers": {"process", "core", "data", "models", "serving", "verifiers", "names"},
 }
 """What knows no family; in `catalog` and `dagster_project` it is everything outside the families and their lists."""
 READ_BY = {

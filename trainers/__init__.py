@@ -4,6 +4,7 @@ A trainer is its own process: it reads a folder of shards and a config file and 
 imports another room, Dagster or Spark, so it runs on a bare GPU machine.
 
     errors.py       one line of cause, one of mend
+    names.py        names as people write them, in either case of letters
     files.py        atomic writes and digests
     models/         decoders, dense and of experts, and their loss; they know nothing of optimisers or ranks
     presets.py      one dial, "70k-2xC", sets every hyper-parameter; no torch, so a plan costs nothing

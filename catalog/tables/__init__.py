@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
+from catalog.names import close, find
 from catalog.tables import dclm, evals, ladder, models, moe
 
 CONTRACTS: dict[str, Contract] = {
@@ -17,6 +18,9 @@ def contract(name: str) -> Contract:
     Raises:
         WatershedError: no table has that name.
     """
-    if name not in CONTRACTS:
-        raise WatershedError(f"no table is called {name!r}", f"choose one of {', '.join(CONTRACTS)}")
-    return CONTRACTS[name]
+    found = find(name, CONTRACTS)
+    if found is None:
+        raise WatershedError(
+            f"no table is called {name!r}{close(name, CONTRACTS)}", f"choose one of {', '.join(CONTRACTS)}"
+        )
+    return CONTRACTS[found]

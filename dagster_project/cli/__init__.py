@@ -1,6 +1,7 @@
-"""The command line: `watershed demo|ui|sql|tables|describe|check|trace|model`.
+"""The command line: `watershed COMMAND`, one module for each command of COMMANDS, in the order of the help.
 
-Commands import what they need when they run, so that `--help` answers at once.
+A command imports what it needs when it runs. Its module may import click and the errors at its top and little else:
+`watershed --help` reads all of them (tests/dagster_project/test_imports_at_start.py).
 """
 
 from __future__ import annotations
@@ -44,5 +45,16 @@ class _Lazy(click.Group):
 def main() -> None:
     """Watershed: a data lake and catalog for building foundation models.
 
-    Start with `watershed demo`; then `watershed ui`, `watershed sql`, `watershed check`.
+    `watershed COMMAND --help` explains a command and gives examples. All commands work on the project in the current
+    folder, or in the folder that the environment variable WATERSHED_PROJECT names.
+
+    \b
+    Examples:
+      # Make a lake from a crawl of this machine, and look at it.
+      watershed demo --size smoke
+      watershed tables
+      watershed sql "SELECT state, count(*) FROM dclm.documents GROUP BY ALL"
+      watershed ui
+      # Filter documents of your own by a published recipe; this needs no lake.
+      watershed curate documents.jsonl --recipe dclm-baseline --out curated
     """

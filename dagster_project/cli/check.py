@@ -18,22 +18,38 @@ from dagster_project.cli.screen.errors import user_errors
     type=click.Choice(["text", "json", "junit", "github"]),
     default="text",
     show_default=True,
-    help="For people, programs, CI servers, or annotations of GitHub Actions.",
+    help="The format of the report: text to read, JSON for programs, JUnit XML for CI servers, or annotations for "
+    "GitHub Actions.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["duckdb", "gx"]),
     default="duckdb",
     show_default=True,
-    help="gx: Great Expectations on pandas, which reads whole tables into memory.",
+    help="The engine that evaluates the expectations. `gx` is Great Expectations on pandas, which reads whole tables "
+    "into memory.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to a file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Writes the report to this file.",
+)
 @user_errors
 def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Path | None) -> None:
-    """Hold every contract's expectations against the lake.
+    """Check the tables of the lake against the expectations of their contracts.
 
-    Checks the tables that are made, or those named. Exit code 0: all hold, or only warn. 1: some do not, one line
-    each, with the table, the expectation, what was observed, and example rows. 2: it could not run.
+    All tables that are made are checked, or only the named tables and families. The exit code is 0 if all expectations
+    hold or only warn, 1 if some fail, and 2 if the check could not run. Each failure is one line with the table, the
+    expectation, the observed value and example rows.
+
+    \b
+    Examples:
+      watershed check
+      watershed check dclm.documents evals
+      watershed check --format junit -o checks.xml
+      watershed check dclm.documents --engine gx
     """
     from rich.console import Console
 

@@ -23,23 +23,51 @@ LEVEL = 0.8
 @click.command("compare")
 @click.argument("first", metavar="MIXTURE_A")
 @click.argument("second", metavar="MIXTURE_B")
-@click.option("--target", default="", metavar="SIZE-MULTIPLExC", help="Scale to decide for; the ladder's by default.")
-@click.option("--sizes", default="", metavar="SIZE,...", help="Small runs: 70k, or 70k-0.2xC; the ladder's by default.")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Of every run.")
-@click.option("--tasks", default="", metavar="TASK,...", help="Of evals.tasks; all by default.")
-@click.option("--check", is_flag=True, help="Train both at the target too, and say whether the decision held.")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON file, with a picture beside it; else in the lake.")
+@click.option(
+    "--target",
+    default="",
+    metavar="SIZE-MULTIPLExC",
+    help="The scale to decide for, such as 270k-0.5xC. The default is the target of the ladder.",
+)
+@click.option(
+    "--sizes",
+    default="",
+    metavar="SIZE,...",
+    help="The small runs, such as 70k or 70k-0.2xC. The default is the sizes of the ladder.",
+)
+@click.option("--seeds", type=int, default=3, show_default=True, help="The number of seeds for each run.")
+@click.option(
+    "--tasks",
+    default="",
+    metavar="TASK,...",
+    help="The tasks of the table evals.tasks to compare on. The default is all tasks.",
+)
+@click.option(
+    "--check", is_flag=True, help="Trains both mixtures at the target too, and reports whether the decision held."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="JSON",
+    help="The file for the result, with a picture beside it. The default is a file in the lake.",
+)
 @user_errors
 def compare_command(  # noqa: PLR0917 (click hands them over by name)
     first: str, second: str, target: str, sizes: str, seeds: int, tasks: str, check: bool, out: Path | None
 ) -> None:
-    """Decide between two mixtures of the lake's documents.
+    """Decide which of two mixtures of the lake's documents is better at a larger scale.
 
-    A mixture is `selected` (the classifier's best 30%), `unselected` (as much text of all survivors), or KEY=VALUE of
-    `top_fraction` and `rules`: top_fraction=0.1,rules=gopher. Both are trained alike on small runs, and asked about
-    documents that neither holds. Bits per byte decide: at small scale they do so better than accuracy.
+    A mixture is `selected` (the best 30% by the classifier), `unselected` (as much text from all documents that the
+    rules keep), or KEY=VALUE pairs of `top_fraction` and `rules`. Small models are trained on both mixtures in the same
+    way, and evaluated on documents that neither mixture contains. The decision uses bits per byte, which are more
+    reliable than accuracy at small scale. Runs that are finished are not trained again. Decisions are kept in the table
+    ladder.comparisons.
 
-    A run that was finished is not trained again. Decisions are kept in ladder.comparisons.
+    \b
+    Examples:
+      watershed compare selected unselected
+      watershed compare selected top_fraction=0.1,rules=gopher --seeds 5
+      watershed compare selected unselected --target 270k-0.5xC --sizes 30k,70k --check
     """
     from catalog.lake import Lake
     from catalog.settings import load_settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -11,15 +13,30 @@ from dagster_project.cli.screen.errors import user_errors
 
 @click.command("curate")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--recipe", required=True, metavar="NAME|FILE", help="A recipe that comes along, or a YAML file.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the results.")
-@click.option("--explain", metavar="DOC_ID", help="Tell what every step thinks of one document, and why.")
+@click.option(
+    "--recipe",
+    required=True,
+    metavar="NAME|FILE",
+    help="The recipe: a name such as dclm-baseline, fineweb, gopher, c4, dolma or refinedweb, or a YAML file.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for the results. It is made if it does not exist.",
+)
+@click.option(
+    "--explain",
+    metavar="DOC_ID",
+    help="Prints the decision of each step on one document, with the values that it measured, and writes nothing.",
+)
 @click.option(
     "--against",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
     metavar="INDEX",
-    help="An earlier run's folder or index.parquet: its documents count as seen. May be given several times.",
+    help="The --out folder of an earlier run, or its index.parquet. Copies of documents of that run are dropped. May "
+    "be given several times.",
 )
 @click.option(
     "--decontaminate",
@@ -27,9 +44,14 @@ from dagster_project.cli.screen.errors import user_errors
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="JSONL",
-    help="An evaluation's examples, a line each: documents that hold one are dropped. May be given several times.",
+    help="The examples of an evaluation, one JSON object a line. Documents that contain an example are dropped. May be "
+    "given several times.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes; as many as there are cores unless told.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="The number of processes. The default is one for each core, or one process if the inputs are small.",
+)
 @user_errors
 def curate_command(  # noqa: PLR0917 (click hands them over by name)
     inputs: tuple[str, ...],
@@ -40,38 +62,58 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
     evaluations: tuple[Path, ...],
     workers: int | None,
 ) -> None:
-    """Filter and deduplicate documents by a published recipe.
+    """Filter and deduplicate documents by a published recipe. No lake is needed.
 
-    INPUT: WARC files, JSONL (plain, .gz, .zst) or Parquet with columns id and text (url and metadata are used where
-    they are there), folders of such files, or patterns. Writes kept.parquet, verdicts.parquet, duplicates.parquet,
-    index.parquet and report.html into --out. The same command goes on where an interrupted one stopped.
+    INPUT is a WARC file, a JSONL file (plain, .gz or .zst), a Parquet file, a folder of such files, or a glob pattern.
+    JSONL and Parquet need the columns `id` and `text`; `url` and `metadata` are read where they exist. The command
+    writes kept.parquet, verdicts.parquet, duplicates.parquet, index.parquet and report.html. A run that was interrupted
+    continues when the same command is given again.
+
+    \b
+    Examples:
+      watershed curate documents.jsonl --recipe dclm-baseline --out curated
+      watershed curate crawl --recipe FineWeb --out curated --workers 4
+      watershed curate documents.jsonl --recipe gopher --out curated --explain doc-17
+      watershed curate new.parquet --recipe fineweb --out second --against first
+      watershed curate documents.jsonl --recipe c4 --out clean --decontaminate mmlu.jsonl
     """
-    from rich.console import Console
-
-    from dagster_project.cli.screen.bars import Bars, wide_console
-    from spark_jobs.curate.contamination import held_share
-    from spark_jobs.curate.explain import explain_document
     from spark_jobs.curate.inputs import find_sources
     from spark_jobs.curate.report import funnel, write_report
     from spark_jobs.curate.run import curate
+    from spark_jobs.light_imports import light_imports
     from spark_jobs.recipes.reader import load_recipe
 
     steps, sources = load_recipe(recipe), find_sources(inputs)
+    light_imports()
     if explain is not None:
+        from spark_jobs.curate.explain import explain_document
+
         for line in explain_document(sources, steps, explain, out):
             click.echo(line)
         return
-    with Bars(Console(stderr=True)).listening():
+    with _bars():
         outcome = curate(sources, steps, out, against=against, evaluations=evaluations, workers=workers)
     report = write_report(out, steps, outcome)
-    console = wide_console()
     for warning in outcome.warnings:
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {warning}", err=True)
     for name, before, dropped, _ in funnel(steps, outcome):
         if dropped or name == "kept":
             share = f"{dropped / before:6.1%}" if dropped else ""
-            console.print(f"{name:<44} {before:>12,} {f'-{dropped:,}' if dropped else '':>12} {share}", highlight=False)
+            click.echo(f"{name:<44} {before:>12,} {f'-{dropped:,}' if dropped else '':>12} {share}")
     if outcome.contamination:
+        from spark_jobs.curate.contamination import held_share
+
         for name, examples, hit, share in held_share(outcome.contamination):
-            console.print(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%})", highlight=False)
-    console.print(f"look at {report}", highlight=False)
+            click.echo(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%})")
+    click.echo(f"look at {report}")
+
+
+def _bars() -> AbstractContextManager[None]:
+    """Progress on a terminal; elsewhere there is nobody to draw for, and rich need not be imported."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    from dagster_project.cli.screen.bars import Bars
+
+    return Bars(Console(stderr=True)).listening()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from catalog.settings import LOCAL_FILE, Settings, load_settings
-from dagster_project.cli.screen.bars import Bars, wide_console
 from dagster_project.cli.screen.errors import user_errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from catalog.settings import Settings
 
 CRAWL_FOLDER = "crawl"
 
@@ -19,28 +22,39 @@ CRAWL_FOLDER = "crawl"
 @click.command("demo")
 @click.option(
     "--size",
-    type=click.Choice(["smoke", "small", "standard"]),
+    type=click.Choice(["smoke", "small", "standard"], case_sensitive=False),
     default="small",
     show_default=True,
-    help="Of crawl and ladder: a minute or two to see it work, some minutes, some twenty.",
+    help="The size of the crawl and of the ladder of models. `smoke` takes a minute or two, `small` some minutes, and "
+    "`standard` about twenty minutes.",
 )
 @click.option(
     "--crawl",
     "crawl",
     multiple=True,
     metavar="PATH_OR_URL",
-    help="WARC files, folders, globs, URLs or .paths lists to use instead of a crawl of this machine. Repeatable.",
+    help="Reads this WARC file, folder, glob pattern, URL or .paths list instead of crawling this machine. May be "
+    "given several times.",
 )
-@click.option("--snapshot", default=None, help="Name of the crawl, e.g. CC-DEMO-2026-41.")
-@click.option("--plan", is_flag=True, help="Say what would be made, and how much; run nothing.")
+@click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
+@click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors
 def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
-    """From web archives to a checked prediction, on this machine.
+    """Run the whole pipeline on this machine, from web archives to a checked prediction.
 
-    Writes a crawl of the documentation found here (or takes yours), runs the jobs `curation` and `scaling` through
-    Dagster, and tells what happened. Run it again at any time: only what is out of date is made, and what an
-    interrupted run finished is kept.
+    The demo crawls the documentation installed on this machine, or reads the archives of --crawl. It then runs the
+    jobs `curation` and `scaling` through Dagster and summarises the results. It can be run again at any time: only
+    tables that are out of date are made, and what an interrupted run finished is kept.
+
+    \b
+    Examples:
+      watershed demo --size smoke --plan
+      watershed demo --size small
+      watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.bars import Bars, wide_console
+
     console, began = wide_console(), time.monotonic()
     if plan:
         from dagster_project.cli.demo_plan import print_plan
@@ -70,6 +84,8 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
 def choose(settings: Settings, size: str, crawl: tuple[str, ...], snapshot: str | None) -> Settings:
     """Keep the demo's choices beside watershed.toml, so that `ui`, `sql` and `check` see the same; returns them."""
     quoted = ", ".join(json.dumps(place) for place in chosen_inputs(size, crawl))
+    from catalog.settings import LOCAL_FILE, load_settings
+
     (settings.project / LOCAL_FILE).write_text(
         "# Written by `watershed demo`; it goes before watershed.toml. Delete it to be rid of the choices.\n"
         f'[crawl]\ninputs = [{quoted}]\nsnapshot = "{snapshot or size}"\n\n[ladder]\nname = "{size}"\n'
@@ -89,6 +105,7 @@ def _place(place: str) -> str:
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
     """Write the crawl of this machine's documentation where it is not written yet."""
     from catalog.progress import track
+    from dagster_project.cli.screen.bars import Bars
     from dagster_project.families.demo.sizes import SIZES
     from spark_jobs.demo.crawl import write_crawl
 

@@ -18,34 +18,57 @@ KINDS = ("multiple_choice", "schema", "language_modeling", "generation_with_answ
 
 @click.group("evals")
 def evals_command() -> None:
-    """Evaluate models on DCLM's 53 tasks: CORE, EXTENDED, MMLU.
+    """Evaluate models on DCLM's 53 tasks and report CORE, EXTENDED and MMLU.
 
     \b
-    watershed evals tasks
-    watershed evals check eval_tasks/*/*.jsonl
-    watershed evals run ./olmoe --data eval_tasks --tasks core --out evals/olmoe --lake
+    Examples:
+      watershed evals tasks
+      watershed evals check eval_tasks/copa.jsonl
+      watershed evals run olmoe --data eval_tasks --tasks core --out results --lake
     """
 
 
 @evals_command.command("run")
 @click.argument("model", type=FILE)
-@click.option("--data", type=FILE, required=True, help="Folder of the task files, JSON lines or Parquet.")
-@click.option("--tasks", default="", help="Names with commas between, core, or extended; all by default.")
-@click.option("--version", default="v2", show_default=True, help="Of the random baselines: v1 or v2.")
-@click.option("--limit", default=0, type=click.IntRange(0), help="Examples of each task, from the first on; 0: all.")
-@click.option("--out", type=FILE, required=True, help="Folder for results.parquet and summary.json.")
-@click.option("--name", default="", help="The model's name in the results; its folder's by default.")
 @click.option(
-    "--batch-tokens", default=0, type=click.IntRange(0), help="Tokens read at a time; 0: as suits the device."
+    "--data", type=FILE, required=True, metavar="DIR", help="The folder of the task files, in JSON lines or Parquet."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option("--dtype", default="float32", show_default=True, help="float32 or bfloat16.")
-@click.option("--lake", "into_lake", is_flag=True, help="Keep the answers in evals.answers too.")
+@click.option(
+    "--tasks",
+    default="",
+    metavar="TASK,...",
+    help="The tasks, separated by commas, or core, or extended. The default is all.",
+)
+@click.option("--version", default="v2", show_default=True, help="The version of the random baselines: v1 or v2.")
+@click.option(
+    "--limit", default=0, type=click.IntRange(0), help="Evaluates only the first examples of each task. 0 means all."
+)
+@click.option("--out", type=FILE, required=True, metavar="DIR", help="The folder for results.parquet and summary.json.")
+@click.option("--name", default="", help="The name of the model in the results. The default is the name of its folder.")
+@click.option(
+    "--batch-tokens",
+    default=0,
+    type=click.IntRange(0),
+    help="The number of tokens in a batch. 0 chooses a number that suits the device.",
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="The device: auto, cpu, cuda, or one GPU such as cuda:1."
+)
+@click.option("--dtype", default="float32", show_default=True, help="The type of the weights: float32 or bfloat16.")
+@click.option(
+    "--lake", "into_lake", is_flag=True, help="Stores the answers in the table evals.answers of the lake too."
+)
 @user_errors
 def run_command(*, into_lake: bool, **said: Any) -> None:
-    """Ask MODEL: a checkpoint, a run (its newest checkpoint), or a Hugging Face folder.
+    """Evaluate a model on the tasks.
 
-    Started again with the same --out, an evaluation that was stopped goes on where it was.
+    MODEL is a checkpoint, the folder of a run, of which the newest checkpoint is taken, or a Hugging Face folder. An
+    evaluation that was stopped continues when it is started again with the same --out.
+
+    \b
+    Examples:
+      watershed evals run olmoe --data eval_tasks --tasks core --out results
+      watershed evals run olmoe --data eval_tasks --tasks COPA,hellaswag --limit 100 --out results
     """
     from rich.console import Console
 
@@ -85,7 +108,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
 @evals_command.command("tasks")
 def tasks_command() -> None:
-    """List the 53 tasks: kind, shots, both random baselines, and whether they count in CORE."""
+    """List the 53 tasks with their kind, shots and random baselines, and whether they are part of CORE.
+
+    \b
+    Examples:
+      watershed evals tasks
+    """
     from dagster_project.cli.screen.render import console, print_rows
     from trainers.icl.tasks import dclm_tasks
 
@@ -99,9 +127,21 @@ def tasks_command() -> None:
 
 @evals_command.command("check")
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--kind", type=click.Choice(KINDS), help="Of the examples; by default what the file's task declares.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    help="The kind of the examples. The default is what the task of the file declares.",
+)
 def check_command(files: tuple[Path, ...], kind: Kind | None) -> None:
-    """Read task FILES and name what is malformed: file, line, cause, mend; exit code 2 if anything is."""
+    """Check task files and report malformed examples.
+
+    Each problem is reported with its file and line, its cause and how to mend it. The exit code is 2 if there is one.
+
+    \b
+    Examples:
+      watershed evals check eval_tasks/copa.jsonl
+      watershed evals check answers.jsonl --kind multiple_choice
+    """
     from trainers.icl.files import read_examples, read_task, task_of_file
     from trainers.process.errors import EXIT_USER_ERROR, TrainerError
 

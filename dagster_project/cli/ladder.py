@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.errors import WatershedError
-from catalog.tables.ladder import LAKE
 from dagster_project.cli.plan import number
 from dagster_project.cli.screen.errors import user_errors
 
@@ -24,28 +23,42 @@ FILE = click.Path(path_type=Path)
 
 @click.group("ladder")
 def ladder_command() -> None:
-    """Forecast large models' task scores from small runs.
+    """Forecast the task scores of large models from small runs.
 
     \b
-    watershed ladder fit --runs ladder --models ladder/models.json --out predictions.json
-    watershed ladder import ladder --models ladder/models.json --name published
-    watershed ladder fit --source published --out predictions.json             (from the lake)
-    watershed ladder fit --targets 1M-1xC=1.4e6,2.8e7 --out predictions.json   (the lake's own runs)
-    watershed ladder outcomes
-    watershed ladder plan --target 7B-4T --budget 1%
+    Examples:
+      watershed ladder import published --models published/models.json
+      watershed ladder fit --source published --out predictions.json
+      watershed ladder outcomes
+      watershed ladder plan --target 7B-4T --budget 1%
     """
 
 
 @ladder_command.command("import")
 @click.argument("folder", metavar="DIR", type=FILE)
-@click.option("--models", type=FILE, help="JSON with the runs' sizes and targets; models.json in DIR by default.")
-@click.option("--name", help="Their `source` in the lake; the name of DIR by default.")
-@click.option("--tasks", multiple=True, metavar="TASK", help="Tasks to read; by default all that every run has.")
+@click.option(
+    "--models",
+    type=FILE,
+    metavar="JSON",
+    help="The file with the sizes of the runs and the targets. The default is models.json in DIR.",
+)
+@click.option(
+    "--name", help="The name of the runs in the lake, in the column `source`. The default is the name of DIR."
+)
+@click.option(
+    "--tasks", multiple=True, metavar="TASK,...", help="The tasks to read. The default is all tasks that every run has."
+)
 @user_errors
 def import_command(folder: Path, models: Path | None, name: str | None, tasks: tuple[str, ...]) -> None:
-    """Read published runs into ladder.points and ladder.checkpoints, their targets into ladder.targets.
+    """Import published runs into ladder.points and ladder.checkpoints, and their targets into ladder.targets.
 
-    DIR holds a CSV a run, a row a checkpoint. `watershed ladder fit --source NAME` then needs no files.
+    DIR contains a CSV file for each run, with a row for each checkpoint. After the import,
+    `watershed ladder fit --source NAME` needs no files.
+
+    \b
+    Examples:
+      watershed ladder import published
+      watershed ladder import published --models sizes.json --name olmo --tasks hellaswag,piqa
     """
     from catalog.settings import load_settings
     from dagster_project.families.ladder.published import import_ladder
@@ -62,14 +75,43 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
 
 
 @ladder_command.command("fit")
-@click.option("--runs", type=FILE, help="Folder of the runs' CSV files; the lake's runs where not given.")
-@click.option("--source", metavar="NAME", help="Runs of the lake that were imported as NAME; its own where not given.")
-@click.option("--models", type=FILE, help="JSON with the runs' sizes; models.json in --runs by default.")
-@click.option("--targets", multiple=True, metavar="NAME=PARAMS,TOKENS", help="Targets; those of --models by default.")
-@click.option("--tasks", multiple=True, metavar="TASK", help="Tasks to forecast; all by default.")
-@click.option("--mode", type=click.Choice(("paper", "auto")), default="auto", show_default=True)
-@click.option("--out", type=FILE, required=True, help="JSON file of the forecasts; pictures go beside it.")
-@click.option("--plots/--no-plots", default=True, show_default=True)
+@click.option(
+    "--runs",
+    type=FILE,
+    metavar="DIR",
+    help="The folder of the CSV files of the runs. Without it, runs of the lake are used.",
+)
+@click.option(
+    "--source", metavar="NAME", help="Uses the runs that were imported as NAME. The default is the lake's own runs."
+)
+@click.option(
+    "--models",
+    type=FILE,
+    metavar="JSON",
+    help="The file with the sizes of the runs. The default is models.json in the folder of --runs.",
+)
+@click.option(
+    "--targets",
+    multiple=True,
+    metavar="NAME=PARAMS,TOKENS",
+    help="The models to forecast. The default is the targets that came with the runs.",
+)
+@click.option("--tasks", multiple=True, metavar="TASK,...", help="The tasks to forecast. The default is all tasks.")
+@click.option(
+    "--mode",
+    type=click.Choice(("paper", "auto")),
+    default="auto",
+    show_default=True,
+    help="The protocol of the fit: the published one, or the one that is best on hold-outs inside the ladder.",
+)
+@click.option(
+    "--out",
+    type=FILE,
+    required=True,
+    metavar="JSON",
+    help="The file for the forecasts. Pictures are written beside it.",
+)
+@click.option("--plots/--no-plots", default=True, show_default=True, help="Draws pictures of the fits and forecasts.")
 @click.argument("more", nargs=-1, metavar="[MORE TARGETS OR TASKS]...")
 @user_errors
 def fit_command(  # noqa: PLR0917 (click hands them over by name)
@@ -85,9 +127,19 @@ def fit_command(  # noqa: PLR0917 (click hands them over by name)
 ) -> None:
     """Fit both steps of the scaling law and forecast targets, with 90% bands.
 
-    `paper` is the published protocol (arXiv 2412.04403). `auto` chooses runs, intermediate loss, averaging and form
-    by hold-outs inside the ladder. A measurement of a target is never asked for.
+    The mode `paper` is the published protocol (arXiv 2412.04403). The mode `auto` chooses the runs, the intermediate
+    loss, the averaging and the form by hold-outs inside the ladder. No measurement of a target is used. Targets and
+    tasks may also follow the options, as in the last example.
+
+    \b
+    Examples:
+      # Files of runs, runs that were imported, and the lake's own runs.
+      watershed ladder fit --runs published --out predictions.json
+      watershed ladder fit --source published --out predictions.json --mode paper
+      watershed ladder fit --targets 1M-1xC=1.4e6,2.8e7 --out predictions.json
+      watershed ladder fit --source published --out predictions.json 7B-4T=6.9e9,4e12 hellaswag
     """
+    from catalog.tables.ladder import LAKE
     from trainers.ladder.forecast import fit_ladder, parse_target
     from trainers.ladder.runs import read_ladder
     from trainers.ladder.tasks import TASKS, chosen
@@ -121,6 +173,7 @@ def ladder_of(source: str, tasks: tuple[str, ...]) -> LadderRuns:
         TrainerError: a task that it has no points of.
     """
     from catalog.settings import load_settings
+    from catalog.tables.ladder import LAKE
     from dagster_project.families.ladder.published import published_ladder
     from dagster_project.families.ladder.tables import lake_ladder
 
@@ -162,7 +215,12 @@ def mean_error(forecast: Forecast) -> float:
 @ladder_command.command("outcomes")
 @user_errors
 def outcomes_command() -> None:
-    """The lake's stored forecasts beside what their targets then measured, task by task."""
+    """Compare the stored forecasts of the lake with what their targets measured, task by task.
+
+    \b
+    Examples:
+      watershed ladder outcomes
+    """
     from catalog.settings import load_settings
     from dagster_project.families.ladder.tables import stored_outcomes, summary
 
@@ -179,17 +237,33 @@ def outcomes_command() -> None:
 
 
 @ladder_command.command("plan")
-@click.option("--target", required=True, metavar="NAME", help="7B-4T, 7B-5xC, 7B-1x, or NAME=PARAMS,TOKENS.")
-@click.option("--budget", required=True, metavar="SHARE", help="Such as 1% of the target's FLOPs, or 2e21.")
-@click.option("--gpu", default="h100", show_default=True)
-@click.option("--gpus", type=int, default=8, show_default=True)
-@click.option("--price", type=float, default=2.5, show_default=True, help="Of a GPU-hour.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--target",
+    required=True,
+    metavar="NAME",
+    help="The model to forecast: 7B-4T, 7B-5xC, 7B-1x, OLMoE-1B-7B, or NAME=PARAMS,TOKENS.",
+)
+@click.option(
+    "--budget",
+    required=True,
+    metavar="SHARE",
+    help="The FLOPs of all small runs together: a share of the target's such as 1%, or a number such as 2e21.",
+)
+@click.option("--gpu", default="h100", show_default=True, help="The kind of GPU: a100, h100, h200 or b200.")
+@click.option("--gpus", type=int, default=8, show_default=True, help="The number of GPUs that train a run together.")
+@click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
+@click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
 @user_errors
 def plan_command(  # noqa: PLR0917 (click hands them over by name)
     target: str, budget: str, gpu: str, gpus: int, price: float, as_json: bool
 ) -> None:
-    """Propose the small runs that forecast a target best within a budget."""
+    """Propose the small runs that forecast a target best within a budget.
+
+    \b
+    Examples:
+      watershed ladder plan --target 7B-4T --budget 1%
+      watershed ladder plan --target 13B-5xC --budget 2e21 --gpu b200 --json
+    """
     from dataclasses import asdict
 
     from trainers.ladder.propose import propose, target_workload

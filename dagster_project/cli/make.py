@@ -13,9 +13,15 @@ from dagster_project.cli.screen.errors import user_errors
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @user_errors
 def make_command(tables: tuple[str, ...]) -> None:
-    """Make TABLE and what it is made from, as far as they are out of date.
+    """Make tables, and the tables that they are made from, as far as they are out of date.
 
-    The crawl is what `[crawl] inputs` names. The same jobs as in the UI; runs are kept in the project's instance.
+    TABLE is a name that `watershed tables` lists. The crawl is read from the places that `[crawl] inputs` of
+    watershed.toml names. The jobs are the same as in the UI, which shows their runs too.
+
+    \b
+    Examples:
+      watershed make dclm.documents
+      watershed make dclm.mixture evals.results
     """
     from catalog.settings import load_settings
     from catalog.sql.query import export_duckdb

@@ -13,12 +13,13 @@ FOLDER = click.Path(path_type=Path)
 
 @click.group("model")
 def model_command() -> None:
-    """Exchange models with the Hugging Face format (Olmo2, Olmoe), and look at their logits.
+    """Exchange models with the Hugging Face format (Olmo2, Olmoe), and compute logits.
 
     \b
-    watershed model export lake/models/checkpoints/.../70k-1xC ./my-model
-    watershed model import ./OLMoE-1B-7B-0924 ./olmoe
-    watershed model logits ./olmoe --tokens 5,6,7 --out logits.npy
+    Examples:
+      watershed model import OLMoE-1B-7B-0924 olmoe
+      watershed model export runs/70k-1xC my-model
+      watershed model logits olmoe --tokens 5,6,7 --out logits.npy
     """
 
 
@@ -27,7 +28,12 @@ def model_command() -> None:
 @click.argument("target", type=FOLDER)
 @user_errors
 def import_command(source: Path, target: Path) -> None:
-    """Make the Hugging Face folder SOURCE a checkpoint in TARGET."""
+    """Convert the Hugging Face folder SOURCE to a checkpoint in the folder TARGET.
+
+    \b
+    Examples:
+      watershed model import OLMoE-1B-7B-0924 olmoe
+    """
     from trainers.exchange import import_model
     from trainers.models.config import total_parameter_count
 
@@ -38,11 +44,30 @@ def import_command(source: Path, target: Path) -> None:
 @model_command.command("export")
 @click.argument("source", type=FOLDER)
 @click.argument("target", type=FOLDER)
-@click.option("--tokenizer", type=FOLDER, help="tokenizer.json to write beside the model; else the run's own.")
-@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default="float32", show_default=True)
+@click.option(
+    "--tokenizer",
+    type=FOLDER,
+    metavar="FILE",
+    help="The tokenizer.json to write beside the model. The default is that of the run.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "bfloat16")),
+    default="float32",
+    show_default=True,
+    help="The type of the written weights.",
+)
 @user_errors
 def export_command(source: Path, target: Path, tokenizer: Path | None, dtype: str) -> None:
-    """Write the checkpoint SOURCE, or the newest of a run folder, as the Hugging Face folder TARGET."""
+    """Convert a checkpoint to the Hugging Face folder TARGET.
+
+    SOURCE is a checkpoint, or the folder of a run, of which the newest checkpoint is taken.
+
+    \b
+    Examples:
+      watershed model export runs/70k-1xC my-model
+      watershed model export runs/70k-1xC my-model --dtype bfloat16 --tokenizer tokenizer.json
+    """
     from trainers.exchange import export_model
 
     export_model(source, target, tokenizer=tokenizer, dtype=dtype)
@@ -51,11 +76,24 @@ def export_command(source: Path, target: Path, tokenizer: Path | None, dtype: st
 
 @model_command.command("logits")
 @click.argument("source", type=FOLDER)
-@click.option("--tokens", required=True, help="Token numbers with commas between, such as 5,6,7.")
-@click.option("--out", required=True, type=FOLDER, help=".npy file, float32 of shape (tokens, vocabulary).")
+@click.option("--tokens", required=True, metavar="ID,...", help="The token ids, separated by commas, such as 5,6,7.")
+@click.option(
+    "--out",
+    required=True,
+    type=FOLDER,
+    metavar="FILE",
+    help="The .npy file for the logits: float32 of shape (tokens, vocabulary).",
+)
 @user_errors
 def logits_command(source: Path, tokens: str, out: Path) -> None:
-    """Score what follows each of the tokens, with a checkpoint, a run's newest one, or a Hugging Face folder."""
+    """Compute the logits of the token after each of the given tokens.
+
+    SOURCE is a checkpoint, the folder of a run, or a Hugging Face folder.
+
+    \b
+    Examples:
+      watershed model logits olmoe --tokens 5,6,7 --out logits.npy
+    """
     from trainers.exchange import write_logits
 
     rows, columns = write_logits(source, tokens, out)

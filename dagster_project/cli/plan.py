@@ -18,14 +18,29 @@ UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
 @click.command("plan")
-@click.option("--scale", metavar="NAME", help="A DCLM scale such as 7B-1x, or a size and multiple such as 190M-5xC.")
-@click.option("--params", metavar="N", help="Parameters, such as 7e9 or 6.9B; with --tokens, instead of --scale.")
-@click.option("--tokens", metavar="D", help="Training tokens, such as 140B.")
-@click.option("--active", metavar="A", help="Parameters that a token reaches, in a mixture of experts.")
-@click.option("--gpu", default="h100", show_default=True, help="a100, h100, h200 or b200.")
-@click.option("--gpus", type=int, default=8, show_default=True, help="How many share the training state.")
-@click.option("--price", type=float, default=2.5, show_default=True, help="Of a GPU-hour.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--scale",
+    metavar="NAME",
+    help="A DCLM scale such as 7B-1x, a released model such as OLMoE-1B-7B, or a size and Chinchilla multiple such as "
+    "190M-5xC.",
+)
+@click.option(
+    "--params",
+    metavar="N",
+    help="The number of parameters, such as 7e9 or 6.9B. It needs --tokens and replaces --scale.",
+)
+@click.option("--tokens", metavar="D", help="The number of training tokens, such as 140B.")
+@click.option(
+    "--active",
+    metavar="A",
+    help="The number of parameters that one token uses, for a mixture of experts. The default is all.",
+)
+@click.option("--gpu", default="h100", show_default=True, help="The kind of GPU: a100, h100, h200 or b200.")
+@click.option(
+    "--gpus", type=int, default=8, show_default=True, help="The number of GPUs that train the model together."
+)
+@click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
+@click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
 @user_errors
 def plan_command(  # noqa: PLR0917 (click hands them over by name)
     scale: str | None,
@@ -37,12 +52,16 @@ def plan_command(  # noqa: PLR0917 (click hands them over by name)
     price: float,
     as_json: bool,
 ) -> None:
-    """Reckon parameters, tokens, FLOPs, memory, GPU-hours, cost and storage of a training.
+    """Compute the parameters, tokens, FLOPs, memory, GPU-hours, cost and storage of a training run.
+
+    Nothing is trained. Names are found in any case of letters.
 
     \b
-    watershed plan --scale 7B-1x
-    watershed plan --scale 190M-5xC --json
-    watershed plan --params 6.9B --active 1.3B --tokens 5T --gpus 256
+    Examples:
+      watershed plan --scale 7B-1x
+      watershed plan --scale OLMoE-1B-7B
+      watershed plan --scale 190M-5xC --json
+      watershed plan --params 6.9B --active 1.3B --tokens 5T --gpus 256
     """
     from trainers.ladder.budget import bill, counted_workload, named_workload
 

@@ -26,11 +26,11 @@ SELECT (SELECT count(*) FILTER (WHERE tokenized) FROM models.registry_datasets) 
 
 @click.group("registry")
 def registry_command() -> None:
-    """Experiments that others registered.
+    """Import experiments that others registered.
 
     \b
-    watershed registry import exp_data
-    watershed check models.registry evals.registry
+    Examples:
+      watershed registry import exp_data
     """
 
 
@@ -38,10 +38,15 @@ def registry_command() -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @user_errors
 def import_command(folder: Path) -> None:
-    """Read DCLM's registry (exp_data of mlfoundations/dclm) into models.registry* and evals.registry*.
+    """Import DCLM's registry (exp_data of mlfoundations/dclm) into models.registry* and evals.registry*.
 
-    DIR holds datasets/tokenized, datasets/raw_sources, models and evals. All files are read before a row is written;
-    files that were imported before leave nothing to do. Links that dangle are reported, not refused.
+    DIR contains datasets/tokenized, datasets/raw_sources, models and evals. All files are read before a row is written.
+    Nothing is done if the same files were imported before. References to missing entries are reported and do not stop
+    the import.
+
+    \b
+    Examples:
+      watershed registry import exp_data
     """
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars, wide_console

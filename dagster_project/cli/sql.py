@@ -33,22 +33,29 @@ ROWS_SHOWN = 100
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="table by default, or what the name of the output file says.",
+    help="The format of the rows. The default follows the ending of the output file, and is `table` without a file.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write all rows to a file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Writes all rows to this file.",
+)
 @user_errors
 def sql_command(query: str | None, format_: str | None, output: Path | None) -> None:
-    """Ask the lake in SQL (DuckDB's dialect).
+    """Query the lake in SQL, in DuckDB's dialect.
+
+    Without QUERY, the command reads a query from standard input, or opens a prompt on a terminal. Times are in UTC. A
+    query never waits for a table that is being written.
 
     \b
-    watershed sql "SELECT language, count(*) FROM dclm.documents GROUP BY ALL"
-    watershed sql "SELECT count(*) FROM dclm.documents AT (VERSION => 3)"
-    watershed sql "SELECT count(*) FROM dclm.documents AT (TIMESTAMP => '2026-01-01 10:00')"
-    watershed sql "SELECT * FROM dclm.verdicts" -o verdicts.parquet
-    watershed sql < query.sql
-
-    Without a query it reads one from a pipe, or opens a prompt. Times are in UTC. A query never waits for a
-    table that is being written.
+    Examples:
+      watershed sql "SELECT 1"
+      watershed sql "SELECT language, count(*) FROM dclm.documents GROUP BY ALL"
+      watershed sql "SELECT count(*) FROM dclm.documents AT (VERSION => 3)"
+      watershed sql "SELECT count(*) FROM dclm.documents AT (TIMESTAMP => '2026-01-01 10:00')"
+      watershed sql "SELECT * FROM dclm.verdicts" -o verdicts.parquet
     """
     from catalog.settings import load_settings
     from catalog.sql.query import connect
@@ -71,7 +78,12 @@ def sql_command(query: str | None, format_: str | None, output: Path | None) -> 
 @click.command("tables")
 @user_errors
 def tables_command() -> None:
-    """List every table: rows, bytes, version, last write, and whether it fits its contract."""
+    """List every table with its rows, size, version and last write, and whether it fits its contract.
+
+    \b
+    Examples:
+      watershed tables
+    """
     from catalog.settings import load_settings
     from dagster_project.cli.screen.described import print_tables
     from dagster_project.cli.screen.render import console
@@ -81,13 +93,18 @@ def tables_command() -> None:
 
 @click.command("describe")
 @click.argument("table")
-@click.option("--card", is_flag=True, help="Print the data card in Markdown.")
+@click.option("--card", is_flag=True, help="Prints the data card of the table, in Markdown.")
 @user_errors
 def describe_command(table: str, card: bool) -> None:
-    """Say everything that is known of a table.
+    """Describe a table or a view.
 
-    Its columns with types, meaning and a value, what it is made from and what reads it, what must hold of it, and
-    its versions.
+    The description has the columns with their types, meanings and a value of each, the tables that it is made from and
+    those that are made from it, the expectations of its contract, and its versions.
+
+    \b
+    Examples:
+      watershed describe dclm.documents
+      watershed describe dclm.documents --card
     """
     from catalog.settings import load_settings
     from dagster_project.cli.screen.described import print_card, print_description

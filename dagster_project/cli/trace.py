@@ -24,18 +24,26 @@ LABEL = 11
 
 @click.command("trace")
 @click.argument("what", metavar="DOC_ID|SPLIT/SHARD/SEQUENCE", required=False)
-@click.option("--run", help="A training run, as models.batches names it; with --step.")
-@click.option("--step", type=click.IntRange(1), help="An optimiser step of it, from 1.")
-@click.option("--text", is_flag=True, help="Read the text again from the WARC archive, and say if it is the same.")
+@click.option("--run", metavar="NAME", help="A training run, as the table models.batches names it. It needs --step.")
+@click.option("--step", type=click.IntRange(1), metavar="NUMBER", help="The optimiser step of the run, counted from 1.")
+@click.option(
+    "--text",
+    is_flag=True,
+    help="Reads each text from its WARC archive again, prints it, and compares it with the text in the lake.",
+)
 @user_errors
 def trace_command(what: str | None, run: str | None, step: int | None, text: bool) -> None:
-    """Follow a document to the models that read it, or a training sequence or step to the pages it was made of.
+    """Follow a document to the models that read it, or a training sequence or step to its web pages.
 
     \b
-    watershed trace 3f0c12ab              a document, by its id or the beginning of it
-    watershed trace train/0/17            the 18th sequence of the first training shard
-    watershed trace train/0/17 --text     and the text of its documents, read again from the archives
-    watershed trace --run 70k-1xC --step 3   the documents of a run's third batch
+    Examples:
+      # A document, by its id or by the beginning of its id.
+      watershed trace 3f0c12ab
+      # The 18th sequence of the first training shard, then with the text of its documents.
+      watershed trace train/0/17
+      watershed trace train/0/17 --text
+      # The documents in the third batch of a run.
+      watershed trace --run 70k-1xC --step 3
     """
     if (what is None) == (run is None) or (run is None) != (step is None):
         raise click.UsageError("name a document, a sequence, or --run and --step together")

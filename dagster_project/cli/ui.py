@@ -9,16 +9,37 @@ import sys
 
 import click
 
-from catalog.settings import load_settings
 from dagster_project.cli.screen.errors import user_errors
 
 
 @click.command("ui")
-@click.option("--port", type=int, default=None, help="Port of the web server; [dagster] port by default.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=int,
+    default=None,
+    metavar="PORT",
+    help="The port of the web server. The default is `[dagster] port` of watershed.toml.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address that the web server listens on.",
+)
 @user_errors
 def ui_command(port: int | None, host: str) -> None:
-    """Open Dagster: the graph of assets, their checks, runs and backfills."""
+    """Start Dagster's web server: the graph of assets, their checks, runs and backfills.
+
+    The command runs until Ctrl+C is pressed.
+
+    \b
+    Examples:
+      watershed ui
+      watershed ui --port 3001
+      watershed ui --host 0.0.0.0
+    """
+    from catalog.settings import load_settings
     from dagster_project.instance import open_instance
 
     settings = load_settings()

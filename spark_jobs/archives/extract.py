@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.encoding import detect_encoding, detect_mime, map_encoding_to_html5
 
 from catalog.errors import WatershedError
 
@@ -105,7 +103,11 @@ def _main_content(html: str, page: bytes) -> str:
     from spark_jobs.kernels.html.text import main_content
 
     text = main_content(page)
-    return extract_plain_text(html, main_content=True) if text is None else text
+    if text is not None:
+        return text
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return extract_plain_text(html, main_content=True)
 
 
 class Extractor:
@@ -147,6 +149,8 @@ def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
     """What a payload is, if not a page."""
     if content_type is not None and content_type not in PAGE_TYPES:
         return Extracted("not_html", content_type)
+    from resiliparse.parse.encoding import detect_mime
+
     looks_like = detect_mime(payload[:SNIFFED_BYTES])
     if content_type is None and not _looks_like_page(payload, looks_like):
         return Extracted("not_html", f"no media type declared; looks like {looks_like}")
@@ -171,6 +175,8 @@ def decode(payload: bytes, charset: str | None = None) -> tuple[str, str, str | 
         return payload.removeprefix(codecs.BOM_UTF8).decode(), "utf-8", None
     except UnicodeDecodeError:
         pass
+    from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
     meta = _META_CHARSET.search(payload, 0, _META_BYTES)
     declared = [map_encoding_to_html5(name, False) for name in (charset, meta and meta.group(1).decode()) if name]
     for encoding in declared:

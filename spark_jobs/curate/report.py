@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from spark_jobs.curate.contamination import held_share
 from spark_jobs.curate.run import Outcome
 from spark_jobs.recipes.recipe import STATE_RULE, Recipe, Rule
 from spark_jobs.selection.recipe import Threshold
@@ -107,6 +106,8 @@ def _funnel(recipe: Recipe, outcome: Outcome) -> str:
 def _contamination(outcome: Outcome) -> Iterator[str]:
     if outcome.contamination is None:
         return
+    from spark_jobs.curate.contamination import held_share
+
     yield "<h2>Evaluations</h2><table><tr><th>evaluation<th>examples<th>held by a document<th>share</tr>"
     for name, examples, hit, share in held_share(outcome.contamination):
         yield f"<tr><td><code>{_text(name)}</code><td>{examples:,}<td>{hit:,}<td>{share:.1%}</tr>"

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import multiprocessing
 import os
-import queue
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,18 +22,25 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from catalog.progress import track
 from spark_jobs.compute import pc
-from spark_jobs.contamination.ngrams import Decontamination
-from spark_jobs.curate.contamination import Contamination, find_examples
 from spark_jobs.curate.copies import Copies, Stage, find_copies
 from spark_jobs.curate.inputs import Source
 from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
-from spark_jobs.curate.selection import Selected, select
+from spark_jobs.light_imports import light_imports
 from spark_jobs.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from spark_jobs.curate.contamination import Contamination
+    from spark_jobs.curate.selection import Selected
 
 WORK = ".curate"
 """Folder of what is half done."""
 LARGE = 10_000
 """Documents from which a step that touches none of them is worth a warning."""
+WORTH_A_PROCESS = 1_000_000
+"""Bytes of input from which worker processes are started unless their number is given: each takes more than a second
+of processor time to import Arrow and numba and to load the kernels, in which one process judges this much."""
 KEPT_COLUMNS = ("id", "text", "url", "metadata")
 
 
@@ -75,15 +78,22 @@ def curate(
     work = out / WORK / recipe.fingerprint()[:16]
     try:
         work.mkdir(parents=True, exist_ok=True)
-        tally = _parts(sources, recipe, work, workers or os.cpu_count() or 1)
+        tally = _parts(sources, recipe, work, workers or usual_workers(sources))
         parts = [_part(work, source) for source in sources]
         _check_ids(parts)
         with track("copies", tally.kept, "documents") as task:
             copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
-        found = find_examples(copies.left, evaluations, Decontamination(), work) if evaluations else None
+        found = selected = None
+        if evaluations:
+            from spark_jobs.contamination.ngrams import Decontamination
+            from spark_jobs.curate.contamination import find_examples
+
+            found = find_examples(copies.left, evaluations, Decontamination(), work)
         left = found.left if found else copies.left
-        expected = tally.kept - sum(copies.dropped.values())
-        selected = select(left, recipe.select, work, expected) if recipe.select and recipe.select.model else None
+        if recipe.select and recipe.select.model:
+            from spark_jobs.curate.selection import select
+
+            selected = select(left, recipe.select, work, tally.kept - sum(copies.dropped.values()))
         _write_verdicts(parts, recipe, out)
         _write_kept(selected.left if selected else left, out)
         made = ["duplicates", "index"]
@@ -100,6 +110,11 @@ def curate(
         raise
     said = (*_warnings(tally, recipe), *(found.warnings if found else ()))
     return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=said)
+
+
+def usual_workers(sources: Sequence[Source]) -> int:
+    """Processes that pay: one for each core, but only this one for inputs that it judges before others have started."""
+    return (os.cpu_count() or 1) if sum(source.bytes for source in sources) >= WORTH_A_PROCESS else 1
 
 
 def _part(work: Path, source: Source) -> Path:
@@ -132,6 +147,10 @@ def _parts(sources: Sequence[Source], recipe: Recipe, work: Path, workers: int) 
 def _side_by_side(
     sources: Sequence[Source], recipe: Recipe, work: Path, workers: int, reached: Callable[[int], None]
 ) -> list[Tally]:
+    import multiprocessing
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
     places = dict.fromkeys(range(len(sources)), 0)
@@ -165,6 +184,7 @@ _told: Any = None
 def _listen(told: Any) -> None:
     global _told  # noqa: PLW0603 (a worker process has one queue)
     _told = told
+    light_imports()
 
 
 def _work(place: int, source: Source, recipe: Recipe, folder: Path) -> Tally:
@@ -172,6 +192,8 @@ def _work(place: int, source: Source, recipe: Recipe, folder: Path) -> Tally:
 
 
 def _heard(told: Any) -> Iterator[tuple[int, int]]:
+    import queue
+
     while True:
         try:
             yield told.get_nowait()
@@ -182,7 +204,11 @@ def _heard(told: Any) -> Iterator[tuple[int, int]]:
 def _check_ids(parts: Sequence[Path]) -> None:
     """Refuse two documents of one id: verdicts and copies could not be told apart."""
     ids = pa.chunked_array(
-        [chunk for part in parts for chunk in pq.read_table(part / "verdicts.parquet", columns=["id"])["id"].chunks],
+        [
+            chunk
+            for part in parts
+            for chunk in pq.ParquetFile(part / "verdicts.parquet").read(columns=["id"])["id"].chunks
+        ],
         pa.string(),
     )
     if pc.count_distinct(ids).as_py() == len(ids):

@@ -27,6 +27,7 @@ import pyarrow as pa
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
 from catalog.lake import Lake
+from catalog.names import close, find
 from catalog.progress import track
 from catalog.settings import Settings
 from dagster_project.families.dclm.recipes import JUDGES, RULES, mixture_recipe, shard_recipe
@@ -97,7 +98,8 @@ class Mixture:
             )
         if self.rules not in JUDGES:
             raise WatershedError(
-                f"mixture {self.name}: no verdicts of rules {self.rules!r}", f"choose one of {', '.join(JUDGES)}"
+                f"mixture {self.name}: no verdicts of rules {self.rules!r}{close(self.rules, JUDGES)}",
+                f"choose one of {', '.join(JUDGES)}",
             )
 
     @property
@@ -113,6 +115,7 @@ def parse_mixture(said: str) -> Mixture:
         WatershedError: it is neither.
     """
     values: dict[str, Any] = {}
+    said = find(said, NAMED) or said
     for part in NAMED.get(said, said).split(","):
         key, found, value = part.partition("=")
         if not found or key not in ("top_fraction", "rules"):
@@ -120,7 +123,7 @@ def parse_mixture(said: str) -> Mixture:
                 f"no mixture is called {said!r}",
                 f"say {' or '.join(NAMED)}, or KEY=VALUE,... of top_fraction and rules: top_fraction=0.1,rules=gopher",
             )
-        values[key] = _number(said, value) if key == "top_fraction" else value
+        values[key] = _number(said, value) if key == "top_fraction" else find(value, JUDGES) or value
     return Mixture(name=said, **values)
 
 

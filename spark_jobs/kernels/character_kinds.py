@@ -11,6 +11,8 @@ import sys
 
 import numpy as np
 
+from spark_jobs.kernels.unicode_tables import characters_with_letters
+
 SPACE = 0x01
 WORD = 0x02
 """`\\w` of a regular expression."""
@@ -25,16 +27,15 @@ UPPER = 0x10
 def kinds() -> np.ndarray:
     """uint8, a value per code point: SPACE, WORD, DECIMAL, DIGIT and UPPER bits."""
     table = np.zeros(sys.maxunicode + 1, np.uint8)
-    # Planes beyond these hold no letter, digit or space.
-    for code_point in range(4 << 16):
-        character = chr(code_point)
-        if character.isspace():
-            table[code_point] = SPACE
-        elif character.isalnum():
-            digits = DECIMAL * character.isdecimal() | DIGIT * character.isdigit()
-            table[code_point] = WORD | digits | UPPER * character.isupper()
-        elif character.isupper():
-            table[code_point] = UPPER
+    characters = characters_with_letters()
+    for bit, holds in (
+        (SPACE, np.strings.isspace),
+        (WORD, np.strings.isalnum),
+        (DECIMAL, np.strings.isdecimal),
+        (DIGIT, np.strings.isdigit),
+        (UPPER, np.strings.isupper),
+    ):
+        table[: len(characters)][holds(characters)] |= bit
     table[ord("_")] |= WORD
     table.flags.writeable = False
     return table

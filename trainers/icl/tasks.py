@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from trainers.names import close, find
 from trainers.process.errors import TrainerError
 
 Kind = Literal["multiple_choice", "schema", "language_modeling", "generation_with_answers"]
@@ -81,13 +82,17 @@ def chosen_tasks(names: Sequence[str]) -> list[Task]:
         TrainerError: a name that no task has.
     """
     tasks = dclm_tasks()
-    by_name = {task.name for task in tasks}
+    known = [*(task.name for task in tasks), "core", "extended"]
+    wanted = set()
     for name in names:
-        if name not in by_name and name not in ("core", "extended"):
-            raise TrainerError(f"no task is called {name!r}", "`watershed evals tasks` lists them; or core, extended")
-    if not names or "extended" in names:
+        found = find(name, known)
+        if found is None:
+            cause = f"no task is called {name!r}{close(name, known)}"
+            raise TrainerError(cause, "`watershed evals tasks` lists them; or core, extended")
+        wanted.add(found)
+    if not wanted or "extended" in wanted:
         return list(tasks)
-    return [task for task in tasks if task.name in names or (task.core and "core" in names)]
+    return [task for task in tasks if task.name in wanted or (task.core and "core" in wanted)]
 
 
 def checked_version(version: str) -> Version:

@@ -20,7 +20,8 @@ from trainers.models.config import (
     swiglu_width,
     total_parameter_count,
 )
-from trainers.pretraining.presets import CHINCHILLA_TOKENS_PER_PARAMETER, parse, preset
+from trainers.names import close, find
+from trainers.pretraining.presets import CHINCHILLA_TOKENS_PER_PARAMETER, SCALES, canonical, parse, preset, run_name
 from trainers.process.errors import TrainerError
 
 POOL_TOKENS_PER_TOKEN = 57.0
@@ -70,6 +71,22 @@ DCLM_SCALES: dict[str, DclmScale] = {
     "7B-1x": DclmScale(size="dclm-7B", multiple=1, h100_hours=3700, pool_tokens=7.85e12),
     "7B-2x": DclmScale(size="dclm-7B", multiple=2, h100_hours=7300, pool_tokens=15.7e12),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A model that was released: its size and the tokens that it was trained on."""
+
+    size: str
+    tokens: float
+
+
+PUBLISHED: dict[str, Published] = {
+    "OLMoE-1B-7B": Published(size="olmoe-1B-7B", tokens=5e12),
+    "OLMoE-1B-7B-0924": Published(size="olmoe-1B-7B", tokens=5e12),
+    "DCLM-7B": Published(size="dclm-7B", tokens=2.5e12),
+}
+"""OLMoE: arXiv 2409.02060, abstract; its schedule ends there too. DCLM-7B: its model card (apple/DCLM-7B)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,16 +142,26 @@ class Bill:
 
 
 def named_workload(name: str) -> Workload:
-    """The workload of a DCLM scale ("7B-1x") or a size with a multiple ("190M-5xC").
+    """The workload of a DCLM scale ("7B-1x"), a released model ("OLMoE-1B-7B") or a size with a multiple ("190M-5xC").
 
     Raises:
-        TrainerError: a name that is neither.
+        TrainerError: a name that is none of these.
     """
-    if name in DCLM_SCALES:
-        return _dclm_workload(name)
-    if re.fullmatch(r".+-\d+(\.\d+)?x", name):
-        raise TrainerError(f"no DCLM scale is called {name!r}", f"scales: {', '.join(DCLM_SCALES)}; or 190M-5xC")
+    if (published := find(name, DCLM_SCALES)) is not None:
+        return _dclm_workload(published)
+    if re.fullmatch(r".+-\d+(\.\d+)?x", name, re.IGNORECASE):
+        cause = f"no DCLM scale is called {name!r}{close(name, DCLM_SCALES)}"
+        raise TrainerError(cause, f"scales: {', '.join(DCLM_SCALES)}; or 190M-5xC")
+    if (released := find(name, PUBLISHED)) is not None:
+        return trained_on(run_name(PUBLISHED[released].size, 1), PUBLISHED[released].tokens, released)
+    if not re.fullmatch(r".+-\d+(\.\d+)?xC", name, re.IGNORECASE) and find(name, SCALES) is None:
+        known = [*DCLM_SCALES, *PUBLISHED, *SCALES]
+        raise TrainerError(
+            f"no model size is called {name!r}{close(name, known)}",
+            f"names: {', '.join((*DCLM_SCALES, *PUBLISHED))}; or a size and multiple (190M-5xC) of {', '.join(SCALES)}",
+        )
     scale, multiple = parse(name)
+    name = canonical(name)
     model = preset(name).model
     n = parameter_count(model)
     if scale.family == "dclm" and scale.published:
@@ -149,6 +176,18 @@ def named_workload(name: str) -> Workload:
         flops=6.0 * n * tokens if scale.family == "dclm" else float(_ladder_flops(model, scale.family)) * tokens,
         stored_parameters=total_parameter_count(model),
         model=model,
+        pool_tokens=POOL_TOKENS_PER_TOKEN * tokens,
+    )
+
+
+def trained_on(run: str, tokens: float, name: str) -> Workload:
+    """The workload of a run's size, trained on other tokens, under a name of its own."""
+    one = named_workload(run)
+    return replace(
+        one,
+        name=name,
+        tokens=round(tokens),
+        flops=one.flops / one.tokens * tokens,
         pool_tokens=POOL_TOKENS_PER_TOKEN * tokens,
     )
 
@@ -204,8 +243,9 @@ def bill(workload: Workload, *, gpu: str = "h100", gpus: int = 8, price: float =
     Raises:
         TrainerError: a GPU that is not in `GPUS`, no GPU, or a negative price.
     """
-    if gpu not in GPUS:
-        raise TrainerError(f"no GPU is called {gpu!r}", f"known: {', '.join(GPUS)}")
+    if (known := find(gpu, GPUS)) is None:
+        raise TrainerError(f"no GPU is called {gpu!r}{close(gpu, GPUS)}", f"known: {', '.join(GPUS)}")
+    gpu = known
     if gpus < 1 or not price >= 0:
         raise TrainerError(f"{gpus} GPUs at a price of {price:g}", "give at least one GPU and a price of 0 or more")
     h100 = GPUS["h100"].peak_flops * HOUR

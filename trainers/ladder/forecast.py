@@ -21,6 +21,7 @@ from trainers.ladder.laws import one_thread
 from trainers.ladder.protocols import PAPER, Fitted, Fitter, Protocol, power_law
 from trainers.ladder.runs import LAST, LadderRuns, Target
 from trainers.ladder.tasks import BITS_PER_BYTE
+from trainers.names import close, find
 from trainers.process.errors import TrainerError
 
 Mode = Literal["paper", "auto"]
@@ -105,9 +106,11 @@ def parse_target(said: str, known: Mapping[str, Target]) -> Target:
     """
     name, equals, numbers = said.partition("=")
     if not equals:
-        if name not in known:
-            raise TrainerError(f"no target is called {name!r}", f"say {name}=PARAMS,TOKENS; known: {', '.join(known)}")
-        return known[name]
+        found = find(name, known)
+        if found is None:
+            cause = f"no target is called {name!r}{close(name, known)}"
+            raise TrainerError(cause, f"write {name}=PARAMS,TOKENS; known: {', '.join(known)}")
+        return known[found]
     match = re.fullmatch(r"([^,]+),([^,]+)", numbers)
     try:
         n, d = (float(value) for value in match.groups()) if match else (0.0, 0.0)

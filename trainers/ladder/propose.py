@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from trainers.ladder.budget import Bill, Workload, bill, counted_workload, named_workload
+from trainers.ladder.budget import PUBLISHED, Bill, Workload, bill, counted_workload, named_workload, trained_on
 from trainers.ladder.forecast import parse_target
+from trainers.names import find
 from trainers.pretraining.presets import SCALES, run_name
 from trainers.process.errors import TrainerError
 
@@ -93,9 +94,10 @@ def target_workload(said: str) -> Workload:
     if "=" in said:
         target = parse_target(said, {})
         return counted_workload(target.parameters, target.tokens)
-    match = re.fullmatch(r"(?P<size>.+)-(?P<tokens>\d+(\.\d+)?)(?P<unit>[BT])", said)
-    if match is None or match["size"] not in SCALES:
+    match = re.fullmatch(r"(?P<size>.+)-(?P<tokens>\d+(\.\d+)?)(?P<unit>[BT])", said, re.IGNORECASE)
+    size = find(match["size"], SCALES) if match else None
+    if match is None or size is None or find(said, PUBLISHED) is not None:
         return named_workload(said)
-    one = named_workload(run_name(match["size"], 1))
-    tokens = float(match["tokens"]) * {"B": 1e9, "T": 1e12}[match["unit"]]
-    return replace(one, name=said, tokens=round(tokens), flops=one.flops / one.tokens * tokens)
+    unit = match["unit"].upper()
+    tokens = float(match["tokens"]) * {"B": 1e9, "T": 1e12}[unit]
+    return trained_on(run_name(size, 1), tokens, f"{size}-{match['tokens']}{unit}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trainers.names import close, find
 from trainers.process.errors import TrainerError
 
 BITS_PER_BYTE, SOFT_LOG, VALIDATION = "bits_per_byte", "soft_log", "validation"
@@ -72,8 +73,10 @@ def chosen(names: Iterable[str], known: Iterable[str] = TASKS) -> tuple[str, ...
     Raises:
         TrainerError: a name that is not a task of this ladder.
     """
-    wanted, there = list(names), list(known)
-    for name in wanted:
-        if name not in there:
-            raise TrainerError(f"the ladder has no task {name!r}", f"tasks: {', '.join(there)}")
+    there, wanted = list(known), []
+    for name in names:
+        found = find(name, there)
+        if found is None:
+            raise TrainerError(f"the ladder has no task {name!r}{close(name, there)}", f"tasks: {', '.join(there)}")
+        wanted.append(found)
     return tuple(name for name in there if not wanted or name in wanted)

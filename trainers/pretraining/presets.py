@@ -13,7 +13,6 @@ Five families:
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from trainers.models.config import (
     swiglu_width,
     total_parameter_count,
 )
+from trainers.names import close, find
 from trainers.process.errors import TrainerError
 
 CHINCHILLA_TOKENS_PER_PARAMETER = 20
@@ -261,15 +261,29 @@ OLMOE_OPTIMISER = Optimiser(
 
 def parse(name: str) -> tuple[Scale, float]:
     """ "70k-2xC" is the scale 70k and the multiple 2. Raises TrainerError for a name that is not one."""
-    match = re.fullmatch(r"(?P<size>.+)-(?P<multiple>\d+(\.\d+)?)xC", name)
-    size = match["size"] if match else name
-    if size not in SCALES:
-        near = difflib.get_close_matches(size, SCALES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise TrainerError(f"no model size is called {size!r}", f"{hint}sizes: {', '.join(SCALES)}")
+    size, multiple = _split(name)
+    return SCALES[size], float(multiple)
+
+
+def canonical(name: str) -> str:
+    """A run's name in the case of letters that folders and tables have: "190m-1xc" is "190M-1xC".
+
+    Raises:
+        TrainerError: a name that is not one.
+    """
+    size, multiple = _split(name)
+    return f"{size}-{multiple}xC"
+
+
+def _split(name: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(?P<size>.+)-(?P<multiple>\d+(\.\d+)?)xC", name, re.IGNORECASE)
+    said = match["size"] if match else name
+    size = find(said, SCALES)
+    if size is None:
+        raise TrainerError(f"no model size is called {said!r}{close(said, SCALES)}", f"sizes: {', '.join(SCALES)}")
     if match is None or float(match["multiple"]) <= 0:
         raise TrainerError(f"{name!r} names no Chinchilla multiple", f'write "{size}-1xC" for 20 tokens a parameter')
-    return SCALES[size], float(match["multiple"])
+    return size, match["multiple"]
 
 
 def preset(name: str, vocab_size: int | None = None, sequence_length: int | None = None) -> Preset:
@@ -281,7 +295,9 @@ def preset(name: str, vocab_size: int | None = None, sequence_length: int | None
     batch = _batch(scale, n, model.sequence_length)
     steps = max(1, round(tokens / (batch * model.sequence_length)))
     optimiser = _optimiser(scale, n, steps, batch * model.sequence_length)
-    return Preset(name=name, scale=scale, multiple=multiple, model=model, optimiser=optimiser, batch=batch, steps=steps)
+    return Preset(
+        name=canonical(name), scale=scale, multiple=multiple, model=model, optimiser=optimiser, batch=batch, steps=steps
+    )
 
 
 def _counted(scale: Scale, model: DenseConfig) -> int:
@@ -351,7 +367,7 @@ def plan(name: str, vocab_size: int | None = None, sequence_length: int | None =
     p = preset(name, vocab_size, sequence_length)
     per_token = flops_per_token(p.model)
     return {
-        "run": name,
+        "run": p.name,
         "size": p.scale.name,
         "multiple": p.multiple,
         "parameters": parameter_count(p.model),

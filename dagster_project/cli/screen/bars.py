@@ -19,7 +19,6 @@ from rich.progress import (
 )
 
 from catalog.progress import listening
-from catalog.tables import CONTRACTS
 
 PIPE_WIDTH = 160
 """Columns of what is not a terminal: a log should not lose half of a table."""
@@ -73,6 +72,9 @@ class Bars:
         """Take the bar away; a table leaves a line."""
         assert isinstance(handle, int)
         task = next(task for task in self.progress.tasks if task.id == handle)
+        # The contracts are Arrow schemas, which a command without tables need not read.
+        from catalog.tables import CONTRACTS
+
         if task.description in CONTRACTS:
             seconds = time.monotonic() - self.began[task.id]
             note = str(task.fields["note"])

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from catalog.errors import WatershedError
+from catalog.names import close, find
+from catalog.settings import Settings
 from spark_jobs.demo.crawl import CrawlSize
 from trainers.pretraining.presets import Ladder
 
@@ -49,3 +52,18 @@ SIZES: dict[str, DemoSize] = {
     ),
 }
 """The sizes by name, smallest first."""
+
+
+def size_of(settings: Settings) -> DemoSize:
+    """The size that `[ladder] name` names, in any case of letters.
+
+    Raises:
+        WatershedError: No size has that name.
+    """
+    name = find(settings.ladder.name, SIZES)
+    if name is None:
+        raise WatershedError(
+            f"[ladder] name is {settings.ladder.name!r}, which is not a ladder{close(settings.ladder.name, SIZES)}",
+            f"use one of {', '.join(SIZES)}",
+        )
+    return SIZES[name]

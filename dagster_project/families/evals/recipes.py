@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.settings import Settings
-from dagster_project.families.demo.sizes import SIZES
+from dagster_project.families.demo.sizes import size_of
 
 if TYPE_CHECKING:
     from spark_jobs.evals.continuations import QuestionRecipe
@@ -15,4 +15,4 @@ def question_recipe(settings: Settings, *_: Any) -> QuestionRecipe:
     """How many questions are asked, and how long they are."""
     from spark_jobs.evals.continuations import QuestionRecipe
 
-    return QuestionRecipe(per_task=SIZES[settings.ladder.name].questions_per_task)
+    return QuestionRecipe(per_task=size_of(settings).questions_per_task)

@@ -6,8 +6,8 @@ from typing import Any
 
 from catalog.errors import WatershedError
 from catalog.settings import Settings
-from dagster_project.families.demo.sizes import SIZES
-from trainers.pretraining.presets import Ladder, parse
+from dagster_project.families.demo.sizes import size_of
+from trainers.pretraining.presets import Ladder, canonical
 
 
 def ladder(settings: Settings) -> Ladder:
@@ -16,11 +16,7 @@ def ladder(settings: Settings) -> Ladder:
     Raises:
         WatershedError: no ladder has that name.
     """
-    if settings.ladder.name not in SIZES:
-        raise WatershedError(
-            f"[ladder] name is {settings.ladder.name!r}, which is not a ladder", f"use one of {', '.join(SIZES)}"
-        )
-    return SIZES[settings.ladder.name].ladder
+    return size_of(settings).ladder
 
 
 def ladder_runs(settings: Settings, *_: Any) -> tuple[str, ...]:
@@ -35,9 +31,8 @@ def target_runs(settings: Settings, *_: Any) -> tuple[str, ...]:
         WatershedError: A name is not a run, is repeated, or is a run that the ladder fits.
         TrainerError: no model has that size.
     """
-    named = tuple(settings.ladder.targets) or ladder(settings).targets
+    named = tuple(canonical(run) for run in settings.ladder.targets) or ladder(settings).targets
     for run in named:
-        parse(run)
         if run in ladder_runs(settings):
             raise WatershedError(
                 f"[ladder] targets has {run}, which the ladder fits", "name a run well above the ladder"

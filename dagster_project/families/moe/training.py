@@ -13,8 +13,7 @@ import dagster as dg
 from catalog.settings import Settings
 from dagster_project.engine.making import Making
 from dagster_project.engine.trainer_process import start
-from dagster_project.families.demo.sizes import SIZES
-from dagster_project.families.models.runs import ladder
+from dagster_project.families.demo.sizes import size_of
 from dagster_project.families.models.training import shard_folder
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class MoERecipe:
 
 def moe_recipe(settings: Settings, *_: Any) -> MoERecipe:
     """The recipe of the configured ladder."""
-    ladder(settings)
-    return MoERecipe(run=SIZES[settings.ladder.name].moe_run)
+    return MoERecipe(run=size_of(settings).moe_run)
 
 
 def configurations(recipe: MoERecipe) -> dict[str, dict[str, Any]]:

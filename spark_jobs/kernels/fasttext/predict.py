@@ -177,7 +177,7 @@ def _tables(stored: StoredModel, fold: npt.NDArray[np.float64] | None) -> Tables
 
 def _in_order(rows: npt.NDArray[np.float32], kept: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     """Rows in the order of their buckets, and the last one, of zeros."""
-    return rows[[*kept[kept >= 0], len(rows) - 1]].ravel()
+    return rows[np.append(kept[kept >= 0], len(rows) - 1)].ravel()
 
 
 def _line_end(stored: StoredModel) -> int:

@@ -45,12 +45,57 @@ def test_a_ladder_is_proposed_within_its_budget():
     assert "GPU-hours" in watershed("ladder", "plan", "--target", "7B-4T", "--budget", "2e21").stdout
 
 
+@pytest.mark.parametrize("said", ["OLMoE-1B-7B", "olmoe-1b-7b", "OLMOE-1B-7B-0924"])
+def test_a_released_model_is_reckoned_by_its_published_name(said):
+    found = json.loads(watershed("plan", "--scale", said, "--json").stdout)
+    # arXiv 2409.02060, table 1: 6.9B parameters, 1.3B of them active; 5 trillion tokens.
+    assert found["parameters"] == 6_919_161_856
+    assert found["active_parameters"] == pytest.approx(1.28e9, rel=0.01)
+    assert found["tokens"] == 5 * 10**12
+    assert found["flops"] == pytest.approx(6 * 1.28e9 * 5e12, rel=0.2)
+    assert found["name"] == ("OLMoE-1B-7B-0924" if said.endswith("0924") else "OLMoE-1B-7B")
+
+
+def test_the_model_of_dclm_is_reckoned_by_its_published_name():
+    found = json.loads(watershed("plan", "--scale", "DCLM-7B", "--json").stdout)
+    assert (found["parameters"], found["tokens"]) == (6_889_410_560, 25 * 10**11)
+    assert found["flops"] == pytest.approx(6 * 6_889_410_560 * 2.5e12)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [("190m-1xc", "190M-1xC"), ("DCLM-7b-2XC", "dclm-7B-2xC"), ("7b-1X", "7B-1x"), ("1b-5xc", "1B-5xC")],
+)
+def test_the_case_of_letters_does_not_matter(said, name):
+    found, published = (json.loads(watershed("plan", "--scale", each, "--json").stdout) for each in (said, name))
+    assert found == published
+    assert found["name"] == name
+
+
+def test_a_target_and_a_gpu_are_found_in_either_case():
+    said = (
+        watershed("ladder", "plan", "--target", each, "--budget", "1%", "--json").stdout for each in ("7B-4T", "7b-4t")
+    )
+    target, lower = (json.loads(each) for each in said)
+    assert lower["runs"] == target["runs"]
+    assert json.loads(watershed("plan", "--scale", "7B-1x", "--gpu", "H100", "--json").stdout)["gpu"] == "h100"
+
+
+def test_a_miss_names_what_comes_close_in_one_line():
+    said = watershed("plan", "--scale", "OLMoE-1B-8B")
+    cause = said.stderr.splitlines()[0]
+    assert said.exit_code == 2
+    assert cause.startswith("error: no model size is called 'OLMoE-1B-8B'; close: ")
+    assert "OLMoE-1B-7B" in cause
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
         (("plan",), "one of --scale and --params"),
         (("plan", "--scale", "9B-1x"), "no DCLM scale"),
         (("plan", "--scale", "9B-1xC"), "no model size"),
+        (("plan", "--scale", "190M"), "'190M' names no Chinchilla multiple"),
         (("plan", "--params", "7B"), "--params without --tokens"),
         (("plan", "--params", "many", "--tokens", "1B"), "'many' is no number"),
         (("plan", "--scale", "7B-1x", "--gpu", "abacus"), "no GPU is called"),

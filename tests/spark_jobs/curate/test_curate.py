@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ import pytest
 
 from catalog.errors import WatershedError
 from spark_jobs.curate.explain import explain_document
-from spark_jobs.curate.inputs import find_sources
+from spark_jobs.curate.inputs import Source, find_sources
 from spark_jobs.curate.report import funnel, write_report
-from spark_jobs.curate.run import Outcome, curate
+from spark_jobs.curate.run import Outcome, curate, usual_workers
 from spark_jobs.recipes.reader import load_recipe
 from spark_jobs.recipes.recipe import Recipe
 
@@ -267,3 +268,12 @@ def test_documents_that_hold_evaluation_examples_are_dropped_and_counted(tmp_pat
     (tmp_path / "broken.jsonl").write_text("{")
     with pytest.raises(WatershedError, match=r"broken.jsonl:1: no valid JSON"):
         run(inputs, recipe, tmp_path / "again", evaluations=[tmp_path / "broken.jsonl"])
+
+
+def test_worker_processes_are_started_for_inputs_that_are_worth_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    few, many = (
+        [Source(path=Path(f"{number}.jsonl"), kind="jsonl", bytes=size) for number in range(3)] for size in (300, 10**6)
+    )
+    assert usual_workers(few) == 1
+    assert usual_workers(many) == 4

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 
 import numpy as np
 
+from spark_jobs.kernels import character_kinds
 from spark_jobs.kernels.unicode_tables import (
     ALNUM,
     ALPHA,
@@ -25,6 +27,18 @@ def test_properties_are_those_of_str_for_every_code_point() -> None:
     table = properties()
     for bit, method in ((SPACE, str.isspace), (ALPHA, str.isalpha), (ALNUM, str.isalnum)):
         assert np.array_equal((table & bit) != 0, np.fromiter(map(method, EVERYTHING), bool)), method
+
+
+def test_kinds_are_those_of_str_and_re_for_every_code_point() -> None:
+    table = character_kinds.kinds()
+    for bit, method in (
+        (character_kinds.SPACE, str.isspace),
+        (character_kinds.DECIMAL, str.isdecimal),
+        (character_kinds.DIGIT, str.isdigit),
+        (character_kinds.UPPER, str.isupper),
+        (character_kinds.WORD, lambda character: re.fullmatch(r"\w", character) is not None),
+    ):
+        assert np.array_equal((table & bit) != 0, np.fromiter(map(method, EVERYTHING), bool)), bit
 
 
 def test_white_space_is_what_split_cuts_at() -> None:

