@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from catalog.settings import Settings
-
-CRAWL_FOLDER = "crawl"
 
 
 @click.command("demo")
@@ -53,6 +49,7 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
       watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
     from catalog.settings import load_settings
+    from dagster_project.cli.demo_choices import choose
     from dagster_project.cli.screen.bars import Bars, wide_console
 
     console, began = wide_console(), time.monotonic()
@@ -81,30 +78,10 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     tell(console, settings, costs, time.monotonic() - began)
 
 
-def choose(settings: Settings, size: str, crawl: tuple[str, ...], snapshot: str | None) -> Settings:
-    """Keep the demo's choices beside watershed.toml, so that `ui`, `sql` and `check` see the same; returns them."""
-    quoted = ", ".join(json.dumps(place) for place in chosen_inputs(size, crawl))
-    from catalog.settings import LOCAL_FILE, load_settings
-
-    (settings.project / LOCAL_FILE).write_text(
-        "# Written by `watershed demo`; it goes before watershed.toml. Delete it to be rid of the choices.\n"
-        f'[crawl]\ninputs = [{quoted}]\nsnapshot = "{snapshot or size}"\n\n[ladder]\nname = "{size}"\n'
-    )
-    return load_settings()
-
-
-def chosen_inputs(size: str, crawl: tuple[str, ...]) -> list[str]:
-    """The user's archives as absolute places, or the folder of this machine's crawl of that size."""
-    return [_place(place) for place in crawl] or [f"{CRAWL_FOLDER}/{size}"]
-
-
-def _place(place: str) -> str:
-    return place if "://" in place else str(Path(place).expanduser().absolute())
-
-
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
     """Write the crawl of this machine's documentation where it is not written yet."""
     from catalog.progress import track
+    from dagster_project.cli.demo_choices import CRAWL_FOLDER
     from dagster_project.cli.screen.bars import Bars
     from dagster_project.families.demo.sizes import SIZES
     from spark_jobs.demo.crawl import write_crawl

@@ -23,7 +23,7 @@ def print_plan(console: Console, size: str, crawl: tuple[str, ...]) -> None:
 
 def planned_settings(settings: Settings, size: str, crawl: tuple[str, ...]) -> Settings:
     """The settings that a demo with these choices would have; nothing is written."""
-    from dagster_project.cli.demo import chosen_inputs
+    from dagster_project.cli.demo_choices import chosen_inputs
 
     return replace(
         settings,

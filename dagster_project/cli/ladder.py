@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from catalog.errors import WatershedError
-from dagster_project.cli.plan import number
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.numbers import number
 
 if TYPE_CHECKING:
     from trainers.ladder.forecast import Forecast

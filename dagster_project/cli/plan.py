@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import click
 
 from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.numbers import number
 
 if TYPE_CHECKING:
     from trainers.ladder.budget import Bill
-
-UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
 @click.command("plan")
@@ -84,17 +82,6 @@ def plan_command(  # noqa: PLR0917 (click hands them over by name)
         click.echo(json.dumps(found.as_dict()))
     else:
         _print(found)
-
-
-def number(said: str, option: str) -> float:
-    """7e9, 7B, 6.9B, 4T or 1_000 as a number."""
-    match = re.fullmatch(r"(?P<digits>[\d._]+(e[+-]?\d+)?)(?P<unit>[KMBT]?)", said.strip(), re.IGNORECASE)
-    try:
-        if match:
-            return float(match["digits"]) * UNITS[match["unit"].upper()]
-    except ValueError:
-        pass
-    raise WatershedError(f"{option}: {said!r} is no number", "write 7e9, 7B or 4T")
 
 
 def _print(found: Bill) -> None:

@@ -117,7 +117,7 @@ def _matching(offers: Mapping[str, str | None], word: str) -> Iterable[Completio
 
 
 def _respond(connection: duckdb.DuckDBPyConnection, said: str) -> None:
-    from dagster_project.cli.sql import answer
+    from dagster_project.cli.screen.answer import answer
 
     try:
         if said.startswith("."):

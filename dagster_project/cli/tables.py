@@ -1,0 +1,48 @@
+"""`watershed tables` and `watershed describe`: what the lake holds."""
+
+from __future__ import annotations
+
+import click
+
+from dagster_project.cli.screen.errors import user_errors
+
+
+@click.command("tables")
+@user_errors
+def tables_command() -> None:
+    """List every table with its rows, size, version and last write, and whether it fits its contract.
+
+    \b
+    Examples:
+      watershed tables
+    """
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.described import print_tables
+    from dagster_project.cli.screen.render import console
+
+    print_tables(console(), load_settings())
+
+
+@click.command("describe")
+@click.argument("table")
+@click.option("--card", is_flag=True, help="Prints the data card of the table, in Markdown.")
+@user_errors
+def describe_command(table: str, card: bool) -> None:
+    """Describe a table or a view.
+
+    The description has the columns with their types, meanings and a value of each, the tables that it is made from and
+    those that are made from it, the expectations of its contract, and its versions.
+
+    \b
+    Examples:
+      watershed describe dclm.documents
+      watershed describe dclm.documents --card
+    """
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.described import print_card, print_description
+    from dagster_project.cli.screen.render import console
+
+    if card:
+        print_card(load_settings(), table)
+    else:
+        print_description(console(), load_settings(), table)
