@@ -1,8 +1,12 @@
-"""What tests of several rooms share: the one Spark session, and empty lakes."""
+"""What tests of several rooms share: the packages that they need, one Spark session, and empty lakes."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -16,6 +20,26 @@ from catalog.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+
+def install_groups() -> None:
+    """Install the dependency groups of tests into the environment of `uv run pytest`, where they are missing.
+
+    `uv run` installs what a user of Watershed needs. Tests compare with other projects' packages and run a browser and
+    servers, which are groups of their own. A worker of pytest-xdist finds what the first process installed.
+    """
+    uv = os.environ.get("UV")
+    if not uv or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    command = [uv, "sync", "--locked", "--inexact", "--group", "test", "--group", "bench"]
+    if all(importlib.util.find_spec(name) for name in ("moto", "playwright", "datatrove", "transformers")):
+        command.append("--quiet")
+    else:
+        print("installing the packages that tests compare with", file=sys.stderr, flush=True)
+    subprocess.run(command, check=True)
+    importlib.invalidate_caches()
+
+
+install_groups()
 
 # pytest's own use of readline leaves the terminal's width to its workers, and output in a pipe has no width.
 os.environ.pop("COLUMNS", None)
