@@ -14,14 +14,14 @@ KINDS = ("multiple_choice", "schema", "language_modeling", "generation")
 
 TASKS = Contract(
     name="evals.tasks",
-    description="What is asked of a model: a row per task.",
+    description="Tasks that models answer: a row per task.",
     columns=(
         text("task", "Name of the task."),
         text("kind", "Kind of in-context task."),
-        text("version", "Version of its definition; scores of two do not compare."),
+        text("version", "Version of the task; scores of different versions are not comparable."),
         real("chance", "Accuracy of a random guess, 0..1."),
-        text("metric", "How an answer is scored."),
-        integer("examples", "Examples of the task."),
+        text("metric", "Metric that scores an answer."),
+        integer("examples", "Number of examples."),
         text("description", "What the task asks."),
     ),
     primary_key=("task",),
@@ -34,7 +34,7 @@ EXAMPLES = Contract(
     name="evals.examples",
     description="Multiple-choice continuation questions made from held-out documents.",
     columns=(
-        text("question_id", "32 hex digits: task, document and position."),
+        text("question_id", "32 hex digits made from task, document and position."),
         text("task", "The task that it belongs to."),
         text("doc_id", "Held-out document.", derived_from="dclm.mixture.doc_id"),
         text("context", "Text before the continuation."),
@@ -53,19 +53,19 @@ RESULT_COLUMNS = (
     text("question_id", "The example.", derived_from="evals.examples.question_id"),
     integer("predicted", "Choice that the task's metric ranks first.", bits=32),
     integer("gold", "Index of the true choice.", bits=32),
-    boolean("correct", "The predicted choice is the true one."),
+    boolean("correct", "Whether the predicted choice is the true one."),
     column("choice_logprobs", pa.list_(pa.float64()), "Log-likelihood of each choice, nats."),
     real("bits_per_byte", "Loss on the true choice, bits per byte."),
     text(
         "version",
-        "Version of the task's definition when it was asked.",
+        "Version of the task that was answered.",
         nullable=True,
         derived_from="evals.tasks.version",
     ),
     text("model", "SHA-256 of the weights that answered.", nullable=True),
     text(
         "prompt_digest",
-        "SHA-256 of what the model was given: context, choices and the true one's index.",
+        "SHA-256 of context, choices and index of the true choice.",
         nullable=True,
         derived_from=("evals.examples.context", "evals.examples.choices"),
     ),
@@ -79,7 +79,7 @@ RESULT_EXPECTATIONS = (
 
 RESULTS = Contract(
     name="evals.results",
-    description="Each ladder model's answer to each example.",
+    description="The answer of each ladder model to each example.",
     columns=RESULT_COLUMNS,
     primary_key=("run", "question_id"),
     partition_by=("run",),
@@ -90,7 +90,7 @@ RESULTS = Contract(
 
 TARGET_RESULTS = Contract(
     name="evals.target_results",
-    description="The target's answer to each example, given after its forecast was stored.",
+    description="The answer of the target to each example, given after its forecast was stored.",
     columns=RESULT_COLUMNS,
     primary_key=("run", "question_id"),
     upstream=("models.targets", "evals.examples"),
@@ -100,17 +100,13 @@ TARGET_RESULTS = Contract(
 
 AGGREGATES = ("core_v1", "core_v2", "extended_v1", "extended_v2")
 ROUNDING = 1e-9
-"""How far an aggregate that is reckoned again may lie from the stored one."""
+"""Largest difference between a stored aggregate and the same one computed from the scores."""
 
 
-def _number(name: str, description: str, *, nullable: bool = False) -> Column:
-    return real(name, description, nullable=nullable)
-
-
-def _plain_and_centred(name: str, said: str) -> tuple[Column, Column]:
+def _plain_and_centred(name: str, tasks: str) -> tuple[Column, Column]:
     return (
-        _number(name, f"Mean accuracy over {said}, 0..1."),
-        _number(f"{name}_centred", f"Mean centred accuracy over {said}, by the baselines of the version."),
+        real(name, f"Mean accuracy over {tasks}, 0..1."),
+        real(f"{name}_centred", f"Mean centred accuracy over {tasks}, by the baselines of the version."),
     )
 
 
@@ -119,34 +115,36 @@ REGISTRY = Contract(
     description="Evaluations that DCLM registered, with their aggregates as stored: a row per evaluation.",
     command="watershed registry import",
     columns=(
-        text("uuid", "The evaluation."),
-        text("name", "Path of its configuration: heavy is the 53 tasks."),
-        text("model", "The model: its architecture, or its name on a hub."),
-        text("model_uuid", "The registered model, where written.", nullable=True, derived_from="models.registry.uuid"),
-        timestamp("created_at", "As written, taken as UTC."),
-        text("version", "Version of the baselines behind the aggregates that name none."),
+        text("uuid", "UUID of the evaluation."),
+        text("name", "Path of its configuration; heavy is the set of 53 tasks."),
+        text("model", "Architecture of the model, or its name on a hub."),
+        text(
+            "model_uuid", "UUID of the registered model, if given.", nullable=True, derived_from="models.registry.uuid"
+        ),
+        timestamp("created_at", "Time of creation as written in the file, taken as UTC."),
+        text("version", "Version of the baselines of the aggregates whose names have no version."),
         integer("tasks", "Tasks scored, as in evals.registry_scores."),
         texts("missing_tasks", "Tasks of EXTENDED without a score, as stored."),
-        _number("core_v1", "CORE: mean centred accuracy of 22 tasks, baselines of version 1."),
-        _number("core_v2", "CORE with the baselines of version 2; it does not compare with version 1."),
-        _number("extended_v1", "EXTENDED: the same of 53 tasks; null where one is missing.", nullable=True),
-        _number("extended_v2", "EXTENDED with the baselines of version 2.", nullable=True),
+        real("core_v1", "CORE: mean centred accuracy of 22 tasks, baselines of version 1."),
+        real("core_v2", "CORE with the baselines of version 2; not comparable with version 1."),
+        real("extended_v1", "EXTENDED: the same of 53 tasks; null if one is missing.", nullable=True),
+        real("extended_v2", "EXTENDED with the baselines of version 2.", nullable=True),
         *(
-            _number(f"{name}_error", f"{name} reckoned from evals.registry_scores less the stored one.", nullable=True)
+            real(f"{name}_error", f"{name} computed from evals.registry_scores, minus the stored value.", nullable=True)
             for name in AGGREGATES
         ),
-        _number("mean_accuracy", "Mean accuracy over the tasks that there are, 0..1."),
-        _number("mean_centred", "Mean centred accuracy over the tasks that there are."),
+        real("mean_accuracy", "Mean accuracy over the tasks with a score, 0..1."),
+        real("mean_centred", "Mean centred accuracy over the tasks with a score."),
         *_plain_and_centred("rw_small", "RefinedWeb's six small tasks"),
         *_plain_and_centred("ci95_above", "tasks above chance with 95% confidence"),
         *_plain_and_centred("ci99_above", "tasks above chance with 99% confidence"),
         *_plain_and_centred("low_variance", "CORE's 22 tasks"),
-        _number("commonsense_reasoning", "Mean centred accuracy of this category."),
-        _number("language_understanding", "Mean centred accuracy of this category."),
-        _number("reading_comprehension", "Mean centred accuracy of this category."),
-        _number("safety", "Mean centred accuracy of this category."),
-        _number("symbolic_problem_solving", "Mean centred accuracy of this category."),
-        _number("world_knowledge", "Mean centred accuracy of this category."),
+        real("commonsense_reasoning", "Mean centred accuracy of this category."),
+        real("language_understanding", "Mean centred accuracy of this category."),
+        real("reading_comprehension", "Mean centred accuracy of this category."),
+        real("safety", "Mean centred accuracy of this category."),
+        real("symbolic_problem_solving", "Mean centred accuracy of this category."),
+        real("world_knowledge", "Mean centred accuracy of this category."),
         *REGISTRY_COLUMNS,
     ),
     primary_key=("uuid",),
@@ -169,12 +167,12 @@ REGISTRY = Contract(
 
 REGISTRY_SCORES = Contract(
     name="evals.registry_scores",
-    description="What DCLM's registered evaluations scored: a row per evaluation and task.",
+    description="Scores of DCLM's registered evaluations: a row per evaluation and task.",
     command="watershed registry import",
     columns=(
         text("evaluation", "The evaluation.", derived_from="evals.registry.uuid"),
-        text("task", "The task, as DCLM names it."),
-        _number("score", "Accuracy, not centred, 0..1."),
+        text("task", "Name of the task in DCLM."),
+        real("score", "Accuracy, not centred, 0..1."),
     ),
     primary_key=("evaluation", "task"),
     source=REGISTRY_SOURCE,
@@ -188,24 +186,24 @@ ANSWERS = Contract(
     description="Models' answers to DCLM's in-context tasks: a row per model, task and example.",
     command="watershed evals run --lake",
     columns=(
-        text("model", "The model's name, as it was evaluated."),
-        text("model_digest", "SHA-256 of its weights."),
-        text("task", "The task, as DCLM calls it."),
-        text("version", "Of the random baselines: v1 or v2."),
-        integer("example", "The example's place in the task's file, from 0."),
-        text("subject", "Its subject, of tasks that have some.", nullable=True),
+        text("model", "Name of the model."),
+        text("model_digest", "SHA-256 of the weights."),
+        text("task", "Name of the task in DCLM."),
+        text("version", "Version of the random baselines: v1 or v2."),
+        integer("example", "Position of the example in the file of the task, from 0."),
+        text("subject", "Subject of the example, if the task has subjects.", nullable=True),
         integer(
             "predicted",
-            "Choice with the least loss a token; null where nothing is chosen from.",
+            "Choice with the smallest loss per token; null if the task has no choices.",
             bits=32,
             nullable=True,
         ),
-        integer("gold", "The right choice, from 0.", bits=32, nullable=True),
-        boolean("correct", "Answered right, as the task's kind says."),
+        integer("gold", "Index of the true choice, from 0.", bits=32, nullable=True),
+        boolean("correct", "Whether the answer is correct, by the kind of the task."),
         column("choice_logprobs", pa.list_(pa.float64()), "Log-likelihood of each choice, nats.", nullable=True),
         real("bits_per_byte", "Loss on the right answer, bits per byte.", nullable=True),
-        text("generated", "What was written on.", nullable=True),
-        text("prompt_digest", "SHA-256 of what was asked, answers included."),
+        text("generated", "Generated text.", nullable=True),
+        text("prompt_digest", "SHA-256 of the prompt and its answers."),
     ),
     primary_key=("model", "task", "example"),
     partition_by=("model",),

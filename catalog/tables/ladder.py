@@ -9,17 +9,17 @@ from catalog.family import Family
 OWNER = "ladder@watershed.example"
 
 LAKE = "lake"
-"""`source` of what was trained here; any other is the name of an import."""
-SOURCE = text("source", f"Whose run: {LAKE} for the lake's own, else the import's name.")
+"""`source` of runs that were trained here; any other is the name of an import."""
+SOURCE = text("source", f"{LAKE} if the run was trained here, otherwise the name of the import.")
 PUBLISHED = "runs that others published, as `watershed ladder import` read them"
 
 POINTS = Contract(
     name="ladder.points",
-    description="What ladders measured, the lake's own and published ones: a row per run and task.",
+    description="Measurements of ladders, the lake's own and published ones: a row per run and task.",
     columns=(
         SOURCE,
         text("run", "The run.", derived_from="models.checkpoints.run"),
-        text("size", "Size of the model, which runs share.", derived_from="models.checkpoints.size"),
+        text("size", "Size of the model, which several runs share.", derived_from="models.checkpoints.size"),
         text("task", "The task.", derived_from="evals.results.task"),
         integer("parameters", "N of the run.", derived_from="models.checkpoints.parameters"),
         integer("tokens", "D of the run.", derived_from="models.checkpoints.tokens"),
@@ -32,10 +32,10 @@ POINTS = Contract(
         ),
         real(
             "accuracy",
-            "Share of examples answered right, 0..1; of a published run, over its last five checkpoints.",
+            "Share of examples answered correctly, 0..1; of a published run, over its last five checkpoints.",
             derived_from="evals.results.correct",
         ),
-        integer("examples", "Examples answered, where known.", nullable=True),
+        integer("examples", "Examples answered, if known.", nullable=True),
         real("chance", "Accuracy of a random guess, 0..1.", derived_from="evals.tasks.chance"),
     ),
     primary_key=("source", "run", "task"),
@@ -49,7 +49,7 @@ POINTS = Contract(
 
 CHECKPOINTS = Contract(
     name="ladder.checkpoints",
-    description="Published ladders as they were measured in training: a row per run, checkpoint and task.",
+    description="Measurements of published ladders during training: a row per run, checkpoint and task.",
     command="watershed ladder import",
     columns=(
         SOURCE,
@@ -58,11 +58,11 @@ CHECKPOINTS = Contract(
         integer("tokens", "Tokens read so far."),
         text("task", "The task.", derived_from="ladder.points.task"),
         real("task_loss", "Bits per byte of the true choice."),
-        real("accuracy", "Share of examples answered right, 0..1."),
-        real("soft_log", "Minus the log of the true choice's normalised probability, where published.", nullable=True),
+        real("accuracy", "Share of examples answered correctly, 0..1."),
+        real("soft_log", "Minus the log of the true choice's normalised probability, if published.", nullable=True),
         real(
             "validation",
-            "Cross-entropy on C4's validation set, nats per token, where published; one for all tasks.",
+            "Cross-entropy on C4's validation set, nats per token, if published; the same for all tasks.",
             nullable=True,
         ),
     ),
@@ -82,11 +82,11 @@ CHECKPOINTS = Contract(
 
 TARGETS = Contract(
     name="ladder.targets",
-    description="Sizes of the models that published ladders are to forecast, never a measurement: a row per target.",
+    description="Sizes of the models that published ladders forecast, without measurements: a row per target.",
     command="watershed ladder import",
     columns=(
         SOURCE,
-        text("target", "The target."),
+        text("target", "Name of the target."),
         integer("parameters", "N of the target."),
         integer("tokens", "D of the target."),
         real("flops_per_token", "Training FLOPs of one token."),
@@ -104,8 +104,8 @@ FITS = Contract(
     description="The two steps of the scaling law fitted to the points: a row per task.",
     columns=(
         text("task", "The task.", derived_from="ladder.points.task"),
-        text("protocol", "Which form was fitted, and why."),
-        integer("runs", "Runs fitted."),
+        text("protocol", "Form of the law that was fitted, and why."),
+        integer("runs", "Number of runs fitted."),
         text("step1", "Step 1 as JSON: (N, D) to task loss."),
         text("step2", "Step 2 as JSON: task loss to accuracy."),
         real("step1_error", "Mean relative error of step 1 on its points."),
@@ -140,7 +140,7 @@ PREDICTIONS = Contract(
 
 OUTCOMES = Contract(
     name="ladder.outcomes",
-    description="Prediction beside measurement: a row per target and task.",
+    description="Predictions beside measurements: a row per target and task.",
     columns=(
         text("target", "The target run.", derived_from="ladder.predictions.target"),
         text("task", "The task.", derived_from="ladder.predictions.task"),
@@ -149,7 +149,7 @@ OUTCOMES = Contract(
         real("high", "Upper end of the band.", derived_from="ladder.predictions.high"),
         real("measured", "Accuracy of the trained target, 0..1.", derived_from="evals.target_results.correct"),
         real("error", "Predicted minus measured accuracy."),
-        boolean("in_band", "The measurement lies in the 90% band."),
+        boolean("in_band", "Whether the measurement lies in the 90% band."),
         real("predicted_loss", "Forecast task loss, bits per byte.", derived_from="ladder.predictions.task_loss"),
         real(
             "measured_loss",
@@ -164,32 +164,32 @@ OUTCOMES = Contract(
     expectations=(row_count(1), between("measured", 0, 1), between("error", -1, 1)),
 )
 
-COMPARISON = text("comparison", "Fingerprint of what was compared, and on what.")
+COMPARISON = text("comparison", "Fingerprint of the comparison and its inputs.")
 
 COMPARISON_RUNS = Contract(
     name="ladder.comparison_runs",
-    description="What `watershed compare` measured of two mixtures: a row per mixture, run, seed and task.",
+    description="Measurements of two mixtures by `watershed compare`: a row per mixture, run, seed and task.",
     command="watershed compare",
     columns=(
         COMPARISON,
-        text("mixture", "The mixture trained on, as it was asked for."),
+        text("mixture", "The mixture trained on, as given on the command line."),
         text(
             "dataset",
-            "Fingerprint of its shards, which are its documents; the mixtures of a pair are as large.",
+            "Fingerprint of the shards of its documents; both mixtures have the same size.",
             derived_from=("dclm.scores.score", "dclm.paragraphs.text"),
         ),
-        text("run", "Size and multiple: size-multiplexC."),
-        integer("seed", "Of the initial weights and the order of sequences."),
+        text("run", "Name of the run: size-multiplexC."),
+        integer("seed", "Seed of the initial weights and of the order of sequences."),
         text("task", "The task.", derived_from="evals.examples.task"),
-        boolean("is_target", "The run checks the decision, and took no part in it."),
+        boolean("is_target", "Whether the run only checks the decision."),
         integer("parameters", "N of the run."),
         integer("tokens", "D of the run."),
         real("flops", "C of the run."),
         real("bits_per_byte", "Mean bits per byte of the true choice."),
-        real("accuracy", "Share of examples answered right, 0..1."),
+        real("accuracy", "Share of examples answered correctly, 0..1."),
         integer("examples", "Examples answered."),
         real("heldout_bits_per_byte", "Loss on the lake's held-out shards, bits per byte of text."),
-        real("seconds", "Time of training."),
+        real("seconds", "Duration of training, in seconds."),
         text("sha256", "Digest of the final weights."),
     ),
     primary_key=("comparison", "mixture", "run", "seed", "task"),
@@ -217,12 +217,12 @@ COMPARISONS = Contract(
         integer("seeds", "Seeds of every run."),
         real(
             "predicted",
-            "Difference at the target, in the measure's units; positive: the first is better.",
+            "Difference at the target, in the units of the measure; positive if the first is better.",
             derived_from=("ladder.comparison_runs.bits_per_byte", "ladder.comparison_runs.accuracy"),
         ),
         real("low", "Lower end of the 90% band of the true difference."),
         real("high", "Upper end of the 90% band."),
-        real("probability", "That the first is truly better at the target."),
+        real("probability", "Probability that the first is better at the target."),
         text("decision", "The mixture that is predicted to be better."),
         timestamp("stored_at", "When the decision was made."),
         real(
@@ -231,7 +231,7 @@ COMPARISONS = Contract(
             nullable=True,
         ),
         real("measured_error", "Standard error of `measured` over the seeds; null for a single seed.", nullable=True),
-        boolean("decided_right", "The measurement has its sign.", nullable=True),
+        boolean("decided_right", "Whether the measured difference has the predicted sign.", nullable=True),
         timestamp("checked_at", "When the targets were measured.", nullable=True),
     ),
     primary_key=("comparison", "task", "measure"),

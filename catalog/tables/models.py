@@ -1,4 +1,4 @@
-"""Models that were trained here with the numbers of their training, and those that DCLM registered."""
+"""Models that were trained here, with the metrics of their training, and models that DCLM registered."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from catalog.family import Family, Lineage
 OWNER = "training@watershed.example"
 
 CHECKPOINT_COLUMNS = (
-    text("run", "The run, named by its one dial: size-multiplexC."),
-    text("size", "Size of the model, as the preset names it."),
+    text("run", "Name of the run: size-multiplexC."),
+    text("size", "Size of the model: the name of its preset."),
     real("chinchilla_multiple", "Tokens over 20 per parameter."),
     integer("parameters", "N: parameters without the input embedding."),
     integer("tokens", "D: tokens trained on."),
@@ -21,17 +21,17 @@ CHECKPOINT_COLUMNS = (
     text("dataset", "Fingerprint of the shards read.", derived_from="dclm.shards.dataset"),
     real("train_loss", "Last training loss, nats per token."),
     real("heldout_bits_per_byte", "Loss on the held-out shards, bits per byte of text."),
-    real("seconds", "Time of training."),
+    real("seconds", "Duration of training, in seconds."),
     real("tokens_per_second", "Training throughput."),
     text("path", "Folder of the final checkpoint, relative to the lake."),
-    text("sha256", "Digest of its weights."),
+    text("sha256", "Digest of the weights."),
     text("config", "The run's configuration as JSON, without paths."),
 )
 CHECKPOINT_EXPECTATIONS = (
     row_count(1),
     between("parameters", 1),
     between("tokens", 1),
-    between("heldout_bits_per_byte", 0, 8, why="eight bits per byte is knowing nothing"),
+    between("heldout_bits_per_byte", 0, 8, why="a model that knows nothing needs eight bits per byte"),
     matches("sha256", r"^[0-9a-f]{64}$"),
 )
 
@@ -48,7 +48,7 @@ CHECKPOINTS = Contract(
 
 TARGETS = Contract(
     name="models.targets",
-    description="Models well above the ladder, trained only after their forecast is stored: a row per run.",
+    description="Models larger than the ladder's, trained only after their forecast is stored: a row per run.",
     columns=CHECKPOINT_COLUMNS,
     primary_key=("run",),
     upstream=("dclm.shards", "ladder.predictions"),
@@ -58,7 +58,7 @@ TARGETS = Contract(
 
 METRICS = Contract(
     name="models.metrics",
-    description="How training went: a row per logged step of a ladder run.",
+    description="Metrics of training: a row per logged step of a ladder run.",
     columns=(
         text("run", "The run, as in models.checkpoints."),
         integer("step", "Optimiser step, from 1."),
@@ -81,7 +81,7 @@ METRICS = Contract(
 )
 
 BATCH_COLUMNS = (
-    text("run", "The run that read them."),
+    text("run", "The run that read the sequences."),
     integer("step", "Optimiser step, from 1."),
     text("dataset", "Fingerprint of the shards read, as in dclm.shards.", derived_from="dclm.shards.dataset"),
     text("split", "Split of the shard: train."),
@@ -89,14 +89,14 @@ BATCH_COLUMNS = (
     column(
         "sequences",
         pa.list_(pa.int32()),
-        "Numbers of the sequences within the shard, in the order in which the step took them.",
+        "Numbers of the sequences within the shard, in the order in which the step read them.",
     ),
 )
 BATCH_EXPECTATIONS = (row_count(1), between("step", 1), one_of("split", ("train",)))
 
 BATCHES = Contract(
     name="models.batches",
-    description="Which sequences each step of the ladder's runs and of the target read: a row a step and shard.",
+    description="The sequences that each step of the ladder's runs and of the target read: a row per step and shard.",
     columns=BATCH_COLUMNS,
     primary_key=("run", "step", "shard"),
     upstream=("dclm.shards", "models.checkpoints", "models.targets"),
@@ -110,7 +110,7 @@ PATHS = "names of researchers in paths"
 UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 REGISTRY_COLUMNS = (
     text("file", "The JSON file, relative to the registry's folder."),
-    text("record", "The file as JSON, whole: what has no column is here.", personal_data=PATHS),
+    text("record", "The whole file as JSON, for what has no column.", personal_data=PATHS),
 )
 
 REGISTRY_DATASETS = Contract(
@@ -118,21 +118,21 @@ REGISTRY_DATASETS = Contract(
     description="Data sets that DCLM registered, raw and tokenized: a row per data set.",
     command="watershed registry import",
     columns=(
-        text("uuid", "The data set."),
-        text("name", "Its name; not unique among raw ones."),
-        boolean("tokenized", "It holds tokens that a model reads, not text."),
-        timestamp("created_at", "As written, taken as UTC."),
-        integer("tokens", "Tokens, where counted.", nullable=True),
-        integer("bytes", "Size, where given as a number.", nullable=True),
+        text("uuid", "UUID of the data set."),
+        text("name", "Name; not unique among raw data sets."),
+        boolean("tokenized", "Whether it holds tokens rather than text."),
+        timestamp("created_at", "Time of creation as written in the file, taken as UTC."),
+        integer("tokens", "Number of tokens, if it was counted.", nullable=True),
+        integer("bytes", "Size, if it is given as a number.", nullable=True),
         text("tokenizer", "Name of the tokenizer.", nullable=True),
         column(
             "sources",
             pa.list_(pa.struct([("uuid", pa.string()), ("name", pa.string())])),
-            "Data sets that it was made from, where listed.",
+            "Data sets that it was made from, if they are listed.",
         ),
-        text("origin", "Where it came from, where said in words.", nullable=True),
-        text("url", "Where its files were; hosts are struck out.", nullable=True, personal_data=PATHS),
-        text("manifest_url", "Where its list of shards was.", nullable=True, personal_data=PATHS),
+        text("origin", "Origin of the data in words, if it is described.", nullable=True),
+        text("url", "Former location of its files, without host names.", nullable=True, personal_data=PATHS),
+        text("manifest_url", "Former location of its list of shards.", nullable=True, personal_data=PATHS),
         text("commit", "Commit of the code that made it.", nullable=True),
         *REGISTRY_COLUMNS,
     ),
@@ -149,16 +149,16 @@ REGISTRY = Contract(
     description="Models that DCLM trained and registered: a row per model.",
     command="watershed registry import",
     columns=(
-        text("uuid", "The model."),
-        text("name", "Its name: data set and hyper-parameters."),
-        timestamp("created_at", "As written, taken as UTC."),
-        text("dataset_name", "The data set that it was trained on, by name."),
+        text("uuid", "UUID of the model."),
+        text("name", "Name: data set and hyper-parameters."),
+        timestamp("created_at", "Time of creation as written in the file, taken as UTC."),
+        text("dataset_name", "Name of the data set that it was trained on."),
         text(
             "dataset_uuid",
-            "The same by uuid; empty where the file leaves it so.",
+            "UUID of that data set; empty if it is empty in the file.",
             derived_from="models.registry_datasets.uuid",
         ),
-        text("architecture", "The model in open_lm: name or configuration file."),
+        text("architecture", "Architecture in open_lm: a name or a configuration file."),
         integer("parameters", "Parameters with the embedding, as DCLM counts them."),
         integer("tokens", "Tokens trained on."),
         real("chinchilla_multiple", "Tokens over 20 per parameter, as written."),
@@ -168,9 +168,9 @@ REGISTRY = Contract(
         integer("warmup_steps", "Steps of warm-up."),
         integer("batch", "Sequences per step."),
         real("z_loss", "Weight of the z-loss."),
-        integer("seed", "Seed of training, where written.", nullable=True),
-        boolean("failed", "Training ended in an error, where written.", nullable=True),
-        text("checkpoint_url", "Where its checkpoint was; hosts are struck out.", personal_data=PATHS),
+        integer("seed", "Seed of training, if it is given.", nullable=True),
+        boolean("failed", "Whether training ended in an error, if it is given.", nullable=True),
+        text("checkpoint_url", "Former location of its checkpoint, without host names.", personal_data=PATHS),
         *REGISTRY_COLUMNS,
     ),
     primary_key=("uuid",),
@@ -185,7 +185,9 @@ REGISTRY = Contract(
         between("tokens", 1),
         warned(
             references(
-                "dataset_uuid", "models.registry_datasets.uuid", why="the registry's own links, some of which dangle"
+                "dataset_uuid",
+                "models.registry_datasets.uuid",
+                why="the registry's own links, some of which are broken",
             )
         ),
     ),

@@ -7,7 +7,9 @@ from catalog.contract import Column, between
 
 OWNER = "curation@watershed.example"
 BASELINE = "dclm-baseline"
-"""The recipe whose verdicts and texts go on into the mixture."""
+"""The recipe whose verdicts and texts the mixture is made of."""
+PAGE_TEXT = "as the page: names, addresses"
+"""Personal data in a column that holds text of a page."""
 
 SHARDS = 10
 """Global shards, and local shards in each: the released DCLM pool is 10 x 10."""

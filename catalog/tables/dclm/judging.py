@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text
 from catalog.contract import Contract, between, one_of, references, row_count
-from catalog.tables.dclm.columns import IN_SHARD, OWNER, SHARD_COLUMNS, doc_id
+from catalog.tables.dclm.columns import IN_SHARD, OWNER, PAGE_TEXT, SHARD_COLUMNS, doc_id
 from catalog.tables.dclm.crawl import DOCUMENT_STATES
 from catalog.tables.languages import LANGUAGES
 
@@ -14,8 +14,8 @@ BROKEN_RULE = pa.struct([("rule", pa.string()), ("value", pa.float64()), ("thres
 
 MEASUREMENTS = Contract(
     name="dclm.measurements",
-    description="What a recipe's edits and measures made of a document: the numbers that its rules judge. A threshold "
-    "changes dclm.verdicts and nothing here.",
+    description="The statistics of each document after a recipe's edits, which the rules of the recipe judge: a row "
+    "per document and recipe. A changed threshold changes dclm.verdicts, but not this table.",
     columns=(
         doc_id(),
         *SHARD_COLUMNS,
@@ -23,17 +23,19 @@ MEASUREMENTS = Contract(
         text("state", "ok, or why the document has no text.", derived_from="dclm.documents.state"),
         text(
             "text",
-            "The text as the recipe's edits left it, where they changed it; else that of dclm.documents.",
+            "Text after the recipe's edits; null if they left the text of dclm.documents unchanged.",
             nullable=True,
-            personal_data="as the page: names, addresses",
+            personal_data=PAGE_TEXT,
             derived_from="dclm.documents.text",
         ),
-        integer("text_bytes", "Bytes of the text that the edits left, in UTF-8."),
-        text("language", "ISO 639 code of its most probable language, where the recipe asks.", nullable=True),
+        integer("text_bytes", "Bytes of the text after the edits, in UTF-8."),
+        text(
+            "language", "ISO 639 code of the most probable language; null if the recipe does not use it.", nullable=True
+        ),
         column(
             "values",
             pa.map_(pa.string(), pa.float64()),
-            "Each number that a rule of the recipe looks at, by name: values['words'].",
+            "Each statistic that a rule of the recipe uses, by name: values['words'].",
         ),
     ),
     primary_key=("doc_id", "recipe"),
@@ -52,14 +54,14 @@ MEASUREMENTS = Contract(
 
 VERDICTS = Contract(
     name="dclm.verdicts",
-    description="What each recipe thinks of each document: kept or not, with every rule that it broke.",
+    description="Decision of each recipe about each document: kept or not, with every rule that it breaks.",
     columns=(
         doc_id(),
         *SHARD_COLUMNS,
         text("recipe", "Name of the recipe, as in spark_jobs/recipes."),
-        boolean("kept", "No rule is broken."),
-        text("first_rule", "First broken rule, in recipe order.", nullable=True),
-        column("broken", pa.list_(BROKEN_RULE), "Every rule broken: its name, the document's value and the threshold."),
+        boolean("kept", "Whether the document breaks no rule."),
+        text("first_rule", "First rule that it breaks, in the order of the recipe.", nullable=True),
+        column("broken", pa.list_(BROKEN_RULE), "Every rule that it breaks: name, value and threshold."),
     ),
     primary_key=("doc_id", "recipe"),
     partition_by=("global_shard", "local_shard"),
@@ -76,9 +78,9 @@ DUPLICATES = Contract(
         doc_id(),
         text("cluster_id", "Smallest doc_id of the cluster."),
         integer("cluster_size", "Documents in the cluster."),
-        text("method", "exact: another member has the same text; minhash: only nearly equal ones."),
-        boolean("kept", "This copy stands for the cluster."),
-        text("kept_doc_id", "The copy that stands for the cluster."),
+        text("method", "exact if another member has the same text, minhash if others are only nearly equal."),
+        boolean("kept", "Whether this copy is the one that is kept."),
+        text("kept_doc_id", "The copy that is kept."),
         text("reason", "Why this copy is kept or dropped."),
     ),
     primary_key=("doc_id",),
@@ -94,25 +96,25 @@ DUPLICATES = Contract(
 
 PARAGRAPHS = Contract(
     name="dclm.paragraphs",
-    description="What is left of each document after paragraphs that came before in its shard are removed (bff), and "
-    "repeated stretches where the recipe says so: a row per document that stands for its cluster.",
+    description="The text of each document without the paragraphs that occur earlier in its shard (bff) and, if the "
+    "recipe asks for it, without repeated substrings: a row per kept document that is not a dropped duplicate.",
     columns=(
         doc_id(),
         *SHARD_COLUMNS,
-        boolean("kept", "Text is left, and most of it was new."),
+        boolean("kept", "Whether text is left and most of it was new."),
         text(
             "text",
-            "What is left, where paragraphs were removed; else the text of dclm.measurements.",
+            "Text that is left; null if the text of dclm.measurements is unchanged.",
             nullable=True,
-            personal_data="as the page: names, addresses",
+            personal_data=PAGE_TEXT,
             derived_from="dclm.measurements.text",
         ),
-        integer("text_bytes", "Bytes of text that are left, in UTF-8."),
-        integer("contained_ngrams", "n-grams that were met before in the shard."),
+        integer("text_bytes", "Bytes of the text that is left, in UTF-8."),
+        integer("contained_ngrams", "n-grams that occur earlier in the shard."),
         integer("total_ngrams", "All n-grams of its paragraphs."),
         integer(
             "repeated_bytes",
-            "Bytes removed that stand elsewhere in the shard too; null where the recipe looks for none.",
+            "Bytes of removed substrings; null if the recipe does not remove substrings.",
             nullable=True,
         ),
     ),
@@ -132,20 +134,20 @@ PARAGRAPHS = Contract(
 
 CONTAMINATION = Contract(
     name="dclm.contamination",
-    description="Evaluation examples that documents overlap with: a row for each document and example that share an "
-    "n-gram of words.",
+    description="Evaluation examples that occur in documents: a row per document and example that share an n-gram of "
+    "words.",
     columns=(
         doc_id(),
-        text("evaluation", "Name of the evaluation: its file's."),
-        text("example_id", "The example: its place among them, from 0."),
-        integer("n", "Words of an n-gram.", bits=32),
-        integer("matched", "Different n-grams of it that the document holds."),
-        integer("ngrams", "Different n-grams that the example has."),
-        real("share", "The one over the other, 0..1."),
+        text("evaluation", "Name of the evaluation, which is the name of its file."),
+        text("example_id", "Position of the example in the evaluation, from 0."),
+        integer("n", "Words in an n-gram.", bits=32),
+        integer("matched", "Distinct n-grams of the example that the document holds."),
+        integer("ngrams", "Distinct n-grams of the example."),
+        real("share", "matched over ngrams, 0..1."),
         text(
             "ngram",
-            "The first of them, as the document has it.",
-            personal_data="as the page: names, addresses",
+            "First n-gram that they share, as the document spells it.",
+            personal_data=PAGE_TEXT,
             derived_from="dclm.documents.text",
         ),
     ),
@@ -162,30 +164,30 @@ CONTAMINATION = Contract(
 
 CONTAMINATION_REPORT = Contract(
     name="dclm.contamination_report",
-    description="How much of each declared evaluation stands in documents: a row per evaluation, found or not.",
+    description="How much of each declared evaluation occurs in documents: a row per evaluation, matched or not.",
     columns=(
-        text("evaluation", "Name of the evaluation: its file's."),
-        integer("n", "Words of an n-gram.", bits=32),
-        integer("examples", "Its examples."),
-        integer("examples_without_ngrams", "Those of fewer than n words, which nothing is ever found of."),
+        text("evaluation", "Name of the evaluation, which is the name of its file."),
+        integer("n", "Words in an n-gram.", bits=32),
+        integer("examples", "Examples of the evaluation."),
+        integer("examples_without_ngrams", "Examples of fewer than n words, which can never match."),
         integer(
             "examples_overlapping",
-            "Examples that any document overlaps with.",
+            "Examples that share an n-gram with a document.",
             derived_from="dclm.contamination.example_id",
         ),
         integer(
             "documents_overlapping",
-            "Documents that overlap with any example.",
+            "Documents that share an n-gram with an example.",
             derived_from="dclm.contamination.doc_id",
         ),
-        real("largest_share", "Most of an example that a document holds, 0..1."),
-        text("example_id", "That example.", nullable=True),
-        text("doc_id", "That document.", nullable=True),
+        real("largest_share", "Largest share of an example in one document, 0..1."),
+        text("example_id", "The example with the largest share.", nullable=True),
+        text("doc_id", "The document with the largest share.", nullable=True),
         text(
             "ngram",
-            "The first n-gram that they share, as the document has it.",
+            "First n-gram that they share, as the document spells it.",
             nullable=True,
-            personal_data="as the page: names, addresses",
+            personal_data=PAGE_TEXT,
         ),
     ),
     primary_key=("evaluation",),

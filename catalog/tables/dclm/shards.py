@@ -15,7 +15,7 @@ TOKENIZER = Contract(
         text("tokenizer_id", "First 16 hex digits of the file's SHA-256."),
         integer("vocab_size", "Entries of the vocabulary; id 0 ends a document."),
         integer("trained_on_bytes", "Bytes of text that it was trained on."),
-        real("bytes_per_token", "Bytes of text a token stands for, on that text."),
+        real("bytes_per_token", "Bytes of text per token, on the text that it was trained on."),
         text("path", "tokenizer.json, relative to the lake."),
         text("sha256", "Digest of the file."),
     ),
@@ -37,12 +37,12 @@ SHARDS_TABLE = Contract(
         text("path", "The tar file, relative to the lake."),
         integer("bytes", "Size of the tar file."),
         text("sha256", "Digest of the tar file."),
-        integer("sequences", "Sequences in it."),
+        integer("sequences", "Sequences in the shard."),
         integer("sequence_length", "L: a sequence holds L + 1 tokens, the last only as a target."),
-        integer("tokens", "Tokens in it: sequences x (L + 1)."),
-        integer("dropped_tokens", "Tokens of the last, incomplete sequence, left out."),
-        integer("documents", "Documents that it holds a part of, repeats counted."),
-        integer("text_bytes", "Bytes of text that its tokens stand for."),
+        integer("tokens", "Tokens in the shard: sequences x (L + 1)."),
+        integer("dropped_tokens", "Tokens of the last, incomplete sequence, which is left out."),
+        integer("documents", "Documents that the shard holds at least a part of, repeats counted."),
+        integer("text_bytes", "Bytes of the text of its tokens."),
         column("sources", pa.list_(SOURCE_TOKENS), "Tokens from each source."),
     ),
     primary_key=("split", "shard"),
@@ -60,13 +60,13 @@ SHARDS_TABLE = Contract(
 
 SPANS = Contract(
     name="dclm.spans",
-    description="Which document lies where in a shard's token stream: sequence i of a shard holds the tokens "
-    "[i (L + 1), (i + 1) (L + 1)).",
+    description="The position of each document in the token stream of a shard. Sequence i of the shard holds the "
+    "tokens [i (L + 1), (i + 1) (L + 1)).",
     columns=(
         text("split", "Split of the shard."),
         text("shard", "Shard, as in dclm.shards."),
         integer("start", "First token of the document in the shard's stream."),
-        integer("stop", "One past its last token that is in the shard."),
+        integer("stop", "One past its last token in the shard."),
         doc_id(),
     ),
     primary_key=("split", "shard", "start"),
