@@ -1,46 +1,105 @@
-"""Files that a row of a table names: written whole or not at all, and trusted only with the digest that it tells."""
+"""Files that tables name: written whole or not at all, and read only if their digest is the one in the table."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+import secrets
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 
 PARTIAL = ".partial"
-"""Suffix of a file that is still being written; one that is left behind belongs to a writer that was killed."""
+"""Suffix of a file or folder that is being written. One that stays behind belongs to a process that was killed."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Generator[Path]:
-    """A place beside `path` to write to; it becomes `path` when the block ends well and is removed when it does not.
+    """A path to write to, which becomes `path` when the block ends and is removed when the block raises.
+
+    A reader of `path`, or a machine that restarts, sees the file before or the whole new one.
 
     Raises:
-        WatershedError: the disk is full or the folder cannot be written.
+        WatershedError: the disk is full, the folder cannot be written, or the block wrote no file.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    with _whole(path, Path.unlink) as partial:
+        yield partial
+        _flush(partial)
+        partial.replace(path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Generator[Path]:
+    """An empty folder to write to, which becomes `path` when the block ends and is removed when the block raises.
+
+    A folder that is already at `path` is replaced, which takes two renames. A process that is killed between them
+    leaves no folder at `path`, but never a part of one.
+
+    Raises:
+        WatershedError: the disk is full, or the folder around `path` cannot be written.
+    """
+    with _whole(path, shutil.rmtree) as partial:
+        partial.mkdir()
+        yield partial
+        for folder, _, names in os.walk(partial):
+            for place in (Path(folder, name) for name in names):
+                if not place.is_symlink():
+                    _flush(place)
+            _flush(Path(folder))
+        if not path.exists():
+            partial.rename(path)
+            return
+        before = _beside(path)
+        path.rename(before)
+        try:
+            partial.rename(path)
+        except OSError:
+            before.rename(path)
+            raise
+        shutil.rmtree(before, ignore_errors=True)
+
+
+@contextmanager
+def _whole(path: Path, remove: Callable[[Path], object]) -> Generator[Path]:
+    partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield fresh
-        with fresh.open("rb+") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        yield partial
+        # The new name has reached the disk only when the folder has.
+        _flush(path.parent)
     except OSError as error:
         raise WatershedError(
-            f"{path} was not written: {error.strerror or error}", "free some space or mend its folder, and run it again"
+            f"{path} was not written: {error.strerror or error}",
+            "free some space, or make its folder writable, and run it again",
         ) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        # Its name is taken by `path`, or its folder does not even exist.
+        with suppress(OSError):
+            remove(partial)
+
+
+def _beside(path: Path) -> Path:
+    """A name beside `path` that no other process uses, even on another machine that shares the folder."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
+
+def _flush(path: Path) -> None:
+    """Wait until the file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """`path` becomes `data`: a reader, or a crash, sees the old file or the new one."""
-    with whole_file(path) as fresh:
-        fresh.write_bytes(data)
+    """Replace the contents of the file `path` by `data`, as `whole_file` does."""
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
 
 
 def sha256_of(path: Path) -> str:
@@ -50,10 +109,10 @@ def sha256_of(path: Path) -> str:
 
 
 def stored_file(lake: Lake, name: str) -> tuple[Path, dict[str, object]]:
-    """The file that the only row of the table `name` tells by `path` and `sha256`, and the row.
+    """The file that the only row of the table `name` names in `path` and `sha256`, and that row.
 
     Raises:
-        WatershedError: no such table or row, or the file is gone or is no longer what was written.
+        WatershedError: the table does not exist or has not one row, or the file is missing or has another digest.
     """
     rows = lake.read(name).to_pylist()
     if len(rows) != 1:
@@ -62,7 +121,9 @@ def stored_file(lake: Lake, name: str) -> tuple[Path, dict[str, object]]:
     path = lake.files / str(row["path"])
     if not path.is_file() or sha256_of(path) != row["sha256"]:
         raise WatershedError(
-            f"{path} is not the file that {name} names" if path.is_file() else f"{path}, which {name} names, is gone",
+            f"{path} is not the file that {name} names"
+            if path.is_file()
+            else f"{path}, which {name} names, is missing",
             f"materialise {name} again",
         )
     return path, row

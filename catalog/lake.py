@@ -18,6 +18,7 @@ import pyarrow as pa
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
 from catalog.object_store import full_options, is_object_store, refusal
+from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
 
 WHOLE = ""
@@ -113,8 +114,10 @@ class Lake:
                 f"{self.path(name)}: no Delta table here",
                 f"materialise {name} in Dagster, run `watershed demo`, or set [lake] root",
             )
+        record_read(name)
         return DeltaTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
 
+    @not_recorded()
     def version(self, name: str) -> int | None:
         """Latest version of the table; None where there is none."""
         return self.table(name).version() if self.exists(name) else None
@@ -123,6 +126,7 @@ class Lake:
         """All rows of a small table. Query large ones with `catalog.connect()`."""
         return self.table(name).to_pyarrow_table(columns=columns)
 
+    @not_recorded()
     def create(self, contract: Contract) -> None:
         """Create the table with its constraints where it does not exist; add columns that the contract has gained.
 
@@ -253,6 +257,7 @@ class Lake:
             ) from error
         return target.version()
 
+    @not_recorded()
     def written(self, name: str) -> dict[str, Written]:
         """The last commit of every partition key (`WHOLE` for a table written whole), by its commit notes."""
         if not self.exists(name):

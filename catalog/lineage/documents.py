@@ -6,7 +6,9 @@ that hold it, the models that were trained on them, and what those scored.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +17,7 @@ import duckdb
 from catalog.errors import WatershedError
 from catalog.sql.declare import MADE
 from catalog.sql.query import query
+from catalog.tables import FAMILIES
 
 Row = TypeVar("Row")
 
@@ -38,8 +41,8 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A document's part of a sequence: tokens [first_token, stop_token) of the sequence."""
+class DocumentInSequence:
+    """A document, or a part of it, in a sequence: tokens [first_token, stop_token) of the sequence."""
 
     doc_id: str
     first_token: int
@@ -50,7 +53,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Place:
+class SequenceOfDocument:
     """A sequence that holds tokens [first_token, stop_token) of a document's stream."""
 
     split: str
@@ -67,8 +70,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Read:
-    """A document of which a training step read `tokens` tokens, in `sequences` of its sequences."""
+class DocumentInStep:
+    """A document in a training step: the step read `tokens` of its tokens, in `sequences` sequences."""
 
     doc_id: str
     tokens: int
@@ -79,8 +82,8 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A training step: how many sequences it read, of which data set."""
+class TrainingStep:
+    """A training step: how many sequences it read, and from which data set."""
 
     run: str
     step: int
@@ -90,8 +93,8 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The tar file of a sequence."""
+class ShardFile:
+    """A tar file of token sequences."""
 
     split: str
     shard: str
@@ -103,8 +106,8 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What was decided about a document, at each stage that has been made; None where it was not asked."""
+class DocumentDecisions:
+    """What each stage of curation decided about a document; None for a stage that has not decided."""
 
     recipe: str | None = None
     kept: bool | None = None
@@ -118,8 +121,8 @@ class Fate:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A model that was trained on a data set; `accuracy` is its mean over the tasks that it was asked."""
+class TrainedModel:
+    """A model that was trained on a data set; `accuracy` is its mean over the examples that it answered."""
 
     table: str
     run: str
@@ -129,19 +132,26 @@ class Reader:
     accuracy: float | None
 
 
+(CORPUS,) = (family.lineage.corpus for family in FAMILIES if family.lineage.corpus)
+"""The tables of documents and shards. A doc_id, or `train/0/17`, names no family, so one family alone declares them."""
+DECISIONS = tuple(decision for family in FAMILIES for decision in family.lineage.decisions)
+BATCHES = tuple(table for family in FAMILIES for table in family.lineage.batches)
+MODELS = tuple(table for family in FAMILIES for table in family.lineage.models)
+ANSWERS = {models: answers for family in FAMILIES for models, answers in family.lineage.answers.items()}
+
 ORIGIN = """
 SELECT d.doc_id, d.warc, p.uri, d.record_offset, d.payload_digest, d.url, d.crawled_at, d.state, d.reason,
        d.text_bytes, d.language, d.language_score
-FROM dclm.documents d JOIN dclm.pool p USING (warc) WHERE d.doc_id = $doc_id
+FROM {documents} d JOIN {archives} p USING (warc) WHERE d.doc_id = $doc_id
 """
 
 DOCUMENTS_OF_SEQUENCE = """
 SELECT p.doc_id, greatest(p.start - w.start, 0) AS first_token, least(p.stop, w.stop) - w.start AS stop_token,
        d.url, d.warc, d.record_offset
-FROM dclm.spans p
+FROM {spans} p
 JOIN (SELECT split, shard, $sequence * (sequence_length + 1) AS start, ($sequence + 1) * (sequence_length + 1) AS stop
-      FROM dclm.shards WHERE $sequence BETWEEN 0 AND sequences - 1) w USING (split, shard)
-JOIN dclm.documents d USING (doc_id)
+      FROM {shards} WHERE $sequence BETWEEN 0 AND sequences - 1) w USING (split, shard)
+JOIN {documents} d USING (doc_id)
 WHERE split = $split AND shard = $shard AND p.start < w.stop AND p.stop > w.start
 ORDER BY p.start
 """
@@ -151,47 +161,39 @@ SELECT split, shard, sequence, greatest(start - sequence * length, 0) AS first_t
        least(stop - sequence * length, length) AS stop_token, dataset
 FROM (SELECT split, shard, start, stop, sequence_length + 1 AS length, dataset, sequences,
              unnest(range(start // (sequence_length + 1), (stop - 1) // (sequence_length + 1) + 1)) AS sequence
-      FROM dclm.spans JOIN dclm.shards USING (split, shard) WHERE doc_id = $doc_id)
+      FROM {spans} JOIN {shards} USING (split, shard) WHERE doc_id = $doc_id)
 WHERE sequence < sequences
 ORDER BY split DESC, shard, sequence, first_token
 """
 
-READ_IN_STEP = """
+DOCUMENTS_OF_STEP = """
 SELECT doc_id, sum(least(p.stop, b.stop) - greatest(p.start, b.start))::BIGINT AS tokens,
        count(DISTINCT (b.shard, b.start)) AS sequences, d.url, d.warc, d.record_offset
 FROM (SELECT split, shard, place * (sequence_length + 1) AS start, (place + 1) * (sequence_length + 1) AS stop
       FROM (SELECT split, shard, dataset, unnest(sequences)::BIGINT AS place
             FROM {batches} WHERE run = $run AND step = $step)
-      JOIN (SELECT split, shard, dataset, sequence_length FROM dclm.shards) USING (split, shard, dataset)) b
-JOIN dclm.spans p ON p.split = b.split AND p.shard = b.shard AND p.start < b.stop AND p.stop > b.start
-JOIN dclm.documents d USING (doc_id)
+      JOIN (SELECT split, shard, dataset, sequence_length FROM {shards}) USING (split, shard, dataset)) b
+JOIN {spans} p ON p.split = b.split AND p.shard = b.shard AND p.start < b.stop AND p.stop > b.start
+JOIN {documents} d USING (doc_id)
 GROUP BY ALL ORDER BY tokens DESC, doc_id
 """
 
-BATCH = """
+STEP = """
 SELECT run, step, sum(len(sequences))::BIGINT AS sequences, count(*) AS shards, any_value(dataset) AS dataset
 FROM {batches} WHERE run = $run AND step = $step GROUP BY ALL
 """
-BATCHES = ("models.batches", "moe.batches")
 
 SHARD = """
 SELECT split, shard, path, sha256, dataset, sequences, sequence_length
-FROM dclm.shards WHERE split = $split AND shard = $shard
+FROM {shards} WHERE split = $split AND shard = $shard
 """
 
-READERS = """
+MODELS_OF_DATASET = """
 SELECT '{models}' AS "table", m.run, m.parameters, m.tokens, m.heldout_bits_per_byte, {accuracy} AS accuracy
 FROM {models} m {scores} WHERE m.dataset = $dataset
 """
-SCORES_OF = {"models.checkpoints": "evals.results", "models.targets": "evals.target_results"}
 
-FATES = {
-    "dclm.verdicts": "SELECT recipe, kept, first_rule FROM dclm.verdicts WHERE doc_id = $doc_id ORDER BY recipe",
-    "dclm.duplicates": "SELECT CASE WHEN NOT kept THEN kept_doc_id END AS duplicate_of, cluster_size "
-    "FROM dclm.duplicates WHERE doc_id = $doc_id",
-    "dclm.scores": "SELECT score, bucket FROM dclm.scores WHERE doc_id = $doc_id",
-    "dclm.mixture": "SELECT split, repeats FROM dclm.mixture WHERE doc_id = $doc_id",
-}
+FIND_DOCUMENT = f"find one with SELECT doc_id, url FROM {CORPUS.documents}"
 
 
 def origin(connection: duckdb.DuckDBPyConnection, doc_id: str) -> Origin:
@@ -202,7 +204,7 @@ def origin(connection: duckdb.DuckDBPyConnection, doc_id: str) -> Origin:
     """
     found = _rows(connection, Origin, ORIGIN, doc_id=doc_id)
     if not found:
-        raise WatershedError(f"no document is called {doc_id}", "find one with SELECT doc_id, url FROM dclm.documents")
+        raise WatershedError(f"no document is called {doc_id}", FIND_DOCUMENT)
     return found[0]
 
 
@@ -210,113 +212,121 @@ def find_document(connection: duckdb.DuckDBPyConnection, prefix: str) -> str:
     """The doc_id that begins with `prefix`.
 
     Raises:
-        WatershedError: none does, or several do.
+        WatershedError: no doc_id begins with it, or several do.
     """
-    sql = "SELECT doc_id FROM dclm.documents WHERE starts_with(doc_id, $prefix) LIMIT 2"
+    sql = "SELECT doc_id FROM {documents} WHERE starts_with(doc_id, $prefix) LIMIT 2"
     found = [row["doc_id"] for row in _dicts(connection, sql, prefix=prefix.lower())]
     if len(found) == 1:
         return found[0]
     several = "several documents are" if found else "no document is"
-    raise WatershedError(f"{several} called {prefix}", "find one with SELECT doc_id, url FROM dclm.documents")
+    raise WatershedError(f"{several} called {prefix}", FIND_DOCUMENT)
 
 
-def documents_of_sequence(connection: duckdb.DuckDBPyConnection, split: str, shard: str, sequence: int) -> list[Piece]:
-    """The documents whose tokens make up a sequence, in order; `shard` as dclm.shards names it.
+def documents_of_sequence(
+    connection: duckdb.DuckDBPyConnection, split: str, shard: str, sequence: int
+) -> list[DocumentInSequence]:
+    """The documents whose tokens make up a sequence, in order.
+
+    Args:
+        shard: the name of the shard in its table: `shard_00000000`.
 
     Raises:
-        WatershedError: there is no such shard, or it has fewer sequences.
+        WatershedError: the shard does not exist, or it has fewer sequences.
     """
-    held = shard_of(connection, split, shard)
-    if not 0 <= sequence < held.sequences:
+    found = shard_of(connection, split, shard)
+    if not 0 <= sequence < found.sequences:
         raise WatershedError(
-            f"{split}/{shard} has no sequence {sequence}", f"choose one of its {held.sequences}, counted from 0"
+            f"{split}/{shard} has no sequence {sequence}", f"choose one of its {found.sequences}, counted from 0"
         )
-    return _rows(connection, Piece, DOCUMENTS_OF_SEQUENCE, split=split, shard=shard, sequence=sequence)
+    return _rows(connection, DocumentInSequence, DOCUMENTS_OF_SEQUENCE, split=split, shard=shard, sequence=sequence)
 
 
-def batch_of(connection: duckdb.DuckDBPyConnection, run: str, step: int) -> tuple[Batch, list[Read]]:
-    """What step `step` of `run` read: its size, and its documents, those with most tokens first.
+def documents_of_step(
+    connection: duckdb.DuckDBPyConnection, run: str, step: int
+) -> tuple[TrainingStep, list[DocumentInStep]]:
+    """What training step `step` of `run` read: its size, and its documents by falling number of tokens.
 
     Raises:
-        WatershedError: no run has that name, it has no such step, or its shards were made anew since.
+        WatershedError: no run has that name, the run has no such step, or its shards have been replaced since.
     """
     made = [table for table in BATCHES if _made(connection, table)]
     for table in made:
-        found = _rows(connection, Batch, BATCH.format(batches=table), run=run, step=step)
+        found = _rows(connection, TrainingStep, STEP, {"batches": table}, run=run, step=step)
         if found:
-            documents = _rows(connection, Read, READ_IN_STEP.format(batches=table), run=run, step=step)
+            documents = _rows(connection, DocumentInStep, DOCUMENTS_OF_STEP, {"batches": table}, run=run, step=step)
             if not documents:
                 raise WatershedError(
-                    f"{run} read the data set {found[0].dataset}, which dclm.shards does not hold any more",
+                    f"{run} read the data set {found[0].dataset}, which {CORPUS.shards} does not hold any more",
                     f"make {table} again, or look at an earlier version of the tables",
                 )
             return found[0], documents
-    known = {
+    last_steps = {
         row["run"]: row["steps"]
         for table in made
         for row in _dicts(connection, f"SELECT run, max(step) AS steps FROM {table} GROUP BY run ORDER BY run")
     }
-    if run in known:
-        raise WatershedError(f"{run} has no step {step}", f"choose one from 1 to {known[run]}")
+    if run in last_steps:
+        raise WatershedError(f"{run} has no step {step}", f"choose one from 1 to {last_steps[run]}")
     raise WatershedError(
-        f"no run is called {run}" if known else "models.batches is not made yet",
-        f"choose one of {', '.join(known)}" if known else "make it with `watershed make models.batches`",
+        f"no run is called {run}" if last_steps else f"{BATCHES[0]} is not made yet",
+        f"choose one of {', '.join(last_steps)}" if last_steps else f"make it with `watershed make {BATCHES[0]}`",
     )
 
 
-def shard_of(connection: duckdb.DuckDBPyConnection, split: str, shard: str) -> Shard:
+def shard_of(connection: duckdb.DuckDBPyConnection, split: str, shard: str) -> ShardFile:
     """The shard called `shard` in `split`.
 
     Raises:
-        WatershedError: there is no such shard.
+        WatershedError: no shard has that name.
     """
-    found = _rows(connection, Shard, SHARD, split=split, shard=shard)
+    found = _rows(connection, ShardFile, SHARD, split=split, shard=shard)
     if not found:
-        raise WatershedError(f"no shard is called {split}/{shard}", "see SELECT split, shard FROM dclm.shards")
+        raise WatershedError(f"no shard is called {split}/{shard}", f"see SELECT split, shard FROM {CORPUS.shards}")
     return found[0]
 
 
 def text_of(connection: duckdb.DuckDBPyConnection, doc_id: str) -> str | None:
-    """The document's text as dclm.documents holds it."""
-    found = _dicts(connection, "SELECT text FROM dclm.documents WHERE doc_id = $doc_id", doc_id=doc_id)
+    """The text of the document in its table; None if it has no text or does not exist."""
+    found = _dicts(connection, "SELECT text FROM {documents} WHERE doc_id = $doc_id", doc_id=doc_id)
     return found[0]["text"] if found else None
 
 
-def sequences_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[Place]:
-    """Every sequence that holds a part of the document; none where it is not trained on or no shards are made."""
-    if not _made(connection, "dclm.spans", "dclm.shards"):
+def sequences_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[SequenceOfDocument]:
+    """Every sequence that holds a part of the document; empty if it is in no shard or the shards are not made."""
+    if not _made(connection, CORPUS.spans, CORPUS.shards):
         return []
-    return _rows(connection, Place, SEQUENCES_OF_DOCUMENT, doc_id=doc_id)
+    return _rows(connection, SequenceOfDocument, SEQUENCES_OF_DOCUMENT, doc_id=doc_id)
 
 
-def fate(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[Fate]:
-    """What each recipe decided about the document, and what came of it; one entry where no recipe has yet."""
-    known: dict[str, Any] = {}
-    verdicts: list[dict[str, Any]] = [{}]
-    for table, sql in FATES.items():
-        if not _made(connection, table):
+def decisions_about(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[DocumentDecisions]:
+    """What was decided about the document, one entry for each recipe; a single entry if no recipe judged it."""
+    shared: dict[str, Any] = {}
+    by_recipe: list[dict[str, Any]] = []
+    for decision in DECISIONS:
+        if not _made(connection, decision.table):
             continue
-        rows = _dicts(connection, sql, doc_id=doc_id)
-        if table == "dclm.verdicts":
-            verdicts = rows or verdicts
+        rows = _dicts(connection, decision.sql, doc_id=doc_id)
+        if decision.by_recipe:
+            by_recipe += rows
         elif rows:
-            known |= rows[0]
-    return [Fate(**verdict, **known) for verdict in verdicts]
+            shared |= rows[0]
+    return [DocumentDecisions(**each, **shared) for each in by_recipe or [{}]]
 
 
-def readers_of_dataset(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[Reader]:
-    """The models that were trained on the shards with this fingerprint, small ones first."""
-    found: list[Reader] = []
-    for models, results in SCORES_OF.items():
+def models_of_dataset(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[TrainedModel]:
+    """The models that were trained on the shards with the fingerprint `dataset`, the smallest first in each table."""
+    found: list[TrainedModel] = []
+    for models in MODELS:
         if not _made(connection, models):
             continue
-        scored = _made(connection, results)
-        scores = f"LEFT JOIN (SELECT run, avg(correct::INT) AS accuracy FROM {results} GROUP BY run) s USING (run)"
-        sql = READERS.format(
-            models=models, accuracy="s.accuracy" if scored else "NULL::DOUBLE", scores=scores if scored else ""
-        )
-        found += _rows(connection, Reader, sql, dataset=dataset)
-    return sorted(found, key=lambda reader: (reader.table, reader.parameters, reader.tokens, reader.run))
+        accuracy, scores = "NULL::DOUBLE", ""
+        answers = ANSWERS.get(models)
+        if answers and _made(connection, answers):
+            accuracy = "s.accuracy"
+            scores = f"LEFT JOIN (SELECT run, avg(correct::INT) AS accuracy FROM {answers} GROUP BY run) s USING (run)"
+        places = {"models": models, "accuracy": accuracy, "scores": scores}
+        found += _rows(connection, TrainedModel, MODELS_OF_DATASET, places, dataset=dataset)
+    return sorted(found, key=lambda model: (model.table, model.parameters, model.tokens, model.run))
 
 
 def _made(connection: duckdb.DuckDBPyConnection, *names: str) -> bool:
@@ -324,11 +334,20 @@ def _made(connection: duckdb.DuckDBPyConnection, *names: str) -> bool:
     return all(states.get(name) == MADE for name in names)
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, kind: type[Row], sql: str, **parameters: Any) -> list[Row]:
-    return [kind(**row) for row in _dicts(connection, sql, **parameters)]
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    kind: type[Row],
+    sql: str,
+    places: Mapping[str, str] | None = None,
+    **parameters: Any,
+) -> list[Row]:
+    """The rows of `sql` as objects of `kind`; `places` fills its braces, beside the tables of the corpus."""
+    return [kind(**row) for row in _dicts(connection, sql, places, **parameters)]
 
 
-def _dicts(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-    found = query(connection, sql, parameters)
+def _dicts(
+    connection: duckdb.DuckDBPyConnection, sql: str, places: Mapping[str, str] | None = None, **parameters: Any
+) -> list[dict[str, Any]]:
+    found = query(connection, sql.format(**dataclasses.asdict(CORPUS), **(places or {})), parameters)
     assert found is not None
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]

@@ -7,19 +7,21 @@ being replaced is seen as it was before or as it is after.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 
 from catalog.errors import WatershedError
+from catalog.files import whole_file
 from catalog.lake import Lake
+from catalog.reads import recording
 from catalog.settings import Settings, load_settings
 from catalog.sql.declare import MADE, NOT_MADE, declare
 from catalog.sql.engine import open_engine
+from catalog.sql.recorded import RecordedConnection
 from catalog.sql.time_travel import resolve
 from catalog.tables import CONTRACTS
 
@@ -45,7 +47,8 @@ def connect(settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
     lake = Lake.of(settings or load_settings())
     connection = open_engine(lake)
     declare(connection, lake.root)
-    return connection
+    # A stand-in with the same methods.
+    return cast(duckdb.DuckDBPyConnection, RecordedConnection(connection)) if recording() else connection
 
 
 def query(
@@ -85,16 +88,13 @@ def export_duckdb(settings: Settings, path: Path) -> Path:
         The absolute path of the file.
     """
     path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
     lake = Lake.of(settings)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        written = Path(folder) / path.name
-        connection = open_engine(lake, written)
+    with whole_file(path) as partial:
+        connection = open_engine(lake, partial)
         try:
             declare(connection, lake.root)
         finally:
             connection.close()
-        written.replace(path)
     return path
 
 

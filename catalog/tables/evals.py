@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from catalog.columns import boolean, column, integer, real, text, texts, timestamp
 from catalog.contract import Column, Contract, between, filled, matches, one_of, references, row_count, warned
+from catalog.family import Family, Lineage
 from catalog.tables.models import REGISTRY_COLUMNS, REGISTRY_LICENCE, REGISTRY_SOURCE, UUID
 
 OWNER = "evaluation@watershed.example"
@@ -12,19 +14,15 @@ KINDS = ("multiple_choice", "schema", "language_modeling", "generation")
 
 TASKS = Contract(
     name="evals.tasks",
-    description="What is asked of a model: a row per task.",
+    description="Tasks that models answer: a row per task.",
     columns=(
-        Column(name="task", type=pa.string(), description="Name of the task."),
-        Column(name="kind", type=pa.string(), description="Kind of in-context task."),
-        Column(
-            name="version",
-            type=pa.string(),
-            description="Version of its definition; scores of two do not compare.",
-        ),
-        Column(name="chance", type=pa.float64(), description="Accuracy of a random guess, 0..1."),
-        Column(name="metric", type=pa.string(), description="How an answer is scored."),
-        Column(name="examples", type=pa.int64(), description="Examples of the task."),
-        Column(name="description", type=pa.string(), description="What the task asks."),
+        text("task", "Name of the task."),
+        text("kind", "Kind of in-context task."),
+        text("version", "Version of the task; scores of different versions are not comparable."),
+        real("chance", "Accuracy of a random guess, 0..1."),
+        text("metric", "Metric that scores an answer."),
+        integer("examples", "Number of examples."),
+        text("description", "What the task asks."),
     ),
     primary_key=("task",),
     upstream=("evals.examples",),
@@ -36,17 +34,12 @@ EXAMPLES = Contract(
     name="evals.examples",
     description="Multiple-choice continuation questions made from held-out documents.",
     columns=(
-        Column(name="question_id", type=pa.string(), description="32 hex digits: task, document and position."),
-        Column(name="task", type=pa.string(), description="The task that it belongs to."),
-        Column(
-            name="doc_id",
-            type=pa.string(),
-            description="Held-out document.",
-            derived_from=("dclm.mixture.doc_id",),
-        ),
-        Column(name="context", type=pa.string(), description="Text before the continuation."),
-        Column(name="choices", type=pa.list_(pa.string()), description="Continuations: the true one and others."),
-        Column(name="gold", type=pa.int32(), description="Index of the true continuation, from 0."),
+        text("question_id", "32 hex digits made from task, document and position."),
+        text("task", "The task that it belongs to."),
+        text("doc_id", "Held-out document.", derived_from="dclm.mixture.doc_id"),
+        text("context", "Text before the continuation."),
+        texts("choices", "Continuations: the true one and others."),
+        integer("gold", "Index of the true continuation, from 0.", bits=32),
     ),
     primary_key=("question_id",),
     upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture", "dclm.tokenizer"),
@@ -55,36 +48,25 @@ EXAMPLES = Contract(
 )
 
 RESULT_COLUMNS = (
-    Column(name="run", type=pa.string(), description="The model's run."),
-    Column(name="task", type=pa.string(), description="The task.", derived_from=("evals.tasks.task",)),
-    Column(
-        name="question_id",
-        type=pa.string(),
-        description="The example.",
-        derived_from=("evals.examples.question_id",),
-    ),
-    Column(name="predicted", type=pa.int32(), description="Choice that the task's metric ranks first."),
-    Column(name="gold", type=pa.int32(), description="Index of the true choice."),
-    Column(name="correct", type=pa.bool_(), description="The predicted choice is the true one."),
-    Column(
-        name="choice_logprobs",
-        type=pa.list_(pa.float64()),
-        description="Log-likelihood of each choice, nats.",
-    ),
-    Column(name="bits_per_byte", type=pa.float64(), description="Loss on the true choice, bits per byte."),
-    Column(
-        name="version",
-        type=pa.string(),
+    text("run", "The model's run."),
+    text("task", "The task.", derived_from="evals.tasks.task"),
+    text("question_id", "The example.", derived_from="evals.examples.question_id"),
+    integer("predicted", "Choice that the task's metric ranks first.", bits=32),
+    integer("gold", "Index of the true choice.", bits=32),
+    boolean("correct", "Whether the predicted choice is the true one."),
+    column("choice_logprobs", pa.list_(pa.float64()), "Log-likelihood of each choice, nats."),
+    real("bits_per_byte", "Loss on the true choice, bits per byte."),
+    text(
+        "version",
+        "Version of the task that was answered.",
         nullable=True,
-        description="Version of the task's definition when it was asked.",
-        derived_from=("evals.tasks.version",),
+        derived_from="evals.tasks.version",
     ),
-    Column(name="model", type=pa.string(), nullable=True, description="SHA-256 of the weights that answered."),
-    Column(
-        name="prompt_digest",
-        type=pa.string(),
+    text("model", "SHA-256 of the weights that answered.", nullable=True),
+    text(
+        "prompt_digest",
+        "SHA-256 of context, choices and index of the true choice.",
         nullable=True,
-        description="SHA-256 of what the model was given: context, choices and the true one's index.",
         derived_from=("evals.examples.context", "evals.examples.choices"),
     ),
 )
@@ -97,7 +79,7 @@ RESULT_EXPECTATIONS = (
 
 RESULTS = Contract(
     name="evals.results",
-    description="Each ladder model's answer to each example.",
+    description="The answer of each ladder model to each example.",
     columns=RESULT_COLUMNS,
     primary_key=("run", "question_id"),
     partition_by=("run",),
@@ -108,7 +90,7 @@ RESULTS = Contract(
 
 TARGET_RESULTS = Contract(
     name="evals.target_results",
-    description="The target's answer to each example, given after its forecast was stored.",
+    description="The answer of the target to each example, given after its forecast was stored.",
     columns=RESULT_COLUMNS,
     primary_key=("run", "question_id"),
     upstream=("models.targets", "evals.examples"),
@@ -118,17 +100,13 @@ TARGET_RESULTS = Contract(
 
 AGGREGATES = ("core_v1", "core_v2", "extended_v1", "extended_v2")
 ROUNDING = 1e-9
-"""How far an aggregate that is reckoned again may lie from the stored one."""
+"""Largest difference between a stored aggregate and the same one computed from the scores."""
 
 
-def _number(name: str, description: str, *, nullable: bool = False) -> Column:
-    return Column(name=name, type=pa.float64(), description=description, nullable=nullable)
-
-
-def _plain_and_centred(name: str, said: str) -> tuple[Column, Column]:
+def _plain_and_centred(name: str, tasks: str) -> tuple[Column, Column]:
     return (
-        _number(name, f"Mean accuracy over {said}, 0..1."),
-        _number(f"{name}_centred", f"Mean centred accuracy over {said}, by the baselines of the version."),
+        real(name, f"Mean accuracy over {tasks}, 0..1."),
+        real(f"{name}_centred", f"Mean centred accuracy over {tasks}, by the baselines of the version."),
     )
 
 
@@ -137,48 +115,36 @@ REGISTRY = Contract(
     description="Evaluations that DCLM registered, with their aggregates as stored: a row per evaluation.",
     command="watershed registry import",
     columns=(
-        Column(name="uuid", type=pa.string(), description="The evaluation."),
-        Column(name="name", type=pa.string(), description="Path of its configuration: heavy is the 53 tasks."),
-        Column(name="model", type=pa.string(), description="The model: its architecture, or its name on a hub."),
-        Column(
-            name="model_uuid",
-            type=pa.string(),
-            nullable=True,
-            description="The registered model, where written.",
-            derived_from=("models.registry.uuid",),
+        text("uuid", "UUID of the evaluation."),
+        text("name", "Path of its configuration; heavy is the set of 53 tasks."),
+        text("model", "Architecture of the model, or its name on a hub."),
+        text(
+            "model_uuid", "UUID of the registered model, if given.", nullable=True, derived_from="models.registry.uuid"
         ),
-        Column(name="created_at", type=pa.timestamp("us", tz="UTC"), description="As written, taken as UTC."),
-        Column(
-            name="version",
-            type=pa.string(),
-            description="Version of the baselines behind the aggregates that name none.",
-        ),
-        Column(name="tasks", type=pa.int64(), description="Tasks scored, as in evals.registry_scores."),
-        Column(
-            name="missing_tasks",
-            type=pa.list_(pa.string()),
-            description="Tasks of EXTENDED without a score, as stored.",
-        ),
-        _number("core_v1", "CORE: mean centred accuracy of 22 tasks, baselines of version 1."),
-        _number("core_v2", "CORE with the baselines of version 2; it does not compare with version 1."),
-        _number("extended_v1", "EXTENDED: the same of 53 tasks; null where one is missing.", nullable=True),
-        _number("extended_v2", "EXTENDED with the baselines of version 2.", nullable=True),
+        timestamp("created_at", "Time of creation as written in the file, taken as UTC."),
+        text("version", "Version of the baselines of the aggregates whose names have no version."),
+        integer("tasks", "Tasks scored, as in evals.registry_scores."),
+        texts("missing_tasks", "Tasks of EXTENDED without a score, as stored."),
+        real("core_v1", "CORE: mean centred accuracy of 22 tasks, baselines of version 1."),
+        real("core_v2", "CORE with the baselines of version 2; not comparable with version 1."),
+        real("extended_v1", "EXTENDED: the same of 53 tasks; null if one is missing.", nullable=True),
+        real("extended_v2", "EXTENDED with the baselines of version 2.", nullable=True),
         *(
-            _number(f"{name}_error", f"{name} reckoned from evals.registry_scores less the stored one.", nullable=True)
+            real(f"{name}_error", f"{name} computed from evals.registry_scores, minus the stored value.", nullable=True)
             for name in AGGREGATES
         ),
-        _number("mean_accuracy", "Mean accuracy over the tasks that there are, 0..1."),
-        _number("mean_centred", "Mean centred accuracy over the tasks that there are."),
+        real("mean_accuracy", "Mean accuracy over the tasks with a score, 0..1."),
+        real("mean_centred", "Mean centred accuracy over the tasks with a score."),
         *_plain_and_centred("rw_small", "RefinedWeb's six small tasks"),
         *_plain_and_centred("ci95_above", "tasks above chance with 95% confidence"),
         *_plain_and_centred("ci99_above", "tasks above chance with 99% confidence"),
         *_plain_and_centred("low_variance", "CORE's 22 tasks"),
-        _number("commonsense_reasoning", "Mean centred accuracy of this category."),
-        _number("language_understanding", "Mean centred accuracy of this category."),
-        _number("reading_comprehension", "Mean centred accuracy of this category."),
-        _number("safety", "Mean centred accuracy of this category."),
-        _number("symbolic_problem_solving", "Mean centred accuracy of this category."),
-        _number("world_knowledge", "Mean centred accuracy of this category."),
+        real("commonsense_reasoning", "Mean centred accuracy of this category."),
+        real("language_understanding", "Mean centred accuracy of this category."),
+        real("reading_comprehension", "Mean centred accuracy of this category."),
+        real("safety", "Mean centred accuracy of this category."),
+        real("symbolic_problem_solving", "Mean centred accuracy of this category."),
+        real("world_knowledge", "Mean centred accuracy of this category."),
         *REGISTRY_COLUMNS,
     ),
     primary_key=("uuid",),
@@ -201,17 +167,12 @@ REGISTRY = Contract(
 
 REGISTRY_SCORES = Contract(
     name="evals.registry_scores",
-    description="What DCLM's registered evaluations scored: a row per evaluation and task.",
+    description="Scores of DCLM's registered evaluations: a row per evaluation and task.",
     command="watershed registry import",
     columns=(
-        Column(
-            name="evaluation",
-            type=pa.string(),
-            description="The evaluation.",
-            derived_from=("evals.registry.uuid",),
-        ),
-        Column(name="task", type=pa.string(), description="The task, as DCLM names it."),
-        _number("score", "Accuracy, not centred, 0..1."),
+        text("evaluation", "The evaluation.", derived_from="evals.registry.uuid"),
+        text("task", "Name of the task in DCLM."),
+        real("score", "Accuracy, not centred, 0..1."),
     ),
     primary_key=("evaluation", "task"),
     source=REGISTRY_SOURCE,
@@ -225,34 +186,24 @@ ANSWERS = Contract(
     description="Models' answers to DCLM's in-context tasks: a row per model, task and example.",
     command="watershed evals run --lake",
     columns=(
-        Column(name="model", type=pa.string(), description="The model's name, as it was evaluated."),
-        Column(name="model_digest", type=pa.string(), description="SHA-256 of its weights."),
-        Column(name="task", type=pa.string(), description="The task, as DCLM calls it."),
-        Column(name="version", type=pa.string(), description="Of the random baselines: v1 or v2."),
-        Column(name="example", type=pa.int64(), description="The example's place in the task's file, from 0."),
-        Column(name="subject", type=pa.string(), description="Its subject, of tasks that have some.", nullable=True),
-        Column(
-            name="predicted",
-            type=pa.int32(),
-            description="Choice with the least loss a token; null where nothing is chosen from.",
+        text("model", "Name of the model."),
+        text("model_digest", "SHA-256 of the weights."),
+        text("task", "Name of the task in DCLM."),
+        text("version", "Version of the random baselines: v1 or v2."),
+        integer("example", "Position of the example in the file of the task, from 0."),
+        text("subject", "Subject of the example, if the task has subjects.", nullable=True),
+        integer(
+            "predicted",
+            "Choice with the smallest loss per token; null if the task has no choices.",
+            bits=32,
             nullable=True,
         ),
-        Column(name="gold", type=pa.int32(), description="The right choice, from 0.", nullable=True),
-        Column(name="correct", type=pa.bool_(), description="Answered right, as the task's kind says."),
-        Column(
-            name="choice_logprobs",
-            type=pa.list_(pa.float64()),
-            description="Log-likelihood of each choice, nats.",
-            nullable=True,
-        ),
-        Column(
-            name="bits_per_byte",
-            type=pa.float64(),
-            description="Loss on the right answer, bits per byte.",
-            nullable=True,
-        ),
-        Column(name="generated", type=pa.string(), description="What was written on.", nullable=True),
-        Column(name="prompt_digest", type=pa.string(), description="SHA-256 of what was asked, answers included."),
+        integer("gold", "Index of the true choice, from 0.", bits=32, nullable=True),
+        boolean("correct", "Whether the answer is correct, by the kind of the task."),
+        column("choice_logprobs", pa.list_(pa.float64()), "Log-likelihood of each choice, nats.", nullable=True),
+        real("bits_per_byte", "Loss on the right answer, bits per byte.", nullable=True),
+        text("generated", "Generated text.", nullable=True),
+        text("prompt_digest", "SHA-256 of the prompt and its answers."),
     ),
     primary_key=("model", "task", "example"),
     partition_by=("model",),
@@ -262,3 +213,8 @@ ANSWERS = Contract(
 )
 
 CONTRACTS = (EXAMPLES, TASKS, RESULTS, TARGET_RESULTS, REGISTRY, REGISTRY_SCORES, ANSWERS)
+FAMILY = Family(
+    name="evals",
+    contracts=CONTRACTS,
+    lineage=Lineage(answers={"models.checkpoints": "evals.results", "models.targets": "evals.target_results"}),
+)

@@ -2,75 +2,41 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
-from catalog.contract import Column, Contract, between, one_of, references, row_count
+from catalog.columns import boolean, integer, real, text, texts, timestamp
+from catalog.contract import Contract, between, one_of, references, row_count
+from catalog.family import Family
 
 OWNER = "ladder@watershed.example"
 
 LAKE = "lake"
-"""`source` of what was trained here; any other is the name of an import."""
-SOURCE = Column(
-    name="source", type=pa.string(), description=f"Whose run: {LAKE} for the lake's own, else the import's name."
-)
+"""`source` of runs that were trained here; any other is the name of an import."""
+SOURCE = text("source", f"{LAKE} if the run was trained here, otherwise the name of the import.")
 PUBLISHED = "runs that others published, as `watershed ladder import` read them"
 
 POINTS = Contract(
     name="ladder.points",
-    description="What ladders measured, the lake's own and published ones: a row per run and task.",
+    description="Measurements of ladders, the lake's own and published ones: a row per run and task.",
     columns=(
         SOURCE,
-        Column(name="run", type=pa.string(), description="The run.", derived_from=("models.checkpoints.run",)),
-        Column(
-            name="size",
-            type=pa.string(),
-            description="Size of the model, which runs share.",
-            derived_from=("models.checkpoints.size",),
+        text("run", "The run.", derived_from="models.checkpoints.run"),
+        text("size", "Size of the model, which several runs share.", derived_from="models.checkpoints.size"),
+        text("task", "The task.", derived_from="evals.results.task"),
+        integer("parameters", "N of the run.", derived_from="models.checkpoints.parameters"),
+        integer("tokens", "D of the run.", derived_from="models.checkpoints.tokens"),
+        real("flops", "C of the run.", derived_from="models.checkpoints.flops"),
+        real("flops_per_token", "C over D.", derived_from=("models.checkpoints.flops", "models.checkpoints.tokens")),
+        real(
+            "task_loss",
+            "Mean bits per byte of the true choice; of a published run, over its last five checkpoints.",
+            derived_from="evals.results.bits_per_byte",
         ),
-        Column(name="task", type=pa.string(), description="The task.", derived_from=("evals.results.task",)),
-        Column(
-            name="parameters",
-            type=pa.int64(),
-            description="N of the run.",
-            derived_from=("models.checkpoints.parameters",),
+        real(
+            "accuracy",
+            "Share of examples answered correctly, 0..1; of a published run, over its last five checkpoints.",
+            derived_from="evals.results.correct",
         ),
-        Column(
-            name="tokens",
-            type=pa.int64(),
-            description="D of the run.",
-            derived_from=("models.checkpoints.tokens",),
-        ),
-        Column(
-            name="flops",
-            type=pa.float64(),
-            description="C of the run.",
-            derived_from=("models.checkpoints.flops",),
-        ),
-        Column(
-            name="flops_per_token",
-            type=pa.float64(),
-            description="C over D.",
-            derived_from=("models.checkpoints.flops", "models.checkpoints.tokens"),
-        ),
-        Column(
-            name="task_loss",
-            type=pa.float64(),
-            description="Mean bits per byte of the true choice; of a published run, over its last five checkpoints.",
-            derived_from=("evals.results.bits_per_byte",),
-        ),
-        Column(
-            name="accuracy",
-            type=pa.float64(),
-            description="Share of examples answered right, 0..1; of a published run, over its last five checkpoints.",
-            derived_from=("evals.results.correct",),
-        ),
-        Column(name="examples", type=pa.int64(), nullable=True, description="Examples answered, where known."),
-        Column(
-            name="chance",
-            type=pa.float64(),
-            description="Accuracy of a random guess, 0..1.",
-            derived_from=("evals.tasks.chance",),
-        ),
+        integer("examples", "Examples answered, if known.", nullable=True),
+        real("chance", "Accuracy of a random guess, 0..1.", derived_from="evals.tasks.chance"),
     ),
     primary_key=("source", "run", "task"),
     partition_by=("source",),
@@ -83,27 +49,21 @@ POINTS = Contract(
 
 CHECKPOINTS = Contract(
     name="ladder.checkpoints",
-    description="Published ladders as they were measured in training: a row per run, checkpoint and task.",
+    description="Measurements of published ladders during training: a row per run, checkpoint and task.",
     command="watershed ladder import",
     columns=(
         SOURCE,
-        Column(name="run", type=pa.string(), description="The run.", derived_from=("ladder.points.run",)),
-        Column(name="checkpoint", type=pa.int64(), description="Number of the checkpoint in its run, from 1."),
-        Column(name="tokens", type=pa.int64(), description="Tokens read so far."),
-        Column(name="task", type=pa.string(), description="The task.", derived_from=("ladder.points.task",)),
-        Column(name="task_loss", type=pa.float64(), description="Bits per byte of the true choice."),
-        Column(name="accuracy", type=pa.float64(), description="Share of examples answered right, 0..1."),
-        Column(
-            name="soft_log",
-            type=pa.float64(),
+        text("run", "The run.", derived_from="ladder.points.run"),
+        integer("checkpoint", "Number of the checkpoint in its run, from 1."),
+        integer("tokens", "Tokens read so far."),
+        text("task", "The task.", derived_from="ladder.points.task"),
+        real("task_loss", "Bits per byte of the true choice."),
+        real("accuracy", "Share of examples answered correctly, 0..1."),
+        real("soft_log", "Minus the log of the true choice's normalised probability, if published.", nullable=True),
+        real(
+            "validation",
+            "Cross-entropy on C4's validation set, nats per token, if published; the same for all tasks.",
             nullable=True,
-            description="Minus the log of the true choice's normalised probability, where published.",
-        ),
-        Column(
-            name="validation",
-            type=pa.float64(),
-            nullable=True,
-            description="Cross-entropy on C4's validation set, nats per token, where published; one for all tasks.",
         ),
     ),
     primary_key=("source", "run", "checkpoint", "task"),
@@ -122,14 +82,14 @@ CHECKPOINTS = Contract(
 
 TARGETS = Contract(
     name="ladder.targets",
-    description="Sizes of the models that published ladders are to forecast, never a measurement: a row per target.",
+    description="Sizes of the models that published ladders forecast, without measurements: a row per target.",
     command="watershed ladder import",
     columns=(
         SOURCE,
-        Column(name="target", type=pa.string(), description="The target."),
-        Column(name="parameters", type=pa.int64(), description="N of the target."),
-        Column(name="tokens", type=pa.int64(), description="D of the target."),
-        Column(name="flops_per_token", type=pa.float64(), description="Training FLOPs of one token."),
+        text("target", "Name of the target."),
+        integer("parameters", "N of the target."),
+        integer("tokens", "D of the target."),
+        real("flops_per_token", "Training FLOPs of one token."),
     ),
     primary_key=("source", "target"),
     partition_by=("source",),
@@ -143,17 +103,13 @@ FITS = Contract(
     name="ladder.fits",
     description="The two steps of the scaling law fitted to the points: a row per task.",
     columns=(
-        Column(name="task", type=pa.string(), description="The task.", derived_from=("ladder.points.task",)),
-        Column(name="protocol", type=pa.string(), description="Which form was fitted, and why."),
-        Column(name="runs", type=pa.int64(), description="Runs fitted."),
-        Column(name="step1", type=pa.string(), description="Step 1 as JSON: (N, D) to task loss."),
-        Column(name="step2", type=pa.string(), description="Step 2 as JSON: task loss to accuracy."),
-        Column(name="step1_error", type=pa.float64(), description="Mean relative error of step 1 on its points."),
-        Column(
-            name="step2_error",
-            type=pa.float64(),
-            description="Mean absolute error of step 2 on its points, 0..1.",
-        ),
+        text("task", "The task.", derived_from="ladder.points.task"),
+        text("protocol", "Form of the law that was fitted, and why."),
+        integer("runs", "Number of runs fitted."),
+        text("step1", "Step 1 as JSON: (N, D) to task loss."),
+        text("step2", "Step 2 as JSON: task loss to accuracy."),
+        real("step1_error", "Mean relative error of step 1 on its points."),
+        real("step2_error", "Mean absolute error of step 2 on its points, 0..1."),
     ),
     primary_key=("task",),
     upstream=("ladder.points",),
@@ -165,16 +121,16 @@ PREDICTIONS = Contract(
     name="ladder.predictions",
     description="Forecasts for targets, stored before the target is trained: a row per target and task.",
     columns=(
-        Column(name="target", type=pa.string(), description="The target run, size-multiplexC."),
-        Column(name="task", type=pa.string(), description="The task.", derived_from=("ladder.fits.task",)),
-        Column(name="parameters", type=pa.int64(), description="N of the target."),
-        Column(name="tokens", type=pa.int64(), description="D of the target."),
-        Column(name="flops", type=pa.float64(), description="C of the target."),
-        Column(name="task_loss", type=pa.float64(), description="Forecast bits per byte of the true choice."),
-        Column(name="accuracy", type=pa.float64(), description="Forecast accuracy, 0..1."),
-        Column(name="low", type=pa.float64(), description="Lower end of the 90% band of accuracy."),
-        Column(name="high", type=pa.float64(), description="Upper end of the 90% band of accuracy."),
-        Column(name="stored_at", type=pa.timestamp("us", tz="UTC"), description="When the forecast was made."),
+        text("target", "The target run, size-multiplexC."),
+        text("task", "The task.", derived_from="ladder.fits.task"),
+        integer("parameters", "N of the target."),
+        integer("tokens", "D of the target."),
+        real("flops", "C of the target."),
+        real("task_loss", "Forecast bits per byte of the true choice."),
+        real("accuracy", "Forecast accuracy, 0..1."),
+        real("low", "Lower end of the 90% band of accuracy."),
+        real("high", "Upper end of the 90% band of accuracy."),
+        timestamp("stored_at", "When the forecast was made."),
     ),
     primary_key=("target", "task"),
     upstream=("ladder.fits", "ladder.points"),
@@ -184,59 +140,23 @@ PREDICTIONS = Contract(
 
 OUTCOMES = Contract(
     name="ladder.outcomes",
-    description="Prediction beside measurement: a row per target and task.",
+    description="Predictions beside measurements: a row per target and task.",
     columns=(
-        Column(
-            name="target",
-            type=pa.string(),
-            description="The target run.",
-            derived_from=("ladder.predictions.target",),
+        text("target", "The target run.", derived_from="ladder.predictions.target"),
+        text("task", "The task.", derived_from="ladder.predictions.task"),
+        real("predicted", "Forecast accuracy, 0..1.", derived_from="ladder.predictions.accuracy"),
+        real("low", "Lower end of the band.", derived_from="ladder.predictions.low"),
+        real("high", "Upper end of the band.", derived_from="ladder.predictions.high"),
+        real("measured", "Accuracy of the trained target, 0..1.", derived_from="evals.target_results.correct"),
+        real("error", "Predicted minus measured accuracy."),
+        boolean("in_band", "Whether the measurement lies in the 90% band."),
+        real("predicted_loss", "Forecast task loss, bits per byte.", derived_from="ladder.predictions.task_loss"),
+        real(
+            "measured_loss",
+            "Task loss of the trained target, bits per byte.",
+            derived_from="evals.target_results.bits_per_byte",
         ),
-        Column(name="task", type=pa.string(), description="The task.", derived_from=("ladder.predictions.task",)),
-        Column(
-            name="predicted",
-            type=pa.float64(),
-            description="Forecast accuracy, 0..1.",
-            derived_from=("ladder.predictions.accuracy",),
-        ),
-        Column(
-            name="low",
-            type=pa.float64(),
-            description="Lower end of the band.",
-            derived_from=("ladder.predictions.low",),
-        ),
-        Column(
-            name="high",
-            type=pa.float64(),
-            description="Upper end of the band.",
-            derived_from=("ladder.predictions.high",),
-        ),
-        Column(
-            name="measured",
-            type=pa.float64(),
-            description="Accuracy of the trained target, 0..1.",
-            derived_from=("evals.target_results.correct",),
-        ),
-        Column(name="error", type=pa.float64(), description="Predicted minus measured accuracy."),
-        Column(name="in_band", type=pa.bool_(), description="The measurement lies in the 90% band."),
-        Column(
-            name="predicted_loss",
-            type=pa.float64(),
-            description="Forecast task loss, bits per byte.",
-            derived_from=("ladder.predictions.task_loss",),
-        ),
-        Column(
-            name="measured_loss",
-            type=pa.float64(),
-            description="Task loss of the trained target, bits per byte.",
-            derived_from=("evals.target_results.bits_per_byte",),
-        ),
-        Column(
-            name="chance",
-            type=pa.float64(),
-            description="Accuracy of a random guess.",
-            derived_from=("evals.tasks.chance",),
-        ),
+        real("chance", "Accuracy of a random guess.", derived_from="evals.tasks.chance"),
     ),
     primary_key=("target", "task"),
     upstream=("ladder.predictions", "evals.target_results", "evals.tasks", "ladder.points"),
@@ -244,38 +164,33 @@ OUTCOMES = Contract(
     expectations=(row_count(1), between("measured", 0, 1), between("error", -1, 1)),
 )
 
-COMPARISON = Column(name="comparison", type=pa.string(), description="Fingerprint of what was compared, and on what.")
+COMPARISON = text("comparison", "Fingerprint of the comparison and its inputs.")
 
 COMPARISON_RUNS = Contract(
     name="ladder.comparison_runs",
-    description="What `watershed compare` measured of two mixtures: a row per mixture, run, seed and task.",
+    description="Measurements of two mixtures by `watershed compare`: a row per mixture, run, seed and task.",
     command="watershed compare",
     columns=(
         COMPARISON,
-        Column(name="mixture", type=pa.string(), description="The mixture trained on, as it was asked for."),
-        Column(
-            name="dataset",
-            type=pa.string(),
-            description="Fingerprint of its shards, which are its documents; the mixtures of a pair are as large.",
+        text("mixture", "The mixture trained on, as given on the command line."),
+        text(
+            "dataset",
+            "Fingerprint of the shards of its documents; both mixtures have the same size.",
             derived_from=("dclm.scores.score", "dclm.paragraphs.text"),
         ),
-        Column(name="run", type=pa.string(), description="Size and multiple: size-multiplexC."),
-        Column(name="seed", type=pa.int64(), description="Of the initial weights and the order of sequences."),
-        Column(name="task", type=pa.string(), description="The task.", derived_from=("evals.examples.task",)),
-        Column(name="is_target", type=pa.bool_(), description="The run checks the decision, and took no part in it."),
-        Column(name="parameters", type=pa.int64(), description="N of the run."),
-        Column(name="tokens", type=pa.int64(), description="D of the run."),
-        Column(name="flops", type=pa.float64(), description="C of the run."),
-        Column(name="bits_per_byte", type=pa.float64(), description="Mean bits per byte of the true choice."),
-        Column(name="accuracy", type=pa.float64(), description="Share of examples answered right, 0..1."),
-        Column(name="examples", type=pa.int64(), description="Examples answered."),
-        Column(
-            name="heldout_bits_per_byte",
-            type=pa.float64(),
-            description="Loss on the lake's held-out shards, bits per byte of text.",
-        ),
-        Column(name="seconds", type=pa.float64(), description="Time of training."),
-        Column(name="sha256", type=pa.string(), description="Digest of the final weights."),
+        text("run", "Name of the run: size-multiplexC."),
+        integer("seed", "Seed of the initial weights and of the order of sequences."),
+        text("task", "The task.", derived_from="evals.examples.task"),
+        boolean("is_target", "Whether the run only checks the decision."),
+        integer("parameters", "N of the run."),
+        integer("tokens", "D of the run."),
+        real("flops", "C of the run."),
+        real("bits_per_byte", "Mean bits per byte of the true choice."),
+        real("accuracy", "Share of examples answered correctly, 0..1."),
+        integer("examples", "Examples answered."),
+        real("heldout_bits_per_byte", "Loss on the lake's held-out shards, bits per byte of text."),
+        real("seconds", "Duration of training, in seconds."),
+        text("sha256", "Digest of the final weights."),
     ),
     primary_key=("comparison", "mixture", "run", "seed", "task"),
     partition_by=("comparison",),
@@ -293,43 +208,31 @@ COMPARISONS = Contract(
     command="watershed compare",
     columns=(
         COMPARISON,
-        Column(name="first", type=pa.string(), description="One mixture."),
-        Column(name="second", type=pa.string(), description="The other."),
-        Column(name="task", type=pa.string(), description="The task; `mean` is the mean over the tasks."),
-        Column(name="measure", type=pa.string(), description="bits_per_byte or accuracy."),
-        Column(name="target", type=pa.string(), description="Run that the decision is for: size-multiplexC."),
-        Column(name="runs", type=pa.list_(pa.string()), description="Runs that each mixture was trained in."),
-        Column(name="seeds", type=pa.int64(), description="Seeds of every run."),
-        Column(
-            name="predicted",
-            type=pa.float64(),
-            description="Difference at the target, in the measure's units; positive: the first is better.",
+        text("first", "One mixture."),
+        text("second", "The other."),
+        text("task", "The task; `mean` is the mean over the tasks."),
+        text("measure", "bits_per_byte or accuracy."),
+        text("target", "Run that the decision is for: size-multiplexC."),
+        texts("runs", "Runs that each mixture was trained in."),
+        integer("seeds", "Seeds of every run."),
+        real(
+            "predicted",
+            "Difference at the target, in the units of the measure; positive if the first is better.",
             derived_from=("ladder.comparison_runs.bits_per_byte", "ladder.comparison_runs.accuracy"),
         ),
-        Column(name="low", type=pa.float64(), description="Lower end of the 90% band of the true difference."),
-        Column(name="high", type=pa.float64(), description="Upper end of the 90% band."),
-        Column(name="probability", type=pa.float64(), description="That the first is truly better at the target."),
-        Column(name="decision", type=pa.string(), description="The mixture that is predicted to be better."),
-        Column(name="stored_at", type=pa.timestamp("us", tz="UTC"), description="When the decision was made."),
-        Column(
-            name="measured",
-            type=pa.float64(),
-            description="Difference of the trained targets, mean over seeds; null before they are trained.",
+        real("low", "Lower end of the 90% band of the true difference."),
+        real("high", "Upper end of the 90% band."),
+        real("probability", "Probability that the first is better at the target."),
+        text("decision", "The mixture that is predicted to be better."),
+        timestamp("stored_at", "When the decision was made."),
+        real(
+            "measured",
+            "Difference of the trained targets, mean over seeds; null before they are trained.",
             nullable=True,
         ),
-        Column(
-            name="measured_error",
-            type=pa.float64(),
-            description="Standard error of `measured` over the seeds; null for a single seed.",
-            nullable=True,
-        ),
-        Column(name="decided_right", type=pa.bool_(), description="The measurement has its sign.", nullable=True),
-        Column(
-            name="checked_at",
-            type=pa.timestamp("us", tz="UTC"),
-            description="When the targets were measured.",
-            nullable=True,
-        ),
+        real("measured_error", "Standard error of `measured` over the seeds; null for a single seed.", nullable=True),
+        boolean("decided_right", "Whether the measured difference has the predicted sign.", nullable=True),
+        timestamp("checked_at", "When the targets were measured.", nullable=True),
     ),
     primary_key=("comparison", "task", "measure"),
     partition_by=("comparison",),
@@ -344,3 +247,4 @@ COMPARISONS = Contract(
 )
 
 CONTRACTS = (POINTS, CHECKPOINTS, TARGETS, FITS, PREDICTIONS, OUTCOMES, COMPARISON_RUNS, COMPARISONS)
+FAMILY = Family(name="ladder", contracts=CONTRACTS)

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
-from catalog.contract import Column, Contract, between, matches, one_of, references, row_count
+from catalog.columns import integer, real, text
+from catalog.contract import Contract, between, matches, one_of, references, row_count
+from catalog.family import Family, Lineage
 from catalog.tables.models import BATCH_COLUMNS, BATCH_EXPECTATIONS, CHECKPOINT_COLUMNS
 
 OWNER = "training@watershed.example"
 
-LAYER = Column(name="layer", type=pa.int64(), description="Layer of the model, from 0.")
-EXPERT = Column(name="expert", type=pa.int64(), description="Expert of the layer, from 0.")
-RUN = Column(
-    name="run", type=pa.string(), description="The mixture, as in moe.models.", derived_from=("moe.models.run",)
-)
+LAYER = integer("layer", "Layer of the model, from 0.")
+EXPERT = integer("expert", "Expert of the layer, from 0.")
+RUN = text("run", "The mixture, as in moe.models.", derived_from="moe.models.run")
 ROUTED_FROM = ("moe.models", "dclm.shards", "dclm.spans", "dclm.documents")
 DESCRIBED = {column.name: column for column in CHECKPOINT_COLUMNS}
 
 MODELS = Contract(
     name="moe.models",
-    description="A mixture of experts and a dense model with as many parameters a token, trained on the same batches.",
+    description="A mixture of experts and a dense model with as many active parameters, trained on the same batches.",
     columns=(
-        Column(name="run", type=pa.string(), description="The run: size-multiplexC, and -moe for the mixture."),
-        Column(name="kind", type=pa.string(), description="dense or moe."),
-        Column(name="experts", type=pa.int64(), description="Experts a layer; 0 in a dense model."),
-        Column(name="experts_per_token", type=pa.int64(), description="k: experts that a token meets in a layer."),
+        text("run", "Name of the run: size-multiplexC, followed by -moe for the mixture."),
+        text("kind", "dense or moe."),
+        integer("experts", "Experts per layer; 0 in a dense model."),
+        integer("experts_per_token", "k: experts per token in a layer."),
         DESCRIBED["parameters"],
-        Column(name="total_parameters", type=pa.int64(), description="All parameters, both embeddings included."),
-        Column(name="active_parameters", type=pa.int64(), description="Of which a token meets: k experts a layer."),
+        integer("total_parameters", "All parameters, both embeddings included."),
+        integer("active_parameters", "Parameters that a token uses: k experts per layer."),
         *(DESCRIBED[name] for name in ("tokens", "flops", "steps", "dataset", "train_loss", "heldout_bits_per_byte")),
-        Column(
-            name="smallest_load",
-            type=pa.float64(),
+        real(
+            "smallest_load",
+            "Tokens of the least used expert over an even share, mean over the last quarter of the logged steps.",
             nullable=True,
-            description="Tokens of the least used expert over an even share, on average over the last quarter of the "
-            "logged steps.",
         ),
-        Column(
-            name="largest_load",
-            type=pa.float64(),
-            nullable=True,
-            description="The same of the most used expert of any layer; 1 is balance.",
-        ),
+        real("largest_load", "The same for the most used expert of any layer; 1 is balance.", nullable=True),
         *(DESCRIBED[name] for name in ("seconds", "tokens_per_second", "path", "sha256", "config")),
     ),
     primary_key=("run",),
@@ -50,7 +41,7 @@ MODELS = Contract(
     expectations=(
         row_count(2, why="a mixture and a dense model"),
         one_of("kind", ("dense", "moe")),
-        between("heldout_bits_per_byte", 0, 8, why="eight bits per byte is knowing nothing"),
+        between("heldout_bits_per_byte", 0, 8, why="a model that knows nothing needs eight bits per byte"),
         between("smallest_load", 0.1, 1, why="no expert starves: routing is balanced"),
         between("largest_load", 1, 4, why="no expert takes all: routing is balanced"),
         matches("sha256", r"^[0-9a-f]{64}$"),
@@ -59,25 +50,19 @@ MODELS = Contract(
 
 METRICS = Contract(
     name="moe.metrics",
-    description="Both curves: a row per logged step of each run.",
+    description="Metrics of training: a row per logged step of each run.",
     columns=(
-        Column(name="run", type=pa.string(), description="The run, as in moe.models."),
-        Column(name="step", type=pa.int64(), description="Optimiser step, from 1."),
-        Column(name="tokens", type=pa.int64(), description="Tokens read so far."),
-        Column(name="loss", type=pa.float64(), description="Training loss since the last row, nats per token."),
-        Column(
-            name="heldout_bits_per_byte",
-            type=pa.float64(),
+        text("run", "The run, as in moe.models."),
+        integer("step", "Optimiser step, from 1."),
+        integer("tokens", "Tokens read so far."),
+        real("loss", "Training loss since the last row, nats per token."),
+        real("heldout_bits_per_byte", "Loss on the held-out shards, if it was measured.", nullable=True),
+        real(
+            "load_balancing_loss",
+            "Load-balancing loss of a mixture, in MegaBlocks' scale: 1 at balance.",
             nullable=True,
-            description="Loss on the held-out shards, where it was measured.",
         ),
-        Column(
-            name="load_balancing_loss",
-            type=pa.float64(),
-            nullable=True,
-            description="Of a mixture, in MegaBlocks' scale: 1 at balance.",
-        ),
-        Column(name="router_z_loss", type=pa.float64(), nullable=True, description="Of a mixture."),
+        real("router_z_loss", "Router z-loss of a mixture.", nullable=True),
     ),
     primary_key=("run", "step"),
     upstream=("dclm.shards",),
@@ -87,7 +72,7 @@ METRICS = Contract(
 
 BATCHES = Contract(
     name="moe.batches",
-    description="Which sequences each step of the runs read: a row a step and shard.",
+    description="The sequences that each step of the runs read: a row per step and shard.",
     columns=BATCH_COLUMNS,
     primary_key=("run", "step", "shard"),
     upstream=("dclm.shards",),
@@ -97,14 +82,15 @@ BATCHES = Contract(
 
 SATURATION = Contract(
     name="moe.saturation",
-    description="How early routing settles: the share of a token's experts at a checkpoint that are those of the end.",
+    description="How early routing settles: the share of a token's experts that a checkpoint and the last one have in "
+    "common.",
     columns=(
         RUN,
-        Column(name="checkpoint", type=pa.string(), description="Folder of the earlier checkpoint."),
-        Column(name="step", type=pa.int64(), description="Its optimiser step."),
+        text("checkpoint", "Folder of the earlier checkpoint."),
+        integer("step", "Optimiser step of that checkpoint."),
         LAYER,
-        Column(name="top_k", type=pa.int64(), description="Experts compared: all k, or 1, the most probable alone."),
-        Column(name="saturation", type=pa.float64(), description="Share of them that both chose, mean over tokens."),
+        integer("top_k", "Experts compared: all k, or only the most probable (1)."),
+        real("saturation", "Share of the experts that both checkpoints chose, mean over tokens."),
     ),
     primary_key=("run", "step", "layer", "top_k"),
     upstream=ROUTED_FROM,
@@ -115,21 +101,16 @@ SATURATION = Contract(
 
 COACTIVATION = Contract(
     name="moe.coactivation",
-    description="Which experts are chosen together: a row an ordered pair of experts of a layer.",
+    description="Experts that are chosen together: a row per ordered pair of experts of a layer.",
     columns=(
         RUN,
         LAYER,
         EXPERT,
-        Column(name="other", type=pa.int64(), description="Another expert of the layer."),
-        Column(
-            name="all_pairs",
-            type=pa.float64(),
-            description="Of the tokens that chose `expert`, the share that chose `other` too.",
-        ),
-        Column(
-            name="rank_adjacent",
-            type=pa.float64(),
-            description="The same of tokens that chose them next to each other in rank, as the published heat-maps.",
+        integer("other", "Another expert of the layer."),
+        real("all_pairs", "Share of the tokens of `expert` that also chose `other`."),
+        real(
+            "rank_adjacent",
+            "The same for tokens that chose them at adjacent ranks, as in the published heat maps.",
         ),
     ),
     primary_key=("run", "layer", "expert", "other"),
@@ -146,23 +127,18 @@ COACTIVATION = Contract(
 
 DOMAINS = Contract(
     name="moe.domains",
-    description="How much each expert serves each source of the crawl: a row a domain, layer and expert.",
+    description="Tokens of each source of the crawl at each expert: a row per domain, layer and expert.",
     columns=(
         RUN,
-        Column(
-            name="domain",
-            type=pa.string(),
-            description="Host of the document that the token is of; (others) beyond the largest.",
-            derived_from=("dclm.documents.host",),
+        text(
+            "domain",
+            "Host of the token's document; (others) for all but the largest hosts.",
+            derived_from="dclm.documents.host",
         ),
         LAYER,
         EXPERT,
-        Column(name="tokens", type=pa.int64(), description="The domain's tokens that chose the expert."),
-        Column(
-            name="share",
-            type=pa.float64(),
-            description="Of all tokens of the domain; k / experts where the domain does not matter.",
-        ),
+        integer("tokens", "Tokens of the domain that chose the expert."),
+        real("share", "Share of all tokens of the domain; k / experts if the domain does not matter."),
     ),
     primary_key=("run", "domain", "layer", "expert"),
     upstream=ROUTED_FROM,
@@ -178,21 +154,16 @@ DOMAINS = Contract(
 
 VOCABULARY = Contract(
     name="moe.vocabulary",
-    description="Each expert's most own tokens: those whose first expert it is most often.",
+    description="The tokens most specific to each expert: those that choose it first most often.",
     columns=(
         RUN,
-        Column(
-            name="variant",
-            type=pa.string(),
-            description="Which token: the one read (input), the one that follows (target), the one expected "
-            "(predicted).",
-        ),
+        text("variant", "Which token: the one read (input), the next one (target) or the predicted one (predicted)."),
         LAYER,
         EXPERT,
-        Column(name="token", type=pa.int64(), description="Id in the vocabulary."),
-        Column(name="text", type=pa.string(), description="What the token stands for."),
-        Column(name="occurrences", type=pa.int64(), description="Times that it was met."),
-        Column(name="share", type=pa.float64(), description="Of which with this expert first."),
+        integer("token", "Id in the vocabulary."),
+        text("text", "Text of the token."),
+        integer("occurrences", "Number of times that the token occurs."),
+        real("share", "Share of these occurrences that chose this expert first."),
     ),
     primary_key=("run", "variant", "layer", "expert", "token"),
     upstream=ROUTED_FROM,
@@ -208,3 +179,4 @@ VOCABULARY = Contract(
 )
 
 CONTRACTS = (MODELS, METRICS, BATCHES, SATURATION, COACTIVATION, DOMAINS, VOCABULARY)
+FAMILY = Family(name="moe", contracts=CONTRACTS, lineage=Lineage(batches=("moe.batches",)))

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
 
-    from catalog.lineage.documents import Fate, Origin, Piece, Read, Reader
+    from catalog.lineage.documents import (
+        DocumentDecisions,
+        DocumentInSequence,
+        DocumentInStep,
+        Origin,
+        TrainedModel,
+    )
     from catalog.settings import Settings
 
 PLACES_SHOWN = 8
@@ -99,7 +105,7 @@ def _trace_document(screen: Console, connection: duckdb.DuckDBPyConnection, pref
     found = lineage.origin(connection, doc_id)
     _title(screen, "document", doc_id)
     _print_origin(screen, found)
-    for decided in lineage.fate(connection, doc_id):
+    for decided in lineage.decisions_about(connection, doc_id):
         _print_fate(screen, decided)
     places = lineage.sequences_of_document(connection, doc_id)
     if not places:
@@ -110,7 +116,7 @@ def _trace_document(screen: Console, connection: duckdb.DuckDBPyConnection, pref
     if len(places) > PLACES_SHOWN:
         _line(screen, "", f"and {len(places) - PLACES_SHOWN:,} more")
     for dataset in dict.fromkeys(place.dataset for place in places):
-        _print_readers(screen, dataset, lineage.readers_of_dataset(connection, dataset))
+        _print_readers(screen, dataset, lineage.models_of_dataset(connection, dataset))
     return doc_id
 
 
@@ -126,14 +132,14 @@ def _trace_sequence(
     _line(screen, "tokens", f"{sequence * length:,} to {(sequence + 1) * length - 1:,} of the shard")
     _line(screen, "shard", f"{held.path}  sha256 {held.sha256}")
     _print_pieces(screen, pieces)
-    _print_readers(screen, held.dataset, lineage.readers_of_dataset(connection, held.dataset))
+    _print_readers(screen, held.dataset, lineage.models_of_dataset(connection, held.dataset))
     return [piece.doc_id for piece in pieces]
 
 
 def _trace_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str, step: int) -> list[str]:
     from catalog.lineage import documents as lineage
 
-    batch, documents = lineage.batch_of(connection, run, step)
+    batch, documents = lineage.documents_of_step(connection, run, step)
     _title(screen, "batch", f"{run}, step {step}")
     _line(screen, "read", f"{batch.sequences:,} sequences of {batch.shards:,} shards, {len(documents):,} documents")
     _line(screen, "data set", batch.dataset)
@@ -141,7 +147,7 @@ def _trace_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str
     return [document.doc_id for document in documents]
 
 
-def _print_read(screen: Console, documents: list[Read]) -> None:
+def _print_read(screen: Console, documents: list[DocumentInStep]) -> None:
     for document in documents:
         where = f"{document.warc} at byte {document.record_offset:,}"
         _line(
@@ -162,7 +168,7 @@ def _print_origin(screen: Console, found: Origin) -> None:
     _line(screen, "text", f"{found.text_bytes:,} bytes{language}" if found.state == "ok" else why)
 
 
-def _print_fate(screen: Console, decided: Fate) -> None:
+def _print_fate(screen: Console, decided: DocumentDecisions) -> None:
     if decided.recipe:
         _line(screen, "verdict", f"{decided.recipe}: {'kept' if decided.kept else f'dropped by {decided.first_rule}'}")
     if decided.duplicate_of:
@@ -176,14 +182,14 @@ def _print_fate(screen: Console, decided: Fate) -> None:
         _line(screen, "mixture", f"{decided.split}, read {times} in a pass")
 
 
-def _print_pieces(screen: Console, pieces: list[Piece]) -> None:
+def _print_pieces(screen: Console, pieces: list[DocumentInSequence]) -> None:
     for piece in pieces:
         span = f"{piece.first_token:,} to {piece.stop_token - 1:,}"
         where = f"{piece.warc} at byte {piece.record_offset:,}"
         _line(screen, "document", f"{piece.doc_id}  tokens {span:<14}  {where}  {piece.url or ''}".rstrip())
 
 
-def _print_readers(screen: Console, dataset: str, readers: list[Reader]) -> None:
+def _print_readers(screen: Console, dataset: str, readers: list[TrainedModel]) -> None:
     _line(screen, "data set", f"{dataset}, read by {len(readers) or 'no'} {'model' if len(readers) == 1 else 'models'}")
     width = max((len(reader.run) for reader in readers), default=0)
     for reader in readers:

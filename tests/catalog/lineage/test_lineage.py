@@ -1,4 +1,4 @@
-"""Lineage as SQL: every token of a sequence has its document, every document its record and its readers."""
+"""Lineage in SQL: every token of a sequence has its document, and every document its record and its models."""
 
 from __future__ import annotations
 
@@ -66,48 +66,48 @@ def test_a_document_is_found_by_the_beginning_of_its_id(connection: duckdb.DuckD
         lineage.find_document(connection, "abc")
 
 
-def test_what_was_decided_about_a_document_is_told_stage_by_stage(connection: duckdb.DuckDBPyConnection) -> None:
-    (taken,) = lineage.fate(connection, doc_id(2))
+def test_decisions_about_a_document_are_reported_for_every_stage(connection: duckdb.DuckDBPyConnection) -> None:
+    (taken,) = lineage.decisions_about(connection, doc_id(2))
     assert (taken.kept, taken.bucket, taken.split, taken.repeats) == (True, 2, "train", 2)
-    (copy,) = lineage.fate(connection, doc_id(1))
+    (copy,) = lineage.decisions_about(connection, doc_id(1))
     assert (copy.duplicate_of, copy.cluster_size, copy.split) == (doc_id(0), 2, None)
-    (dropped,) = lineage.fate(connection, doc_id(3))
+    (dropped,) = lineage.decisions_about(connection, doc_id(3))
     assert (dropped.kept, dropped.first_rule) == (False, "language")
 
 
 def test_a_data_set_names_the_models_that_read_it(connection: duckdb.DuckDBPyConnection) -> None:
-    readers = lineage.readers_of_dataset(connection, "da7a5e7")
-    assert sorted(reader.run for reader in readers if reader.table == "models.checkpoints") == sorted(RUNS)
-    assert [reader.run for reader in readers if reader.table == "models.targets"] == ["80k-4xC"]
-    assert all(reader.accuracy == 1.0 for reader in readers)
-    assert lineage.readers_of_dataset(connection, "another") == []
+    models = lineage.models_of_dataset(connection, "da7a5e7")
+    assert sorted(model.run for model in models if model.table == "models.checkpoints") == sorted(RUNS)
+    assert [model.run for model in models if model.table == "models.targets"] == ["80k-4xC"]
+    assert all(model.accuracy == 1.0 for model in models)
+    assert lineage.models_of_dataset(connection, "another") == []
 
 
 def test_a_lake_without_shards_still_knows_where_documents_come_from(tmp_path: Path) -> None:
     connection = connect(write_lake(tmp_path, ("dclm.pool", "dclm.documents")))
     assert lineage.origin(connection, doc_id(0)).warc == WARC
     assert lineage.sequences_of_document(connection, doc_id(0)) == []
-    assert lineage.fate(connection, doc_id(0)) == [lineage.Fate()]
+    assert lineage.decisions_about(connection, doc_id(0)) == [lineage.DocumentDecisions()]
     with pytest.raises(WatershedError, match=r"dclm\.shards is declared but not made yet"):
         lineage.documents_of_sequence(connection, "train", "shard_00000000", 0)
 
 
 def test_a_step_is_traced_to_the_documents_of_its_batch(connection: duckdb.DuckDBPyConnection) -> None:
-    batch, documents = lineage.batch_of(connection, "10k-1xC", 2)
+    batch, documents = lineage.documents_of_step(connection, "10k-1xC", 2)
     assert (batch.sequences, batch.shards, batch.dataset) == (1, 1, "da7a5e7")
     assert [(found.doc_id, found.tokens, found.sequences) for found in documents] == [(doc_id(2), 10, 1)]
-    _, documents = lineage.batch_of(connection, "10k-1xC-moe", 1)
+    _, documents = lineage.documents_of_step(connection, "10k-1xC-moe", 1)
     assert [(found.doc_id, found.tokens, found.sequences) for found in documents] == [
         (doc_id(2), 14, 2),
         (doc_id(0), 6, 1),
     ]
 
 
-def test_a_step_of_shards_that_were_made_anew_is_not_told_of_other_documents(tmp_path: Path) -> None:
+def test_a_step_is_not_traced_to_shards_that_replaced_those_it_read(tmp_path: Path) -> None:
     settings = write_lake(tmp_path)
     plant(settings, "dclm.shards", {0: {"dataset": "0ther"}, 1: {"dataset": "0ther"}})
     with pytest.raises(WatershedError, match=r"da7a5e7, which dclm\.shards does not hold any more"):
-        lineage.batch_of(connect(settings), "10k-1xC", 2)
+        lineage.documents_of_step(connect(settings), "10k-1xC", 2)
 
 
 @pytest.mark.parametrize(("run", "step", "cause"), [("10k-1xC", 9, "has no step 9"), ("none", 1, "no run is called")])
@@ -115,5 +115,5 @@ def test_a_step_that_no_run_has_is_refused(
     connection: duckdb.DuckDBPyConnection, run: str, step: int, cause: str
 ) -> None:
     with pytest.raises(WatershedError, match=cause) as refused:
-        lineage.batch_of(connection, run, step)
+        lineage.documents_of_step(connection, run, step)
     assert refused.value.mend

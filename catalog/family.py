@@ -1,0 +1,72 @@
+"""A family of tables: what it declares to the engines of the catalog, which know no family by name.
+
+`catalog/tables/__init__.py` lists the families. SQL, lineage, cards and the quality gate gather what each family
+declares here from that list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from catalog.contract import Contract
+from catalog.view import View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The tables that hold documents and the training shards made of them; lineage joins them.
+
+    Their columns are those of `dclm.documents`, `dclm.pool`, `dclm.shards` and `dclm.spans`.
+    """
+
+    documents: str
+    """A row per document, by `doc_id`."""
+    archives: str
+    """A row per file that documents were read from, by `warc`."""
+    shards: str
+    """A row per shard of token sequences, by `split` and `shard`."""
+    spans: str
+    """A row per document, or part of one, in a shard's token stream."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A table of what was decided about documents.
+
+    `sql` selects the row of the document `$doc_id`. Its columns are fields of
+    `catalog.lineage.documents.DocumentDecisions`.
+    """
+
+    table: str
+    sql: str
+    by_recipe: bool = False
+    """Whether `sql` gives a row per recipe, rather than at most one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """The tables of a family that lineage follows."""
+
+    corpus: Corpus | None = None
+    """Declared by one family only: a doc_id or the name of a shard does not say whose it is."""
+    decisions: tuple[Decision, ...] = ()
+    batches: tuple[str, ...] = ()
+    """Tables of what training steps read, with the columns of `models.batches`."""
+    models: tuple[str, ...] = ()
+    """Tables of models that were trained on a data set, with the columns of `models.checkpoints`."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """For a table of models, the table of their answers, with the columns of `evals.results`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The tables of one system: `dclm`, `models`, `evals` and so on."""
+
+    name: str
+    """The first part of its tables' names: `dclm` of `dclm.documents`."""
+    contracts: tuple[Contract, ...]
+    """Its tables, in the order in which data flows."""
+    views: Mapping[str, View] = field(default_factory=dict)
+    """Its SQL views, by name: `dclm.funnel`."""
+    lineage: Lineage = Lineage()
