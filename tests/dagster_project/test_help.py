@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -52,7 +52,7 @@ def examples(command: click.Command) -> list[str]:
 EXAMPLES = [example for command in ALL.values() for example in examples(command)]
 
 
-def parsed(words: list[str], command: click.Command = main) -> click.Command:
+def parsed(words: Sequence[str], command: click.Command = main) -> click.Command:
     """The command that words call, after it has read the rest of them; raises what click raises."""
     if not isinstance(command, click.Group):
         command.make_context(" ".join(words) or "watershed", list(words))

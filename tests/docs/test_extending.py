@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from tests.dagster_project.demo_project import environment
 from tests.spark_jobs.made_crawl import write_copies
 
@@ -107,7 +108,11 @@ def test_a_rule_is_added_to_a_recipe_of_ones_own(tmp_path: Path) -> None:
     verdicts = pq.read_table(tmp_path / "curated" / "verdicts.parquet").to_pylist()
     assert kept.num_rows == 1
     assert kept["text"][0].as_py().startswith("Where does the longest river")
-    assert [[broken["rule"] for broken in row["broken"]] for row in verdicts] == [[], ["words_minimum"], ["symbols_maximum"]]
+    assert [[broken["rule"] for broken in row["broken"]] for row in verdicts] == [
+        [],
+        ["words_minimum"],
+        ["symbols_maximum"],
+    ]
 
 
 def test_a_data_set_is_a_contract_and_an_asset(tree: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from catalog.contract import Column, Contract
 from catalog.errors import WatershedError
 from catalog.inventory import TableState, table_state
 from catalog.lake import Lake
+from catalog.names import find
 from catalog.settings import Settings
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS
@@ -56,8 +57,8 @@ def print_card(settings: Settings, name: str) -> None:
 
 def print_description(screen: Console, settings: Settings, name: str) -> None:
     """Facts, columns with a value of each, expectations and versions of a table; or a view's SQL."""
-    if name in VIEWS:
-        _print_view(screen, name)
+    if (view := find(name, VIEWS)) is not None:
+        _print_view(screen, view)
         return
     from catalog.sql.query import connect
 
