@@ -1,13 +1,13 @@
 """The lake: a folder or bucket of Delta tables, one per contract, and the files that they name.
 
-A partition is replaced in one Delta transaction whose commit carries the fingerprint of what was written, so
+Partitions are replaced, one or several, in one Delta transaction whose commit carries the fingerprint of each, so
 an interrupted writer leaves the old version, and a re-run knows what is done.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,19 @@ class Written:
     fingerprint: str
     version: int
     timestamp_ms: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is written at once with others like it: a partition, or None for a whole table, and its fingerprint."""
+
+    partition: Mapping[str, Any] | None
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """The partition as commit notes name it."""
+        return partition_key(self.partition)
 
 
 @dataclass(frozen=True)
@@ -234,21 +247,31 @@ class Lake:
         Raises:
             WatershedError: the rows do not fit the contract, or break one of its constraints.
         """
+        replaced = {**(partition or {}), **(within or {})}
+        predicate = partition_sql(replaced) if replaced else None
+        return self._overwrite(contract, rows, predicate, commit_note(fingerprint, partition))
+
+    def replace_parts(self, contract: Contract, rows: pa.Table, parts: Sequence[Part]) -> int:
+        """Replace several partitions by `rows`, which lie within them, in one transaction; returns the version.
+
+        Raises:
+            WatershedError: the rows do not fit the contract, or break one of its constraints.
+        """
+        return self._overwrite(contract, rows, parts_sql(parts), parts_note(parts))
+
+    def _overwrite(self, contract: Contract, rows: pa.Table, predicate: str | None, note: str) -> int:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
         from deltalake.exceptions import DeltaError
 
         self.create(contract)
         target = DeltaTable(self.path(contract.name), storage_options=dict(self.storage_options) or None)
-        replaced = {**(partition or {}), **(within or {})}
         try:
             write_deltalake(
                 target,
                 contract.conform(rows),
                 mode="overwrite",
-                predicate=partition_sql(replaced) if replaced else None,
-                commit_properties=CommitProperties(
-                    custom_metadata={"userMetadata": commit_note(fingerprint, partition)}
-                ),
+                predicate=predicate,
+                commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),
             )
         except (DeltaError, OSError) as error:
             raise self.refusal(error) or WatershedError(
@@ -264,11 +287,9 @@ class Lake:
             return {}
         found: dict[str, Written] = {}
         for commit in self.table(name).history():
-            note = _parse_note(commit.get("userMetadata"))
-            if note and note["partition"] not in found:
-                found[note["partition"]] = Written(
-                    note["fingerprint"], int(commit["version"]), int(commit.get("timestamp", 0))
-                )
+            for key, fingerprint in _parse_note(commit.get("userMetadata")).items():
+                if key not in found:
+                    found[key] = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
         return found
 
 
@@ -290,12 +311,34 @@ def commit_note(fingerprint: str, partition: Mapping[str, Any] | None) -> str:
     return json.dumps({"fingerprint": fingerprint, "partition": partition_key(partition)}, sort_keys=True)
 
 
-def _parse_note(said: object) -> dict[str, str] | None:
+def parts_sql(parts: Iterable[Part]) -> str | None:
+    """The predicate that holds of the parts' rows alone; None for a whole table."""
+    said = [partition_sql(part.partition) for part in parts if part.partition]
+    return " OR ".join(f"({one})" for one in said) if len(said) > 1 else "".join(said) or None
+
+
+def parts_note(parts: Sequence[Part]) -> str:
+    """`commit_note` of one part; of several, the notes of all in a list called `written`."""
+    if len(parts) == 1:
+        return commit_note(parts[0].fingerprint, parts[0].partition)
+    notes = [{"fingerprint": part.fingerprint, "partition": part.key} for part in parts]
+    return json.dumps({"written": notes}, sort_keys=True)
+
+
+def _parse_note(said: object) -> dict[str, str]:
+    """Fingerprints by partition key, as a commit's note names them; none where the commit is somebody else's."""
     try:
         note = json.loads(said) if isinstance(said, str) else None
     except json.JSONDecodeError:
-        return None
-    return note if isinstance(note, dict) and {"fingerprint", "partition"} <= note.keys() else None
+        return {}
+    if not isinstance(note, dict):
+        return {}
+    notes = note.get("written", [note])
+    return {
+        one["partition"]: one["fingerprint"]
+        for one in (notes if isinstance(notes, list) else [])
+        if isinstance(one, dict) and {"fingerprint", "partition"} <= one.keys()
+    }
 
 
 def sql_literal(value: Any) -> str:

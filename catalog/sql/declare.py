@@ -79,7 +79,8 @@ def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: d
 
 
 def _history_sql(root: str, made: list[str]) -> str:
-    """Versions of the tables from their Delta logs, newest first, with the note that `catalog.lake` leaves."""
+    """Versions of the tables from their Delta logs, newest first, with the note that `catalog.lake` leaves: a row for
+    each partition that the version replaced."""
     if not made:
         return (
             "SELECT NULL::VARCHAR AS name, NULL::BIGINT AS version, NULL::TIMESTAMPTZ AS written_at, "
@@ -91,14 +92,17 @@ def _history_sql(root: str, made: list[str]) -> str:
     return f"""
     SELECT name, regexp_extract(filename, '{LOG_ENTRY}', 1)::BIGINT AS version,
            to_timestamp((commit ->> '$.timestamp')::BIGINT / 1000) AS written_at,
-           commit ->> '$.operation' AS operation, note ->> '$.partition' AS partition,
-           note ->> '$.fingerprint' AS fingerprint
+           commit ->> '$.operation' AS operation, part ->> '$.partition' AS partition,
+           part ->> '$.fingerprint' AS fingerprint
     FROM (
-        SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
-        FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true)
-        WHERE commitInfo IS NOT NULL AND regexp_matches(filename, '{LOG_ENTRY}')
+        SELECT filename, commit, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
+        FROM (
+            SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
+            FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true)
+            WHERE commitInfo IS NOT NULL AND regexp_matches(filename, '{LOG_ENTRY}')
+        )
     ) JOIN (VALUES {names}) AS logs(name, log) ON starts_with(filename, log)
-    ORDER BY name, version DESC
+    ORDER BY name, version DESC, partition
     """
 
 

@@ -2,6 +2,7 @@
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import dagster as dg
 
 from catalog.contract import Contract
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.settings import Settings
 from dagster_project.engine.partitions import Partition
 from dagster_project.engine.steps import Step
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Making:
-    """What an asset body receives: settings, partition, recipe, and the fingerprint to write under."""
+    """What an asset body receives: settings, recipe, and what it must write under which fingerprint."""
 
     context: dg.AssetExecutionContext
     step: Step
     settings: Settings
-    partition: Partition | None
-    fingerprint: str
+    parts: Sequence[Part]
+    """What is written at once: the whole table, a partition, or, for a step with `together`, some partitions."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -37,19 +38,33 @@ class Making:
 
     @cached_property
     def recipe(self) -> Any:
-        """What decides the rows: the value that the fingerprint was computed from."""
-        return self.step.recipe(self.settings, self.partition)
+        """What decides the rows: the value that the fingerprint was computed from.
+
+        Partitions that are made together share it; where it differs by partition, see `recipe_of`.
+        """
+        return self.recipe_of(self.parts[0])
+
+    def recipe_of(self, part: Part) -> Any:
+        """What decides the rows of one partition."""
+        return self.step.recipe(self.settings, part.partition)
 
     @property
-    def shard(self) -> Partition:
-        """The partition, of a step that is cut."""
-        assert self.partition is not None
-        return self.partition
+    def partition(self) -> Partition | None:
+        """The partition of a step whose partitions are made one by one; None for a whole table."""
+        (part,) = self.parts
+        return part.partition
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint to write under, of a step whose partitions are made one by one."""
+        (part,) = self.parts
+        return part.fingerprint
 
     @property
     def run(self) -> str:
         """The training run, of a step that is cut by run."""
-        return str(self.shard["run"])
+        assert self.partition is not None
+        return str(self.partition["run"])
 
     def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
         """Replace the table, or this partition of it, `within` what is its own. Threads of one process take turns."""
@@ -72,6 +87,6 @@ class Body(Protocol):
 
     __name__: str
 
-    def __call__(self, making: Making) -> dict[str, Any]:
-        """Make them; returns counts to show."""
+    def __call__(self, making: Making) -> dict[str, Any] | list[dict[str, Any]]:
+        """Make them; returns counts to show, for a step with `together` those of each part."""
         ...

@@ -7,8 +7,9 @@ and report what was written.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,7 +17,7 @@ import dagster as dg
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.progress import heard, listening, track
 from catalog.settings import Settings, load_settings
 from dagster_project.engine.checks import require_passing
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 SKIP_FRESH_TAG = "watershed/skip_fresh"
 """Tag of runs that leave alone the partitions that are what they should be."""
 
+GROUP_PARTITIONS = 32
+GROUP_BYTES = 64_000_000
+"""Limits of a group of partitions that are made together.
+
+A commit costs Spark one to three seconds of planning, however little it holds. Work of more than a minute does not need
+to share a commit, and would be lost with a killed process."""
+
 ENGINES = {"spark": "spark", "torch": "pytorch", "python": "python"}
 
 
@@ -45,12 +53,16 @@ def table_asset(
     cut: Cut | None = None,
     keys: Callable[[Settings], Iterable[str]] | None = None,
     parallel: bool = False,
+    together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Declare that the decorated function makes `contracts`; see `Step` for the other arguments.
 
-    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. The function receives a
-    `Making`, whose `recipe` is what `recipe` returns, and returns counts, which become metadata of the materialisation.
+    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. A step with `together`,
+    which gives the bytes that are read by partition key, makes its partitions in groups within GROUP_BYTES and
+    GROUP_PARTITIONS, one commit a group; if a group fails, its halves are tried apart, so that only the partitions that
+    fail themselves are not made. The function receives a `Making`, whose `recipe` is what `recipe` returns, and returns
+    counts, which become metadata of the materialisation; a step with `together` returns them for each partition.
 
     Example:
         >>> from catalog.tables.dclm import TOKENIZER
@@ -70,7 +82,7 @@ def table_asset(
             op_tags={"watershed/engine": engine},
         )
         def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-            yield from _materialize(context, step, body, parallel)
+            yield from _materialize(context, step, body, parallel, together)
 
         return asset
 
@@ -131,22 +143,28 @@ def _lineage(contract: Contract) -> dg.TableColumnLineage:
 
 
 def _materialize(
-    context: dg.AssetExecutionContext, step: Step, body: Body, parallel: bool
+    context: dg.AssetExecutionContext,
+    step: Step,
+    body: Body,
+    parallel: bool,
+    together: Callable[[Lake], Mapping[str, int]] | None,
 ) -> Iterator[dg.MaterializeResult]:
     settings = load_settings()
     try:
         require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
         due = _due(context, settings, step)
+        groups = grouped(due, together(Lake.of(settings))) if together and due else [[part] for part in due]
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
     with nullcontext() if heard() else listening(LogLines(context.log)):
-        made, failed = _make_all(due, step, body, parallel_runs(settings) if parallel else 1)
+        makings = [Making(context, step, settings, group) for group in groups]
+        made, failed = _make_all(makings, step, body, parallel_runs(settings) if parallel else 1)
     if failed:
         _refuse(context, step, made, failed)
     for contract in step.contracts:
         key = dg.AssetKey(contract.name.split("."))
-        for making, metadata in made if step.cut else ():
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=_key(step, making))
+        for part, metadata in made if step.cut else ():
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=_key(step, part))
         whole = made[0][1] if made and not step.cut else {}
         yield dg.MaterializeResult(
             asset_key=key,
@@ -155,9 +173,9 @@ def _materialize(
         )
 
 
-def _key(step: Step, making: Making) -> str:
-    assert step.cut and making.partition is not None
-    return step.cut.key(making.partition)
+def _key(step: Step, part: Part) -> str:
+    assert step.cut and part.partition is not None
+    return step.cut.key(part.partition)
 
 
 def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failure:
@@ -170,57 +188,86 @@ def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", f
     """Fail for the partitions that failed, and for them alone: Dagster hears of those that were made."""
     first = failed[0][1]
     if step.cut:
-        for making, metadata in made:
+        for part, metadata in made:
             for contract in step.contracts:
-                event = dg.AssetMaterialization(
-                    contract.name.split("."), partition=_key(step, making), metadata=metadata
-                )
+                event = dg.AssetMaterialization(contract.name.split("."), partition=_key(step, part), metadata=metadata)
                 context.log_event(event)
-        said = ", ".join(_key(step, making) for making, _ in failed)
+        said = ", ".join(_key(step, part) for part, _ in failed)
         context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {said}")
     if isinstance(first, (WatershedError, TrainerError)):
         raise _failure(first, len(failed) - 1) from first
     raise first
 
 
-def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Making]:
+def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Part]:
     """What this run has to make: all that it was asked for, or what is not fresh where it may skip."""
     state = State(Steps(REGISTERED), settings)
     if context.run.tags.get(SKIP_FRESH_TAG) == "true":
         partitions = state.due(step)
     else:
         partitions = [step.cut.columns(key) for key in context.partition_keys] if step.cut else [None]
-    return [Making(context, step, settings, part, _fingerprint(state, step, part)) for part in partitions]
+    return [Part(part, _fingerprint(state, step, part)) for part in partitions]
 
 
-Made = tuple[Making, dict[str, Any]]
-Failed = tuple[Making, Exception]
+def grouped(parts: Sequence[Part], weights: Mapping[str, int]) -> list[list[Part]]:
+    """Neighbours to be made together, within GROUP_PARTITIONS and GROUP_BYTES; a part that weighs more is alone."""
+    groups: list[list[Part]] = []
+    held = 0
+    for part in parts:
+        weight = weights.get(part.key, 0)
+        if not groups or len(groups[-1]) == GROUP_PARTITIONS or held + weight > GROUP_BYTES:
+            groups.append([])
+            held = 0
+        groups[-1].append(part)
+        held += weight
+    return groups
 
 
-def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
+Made = tuple[Part, dict[str, Any]]
+Failed = tuple[Part, Exception]
+
+
+def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
     """Run the body for each, whatever becomes of the others; with more workers than one, side by side."""
-    with track(step.name, len(due), "partitions" if step.cut else "") as task:
+    total = sum(len(making.parts) for making in makings)
+    with track(step.name, total, "partitions" if step.cut else "") as task:
 
-        def make(making: Making) -> dict[str, Any] | Exception:
+        def make(making: Making) -> list[tuple[Part, dict[str, Any] | Exception]]:
+            parts = making.parts
             try:
                 with measured() as cost:
                     counts = body(making)
             except Exception as error:
-                return error
-            task.advance()
-            return {
-                **{name: _metadata(value) for name, value in counts.items()},
+                if len(parts) == 1:
+                    return [(parts[0], error)]
+                # Halves, and theirs: a few that fail among many cost a few attempts each.
+                middle = len(parts) // 2
+                return [each for half in (parts[:middle], parts[middle:]) for each in make(replace(making, parts=half))]
+            task.advance(len(parts))
+            shared = {
                 **making.metadata,
-                "seconds": round(cost.seconds, 2),
+                # What the parts of a group took adds up to what the group took.
+                "seconds": round(cost.seconds / len(parts), 2),
                 "peak memory (bytes)": cost.peak_bytes,
-                "fingerprint": making.fingerprint,
             }
+            each = counts if isinstance(counts, list) else [counts]
+            return [
+                (
+                    part,
+                    {
+                        **{name: _metadata(value) for name, value in counted.items()},
+                        **shared,
+                        "fingerprint": part.fingerprint,
+                    },
+                )
+                for part, counted in zip(parts, each, strict=True)
+            ]
 
         # Longest first, so that the last to start is the shortest.
-        ordered = due if workers == 1 else due[::-1]
-        results = list(zip(ordered, side_by_side(make, ordered, workers), strict=True))
-    failed = [(making, result) for making, result in results if isinstance(result, Exception)]
-    return [(making, result) for making, result in results if not isinstance(result, Exception)], failed
+        ordered = makings if workers == 1 else makings[::-1]
+        results = [result for some in side_by_side(make, ordered, workers) for result in some]
+    failed = [(part, result) for part, result in results if isinstance(result, Exception)]
+    return [(part, result) for part, result in results if not isinstance(result, Exception)], failed
 
 
 def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:

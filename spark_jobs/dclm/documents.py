@@ -7,13 +7,14 @@ task does is a plain function from pool rows to Arrow batches, the same with and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.tables.dclm import DOCUMENTS, STATISTICS
 from spark_jobs.spark import tables as write
 from spark_jobs.spark.stage_progress import stage_progress
@@ -59,31 +60,25 @@ def documents_batches(archives: Iterable[Mapping[str, Any]]) -> Iterator[pa.Reco
         yield _batch(rows)
 
 
-def write_documents(
-    spark: SparkSession, lake: Lake, partition: Mapping[str, int], fingerprint: str
-) -> dict[str, int | dict[str, int]]:
-    """Replace one partition of dclm.documents by the records of its archives.
+def write_documents(spark: SparkSession, lake: Lake, parts: Sequence[Part]) -> list[dict[str, int | dict[str, int]]]:
+    """Replace partitions of dclm.documents, in one transaction, by the records of their archives.
 
     Args:
-        partition: {"global_shard": 0..9, "local_shard": 0..9}.
-        fingerprint: identity of what is written.
+        parts: {"global_shard": 0..9, "local_shard": 0..9} each, and the identity of what is written.
 
     Returns:
-        archives, documents, and documents by state.
+        of each part archives, documents, and documents by state.
 
     Raises:
         WatershedError: an archive changed since it was registered, or the table could not be written.
     """
-    import pyarrow.compute as pc
-
-    pool = lake.read("dclm.pool", columns=POOL_COLUMNS)
-    for column, value in partition.items():
-        pool = pool.filter(pc.field(column) == value)
-    archives = pool.filter(pc.field("state") == "ready").sort_by("warc").to_pylist()
+    shards = [_shard(part.partition or {}) for part in parts]
+    pool = lake.read("dclm.pool", columns=POOL_COLUMNS).sort_by("warc").to_pylist()
+    archives = [row for row in pool if row["state"] == "ready" and _shard(row) in shards]
 
     # A range has as many tasks as it is told, and no shuffle.
     tasks = spark.range(0, len(archives), 1, max(len(archives), 1))
-    label = f"reading shard {'-'.join(map(str, partition.values()))}"
+    label = f"reading shard {'-'.join(map(str, shards[0]))}{f' and {len(parts) - 1} more' * (len(parts) > 1)}"
     with stage_progress(spark, label, len(archives), "archives") as finished:
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -92,12 +87,16 @@ def write_documents(
                 finished(batch.num_rows)
 
         frame = tasks.mapInArrow(read, write.spark_schema(DOCUMENTS.schema))
-        written = write.replace(frame, DOCUMENTS, lake, fingerprint, partition)
-    return {
-        "archives": len(archives),
-        "documents": written,
-        "states": write.counts(lake, "dclm.documents", "state", partition),
-    }
+        write.replace_parts(frame, DOCUMENTS, lake, parts)
+    ready = Counter(map(_shard, archives))
+    return [
+        {"archives": ready[shard], "documents": sum(states.values()), "states": states}
+        for shard, states in zip(shards, write.counts_by_part(lake, "dclm.documents", "state", parts), strict=True)
+    ]
+
+
+def _shard(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["global_shard"], row["local_shard"]
 
 
 def document_id(warc: str, offset: int, payload_digest: str | None) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalog.lake import WHOLE, Lake, partition_key
+from catalog.lake import WHOLE, Lake, Written, partition_key
 from catalog.tables.dclm import DOCUMENTS, DUPLICATES
 from spark_jobs.dedup.clusters import NearCopies
 from spark_jobs.dedup.index import DuplicateIndex
@@ -38,8 +38,10 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
     for name in index.shards.keys() - partitions.keys():
         index.remove(name)
     compared = 0
+    # Each reads a table's whole history, which has a commit for every few shards.
+    sources = [lake.written(name) for name in (DOCUMENTS.name, "dclm.verdicts")]
     for name in sorted(partitions):
-        origin = _origin(lake, name)
+        origin = _origin(sources, name)
         if index.origin(name) != origin:
             compared += index.add(name, _kept(lake, recipe, partitions[name]), origin=origin)
     rows = index.duplicates()
@@ -74,12 +76,11 @@ def _partitions(lake: Lake) -> list[dict[str, str]]:
     return [{column: partition[column] for column in DOCUMENTS.partition_by} for partition in found]
 
 
-def _origin(lake: Lake, shard: str) -> str:
+def _origin(sources: Sequence[Mapping[str, Written]], shard: str) -> str:
     """The versions of the shard's documents and verdicts."""
-    versions = []
-    for name in ("dclm.documents", "dclm.verdicts"):
-        written = lake.written(name)
-        versions.append(max((written[key].version for key in (shard, WHOLE) if key in written), default=-1))
+    versions = [
+        max((written[key].version for key in (shard, WHOLE) if key in written), default=-1) for written in sources
+    ]
     return " ".join(map(str, versions))
 
 

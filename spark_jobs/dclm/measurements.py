@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.tables.dclm import MEASUREMENTS
 from spark_jobs.compute import pc
 from spark_jobs.recipes.recipe import Recipe
@@ -65,28 +65,25 @@ def values_of(batch: pa.RecordBatch, recipe: Recipe) -> pa.RecordBatch:
 
 
 def write_measurements(
-    spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipes: Sequence[Recipe], fingerprint: str
-) -> dict[str, Any]:
-    """Replace one partition of dclm.measurements: every document of the partition measured for every recipe.
+    spark: SparkSession, lake: Lake, parts: Sequence[Part], recipes: Sequence[Recipe]
+) -> list[dict[str, Any]]:
+    """Replace partitions of dclm.measurements, in one transaction: every document measured for every recipe.
 
     Returns:
-        measurements, and of each recipe the steps that are not taken.
+        of each part measurements, and of each recipe the steps that are not taken.
 
     Raises:
         WatershedError: there are no documents yet, or the table could not be written.
     """
-    from pyspark.sql import functions as F
-
-    documents = write.read(spark, lake, "dclm.documents")
-    for column, value in partition.items():
-        documents = documents.where(F.col(column) == value)
+    documents = write.within(write.read(spark, lake, "dclm.documents"), parts)
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return measurement_batches(batches, recipes)
 
     frame = documents.select(*DOCUMENT_COLUMNS).mapInArrow(work, write.spark_schema(MEASUREMENTS.schema))
-    written = write.replace(frame, MEASUREMENTS, lake, fingerprint, partition)
-    return {"measurements": written, "not_taken": {r.name: list(r.pending) for r in recipes if r.pending}}
+    write.replace_parts(frame, MEASUREMENTS, lake, parts)
+    not_taken = {recipe.name: list(recipe.pending) for recipe in recipes if recipe.pending}
+    return [{"measurements": rows, "not_taken": not_taken} for rows in write.rows_of(lake, MEASUREMENTS.name, parts)]
 
 
 def _numbers(recipe: Recipe) -> list[str]:

@@ -5,11 +5,11 @@ Paragraphs and documents by a Bloom filter (bff), and, where the recipe names `s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.tables.dclm import PARAGRAPHS
 from spark_jobs.dclm.shard_paragraphs import deduplicate_shards
 from spark_jobs.dclm.survivors import judged
@@ -63,13 +63,11 @@ def substring_options(recipe: Recipe) -> SubstringOptions | None:
     return None
 
 
-def write_paragraphs(
-    spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipe: Recipe, fingerprint: str
-) -> dict[str, Any]:
-    """Replace one partition of dclm.paragraphs by what is left of its documents.
+def write_paragraphs(spark: SparkSession, lake: Lake, parts: Sequence[Part], recipe: Recipe) -> list[dict[str, Any]]:
+    """Replace partitions of dclm.paragraphs, in one transaction, by what is left of the documents of each.
 
     Returns:
-        documents compared, and those kept.
+        of each part documents compared, and those kept.
 
     Raises:
         WatershedError: a stage before is not made, or the filter would not fit into memory.
@@ -77,15 +75,13 @@ def write_paragraphs(
     from pyspark.sql import functions as F
 
     options, rate = paragraph_options(recipe)
-    documents = judged(spark, lake, recipe.name)
-    for column, value in partition.items():
-        documents = documents.where(F.col(column) == value)
+    documents = write.within(judged(spark, lake, recipe.name), parts)
     left = deduplicate_shards(documents, options, substrings=substring_options(recipe), false_positive_rate=rate)
     frame = left.select(
         *(name for name in PARAGRAPHS.schema.names if name not in ("text", "text_bytes")),
         F.when((F.size("removed_spans") > 0) | (F.col("repeated_bytes") > 0), F.col("text")).alias("text"),
         F.octet_length("text").cast("long").alias("text_bytes"),
     )
-    written = write.replace(frame, PARAGRAPHS, lake, fingerprint, partition)
-    kept = write.counts(lake, PARAGRAPHS.name, "kept", partition)
-    return {"documents": written, "kept": kept.get("True", 0)}
+    write.replace_parts(frame, PARAGRAPHS, lake, parts)
+    tallies = write.counts_by_part(lake, PARAGRAPHS.name, "kept", parts)
+    return [{"documents": sum(tally.values()), "kept": tally.get("True", 0)} for tally in tallies]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.tables.dclm import VERDICTS
 from spark_jobs.compute import pc
 from spark_jobs.dclm.measurements import SHARD_COLUMNS, values_of
@@ -43,38 +43,27 @@ def verdict_batches(measurements: Iterable[pa.RecordBatch], recipes: Sequence[Re
 
 
 def write_verdicts(
-    spark: SparkSession, lake: Lake, partition: Mapping[str, int], recipes: Sequence[Recipe], fingerprint: str
-) -> dict[str, Any]:
-    """Replace one partition of dclm.verdicts: every document of the partition judged by every recipe.
+    spark: SparkSession, lake: Lake, parts: Sequence[Part], recipes: Sequence[Recipe]
+) -> list[dict[str, Any]]:
+    """Replace partitions of dclm.verdicts, in one transaction: every document judged by every recipe.
 
     Returns:
-        verdicts, and of each recipe how many documents it kept.
+        of each part verdicts, and of each recipe how many documents it kept.
 
     Raises:
         WatershedError: there are no measurements yet, or the table could not be written.
     """
-    from pyspark.sql import functions as F
-
-    measurements = write.read(spark, lake, "dclm.measurements")
-    for column, value in partition.items():
-        measurements = measurements.where(F.col(column) == value)
+    measurements = write.within(write.read(spark, lake, "dclm.measurements"), parts)
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return verdict_batches(batches, recipes)
 
     columns = ("doc_id", *SHARD_COLUMNS, "recipe", "state", "language", "values")
     frame = measurements.select(*columns).mapInArrow(judge, write.spark_schema(VERDICTS.schema))
-    written = write.replace(frame, VERDICTS, lake, fingerprint, partition)
-    kept = _kept(lake, partition)
-    return {"verdicts": written, "kept": {recipe.name: kept.get(recipe.name, 0) for recipe in recipes}}
-
-
-def _kept(lake: Lake, partition: Mapping[str, int]) -> dict[str, int]:
-    chosen = [(column, "=", str(value)) for column, value in partition.items()]
-    tally: dict[str, int] = {}
-    dataset = lake.table("dclm.verdicts").to_pyarrow_dataset(partitions=chosen)
-    for batch in dataset.to_batches(columns=["recipe"], filter=pc.field("kept")):
-        for found in batch.column("recipe").value_counts():
-            name = found["values"].as_py()
-            tally[name] = tally.get(name, 0) + found["counts"].as_py()
-    return tally
+    write.replace_parts(frame, VERDICTS, lake, parts)
+    judged = write.rows_of(lake, VERDICTS.name, parts)
+    kept = write.counts_by_part(lake, VERDICTS.name, "recipe", parts, where=pc.field("kept"))
+    return [
+        {"verdicts": rows, "kept": {recipe.name: tally.get(recipe.name, 0) for recipe in recipes}}
+        for rows, tally in zip(judged, kept, strict=True)
+    ]

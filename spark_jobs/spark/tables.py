@@ -1,16 +1,20 @@
-"""Spark and the lake: a table or one of its partitions is replaced in one Delta transaction, and read."""
+"""Spark and the lake: a table or some of its partitions are replaced in one Delta transaction, and read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import Lake, commit_note, partition_sql
+from catalog.lake import Lake, Part, parts_note, parts_sql
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -32,24 +36,39 @@ def replace(
         WatershedError: the rows do not fit the contract or break a constraint, disk or memory is full, or the
             job that made them met an error that the user can mend.
     """
+    from pyspark.sql import functions as F
+
+    for column, value in (partition or {}).items():
+        frame = frame.withColumn(column, F.lit(value).cast("int" if isinstance(value, int) else "string"))
+    return replace_parts(frame, contract, lake, [Part(partition, fingerprint)])
+
+
+def replace_parts(frame: DataFrame, contract: Contract, lake: Lake, parts: Sequence[Part]) -> int:
+    """Replace several partitions, or the whole table where the one part is whole, as `replace` does: in one Delta
+    transaction, which costs as much for many partitions as for one; returns how many rows they have together.
+
+    Args:
+        frame: the contract's columns, in any order; Delta refuses rows of other partitions.
+        parts: what is written, each with its own fingerprint.
+
+    Raises:
+        WatershedError: as `replace` does.
+    """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
-    from pyspark.sql import functions as F
 
     lake.create(contract)
     before = lake.version(contract.name) or 0
-    for column, value in (partition or {}).items():
-        frame = frame.withColumn(column, F.lit(value).cast("int" if isinstance(value, int) else "string"))
     if missing := [name for name in contract.schema.names if name not in frame.columns]:
         raise WatershedError(
             f"rows for {contract.name} do not fit its contract: lacks {', '.join(missing)}",
             f"bring the rows or catalog/tables/{contract.family}.py into agreement",
         )
     writer = frame.select(*contract.schema.names).write.format("delta").mode("overwrite")
-    note = commit_note(fingerprint, partition)
+    note = parts_note(parts)
     writer = writer.option("userMetadata", note)
-    if partition:
-        writer = writer.option("replaceWhere", partition_sql(partition))
+    if predicate := parts_sql(parts):
+        writer = writer.option("replaceWhere", predicate)
     try:
         writer.save(spark_path(lake.path(contract.name)))
     except (PySparkException, Py4JError) as error:
@@ -62,7 +81,7 @@ def replace(
     mine = next((commit for commit in commits if commit.get("userMetadata") == note), None)
     if mine is None:
         # Spark makes no commit where nothing was there and nothing came; that this is so has to be on record too.
-        lake.replace(contract, contract.schema.empty_table(), fingerprint, partition)
+        lake.replace_parts(contract, contract.schema.empty_table(), parts)
         return 0
     return int(mine.get("operationMetrics", {}).get("numOutputRows", 0))
 
@@ -80,6 +99,21 @@ def read(spark: SparkSession, lake: Lake, name: str, version: int | None = None)
     return reader.load(spark_path(lake.path(name)))
 
 
+def within(frame: DataFrame, parts: Sequence[Part]) -> DataFrame:
+    """The rows of `frame` that lie in one of the partitions."""
+    predicate = parts_sql(parts)
+    return frame.where(predicate) if predicate else frame
+
+
+def rows_of(lake: Lake, name: str, parts: Sequence[Part]) -> list[int]:
+    """How many rows the table has in each of the partitions, from Delta's log: no file is opened."""
+    added = pa.table(lake.table(name).get_add_actions())
+    counted: Counter[tuple[tuple[str, Any], ...]] = Counter()
+    for partition, rows in zip(added["partition"].to_pylist(), added["num_records"].to_pylist(), strict=True):
+        counted[tuple(sorted(partition.items()))] += rows or 0
+    return [counted[tuple(sorted((part.partition or {}).items()))] for part in parts]
+
+
 def counts(lake: Lake, name: str, column: str, partition: Mapping[str, Any] | None = None) -> dict[str, int]:
     """How many rows of the table, or of one `partition`, have each value of `column`, in the values' order."""
     chosen = [(key, "=", str(value)) for key, value in (partition or {}).items()] or None
@@ -89,6 +123,21 @@ def counts(lake: Lake, name: str, column: str, partition: Mapping[str, Any] | No
             value = str(found["values"].as_py())
             tally[value] = tally.get(value, 0) + found["counts"].as_py()
     return dict(sorted(tally.items()))
+
+
+def counts_by_part(
+    lake: Lake, name: str, column: str, parts: Sequence[Part], where: pads.Expression | None = None
+) -> list[dict[str, int]]:
+    """`counts` of each partition, read at once; of the rows that fit `where`, if it is given."""
+    cut = list(parts[0].partition or {})
+    lie = [reduce(and_, (pads.field(key) == value for key, value in (part.partition or {}).items())) for part in parts]
+    chosen = reduce(or_, lie) if where is None else reduce(or_, lie) & where
+    rows = lake.table(name).to_pyarrow_dataset().to_table(columns=[column, *cut], filter=chosen)
+    tallies: dict[tuple[Any, ...], dict[str, int]] = {}
+    for row in rows.group_by([column, *cut]).aggregate([([], "count_all")]).to_pylist():
+        tallies.setdefault(tuple(row[key] for key in cut), {})[str(row[column])] = row["count_all"]
+    found = [tallies.get(tuple((part.partition or {}).values()), {}) for part in parts]
+    return [dict(sorted(tally.items())) for tally in found]
 
 
 def spark_path(path: str) -> str:

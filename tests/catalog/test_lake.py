@@ -11,7 +11,7 @@ import pytest
 
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
-from catalog.lake import WHOLE, Lake, partition_key, partition_sql
+from catalog.lake import WHOLE, Lake, Part, partition_key, partition_sql
 from catalog.tables import contract
 from tests.small_lake import doc_id, good_rows, row, settings_in
 
@@ -65,6 +65,29 @@ def test_replacing_a_partition_leaves_the_others_and_their_fingerprints(lake: La
     assert sorted(runs) == ["large", "large", "small"]
     said = {key: written.fingerprint for key, written in lake.written("evals.results").items()}
     assert said == {"run=small": "c" * 16, "run=large": "b" * 16}
+
+
+def test_several_partitions_are_replaced_in_one_commit_that_keeps_a_fingerprint_of_each(lake: Lake) -> None:
+    for number, run in enumerate(("small", "middle", "large")):
+        first = lake.replace(RESULTS, answers(run, 3), f"{number}" * 16, {"run": run})
+    parts = [Part({"run": "small"}, "a" * 16), Part({"run": "large"}, "b" * 16), Part({"run": "empty"}, "c" * 16)]
+    version = lake.replace_parts(RESULTS, pa.concat_tables([answers("small", 1), answers("large", 2)]), parts)
+    assert version == first + 1
+    assert sorted(lake.read("evals.results")["run"].to_pylist()) == ["large"] * 2 + ["middle"] * 3 + ["small"]
+    written = lake.written("evals.results")
+    assert {key: (one.fingerprint, one.version) for key, one in written.items()} == {
+        "run=small": ("a" * 16, version),
+        "run=middle": ("1" * 16, first - 1),
+        "run=large": ("b" * 16, version),
+        "run=empty": ("c" * 16, version),
+    }
+
+
+def test_a_partition_that_is_none_of_several_is_refused(lake: Lake) -> None:
+    parts = [Part({"run": "small"}, "a" * 16), Part({"run": "large"}, "b" * 16)]
+    with pytest.raises(WatershedError, match="was not written"):
+        lake.replace_parts(RESULTS, pa.concat_tables([answers("small", 1), answers("middle", 2)]), parts)
+    assert lake.written("evals.results") == {}
 
 
 def test_writers_of_different_partitions_do_not_meet_even_at_the_first_write(lake: Lake) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from made_documents import prose
 
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.settings import load_settings
 from catalog.tables.dclm import POOL
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
@@ -90,11 +90,14 @@ def curate(spark: SparkSession, lake: Lake, crawl: Path, files_per_shard: int) -
     pool = register([str(crawl)], "made", files_per_shard)
     lake.replace(POOL, pool, "p" * 16)
     shards = sorted({(row["global_shard"], row["local_shard"]) for row in pool.to_pylist()})
-    partitions = [{"global_shard": first, "local_shard": second} for first, second in shards]
+
+    def parts(fingerprint: str) -> list[Part]:
+        return [Part({"global_shard": first, "local_shard": second}, fingerprint) for first, second in shards]
+
     return {
-        "documents": [write_documents(spark, lake, partition, "d" * 16) for partition in partitions],
-        "measurements": [write_measurements(spark, lake, partition, RECIPES, "m" * 16) for partition in partitions],
-        "verdicts": [write_verdicts(spark, lake, partition, RECIPES, "v" * 16) for partition in partitions],
+        "documents": write_documents(spark, lake, parts("d" * 16)),
+        "measurements": write_measurements(spark, lake, parts("m" * 16), RECIPES),
+        "verdicts": write_verdicts(spark, lake, parts("v" * 16), RECIPES),
         "duplicates": write_duplicates(spark, lake, ANY_WORDS.name, "e" * 16),
     }
 

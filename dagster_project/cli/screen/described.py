@@ -151,8 +151,10 @@ def _samples(connection: duckdb.DuckDBPyConnection, contract: Contract) -> dict[
 
 def _print_versions(screen: Console, connection: duckdb.DuckDBPyConnection, state: TableState) -> None:
     rows = connection.execute(
-        "SELECT version, written_at, operation, partition, fingerprint FROM watershed.history "
-        f"WHERE name = '{state.contract.name}' ORDER BY version DESC LIMIT {VERSIONS_SHOWN}"
+        "SELECT version, any_value(written_at), any_value(operation), "
+        "if(count(*) = 1, any_value(partition), count(*) || ' partitions'), "
+        "if(count(*) = 1, any_value(fingerprint), NULL) FROM watershed.history "
+        f"WHERE name = '{state.contract.name}' GROUP BY version ORDER BY version DESC LIMIT {VERSIONS_SHOWN}"
     ).fetchall()
     table = plain_table("version", "written, UTC", "operation", "partition", "fingerprint")
     for version, written_at, operation, partition, fingerprint in rows:

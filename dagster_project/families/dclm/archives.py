@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import glob
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.lake import Lake, partition_key
 from catalog.settings import Settings
+from catalog.tables.dclm import POOL
 from dagster_project.engine.partitions import Partition
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 
@@ -43,8 +46,6 @@ def _stamps(inputs: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
 
 def shards_of(settings: Settings) -> list[str]:
     """Keys of the pool shards that hold archives, and of those that once did and must be emptied."""
-    from catalog.lake import Lake
-
     rows = _shards(pool_rows(settings))
     lake = Lake.of(settings)
     if lake.exists("dclm.pool"):
@@ -54,6 +55,16 @@ def shards_of(settings: Settings) -> list[str]:
         ]
     present = {POOL_SHARDS.key(row) for row in rows}
     return [key for key in POOL_SHARDS.definition.get_partition_keys() if key in present]
+
+
+def archive_bytes(lake: Lake) -> dict[str, int]:
+    """Bytes of the registered archives by partition key: how much work a shard is for whatever is made of it."""
+    if not lake.exists("dclm.pool"):
+        return {}
+    held: Counter[str] = Counter()
+    for row in lake.read("dclm.pool", columns=[*POOL.partition_by, "bytes"]).to_pylist():
+        held[partition_key({column: row[column] for column in POOL.partition_by})] += row["bytes"]
+    return held
 
 
 @functools.lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ from catalog.tables.dclm import (
 )
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
-from dagster_project.families.dclm.archives import pool_rows, shards_of
+from dagster_project.families.dclm.archives import archive_bytes, pool_rows, shards_of
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 from dagster_project.families.dclm.recipes import (
     RULES,
@@ -48,19 +48,30 @@ def _digests(rows: pa.Table) -> list[dict[str, Any]]:
     return rows.select(["warc", "digest", "state"]).sort_by("warc").to_pylist()
 
 
-@table_asset(POOL, code_version="1", recipe=pool_rows, identity=_digests, cut=POOL_SHARDS, keys=shards_of)
-def pool(making: Making) -> dict[str, Any]:
+@table_asset(
+    POOL,
+    code_version="1",
+    recipe=pool_rows,
+    identity=_digests,
+    cut=POOL_SHARDS,
+    keys=shards_of,
+    together=archive_bytes,
+)
+def pool(making: Making) -> list[dict[str, Any]]:
     """Registers the archives named in `[crawl] inputs`; reads no record."""
-    making.replace(POOL, making.recipe)
-    return {"archives": making.recipe.num_rows}
+    import pyarrow as pa
+
+    rows = [making.recipe_of(part) for part in making.parts]
+    making.lake.replace_parts(POOL, pa.concat_tables(rows), making.parts)
+    return [{"archives": each.num_rows} for each in rows]
 
 
-@table_asset(DOCUMENTS, code_version="2", cut=POOL_SHARDS, keys=shards_of, engine="spark")
-def documents(making: Making) -> dict[str, Any]:
+@table_asset(DOCUMENTS, code_version="2", cut=POOL_SHARDS, keys=shards_of, together=archive_bytes, engine="spark")
+def documents(making: Making) -> list[dict[str, Any]]:
     """One fused Spark stage over the archives of a shard: read, extract, identify the language, measure, sign."""
     from spark_jobs.dclm.documents import write_documents
 
-    return write_documents(making.spark, making.lake, making.shard, making.fingerprint)
+    return write_documents(making.spark, making.lake, making.parts)
 
 
 @table_asset(
@@ -70,13 +81,14 @@ def documents(making: Making) -> dict[str, Any]:
     identity=lambda recipes: [recipe.measuring() for recipe in recipes],
     cut=POOL_SHARDS,
     keys=shards_of,
+    together=archive_bytes,
     engine="spark",
 )
-def measurements(making: Making) -> dict[str, Any]:
+def measurements(making: Making) -> list[dict[str, Any]]:
     """Takes the recipes' edits and measures what their rules look at; no threshold bears on it."""
     from spark_jobs.dclm.measurements import write_measurements
 
-    return write_measurements(making.spark, making.lake, making.shard, making.recipe, making.fingerprint)
+    return write_measurements(making.spark, making.lake, making.parts, making.recipe)
 
 
 @table_asset(
@@ -86,13 +98,14 @@ def measurements(making: Making) -> dict[str, Any]:
     identity=lambda recipes: [recipe.fingerprint() for recipe in recipes],
     cut=POOL_SHARDS,
     keys=shards_of,
+    together=archive_bytes,
     engine="spark",
 )
-def verdicts(making: Making) -> dict[str, Any]:
+def verdicts(making: Making) -> list[dict[str, Any]]:
     """Judges what was measured; no text is read again when a threshold changes."""
     from spark_jobs.dclm.verdicts import write_verdicts
 
-    return write_verdicts(making.spark, making.lake, making.shard, making.recipe, making.fingerprint)
+    return write_verdicts(making.spark, making.lake, making.parts, making.recipe)
 
 
 @table_asset(DUPLICATES, code_version="1", recipe=lambda *_: RULES, engine="spark")
@@ -118,13 +131,14 @@ def duplicates(making: Making) -> dict[str, Any]:
     identity=paragraph_literals,
     cut=POOL_SHARDS,
     keys=shards_of,
+    together=archive_bytes,
     engine="spark",
 )
-def paragraphs(making: Making) -> dict[str, Any]:
+def paragraphs(making: Making) -> list[dict[str, Any]]:
     """Removes what came before in the shard, with a Bloom filter over 13-grams, in the order of the archives."""
     from spark_jobs.dclm.paragraphs import write_paragraphs
 
-    return write_paragraphs(making.spark, making.lake, making.shard, making.recipe, making.fingerprint)
+    return write_paragraphs(making.spark, making.lake, making.parts, making.recipe)
 
 
 @table_asset(QUALITY_MODEL, code_version="1", recipe=quality_recipe, engine="spark")

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from catalog.errors import WatershedError
+from catalog.lake import Lake, Part
 from catalog.settings import Settings
 from catalog.sql.engine import load_extension, secret_sql
 from catalog.sql.query import connect, explained, export_duckdb, query
@@ -77,6 +78,19 @@ def test_a_project_without_a_lake_has_a_catalog_but_no_rows(tmp_path: Path) -> N
     connection = connect(settings_in(tmp_path))
     assert rows(connection, "SELECT count(*) FROM watershed.tables WHERE state = 'made'") == [(0,)]
     assert rows(connection, "FROM watershed.history") == []
+
+
+def test_history_has_a_row_for_each_partition_that_a_commit_replaced(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    lake, results = Lake.of(settings), CONTRACTS["evals.results"]
+    parts = [Part({"run": run}, run * 4) for run in ("one1", "two2")]
+    version = lake.replace_parts(results, results.schema.empty_table(), parts)
+    query = f"SELECT version, partition, fingerprint FROM watershed.history WHERE version >= {version - 1}"
+    assert rows(connect(settings), query) == [
+        (version, "run=one1", "one1" * 4),
+        (version, "run=two2", "two2" * 4),
+        (version - 1, None, None),
+    ]
 
 
 def test_a_table_made_after_the_connection_was_opened_is_found(tmp_path: Path) -> None:

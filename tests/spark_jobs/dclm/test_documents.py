@@ -13,7 +13,7 @@ from made_crawl import HOST, PAGES, archive, page
 from made_documents import prose
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.progress import listening
 from catalog.tables.dclm import DOCUMENTS, POOL, STATISTICS
 from spark_jobs.archives.extract import extract
@@ -127,7 +127,7 @@ def test_a_partition_is_replaced_alone_and_writing_it_again_changes_nothing(
     before = curated.rows("dclm.documents")
     partition = {"global_shard": 0, "local_shard": 0}
     version = curated.lake.version("dclm.documents")
-    write_documents(spark, curated.lake, partition, "again")
+    write_documents(spark, curated.lake, [Part(partition, "again")])
     assert curated.rows("dclm.documents") == before
     written = curated.lake.written("dclm.documents")
     assert written["global_shard=0/local_shard=0"].fingerprint == "again"
@@ -143,7 +143,7 @@ def test_an_archive_that_changed_since_it_was_registered_stops_the_partition(
     lake.replace(POOL, register([str(path)], "made", 1), "p")
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(WatershedError, match="when it was registered") as caught:
-        write_documents(spark, lake, {"global_shard": 0, "local_shard": 0}, "d")
+        write_documents(spark, lake, [Part({"global_shard": 0, "local_shard": 0}, "d")])
     assert "register the crawl again" in caught.value.mend
     assert lake.written("dclm.documents") == {}
 
@@ -173,7 +173,7 @@ def test_archives_are_counted_as_they_are_read(spark: SparkSession, lake: Lake, 
     lake.replace(POOL, register([str(tmp_path)], "made", 3), "p")
     heard = Heard()
     with listening(heard):
-        found = write_documents(spark, lake, {"global_shard": 0, "local_shard": 0}, "d")
+        (found,) = write_documents(spark, lake, [Part({"global_shard": 0, "local_shard": 0}, "d")])
     assert found["archives"] == found["documents"] == 3
     total, unit, done = heard.works["reading shard 0-0"]
     assert (total, unit, done[-1]) == (3, "archives", 3)
@@ -183,7 +183,7 @@ def test_archives_are_counted_as_they_are_read(spark: SparkSession, lake: Lake, 
 
 def test_a_partition_without_archives_is_empty_and_on_record(spark: SparkSession, curated: Curated) -> None:
     partition = {"global_shard": 9, "local_shard": 9}
-    found = write_documents(spark, curated.lake, partition, "empty")
+    (found,) = write_documents(spark, curated.lake, [Part(partition, "empty")])
     assert found == {"archives": 0, "documents": 0, "states": {}}
     assert curated.lake.written("dclm.documents")["global_shard=9/local_shard=9"].fingerprint == "empty"
 

@@ -9,6 +9,7 @@ import pytest
 from made_documents import RECIPE, curated_lake, doc_id, prose
 
 from catalog.errors import WatershedError
+from catalog.lake import Part
 from spark_jobs.dclm.paragraphs import paragraph_options, substring_options, write_paragraphs
 from spark_jobs.dedup.substrings import Keep, SubstringOptions
 from spark_jobs.recipes.reader import load_recipe
@@ -45,7 +46,7 @@ def test_a_stretch_that_two_documents_share_is_left_in_one_of_them(spark: SparkS
     texts = [f"{prose(1, 40)} {STRETCH} {prose(2, 40)}", prose(3, 80), f"{prose(4, 40)} {STRETCH} {prose(5, 40)}"]
     lake = curated_lake(tmp_path, texts)
     both = recipe(tmp_path, "method: paragraphs", "method: substrings\n    length: 150")
-    assert write_paragraphs(spark, lake, SHARD, both, "a" * 16) == {"documents": 3, "kept": 3}
+    assert write_paragraphs(spark, lake, [Part(SHARD, "a" * 16)], both) == [{"documents": 3, "kept": 3}]
     rows = {row["doc_id"]: row for row in lake.read("dclm.paragraphs").to_pylist()}
     losers = [number for number in range(3) if rows[doc_id(number)]["repeated_bytes"]]
     assert losers in ([0], [2])
@@ -56,7 +57,7 @@ def test_a_stretch_that_two_documents_share_is_left_in_one_of_them(spark: SparkS
     loser = rows[doc_id(losers[0])]
     assert STRETCH[10:-10] not in loser["text"]
     assert loser["repeated_bytes"] >= len(STRETCH)
-    write_paragraphs(spark, lake, SHARD, recipe(tmp_path, "method: paragraphs"), "b" * 16)
+    write_paragraphs(spark, lake, [Part(SHARD, "b" * 16)], recipe(tmp_path, "method: paragraphs"))
     plain = lake.read("dclm.paragraphs").to_pylist()
     assert {row["doc_id"]: (row["repeated_bytes"], row["text"]) for row in plain} == dict.fromkeys(rows, (None, None))
 

@@ -10,7 +10,7 @@ import pytest
 from made_crawl import ANY_WORDS, MANY_WORDS, RECIPES
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.tables.dclm import MEASUREMENTS
 from spark_jobs.dclm.verdicts import write_verdicts
 from spark_jobs.recipes.recipe import Recipe
@@ -66,9 +66,9 @@ def test_a_threshold_changes_without_the_documents(spark: SparkSession, curated:
     (rule,) = MANY_WORDS.steps
     looser = dataclasses.replace(MANY_WORDS, steps=(dataclasses.replace(rule, threshold=2),))
     assert looser.measuring() == MANY_WORDS.measuring()
-    for shard in {(row["global_shard"], row["local_shard"]) for row in curated.rows("dclm.measurements")}:
-        partition = dict(zip(("global_shard", "local_shard"), shard, strict=True))
-        write_verdicts(spark, lake, partition, [looser], "w" * 16)
+    shards = {(row["global_shard"], row["local_shard"]) for row in curated.rows("dclm.measurements")}
+    parts = [Part(dict(zip(("global_shard", "local_shard"), shard, strict=True)), "w" * 16) for shard in shards]
+    write_verdicts(spark, lake, parts, [looser])
     assert not lake.exists("dclm.documents")
     words = {row["doc_id"]: row["words"] or 0 for row in curated.rows("dclm.documents")}
     kept = {row["doc_id"] for row in lake.read("dclm.verdicts").to_pylist() if row["kept"]}
@@ -79,4 +79,4 @@ def test_a_threshold_changes_without_the_documents(spark: SparkSession, curated:
 
 def test_verdicts_without_measurements_are_a_user_error(spark: SparkSession, lake: Lake) -> None:
     with pytest.raises(WatershedError, match=r"dclm/measurements: no Delta table here"):
-        write_verdicts(spark, lake, {"global_shard": 0, "local_shard": 0}, [ANY_WORDS], "v")
+        write_verdicts(spark, lake, [Part({"global_shard": 0, "local_shard": 0}, "v")], [ANY_WORDS])

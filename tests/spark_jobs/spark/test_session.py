@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import Lake, Part
 from catalog.settings import Settings, SparkSettings
 from catalog.tables.dclm import DOCUMENTS, SCORES, VERDICTS
 from catalog.tables.evals import RESULTS
@@ -217,6 +217,34 @@ def test_a_commit_of_another_partition_in_between_takes_nothing_away(spark: Spar
         counted = list(pool.map(lambda run: write.replace(answers(run), RESULTS, lake, run, {"run": run}), runs))
     assert counted == [3] * len(runs)
     assert sorted(lake.read("evals.results")["run"].to_pylist()) == sorted(runs * 3)
+
+
+def test_several_partitions_are_replaced_in_one_commit_and_counted_apart(spark: SparkSession, lake: Lake) -> None:
+    def parts(*runs: str) -> list[Part]:
+        return [Part({"run": run}, run) for run in runs]
+
+    def rows(**answers: int) -> DataFrame:
+        said = [filled(RESULTS, run=run, question_id=f"q{n}") for run, count in answers.items() for n in range(count)]
+        return spark.createDataFrame(
+            pa.Table.from_pylist(said, schema=RESULTS.schema), write.spark_schema(RESULTS.schema)
+        )
+
+    assert write.replace_parts(rows(a=1, b=2, c=3), RESULTS, lake, parts("a", "b", "c")) == 6
+    version = lake.version(RESULTS.name)
+    assert write.replace_parts(rows(a=4), RESULTS, lake, parts("a", "c")) == 4
+    assert lake.version(RESULTS.name) == (version or 0) + 1
+    assert write.rows_of(lake, RESULTS.name, parts("c", "a", "b")) == [0, 4, 2]
+    told = write.counts_by_part(lake, RESULTS.name, "run", parts("c", "a", "b"))
+    assert told == [{}, {"a": 4}, {"b": 2}]
+    assert {key: one.version for key, one in lake.written(RESULTS.name).items()} == {
+        "run=a": (version or 0) + 1,
+        "run=b": version,
+        "run=c": (version or 0) + 1,
+    }
+    with pytest.raises(WatershedError):
+        write.replace_parts(rows(a=1, b=1), RESULTS, lake, parts("a", "c"))
+    assert write.rows_of(lake, RESULTS.name, parts("a", "b")) == [4, 2]
+    assert write.within(write.read(spark, lake, RESULTS.name), parts("b", "c")).count() == 2
 
 
 @pytest.mark.parametrize(
