@@ -43,8 +43,8 @@ def test_views_and_columns_carry_the_contracts_words(lake: Settings) -> None:
         view = f"schema_name = '{contract.family}' AND view_name = '{contract.table}'"
         assert rows(connection, f"SELECT comment FROM duckdb_views() WHERE {view}") == [(contract.description,)]
         columns = f"schema_name = '{contract.family}' AND table_name = '{contract.table}'"
-        said = dict(rows(connection, f"SELECT column_name, comment FROM duckdb_columns() WHERE {columns}"))
-        assert said == {column.name: column.description for column in contract.columns}
+        comments = dict(rows(connection, f"SELECT column_name, comment FROM duckdb_columns() WHERE {columns}"))
+        assert comments == {column.name: column.description for column in contract.columns}
 
 
 def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
@@ -132,7 +132,7 @@ def test_a_broken_table_is_reported_and_hides_no_other(lake: Settings) -> None:
         ("FROM dclm.pool AT (VERSION => 1", "syntax error at end of input", "correct"),
     ],
 )
-def test_a_wrong_statement_is_told_where_and_why(lake: Settings, sql: str, cause: str, mend: str) -> None:
+def test_the_error_for_a_wrong_statement_names_place_and_cause(lake: Settings, sql: str, cause: str, mend: str) -> None:
     with pytest.raises(WatershedError, match=cause) as refused:
         query(connect(lake), sql)
     assert mend in refused.value.mend
@@ -149,8 +149,8 @@ def test_an_error_while_rows_are_computed_is_explained_too(lake: Settings) -> No
 
 def test_times_are_in_utc_wherever_the_machine_is(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    said = rows(connect(lake), "SELECT crawled_at::VARCHAR FROM dclm.documents LIMIT 1")
-    assert said == [("2026-01-02 03:04:05+00",)]
+    shown = rows(connect(lake), "SELECT crawled_at::VARCHAR FROM dclm.documents LIMIT 1")
+    assert shown == [("2026-01-02 03:04:05+00",)]
 
 
 def test_the_exported_file_answers_any_client_with_the_delta_extension(lake: Settings) -> None:
@@ -186,7 +186,7 @@ def test_an_object_store_gets_a_secret_named_as_delta_names_its_options(monkeypa
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
     }
-    said = secret_sql("s3://bucket/lake", options)
+    secret = secret_sql("s3://bucket/lake", options)
     for part in (
         "SCOPE 's3://bucket/lake'",
         "KEY_ID 'it''s'",
@@ -195,7 +195,7 @@ def test_an_object_store_gets_a_secret_named_as_delta_names_its_options(monkeypa
         "USE_SSL 'false'",
         "URL_STYLE 'path'",
     ):
-        assert part in said
+        assert part in secret
 
 
 def test_importing_the_catalog_loads_nothing_heavy() -> None:
@@ -209,10 +209,10 @@ def test_connecting_does_not_load_pandas(lake: Settings) -> None:
         "found = query(connect(load_settings(Path(sys.argv[1]))), 'FROM dclm.pool AT (VERSION => 2)').fetchall()\n"
         "print(len(found), 'pandas' in sys.modules)"
     )
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", program, str(lake.project)], capture_output=True, text=True, check=True
     )
-    assert said.stdout == "1 False\n"
+    assert finished.stdout == "1 False\n"
 
 
 def test_a_document_is_found_by_its_id(lake: Settings) -> None:
