@@ -259,7 +259,7 @@ class Lake:
         try:
             write_deltalake(
                 target,
-                contract.conform(rows),
+                _without_comments(contract.conform(rows)),
                 mode="overwrite",
                 predicate=partition_sql(replaced) if replaced else None,
                 commit_properties=CommitProperties(
@@ -286,6 +286,11 @@ class Lake:
                     note["fingerprint"], int(commit["version"]), int(commit.get("timestamp", 0))
                 )
         return found
+
+
+def _without_comments(rows: pa.Table) -> pa.Table:
+    """`rows` without the descriptions of columns: delta-rs refuses rows whose comments differ from the table's."""
+    return rows.cast(pa.schema([field.remove_metadata() for field in rows.schema]))
 
 
 def partition_key(partition: Mapping[str, Any] | None) -> str:

@@ -51,7 +51,7 @@ REFUSALS = (
     (
         r"error sending request|Connection refused|UnknownHostException|dns error|timed out",
         "no answer from the server",
-        f"start it, or mend AWS_ENDPOINT_URL {SETTING}",
+        f"start it, or correct AWS_ENDPOINT_URL {SETTING}",
     ),
 )
 """Errors of delta-rs and of Spark's S3A about the object store: a pattern of the message, the cause, the mend."""

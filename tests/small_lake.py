@@ -49,7 +49,7 @@ def doc_id(number: int) -> str:
 
 
 def row(contract: Contract, **values: Any) -> dict[str, Any]:
-    """A row of `contract` with `values`; other columns are null if they may be, or else hold a plain value of the type."""
+    """A row of `contract` with `values`; other columns are null if they may be, else a plain value of the type."""
     plain = {c.name: None if c.nullable else _plain(c.type) for c in contract.columns}
     assert values.keys() <= plain.keys(), values.keys() - plain.keys()
     return plain | values

@@ -63,7 +63,7 @@ def connect(settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
     lake = Lake.of(settings or load_settings())
     connection = open_engine(lake)
     declare(connection, lake.root)
-    # A stand-in with the same methods.
+    # It has the same methods.
     return cast(duckdb.DuckDBPyConnection, RecordedConnection(connection)) if recording() else connection
 
 

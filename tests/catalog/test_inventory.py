@@ -43,7 +43,7 @@ def test_the_state_counts_rows_bytes_files_and_partitions(lake: Settings) -> Non
     assert state.written_at.timestamp() * 1000 == state.partitions[""].timestamp_ms
 
 
-def test_a_table_that_is_not_made_is_said_to_be(tmp_path: Path) -> None:
+def test_a_table_that_is_not_made_is_reported_as_such(tmp_path: Path) -> None:
     state = table_state(Lake.of(write_lake(tmp_path, ("dclm.pool",))), contract("dclm.shards"))
     assert (state.made, state.summary, state.rows) == (False, "not made yet", 0)
 
@@ -76,13 +76,13 @@ def test_a_table_with_a_broken_log_is_an_error_that_names_it(lake: Settings) -> 
         table_state(Lake.of(lake), contract("dclm.scores"))
 
 
-def test_downstream_is_upstream_seen_from_the_other_side() -> None:
+def test_downstream_is_the_reverse_of_upstream() -> None:
     for name in CONTRACTS:
         assert downstream(name) == tuple(other for other, c in CONTRACTS.items() if name in c.upstream)
     assert "dclm.spans" in downstream("dclm.mixture")
 
 
-def test_the_card_says_what_the_contract_and_the_lake_say(lake: Settings) -> None:
+def test_the_card_holds_the_contract_and_the_state_in_the_lake(lake: Settings) -> None:
     scores = contract("dclm.scores")
     text = card(scores, table_state(Lake.of(lake), scores))
     for part in (

@@ -120,6 +120,8 @@ def test_a_table_whose_descriptions_have_changed_opens_and_is_written_as_before(
     assert lake.read("evals.results").num_rows == 4
     lake.replace(new, answers("whole", 1), "d" * 16)
     assert lake.read("evals.results").num_rows == 1
+    stored = {field.name: field.metadata["comment"] for field in lake.table("evals.results").schema().fields}
+    assert stored == {column.name: column.description for column in old.columns}, "the table keeps its comments"
 
 
 def test_partitions_have_the_names_that_hive_gives_them() -> None:

@@ -80,7 +80,7 @@ def test_sql_reads_the_lake_and_its_past(project: Settings) -> None:
     assert first("SELECT state FROM watershed.tables WHERE name = 'dclm.scores'") == "not made yet"
 
 
-def test_writers_meet_in_no_version_even_at_the_first_write(project: Settings) -> None:
+def test_writers_never_conflict_even_at_the_first_write(project: Settings) -> None:
     lake, runs = Lake.of(project), [f"run-{number}" for number in range(6)]
     with ThreadPoolExecutor(len(runs)) as pool:
         versions = list(pool.map(lambda run: lake.replace(RESULTS, answers(run), run, {"run": run}), runs))
@@ -95,11 +95,15 @@ def test_writers_meet_in_no_version_even_at_the_first_write(project: Settings) -
     [
         ({"root": "s3://there-is-none/lake"}, "the bucket does not exist", "make it"),
         ({"AWS_ACCESS_KEY_ID": "stranger"}, "the server does not accept the key", "check AWS_ACCESS_KEY_ID"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "no answer from the server", "start it, or mend AWS_ENDPOINT_URL"),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+            "no answer from the server",
+            "start it, or correct",
+        ),
     ],
     ids=["bucket", "key", "server"],
 )
-def test_a_store_that_does_not_serve_is_one_line_and_exit_code_2(
+def test_an_error_of_the_object_store_is_one_line_and_exit_code_2(
     server: str, tmp_path: Path, wrong: dict[str, str], cause: str, mend: str
 ) -> None:
     entries = {"root": "s3://there-is-none/lake", **options(server), **wrong}
@@ -119,7 +123,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
 
 
-def test_what_the_settings_leave_out_comes_from_the_environment() -> None:
+def test_options_that_the_settings_lack_come_from_the_environment() -> None:
     environment = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "theirs", "ENDPOINT_URL": "not of AWS"}
     full = full_options("s3://bucket", {"access_key_id": "mine", "aws_endpoint": "store:9000"}, environment)
     assert full["AWS_ACCESS_KEY_ID"] == "mine"

@@ -17,7 +17,7 @@ def project(folder: Path, text: str = "") -> Path:
     return folder
 
 
-def test_without_entries_everything_lies_in_the_project(tmp_path: Path) -> None:
+def test_by_default_everything_is_in_the_project(tmp_path: Path) -> None:
     settings = load_settings(project(tmp_path))
     assert settings.lake_root == str(tmp_path / "lake")
     assert settings.files_root == tmp_path / "lake" / "_files"
@@ -32,7 +32,7 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
     assert settings.files_root == tmp_path / "files"
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATERSHED_SPARK_MASTER", "local[7]")
     monkeypatch.setenv("WATERSHED_DAGSTER_PORT", "3333")
     monkeypatch.setenv("WATERSHED_LAKE_STORAGE_OPTIONS", '{"AWS_REGION": "eu-west-1"}')

@@ -1,4 +1,4 @@
-"""SQL over the lake: what a connection shows, what it says of what is not there, and the file for other clients."""
+"""SQL over the lake: connections, their errors, and the file for other clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_table_is_a_view_with_the_rows_that_were_written(lake: Settings) -
         assert rows(connection, f"SELECT count(*) FROM {name}") == [(len(written),)], name
 
 
-def test_views_and_columns_carry_the_contracts_words(lake: Settings) -> None:
+def test_views_and_columns_have_the_descriptions_of_the_contract(lake: Settings) -> None:
     connection = connect(lake)
     for contract in CONTRACTS.values():
         view = f"schema_name = '{contract.family}' AND view_name = '{contract.table}'"
@@ -56,7 +56,7 @@ def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
     assert stages["trained on"] == 2
 
 
-def test_a_table_that_is_not_made_is_left_out_and_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_table_that_is_not_made_has_no_view_and_is_reported_as_missing(tmp_path: Path) -> None:
     connection = connect(write_lake(tmp_path, ("dclm.pool",)))
     assert rows(connection, "SELECT name FROM watershed.tables WHERE state = 'made'") == [("dclm.pool",)]
     with pytest.raises(WatershedError) as refused:
@@ -92,7 +92,7 @@ def test_an_open_connection_sees_what_was_written_since(lake: Settings) -> None:
     assert rows(connection, "SELECT count(*) FROM dclm.scores") == [(1,)]
 
 
-def test_queries_and_a_writer_never_meet(tmp_path: Path) -> None:
+def test_queries_and_a_writer_do_not_block_each_other(tmp_path: Path) -> None:
     settings = write_lake(tmp_path, ("dclm.scores",))
     connection, written = connect(settings), threading.Event()
 
@@ -110,7 +110,7 @@ def test_queries_and_a_writer_never_meet(tmp_path: Path) -> None:
     writer.join()
 
 
-def test_a_broken_table_is_reported_and_hides_no_other(lake: Settings) -> None:
+def test_a_broken_table_is_reported_and_the_others_are_readable(lake: Settings) -> None:
     log = Path(lake.lake_root) / "dclm" / "scores" / "_delta_log"
     for commit in log.glob("*.json"):
         commit.write_text("{nonsense")
@@ -153,7 +153,7 @@ def test_times_are_in_utc_wherever_the_machine_is(lake: Settings, monkeypatch: p
     assert shown == [("2026-01-02 03:04:05+00",)]
 
 
-def test_the_exported_file_answers_any_client_with_the_delta_extension(lake: Settings) -> None:
+def test_the_exported_file_works_in_any_client_with_the_delta_extension(lake: Settings) -> None:
     path = export_duckdb(lake, lake.project / "lake.duckdb")
     with duckdb.connect(str(path), read_only=True, config={"allow_unsigned_extensions": "true"}) as client:
         load_extension(client, "delta")
