@@ -189,5 +189,5 @@ def _mend(error: duckdb.Error, message: str) -> str:
     if offered:
         return f"did you mean {offered[1].rstrip('?')}?"
     if "time travel" in message:
-        return "AT follows the name of a table of the lake: FROM dclm.documents AT (VERSION => 3)"
+        return "AT follows the name of a table of the lake: FROM family.table AT (VERSION => 3)"
     return next((mend for kind, mend in _MENDS.items() if isinstance(error, kind)), _MENDS[duckdb.Error])
