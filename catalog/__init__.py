@@ -1,6 +1,6 @@
-"""What every table is: contracts, the lake, SQL, lineage.
+"""The catalog: contracts of tables, the lake that holds them, SQL over it, lineage and data cards.
 
-The names below are loaded when they are first used, so that `import catalog` costs nothing.
+The public names are those in `__all__`. Each is imported when it is first used, so that `import catalog` is fast.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a table is, declared once.
+"""The contract of a table: what it is, declared once.
 
-A `Contract` names a table, describes every column and states what must be true of its rows. Everything
-else that the project says about a table is derived from it: the Delta schema and constraints, the Dagster
-asset's metadata, the Great Expectations suite, the DuckDB view with its comments, and the data card.
+A `Contract` names a table, describes every column, and states what must be true of its rows. From it follow the schema
+and the constraints of the Delta table, the metadata of the Dagster asset, the Great Expectations suite, the DuckDB view
+with its comments, and the data card.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """One statement about a table, in the vocabulary of Great Expectations.
+    """One statement that must be true of a table, in the vocabulary of Great Expectations.
 
-    `name` is a Great Expectations type; `kwargs` its arguments without the column. The single exception is
-    `references`: every non-null value of `column` stands in `table`.`other` (a foreign key across tables).
+    `name` is the name of a Great Expectations type, and `kwargs` its arguments without the column. The only exception
+    is `references`: every non-null value of `column` is in the column `target` of another table (a foreign key).
     """
 
     name: str
@@ -31,21 +31,21 @@ class Expectation:
     kwargs: tuple[tuple[str, Any], ...] = ()
     why: str = ""
     severity: Literal["error", "warn"] = "error"
-    """`error` stops what reads the table; `warn` is reported and stops nothing."""
+    """`error` stops everything that reads the table; `warn` is only reported."""
 
     def __getitem__(self, key: str) -> Any:
         return dict(self.kwargs).get(key)
 
     @property
     def label(self) -> str:
-        """A short unique name within its table, usable as a Dagster check name."""
+        """A short name, unique within the table, that Dagster accepts as the name of a check."""
         short = self.name.removeprefix("expect_").replace("column_values_to_", "").replace("table_", "")
         return "__".join(part for part in (self.column, short) if part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column: its Arrow type, what it holds (with units), and where its values come from."""
+    """A column: its Arrow type, its meaning with units, and the origin of its values. See also `catalog.columns`."""
 
     name: str
     type: pa.DataType
@@ -58,7 +58,35 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """A table's declaration. `name` is `family.table`: asset key, Delta folder and SQL name alike."""
+    """The declaration of a table. `name` is `family.table`, in Dagster, in the lake and in SQL.
+
+    Raises:
+        WatershedError: a key, a partition or an expectation uses a column that is not declared.
+
+    Example:
+        >>> from catalog.columns import integer, real, text
+        >>> from catalog.contract import Contract, between
+        >>> rain = Contract(
+        ...     name="weather.rain",
+        ...     description="Rain, a row per gauge and day.",
+        ...     columns=(
+        ...         text("gauge", "Name of the gauge."),
+        ...         integer("day", "Day of the year, 1..366."),
+        ...         real("millimetres", "Rain of the day.", nullable=True),
+        ...     ),
+        ...     primary_key=("gauge", "day"),
+        ...     expectations=(between("day", 1, 366), between("millimetres", 0)),
+        ... )
+        >>> rain.family, rain.table
+        ('weather', 'rain')
+        >>> for expectation in rain.all_expectations():
+        ...     print(expectation.label)
+        gauge__not_be_null
+        day__not_be_null
+        compound_columns_to_be_unique
+        day__be_between
+        millimetres__be_between
+    """
 
     name: str
     description: str
@@ -72,9 +100,9 @@ class Contract:
     freshness: datetime.timedelta | None = None
     expectations: tuple[Expectation, ...] = ()
     named_by: tuple[str, ...] = ()
-    """Columns by which people know a row whose primary key says nothing to them."""
+    """Columns that name a row to people, if its primary key does not."""
     command: str | None = None
-    """The command that writes it; None of a table that is only materialised."""
+    """The command that writes the table; None if only Dagster writes it."""
     schema: pa.Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +122,7 @@ class Contract:
 
     @property
     def family(self) -> str:
-        """The system it belongs to: `dclm` of `dclm.documents`."""
+        """The family that the table belongs to: `dclm` of `dclm.documents`."""
         return self.name.split(".")[0]
 
     @property
@@ -104,15 +132,22 @@ class Contract:
 
     @property
     def personal_data(self) -> dict[str, str]:
-        """Columns that may hold personal data, with the kind of it."""
+        """Columns that may hold personal data, and the kind of that data."""
         return {column.name: column.personal_data for column in self.columns if column.personal_data}
 
     def column(self, name: str) -> Column:
-        """The column called `name`; a KeyError if the contract has none."""
-        return next(column for column in self.columns if column.name == name)
+        """The column called `name`.
+
+        Raises:
+            KeyError: the contract has no such column.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
 
     def all_expectations(self) -> tuple[Expectation, ...]:
-        """Those declared, after those that the columns and the primary key imply."""
+        """All expectations: those that required columns and the primary key imply, then those that are declared."""
         required = tuple(
             Expectation(name="expect_column_values_to_not_be_null", column=column.name, why="required by the contract")
             for column in self.columns
@@ -124,7 +159,7 @@ class Contract:
             else "expect_column_values_to_be_unique",
             column=None if len(self.primary_key) > 1 else self.primary_key[0],
             kwargs=(("column_list", self.primary_key),) if len(self.primary_key) > 1 else (),
-            why="the primary key names a row",
+            why="the primary key identifies a row",
         )
         return (*required, key, *self.expectations)
 
@@ -132,19 +167,17 @@ class Contract:
         """`table` with the contract's columns, in order and cast to their types.
 
         Raises:
-            WatershedError: a column is missing, unknown, of another kind, or null where it may not be.
+            WatershedError: a column is missing or unknown, cannot be cast, or has nulls although it is required.
         """
         missing = [column.name for column in self.columns if column.name not in table.column_names]
         unknown = [name for name in table.column_names if name not in self.schema.names]
         if missing or unknown:
-            said = "; ".join(
-                f"{what} {', '.join(names)}"
-                for what, names in (("lacks", missing), ("does not know", unknown))
-                if names
+            problems = "; ".join(
+                f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names
             )
             raise WatershedError(
-                f"rows for {self.name} do not fit its contract: {said}",
-                f"bring the rows or catalog/tables/{self.family}.py into agreement",
+                f"rows for {self.name} do not fit its contract: {problems}",
+                f"change the rows, or the contract in catalog/tables/{self.family}",
             )
         for column in self.columns:
             if not column.nullable and table[column.name].null_count:
@@ -157,7 +190,7 @@ class Contract:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise WatershedError(
                 f"rows for {self.name} do not fit its contract: {error}",
-                f"cast the column, or change its type in catalog/tables/{self.family}.py",
+                f"cast the column, or change its type in catalog/tables/{self.family}",
             ) from error
 
 
@@ -166,7 +199,7 @@ def _field(column: Column) -> pa.Field:
 
 
 def between(column: str, low: float | None = None, high: float | None = None, *, why: str = "") -> Expectation:
-    """Every non-null value lies in [low, high]; an end that is None is open."""
+    """Every non-null value is in [low, high]; a bound that is None is not checked."""
     bounds = tuple((key, value) for key, value in (("min_value", low), ("max_value", high)) if value is not None)
     return Expectation(name="expect_column_values_to_be_between", column=column, kwargs=bounds, why=why)
 
@@ -179,7 +212,7 @@ def one_of(column: str, values: tuple[Value, ...], *, why: str = "") -> Expectat
 
 
 def matches(column: str, regex: str, *, why: str = "") -> Expectation:
-    """Every non-null value matches `regex`, anchored at its start."""
+    """Every non-null value matches `regex`, which is anchored at the start of the value."""
     return Expectation(name="expect_column_values_to_match_regex", column=column, kwargs=(("regex", regex),), why=why)
 
 
@@ -189,20 +222,20 @@ def row_count(low: int, *, why: str = "") -> Expectation:
 
 
 def references(column: str, target: str, *, why: str = "") -> Expectation:
-    """Every non-null value stands in `target`, a column `family.table.column`."""
+    """Every non-null value is a value of `target`, a column `family.table.column`."""
     return Expectation(name="references", column=column, kwargs=(("target", target),), why=why)
 
 
 def filled(column: str, *, why: str = "") -> Expectation:
-    """No value is null: for `warned`, since a column that is not declared nullable is held to it anyway."""
+    """No value is null. Used inside `warned`: a column that is not declared nullable implies it anyway."""
     return Expectation(name="expect_column_values_to_not_be_null", column=column, why=why)
 
 
 def mostly(expectation: Expectation, share: float) -> Expectation:
-    """The same statement, held to be true of at least `share` (0..1) of the rows."""
+    """The same expectation of at least a `share` (0..1) of the rows."""
     return replace(expectation, kwargs=(*expectation.kwargs, ("mostly", share)))
 
 
 def warned(expectation: Expectation) -> Expectation:
-    """The same statement, whose breach is reported, row by row, and stops nothing: for faults of a source."""
+    """The same expectation as a warning, for faults of a source: violations are reported, and stop nothing."""
     return replace(expectation, severity="warn")

@@ -1,4 +1,4 @@
-"""The one error that a user can mend: what went wrong, and what to do about it."""
+"""The error of everything that a user can mend: what went wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class WatershedError(Exception):
     The command line prints `cause` and `mend` as two lines and exits with 2; no traceback.
 
     Args:
-        cause: one line that names the place and the reason ("lake/dclm/pool: no Delta table here").
+        cause: one line with the place and the reason ("lake/dclm/pool: no Delta table here").
         mend: one line that says what to do next ("run `watershed demo`, or set [lake] root").
     """
 

@@ -1,7 +1,7 @@
-"""Identity of what was made: a hash of the literals that made it.
+"""Fingerprints: a hash of the literals from which a table version is made.
 
-Literals are recipes, seeds, source versions and code versions. Paths, hosts, devices, times and numbers of
-workers are not: the laptop and the cluster give the same fingerprint.
+Literals are recipes, seeds, source versions and code versions. Paths, hosts, devices, times and numbers of workers are
+not, so that a laptop and a cluster give the same fingerprint.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def fingerprint(*literals: Any) -> str:
     Args:
         literals: JSON values, tuples, frozen dataclasses, and dictionaries and lists of them.
     """
-    said = json.dumps(literals, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False)
-    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
+    text = json.dumps(literals, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -27,4 +27,4 @@ def _plain(value: Any) -> Any:
         return dataclasses.asdict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value)
-    raise TypeError(f"{type(value).__name__} is no literal: {value!r}")
+    raise TypeError(f"{type(value).__name__} is not a literal: {value!r}")

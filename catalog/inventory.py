@@ -1,4 +1,4 @@
-"""What is in the lake: for each table its rows, bytes and versions, and whether it is what its contract says."""
+"""What is in the lake: the rows, bytes and versions of each table, and where a table differs from its contract."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from catalog.tables import CONTRACTS
 
 @dataclass(frozen=True)
 class Drift:
-    """One way in which a table is not what its contract says.
+    """One way in which a table differs from its contract.
 
-    `kind` is `missing`, `unknown` or `type` where the columns differ, and `constraint` where Delta would let a bad
-    row in; `comparable` tells whether values of the table's type can still be held against the contract.
+    `kind` is `missing`, `unknown` or `type` if a column differs, and `constraint` if Delta would accept a bad row.
+    `comparable` is whether values of the table's type can still be compared with the literals of the contract.
     """
 
     column: str
     kind: str
-    said: str
+    problem: str
     comparable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableState:
-    """A table as it stands; everything but the contract is empty where it is not made."""
+    """The latest version of a table; everything but the contract is empty if the table is not made."""
 
     contract: Contract
     path: str
@@ -47,31 +47,38 @@ class TableState:
 
     @property
     def made(self) -> bool:
-        """The table has been created."""
+        """Whether the table has been created."""
         return self.version is not None
 
     @property
-    def said(self) -> str:
-        """Its state in a few words."""
+    def summary(self) -> str:
+        """The state of the table in a few words."""
         if not self.made:
             return "not made yet"
-        said = [f"{drift.column} {drift.said}" for drift in self.drift if drift.kind != "constraint"]
+        problems = [f"{drift.column} {drift.problem}" for drift in self.drift if drift.kind != "constraint"]
         if self.unguarded:
             count = len(self.unguarded)
-            said.append("1 constraint is not enforced" if count == 1 else f"{count} constraints are not enforced")
-        return "; ".join(said) or "fits its contract"
+            problems.append("1 constraint is not enforced" if count == 1 else f"{count} constraints are not enforced")
+        return "; ".join(problems) or "fits its contract"
 
     @property
     def unguarded(self) -> tuple[str, ...]:
-        """What Delta would let in although the contract forbids it."""
-        return tuple(f"{drift.column} {drift.said}" for drift in self.drift if drift.kind == "constraint")
+        """What Delta would accept although the contract forbids it."""
+        return tuple(f"{drift.column} {drift.problem}" for drift in self.drift if drift.kind == "constraint")
 
 
 def table_state(lake: Lake, contract: Contract) -> TableState:
-    """The table of `contract` as its latest version stands.
+    """The state of the latest version of the table of `contract`.
 
     Raises:
-        WatershedError: there is a table, but it cannot be read.
+        WatershedError: the table exists, but cannot be read.
+
+    Example:
+        >>> from catalog import CONTRACTS, Lake, load_settings
+        >>> from catalog.inventory import table_state
+        >>> state = table_state(Lake.of(load_settings()), CONTRACTS["dclm.documents"])
+        >>> state.rows, state.summary
+        (6, 'fits its contract')
     """
     path = lake.path(contract.name)
     if not lake.exists(contract.name):
@@ -93,7 +100,7 @@ def table_state(lake: Lake, contract: Contract) -> TableState:
 
 
 def open_table(lake: Lake, name: str) -> Any:
-    """`Lake.table`, with what delta-rs says of a broken log turned into a WatershedError."""
+    """`Lake.table`, with the errors of delta-rs about a broken log as a WatershedError."""
     try:
         return lake.table(name)
     except WatershedError:
@@ -106,7 +113,7 @@ def open_table(lake: Lake, name: str) -> Any:
 
 
 def column_drift(contract: Contract, table: Any) -> tuple[Drift, ...]:
-    """Columns that a `deltalake.DeltaTable` lacks, has beyond the contract, or has in another type."""
+    """Columns of a `deltalake.DeltaTable` that are missing, not in the contract, or of another type."""
     from deltalake import Schema
 
     declared = _types(Schema.from_arrow(contract.schema))
@@ -145,23 +152,23 @@ def _constraint_drift(contract: Contract, table: Any) -> tuple[Drift, ...]:
 
 
 def _types(schema: Any) -> dict[str, str]:
-    """Every column's type as Delta names it, whatever may be null in it."""
+    """The type of every column as Delta names it, without nullability."""
     return {field["name"]: _type(field["type"]) for field in json.loads(schema.to_json())["fields"]}
 
 
-def _type(said: Any) -> str:
-    if isinstance(said, str):
-        return said
-    if said["type"] == "array":
-        return f"array<{_type(said['elementType'])}>"
-    if said["type"] == "map":
-        return f"map<{_type(said['keyType'])},{_type(said['valueType'])}>"
-    inner = (f"{each['name']}:{_type(each['type'])}" for each in said["fields"])
+def _type(type_: Any) -> str:
+    if isinstance(type_, str):
+        return type_
+    if type_["type"] == "array":
+        return f"array<{_type(type_['elementType'])}>"
+    if type_["type"] == "map":
+        return f"map<{_type(type_['keyType'])},{_type(type_['valueType'])}>"
+    inner = (f"{each['name']}:{_type(each['type'])}" for each in type_["fields"])
     return f"struct<{','.join(inner)}>"
 
 
 def _kind(type_: str) -> str:
-    """Types of one kind compare with the same literals."""
+    """The kind of a type; types of one kind can be compared with the same literals."""
     if type_ in ("byte", "short", "integer", "long", "float", "double") or type_.startswith("decimal"):
         return "number"
     return "time" if type_ in ("date", "timestamp", "timestamp_ntz") else type_

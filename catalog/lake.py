@@ -1,7 +1,7 @@
 """The lake: a folder or bucket of Delta tables, one per contract, and the files that they name.
 
-Partitions are replaced, one or several, in one Delta transaction whose commit carries the fingerprint of each, so
-an interrupted writer leaves the old version, and a re-run knows what is done.
+One or several partitions are replaced in one Delta transaction whose commit carries the fingerprint of each, so
+an interrupted writer leaves the old version, and a re-run can skip what is done.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
 
 WHOLE = ""
-"""The partition key of a table that is written whole."""
+"""The partition key of a table that is written as a whole."""
 
 TABLE_PROPERTIES = {
     # History is what time travel and fingerprints are read from; the default forgets it after 30 days.
@@ -31,7 +31,7 @@ TABLE_PROPERTIES = {
 }
 
 ATTEMPTS = 5
-"""How often a commit is tried that others may be first with."""
+"""How often a commit is tried if other processes may make the same one."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Lake:
 
     root: str
     files: Path
-    # They hold keys.
+    # They may hold keys, so they are not printed.
     storage_options: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Lake:
-        """The lake that `settings` name."""
+        """The lake of `settings`."""
         root = settings.lake_root
         return cls(root, settings.files_root, full_options(root, settings.lake.storage_options))
 
@@ -85,23 +85,23 @@ class Lake:
         return path.relative_to(self.files).as_posix()
 
     def exists(self, name: str) -> bool:
-        """The table has been created.
+        """Whether the table has been created.
 
         Raises:
-            WatershedError: the object store does not serve.
+            WatershedError: the object store does not answer.
         """
         return self._is_table(self.path(name))
 
     def reach(self) -> None:
-        """Ask the object store for something, whatever.
+        """Send one request to the object store, to see whether it answers.
 
         Raises:
-            WatershedError: it does not serve: no server, no bucket, or a key that it does not accept.
+            WatershedError: there is no server or no bucket, or the key is not accepted.
         """
         self._is_table(self.root)
 
     def refusal(self, error: Exception) -> WatershedError | None:
-        """What the lake's object store had against it, where that is what failed."""
+        """The WatershedError for `error` if the object store of the lake caused it, otherwise None."""
         return refusal(error, self.root, self.storage_options) if is_object_store(self.root) else None
 
     def _is_table(self, path: str) -> bool:
@@ -118,7 +118,7 @@ class Lake:
         """The `deltalake.DeltaTable`, at `version` or the latest.
 
         Raises:
-            WatershedError: there is no such table.
+            WatershedError: the table does not exist.
         """
         from deltalake import DeltaTable
 
@@ -132,19 +132,35 @@ class Lake:
 
     @not_recorded()
     def version(self, name: str) -> int | None:
-        """Latest version of the table; None where there is none."""
+        """Latest version of the table; None if it does not exist."""
         return self.table(name).version() if self.exists(name) else None
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """All rows of a small table. Query large ones with `catalog.connect()`."""
+        """Read all rows of a small table into memory. Query large tables with `catalog.connect()`.
+
+        Args:
+            name: the table, as `family.table`.
+            columns: the columns to read; by default all.
+
+        Raises:
+            WatershedError: the table does not exist.
+
+        Example:
+            >>> from catalog import Lake, load_settings
+            >>> lake = Lake.of(load_settings())
+            >>> lake.read("dclm.scores", ["score", "bucket"]).to_pydict()
+            {'score': [0.0, 0.4, 1.0], 'bucket': [0, 2, 5]}
+        """
         return self.table(name).to_pyarrow_table(columns=columns)
 
     @not_recorded()
     def create(self, contract: Contract) -> None:
-        """Create the table with its constraints where it does not exist; add columns that the contract has gained.
+        """Create the table with its constraints if it does not exist; add new nullable columns.
+
+        Comments of a table that exists are left as they are: SQL shows those of the contract.
 
         Raises:
-            WatershedError: the table's columns differ in another way, so that its rows must be made again.
+            WatershedError: the columns of the table differ in another way, so that its rows must be made again.
         """
         with self._alone():
             if not self.exists(contract.name):
@@ -155,8 +171,8 @@ class Lake:
 
     @contextmanager
     def _alone(self) -> Generator[None]:
-        """One process at a time within, where the lake is a folder. In an object store those who create at the same
-        time meet in `_constrain`."""
+        """Let one process at a time into the block, if the lake is a folder. In an object store, processes that create
+        a table at the same time are reconciled by `_constrain`."""
         if is_object_store(self.root):
             yield
             return
@@ -192,8 +208,8 @@ class Lake:
                 raise
 
     def _constrain(self, contract: Contract) -> None:
-        """Give a new table its constraints: the second commit after `_create`'s, which whoever comes first makes.
-        Nobody writes rows before, so that none is left unchecked."""
+        """Add the constraints to a new table, in a second commit, which the first process to get there makes. Rows are
+        written only after it, so that all are checked."""
         from deltalake.exceptions import DeltaError
 
         wanted = {e.label: check for e in contract.expectations if (check := constraint_sql(e))}
@@ -241,8 +257,8 @@ class Lake:
         """Replace the table, or one `partition` of it, with `rows` in one transaction; returns the version.
 
         Args:
-            within: partition columns and values that the rows share: rows of other values are somebody else's and
-                stay. Unlike `partition`, it is no name for what was written.
+            within: partition columns and values that the rows share; rows with other values stay. Unlike `partition`,
+                it is not recorded as what was written.
 
         Raises:
             WatershedError: the rows do not fit the contract, or break one of its constraints.
@@ -268,7 +284,7 @@ class Lake:
         try:
             write_deltalake(
                 target,
-                contract.conform(rows),
+                _without_comments(contract.conform(rows)),
                 mode="overwrite",
                 predicate=predicate,
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),
@@ -276,7 +292,7 @@ class Lake:
         except (DeltaError, OSError) as error:
             raise self.refusal(error) or WatershedError(
                 f"{contract.name} was not written: {str(error).splitlines()[0]}",
-                "the version before stands; mend the rows or the disk and run it again",
+                "the previous version is unchanged; correct the rows or the disk and run it again",
             ) from error
         return target.version()
 
@@ -293,42 +309,47 @@ class Lake:
         return found
 
 
+def _without_comments(rows: pa.Table) -> pa.Table:
+    """`rows` without the descriptions of columns: delta-rs refuses rows whose comments differ from the table's."""
+    return rows.cast(pa.schema([field.remove_metadata() for field in rows.schema]))
+
+
 def partition_key(partition: Mapping[str, Any] | None) -> str:
     """A partition as Hive writes it: `global_shard=3/local_shard=7`; `WHOLE` for none."""
     return "/".join(f"{column}={value}" for column, value in (partition or {}).items())
 
 
 def partition_sql(partition: Mapping[str, Any]) -> str:
-    """The predicate that holds of the partition's rows alone."""
+    """The SQL predicate that is true of the rows of the partition alone."""
     return " AND ".join(f"{column} = {sql_literal(value)}" for column, value in partition.items())
 
 
 def commit_note(fingerprint: str, partition: Mapping[str, Any] | None) -> str:
-    """What a commit carries: the fingerprint and the partition that it replaced, as JSON.
+    """The note of a commit: the fingerprint and the partition that it replaced, as JSON.
 
-    Spark is handed it as the `userMetadata` of a write, so that both engines leave the same note.
+    Spark writes it as `userMetadata`, so that both engines leave the same note.
     """
     return json.dumps({"fingerprint": fingerprint, "partition": partition_key(partition)}, sort_keys=True)
 
 
 def parts_sql(parts: Iterable[Part]) -> str | None:
-    """The predicate that holds of the parts' rows alone; None for a whole table."""
-    said = [partition_sql(part.partition) for part in parts if part.partition]
-    return " OR ".join(f"({one})" for one in said) if len(said) > 1 else "".join(said) or None
+    """The predicate that holds for the parts' rows only; None for a whole table."""
+    predicates = [partition_sql(part.partition) for part in parts if part.partition]
+    return " OR ".join(f"({one})" for one in predicates) if len(predicates) > 1 else "".join(predicates) or None
 
 
 def parts_note(parts: Sequence[Part]) -> str:
-    """`commit_note` of one part; of several, the notes of all in a list called `written`."""
+    """`commit_note` of one part; for several, the notes of all in a list called `written`."""
     if len(parts) == 1:
         return commit_note(parts[0].fingerprint, parts[0].partition)
     notes = [{"fingerprint": part.fingerprint, "partition": part.key} for part in parts]
     return json.dumps({"written": notes}, sort_keys=True)
 
 
-def _parse_note(said: object) -> dict[str, str]:
-    """Fingerprints by partition key, as a commit's note names them; none where the commit is somebody else's."""
+def _parse_note(text: object) -> dict[str, str]:
+    """Fingerprints by partition key in a commit's note; empty for a commit of another program."""
     try:
-        note = json.loads(said) if isinstance(said, str) else None
+        note = json.loads(text) if isinstance(text, str) else None
     except json.JSONDecodeError:
         return {}
     if not isinstance(note, dict):
@@ -342,14 +363,14 @@ def _parse_note(said: object) -> dict[str, str]:
 
 
 def sql_literal(value: Any) -> str:
-    """`value` as SQL writes it."""
+    """`value` as a literal of SQL."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value) if isinstance(value, (int, float)) else "'" + str(value).replace("'", "''") + "'"
 
 
 def constraint_sql(expectation: Expectation) -> str | None:
-    """The Delta CHECK constraint that holds when the expectation does; None where one row cannot tell."""
+    """The Delta CHECK constraint of the expectation; None if it cannot be decided for each row alone."""
     column = expectation.column
     if expectation["mostly"] is not None or expectation.severity == "warn":
         return None

@@ -1,7 +1,7 @@
-"""A lake in an object store that speaks S3: what delta-rs, DuckDB and Spark are told of it, and what its refusals mean.
+"""A lake in an object store with the S3 API: the options of delta-rs, DuckDB and Spark, and the meaning of its errors.
 
-Options are named as delta-rs names them, in either case, with or without `AWS_`; what is not said is taken from the
-environment's AWS_ variables, so that all three readers hear the same.
+Options have the names that delta-rs gives them, in either case, with or without `AWS_`. Missing options are taken from
+the AWS_ variables of the environment, so that all three readers use the same.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ NAMES = {
     "AWS_SESSION_TOKEN": ("AWS_SESSION_TOKEN", "SESSION_TOKEN", "AWS_TOKEN", "TOKEN"),
     "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "VIRTUAL_HOSTED_STYLE_REQUEST"),
 }
-"""Every option that all three readers need, and the names it goes by; the environment knows those with AWS_."""
+"""Every option that all three readers need, with its names; environment variables are those that begin with AWS_."""
 
 RETRIES = "5"
-"""delta-rs's own 10, each after twice the pause of the last, keep a command silent for a minute where no server is."""
+"""delta-rs tries 10 times by default, with doubled pauses: a command would wait a minute for a missing server."""
 
 SETTING = "in [lake] storage_options or the environment"
 
 REFUSALS = (
     (
         r"NoSuchBucket|specified bucket does not exist",
-        "there is no such bucket",
+        "the bucket does not exist",
         "make it, or name another in [lake] root",
     ),
     (
@@ -51,27 +51,27 @@ REFUSALS = (
     (
         r"error sending request|Connection refused|UnknownHostException|dns error|timed out",
         "no answer from the server",
-        f"start it, or mend AWS_ENDPOINT_URL {SETTING}",
+        f"start it, or correct AWS_ENDPOINT_URL {SETTING}",
     ),
 )
-"""How delta-rs and Spark's S3A tell of a store that does not serve: what they say, the cause, the mend."""
+"""Errors of delta-rs and of Spark's S3A about the object store: a pattern of the message, the cause, the mend."""
 
 
 def is_object_store(root: str) -> bool:
-    """The lake is no folder."""
+    """Whether `root` is a URL such as s3://bucket/prefix rather than a folder."""
     return "://" in root
 
 
-def full_options(root: str, said: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """`said` under the names of NAMES, with what the environment and the server's address add; a folder's as it is."""
+def full_options(root: str, given: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The options `given` under the names of NAMES, completed from the environment; those of a folder are unchanged."""
     if not is_object_store(root):
-        return dict(said)
-    given = {key.upper(): value for key, value in said.items()}
+        return dict(given)
+    upper = {key.upper(): value for key, value in given.items()}
     named = {alias for aliases in NAMES.values() for alias in aliases}
-    full = {"max_retries": RETRIES, **{key: value for key, value in said.items() if key.upper() not in named}}
+    full = {"max_retries": RETRIES, **{key: value for key, value in given.items() if key.upper() not in named}}
     for name, aliases in NAMES.items():
         from_environment = (environment.get(alias) for alias in aliases if alias.startswith("AWS_"))
-        if value := next(filter(None, (*(given.get(alias) for alias in aliases), *from_environment)), None):
+        if value := next(filter(None, (*(upper.get(alias) for alias in aliases), *from_environment)), None):
             full[name] = value
     if endpoint := full.get("AWS_ENDPOINT_URL"):
         full["AWS_ENDPOINT_URL"] = endpoint = endpoint if "://" in endpoint else f"https://{endpoint}"
@@ -82,17 +82,17 @@ def full_options(root: str, said: Mapping[str, str], environment: Mapping[str, s
 
 
 def virtual_hosts(options: Mapping[str, str]) -> bool:
-    """The bucket is part of the host's name: always at AWS itself, only on request elsewhere."""
+    """Whether the bucket is part of the host name: always at AWS, only on request elsewhere."""
     if "AWS_ENDPOINT_URL" not in options:
         return True
     return options.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false").lower() == "true"
 
 
 def refusal(error: object, root: str, options: Mapping[str, str]) -> WatershedError | None:
-    """The WatershedError of a store that does not serve; None where `error` tells of something else."""
-    said = str(error)
+    """The WatershedError for an error of the object store; None if `error` has another cause."""
+    message = str(error)
     where = f"{root} at {options['AWS_ENDPOINT_URL']}" if "AWS_ENDPOINT_URL" in options else root
     for pattern, cause, mend in REFUSALS:
-        if re.search(pattern, said):
+        if re.search(pattern, message):
             return WatershedError(f"{where}: {cause}", mend)
     return None

@@ -1,7 +1,7 @@
-"""How long work tells how far it is, without knowing who listens.
+"""Progress of long work, reported to whoever listens.
 
-Jobs call `track(label, total)` and advance what it yields. The command line listens with bars, Dagster with
-log lines; with nobody listening nothing is printed.
+A job calls `track(label, total)` and advances the task that it yields. The command line shows progress as bars and
+Dagster as log lines. Without a listener nothing is reported.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Who hears of progress."""
+    """Receives reports of progress."""
 
     def begin(self, label: str, total: float, unit: str) -> object:
-        """A piece of work begins; returns its handle."""
+        """Called when a piece of work begins; returns a handle of it."""
         ...
 
     def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
-        """`done` is done, in absolute terms; of `total`, where that has only become known."""
+        """Called with the amount done so far, and with the total if it has only become known."""
         ...
 
     def end(self, handle: object) -> None:
-        """The piece of work ended, well or not."""
+        """Called when the piece of work has ended, with or without an error."""
         ...
 
 
@@ -34,24 +34,24 @@ _listener: ContextVar[Listener | None] = ContextVar("watershed_progress", defaul
 
 @dataclass
 class Task:
-    """A piece of work under way: `advance` by an amount, or `reach` an absolute one."""
+    """A piece of work in progress: `advance` it by an amount, or let it `reach` an absolute one."""
 
     report: Callable[[float, float | None, str], None]
     done: float = field(default=0.0)
 
     def advance(self, amount: float = 1, note: str = "") -> None:
-        """`amount` more is done."""
+        """Report that `amount` more is done."""
         self.reach(self.done + amount, note)
 
     def reach(self, done: float, note: str = "", *, total: float | None = None) -> None:
-        """`done` is done in all; `total` where the total has only become known."""
+        """Report that `done` is done in all, and the total if it has only become known."""
         self.done = done
         self.report(done, total, note)
 
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Work inside the block reports to `listener`."""
+    """Report the progress of work inside the block to `listener`."""
     token = _listener.set(listener)
     try:
         yield
@@ -60,13 +60,13 @@ def listening(listener: Listener) -> Generator[None]:
 
 
 def heard() -> bool:
-    """Somebody listens already."""
+    """Whether a listener is set."""
     return _listener.get() is not None
 
 
 @contextmanager
 def track(label: str, total: float, unit: str = "") -> Generator[Task]:
-    """A piece of work of `total` units; advance the task that it yields."""
+    """Report a piece of work of `total` units; the block advances the task that this yields."""
     listener = _listener.get()
     if listener is None:
         yield Task(lambda done, total, note: None)

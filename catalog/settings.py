@@ -1,9 +1,8 @@
-"""Where things are and what may be used: `watershed.toml`, overridden by environment variables.
+"""Settings: `watershed.toml`, overridden by environment variables.
 
-They say where and with what; what is made enters fingerprints, where it is made does not. The file is searched
-from the working directory upwards; `watershed.local.toml` beside it, which `watershed demo` writes, goes before
-it, and environment variables go before both: `[spark] master` is `WATERSHED_SPARK_MASTER`, and so on.
-`docs/configuration.md` lists every entry.
+Settings name places and resources, which enter no fingerprint. The file is searched from the working directory
+upwards. `watershed.local.toml` beside it, which `watershed demo` writes, overrides it, and environment variables
+override both: `[spark] master` is `WATERSHED_SPARK_MASTER`, and so on. `docs/configuration.md` lists every entry.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ class LakeSettings:
     files: str = ""
     """Folder of shards, tokenizers, models and checkpoints; by default `_files` in a local lake, else `files`."""
     storage_options: dict[str, str] = field(default_factory=dict)
-    """Options of the object store, as delta-rs names them (AWS_ENDPOINT_URL, AWS_REGION, ...); what is not said is
-    taken from the environment's AWS_ variables."""
+    """Options of the object store, as delta-rs names them (AWS_ENDPOINT_URL, AWS_REGION, ...). Missing ones are
+    taken from the AWS_ variables of the environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrawlSettings:
-    """`[crawl]`: the archives that `dclm.pool` registers."""
+    """`[crawl]`: the archives that `dclm.pool` lists."""
 
     inputs: list[str] = field(default_factory=lambda: ["crawl"])
     """Folders, files, globs or http(s) URLs of WARC files, or a `.paths` or `.paths.gz` list of them."""
     snapshot: str = "local"
     """Name of the crawl, e.g. CC-MAIN-2026-41."""
     files_per_shard: int = 2
-    """Archives in a (global, local) shard before the next is begun; a pool of over 100 times as many spreads evenly."""
+    """Archives in a (global, local) shard before the next shard is used; more than 100 times as many spread evenly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +52,11 @@ class SparkSettings:
     """`[spark]`: how pool-sized tables are computed."""
 
     master: str = "local[*]"
-    """Spark master; with `remote` set it is ignored."""
+    """Spark master; ignored if `remote` is set."""
     remote: str = ""
     """Spark Connect URL (sc://host:15002)."""
     driver_memory: str = "2g"
-    """Heap of the driver; of everything, when the master is local."""
+    """Heap of the driver, which is the whole of Spark if the master is local."""
     config: dict[str, str] = field(default_factory=dict)
     """More Spark configuration, as Spark names it."""
     java_home: str = ""
@@ -66,14 +65,14 @@ class SparkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """`[trainer]`: what models are trained on."""
+    """`[trainer]`: the hardware that models are trained on."""
 
     device: str = "auto"
     """auto, cpu or cuda."""
     parallel_runs: int = 0
     """Ladder runs trained at the same time; 0 is one per core on CPU and one per GPU."""
     launcher: list[str] = field(default_factory=list)
-    """Words put before the module: ["torchrun", "--nproc-per-node=8", "-m"]; empty is this Python."""
+    """Words before the name of the module: ["torchrun", "--nproc-per-node=8", "-m"]; this Python if empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ class DagsterSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LadderSettings:
-    """`[ladder]`: which small runs predict which large ones."""
+    """`[ladder]`: which small runs are trained, and which large ones they predict."""
 
     name: str = "small"
     """A ladder of trainers/pretraining/presets.py."""
@@ -98,10 +97,10 @@ class LadderSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrySettings:
-    """`[registry]`: somebody else's models and evaluations, read into `models.registry` and `evals.registry`."""
+    """`[registry]`: models and evaluations of others, imported into `models.registry` and `evals.registry`."""
 
     folder: str = ""
-    """Folder of the JSON files of DCLM's experiment registry; empty for none."""
+    """Folder of the JSON files of DCLM's experiment registry; empty if it is not used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +141,7 @@ class Settings:
 
     @property
     def registry_folder(self) -> Path | None:
-        """The registry as an absolute path; None where none is set."""
+        """The registry as an absolute path; None if it is not set."""
         return Path(self._absolute(self.registry.folder)) if self.registry.folder else None
 
     def _absolute(self, place: str) -> str:
@@ -150,27 +149,35 @@ class Settings:
 
 
 def load_settings(start: Path | None = None) -> Settings:
-    """The settings of the project around `start` (the working directory), environment variables included.
+    """Load the settings of a project, environment variables included.
+
+    Args:
+        start: a folder of the project; by default that in `WATERSHED_PROJECT`, or the working directory.
 
     Raises:
         WatershedError: the file is not TOML, or an entry is unknown or of the wrong type.
+
+    Example:
+        >>> from catalog import load_settings
+        >>> load_settings().spark.master
+        'local[*]'
     """
     project = _project(start or Path(os.environ.get("WATERSHED_PROJECT") or Path.cwd()))
     path = project / FILE
-    said = _read(path)
+    sections = _read(path)
     for section, entries in _read(project / LOCAL_FILE).items():
-        said[section] = {**said.get(section, {}), **entries}
+        sections[section] = {**sections.get(section, {}), **entries}
     hints = {key: kind for key, kind in typing.get_type_hints(Settings).items() if key != "project"}
-    for section in said:
+    for section in sections:
         if section not in hints:
             raise WatershedError(f"{path}: unknown section [{section}]", f"use one of {', '.join(hints)}")
     settings = Settings(
         project=project,
-        **{name: _section(kind, name, said.get(name, {}), path) for name, kind in hints.items()},
+        **{name: _section(kind, name, sections.get(name, {}), path) for name, kind in hints.items()},
     )
     if "://" in settings.lake_root and not settings.lake_root.startswith("s3://"):
         raise WatershedError(
-            f"[lake] root {settings.lake_root}: a lake is a folder or lies in an object store that speaks S3",
+            f"[lake] root {settings.lake_root}: a lake is a folder, or a prefix in an object store with the S3 API",
             "name a folder, or s3://BUCKET/PREFIX with AWS_ENDPOINT_URL in [lake] storage_options",
         )
     if unreadable := sorted(set(settings.lake_root) & set("[]%*?")):
@@ -193,12 +200,12 @@ def _project(start: Path) -> Path:
     return next((folder for folder in (start, *start.parents) if (folder / FILE).exists()), start)
 
 
-def _section(kind: Any, name: str, said: dict[str, Any], path: Path) -> Any:
+def _section(kind: Any, name: str, entries: dict[str, Any], path: Path) -> Any:
     hints = typing.get_type_hints(kind)
-    for key in said:
+    for key in entries:
         if key not in hints:
             raise WatershedError(f"{path}: unknown entry {key!r} in [{name}]", f"use one of {', '.join(hints)}")
-    values = dict(said)
+    values = dict(entries)
     for entry in fields(kind):
         variable = f"WATERSHED_{name}_{entry.name}".upper()
         if variable in os.environ:
@@ -207,7 +214,7 @@ def _section(kind: Any, name: str, said: dict[str, Any], path: Path) -> Any:
         expected = typing.get_origin(hints[key]) or hints[key]
         if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
             raise WatershedError(
-                f"{path}: [{name}] {key} is {value!r}, which is no {_say(hints[key])}",
+                f"{path}: [{name}] {key} is {value!r}, which is not of type {_type_name(hints[key])}",
                 "see docs/configuration.md",
             )
     return kind(**values)
@@ -221,8 +228,8 @@ def _parse(text: str, hint: Any, variable: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise WatershedError(f"{variable}={text!r} is no {_say(hint)}", "write it as JSON") from error
+        raise WatershedError(f"{variable}={text!r} is not of type {_type_name(hint)}", "write it as JSON") from error
 
 
-def _say(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     return str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__

@@ -1,1 +1,1 @@
-"""What must be true of a table, and the gate that says so."""
+"""The quality gate: whether tables fulfil the expectations of their contracts. Begin with `quality.gate.check`."""

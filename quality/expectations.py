@@ -1,8 +1,7 @@
-"""Every expectation of a contract held against its table by DuckDB.
+"""Every expectation of a contract, evaluated on its table by DuckDB.
 
-Statements about single rows are all answered by one aggregate query, whatever their number; uniqueness and
-references take a query each. Only for those that fail are rows fetched. Both sides of a reference are read at
-one version, so a table that is being replaced meanwhile does not matter.
+One aggregate query decides all expectations about single rows. Uniqueness and references take a query each. Rows are
+fetched only for expectations that fail. Every table is read at one version, so that a writer does not interfere.
 
 NaN is a number outside every interval, not a missing value.
 """
@@ -39,15 +38,15 @@ from quality.outcome import (
 
 ROW_STATEMENTS = (NOT_NULL, BETWEEN, IN_SET, REGEX)
 TYPE_FREE = (NOT_NULL, UNIQUE, COMPOUND_UNIQUE, ROW_COUNT)
-"""What can be asked of a column whatever its type."""
+"""Expectations that do not depend on the type of the column."""
 
 MORE = 3
-"""Columns shown beside a key that does not name its row."""
+"""Number of other columns shown if the key does not identify a row."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One version of a table, open for questions."""
+    """One version of a table, opened for queries."""
 
     connection: duckdb.DuckDBPyConnection
     lake: Lake
@@ -60,7 +59,7 @@ class Reading:
         """The latest version of the table.
 
         Raises:
-            WatershedError: there is no such table, or it cannot be read.
+            WatershedError: the table does not exist or cannot be read.
         """
         table = open_table(lake, contract.name)
         return cls(connection, lake, contract, table.version(), column_drift(contract, table))
@@ -92,27 +91,27 @@ class Reading:
                 f"restore the files of {self.lake.path(self.contract.name)}, or materialise {self.contract.name} again",
             ) from error
 
-    def trouble(self, expectation: Expectation) -> str | None:
-        """Why the rows cannot be asked: a column that is not there, or not of a type that compares."""
+    def problem(self, expectation: Expectation) -> str | None:
+        """Why the expectation cannot be evaluated: a column is missing or has a type that cannot be compared."""
         used = {expectation.column, *(expectation["column_list"] or ())}
         for drift in self.drift:
             hinders = drift.kind == "missing" or (
                 drift.kind == "type" and not drift.comparable and expectation.name not in TYPE_FREE
             )
             if drift.column in used and hinders:
-                return f"that {drift.column} {drift.said}"
+                return f"that {drift.column} {drift.problem}"
         return None
 
 
 def check_table(reading: Reading) -> list[Outcome]:
-    """Every expectation of the contract, in its order, after the outcome of its columns."""
+    """The outcomes of the schema and of every expectation of the contract, in its order."""
     expectations = reading.contract.all_expectations()
     rows = reading.rows(f"SELECT count(*) FROM {reading.scan}")[0][0]
     outcomes: dict[int, Outcome] = {}
     for place, expectation in enumerate(expectations):
-        trouble = reading.trouble(expectation)
-        if trouble:
-            outcomes[place] = unjudged(reading.contract, expectation, trouble, rows, reading.version)
+        problem = reading.problem(expectation)
+        if problem:
+            outcomes[place] = unjudged(reading.contract, expectation, problem, rows, reading.version)
     open_places = [place for place in range(len(expectations)) if place not in outcomes]
     outcomes |= _row_statements(reading, {p: e for p, e in enumerate(expectations) if p in open_places})
     for place in open_places:
@@ -122,7 +121,7 @@ def check_table(reading: Reading) -> list[Outcome]:
 
 
 def schema_outcomes(reading: Reading, rows: int) -> list[Outcome]:
-    """A failure for every column that is missing, unknown or of another type; one outcome that passes if none is."""
+    """A failure for every column that is missing, unknown or of another type, or one outcome that passes."""
 
     def outcome(column: str | None, passed: bool, observed: str) -> Outcome:
         return Outcome(
@@ -139,11 +138,11 @@ def schema_outcomes(reading: Reading, rows: int) -> list[Outcome]:
 
     if not reading.drift:
         return [outcome(None, True, f"all {len(reading.contract.columns)} columns")]
-    return [outcome(drift.column, False, f"that {drift.column} {drift.said}") for drift in reading.drift]
+    return [outcome(drift.column, False, f"that {drift.column} {drift.problem}") for drift in reading.drift]
 
 
 def violation_sql(expectation: Expectation, type_: pa.DataType) -> str:
-    """The predicate that is true of the rows that break a statement about single rows, and never null."""
+    """The SQL predicate that is true of the rows that break an expectation about single rows; it is never null."""
     column = f'"{expectation.column}"'
     if expectation.name == NOT_NULL:
         return f"{column} IS NULL"
@@ -162,33 +161,33 @@ def violation_sql(expectation: Expectation, type_: pa.DataType) -> str:
 
 
 def anchored(regex: str) -> str:
-    """`regex` held to the start of the value, as `catalog.contract.matches` promises."""
+    """`regex` anchored at the start of the value, as `catalog.contract.matches` documents."""
     return regex if regex.startswith("^") else f"^(?:{regex})"
 
 
 def _row_statements(reading: Reading, expectations: dict[int, Expectation]) -> dict[int, Outcome]:
-    """All statements about single rows in one pass over the table."""
-    asked = {place: e for place, e in expectations.items() if e.name in ROW_STATEMENTS}
-    if not asked:
+    """The outcomes of all expectations about single rows, in one pass over the table."""
+    chosen = {place: e for place, e in expectations.items() if e.name in ROW_STATEMENTS}
+    if not chosen:
         return {}
-    types = {place: reading.contract.schema.field(e.column).type for place, e in asked.items()}
-    broken = {place: violation_sql(e, types[place]) for place, e in asked.items()}
+    types = {place: reading.contract.schema.field(e.column).type for place, e in chosen.items()}
+    broken = {place: violation_sql(e, types[place]) for place, e in chosen.items()}
     answers: list[str] = ["count(*)"]
-    for place, e in asked.items():
+    for place, e in chosen.items():
         column = f'"{e.column}"'
         answers += [f"count({column})", f"count(*) FILTER (WHERE {broken[place]})", *_span(e, column, types[place])]
     began = time.perf_counter()
     (rows, *flat), *_ = reading.rows(f"SELECT {', '.join(answers)} FROM {reading.scan}")
-    seconds = (time.perf_counter() - began) / len(asked)
+    seconds = (time.perf_counter() - began) / len(chosen)
     outcomes = {}
-    for number, (place, e) in enumerate(asked.items()):
+    for number, (place, e) in enumerate(chosen.items()):
         present, violations, low, high = flat[4 * number : 4 * number + 4]
         count = rows if e.name == NOT_NULL else present
         outcomes[place] = judge(
             reading.contract,
             e,
             rows=rows,
-            asked=count,
+            compared=count,
             violations=violations,
             observed=observation(e, violations, count, low, high),
             version=reading.version,
@@ -199,7 +198,7 @@ def _row_statements(reading: Reading, expectations: dict[int, Expectation]) -> d
 
 
 def _span(expectation: Expectation, column: str, type_: pa.DataType) -> tuple[str, str]:
-    """Smallest and largest value, where they say something; NaN, which DuckDB calls the largest, is left out."""
+    """SQL of the smallest and the largest value, without NaN, which DuckDB sorts last; NULL if they are not needed."""
     if expectation.name != BETWEEN:
         return "NULL", "NULL"
     numbers = f" FILTER (WHERE NOT isnan({column}))" if pa.types.is_floating(type_) else ""
@@ -207,27 +206,27 @@ def _span(expectation: Expectation, column: str, type_: pa.DataType) -> tuple[st
 
 
 def _single(reading: Reading, expectation: Expectation, rows: int) -> Outcome:
-    """A statement that takes a query of its own."""
+    """The outcome of an expectation that takes a query of its own."""
     if expectation.name == ROW_COUNT:
         return row_count_outcome(reading.contract, expectation, rows, reading.version)
     began = time.perf_counter()
     if expectation.name in (UNIQUE, COMPOUND_UNIQUE):
-        asked, violations, broken = _uniqueness(reading, expectation)
+        compared, violations, broken = _uniqueness(reading, expectation)
     elif expectation.name == REFERENCES:
-        trouble = target_trouble(reading, expectation)
-        if trouble:
-            return unjudged(reading.contract, expectation, trouble, rows, reading.version)
-        asked, violations, broken = _references(reading, expectation)
+        problem = target_problem(reading, expectation)
+        if problem:
+            return unjudged(reading.contract, expectation, problem, rows, reading.version)
+        compared, violations, broken = _references(reading, expectation)
     else:
         raise WatershedError(
-            f"{reading.contract.name} expects {expectation.name}, which no engine here knows",
-            "use a type of catalog/contract.py, or teach it to quality/expectations.py",
+            f"{reading.contract.name} expects {expectation.name}, which no engine evaluates",
+            "use a type of catalog/contract.py, or add it to quality/expectations.py",
         )
     return judge(
         reading.contract,
         expectation,
         rows=rows,
-        asked=asked,
+        compared=compared,
         violations=violations,
         version=reading.version,
         examples=_examples(reading, expectation, broken) if violations else (),
@@ -236,15 +235,22 @@ def _single(reading: Reading, expectation: Expectation, rows: int) -> Outcome:
 
 
 def row_count_outcome(contract: Contract, expectation: Expectation, rows: int, version: int) -> Outcome:
-    """Whether the number of rows is within the bounds; no row is to blame where it is not."""
+    """The outcome of an expectation about the number of rows; it has no example rows."""
     low, high = expectation["min_value"], expectation["max_value"]
     fits = (low is None or rows >= low) and (high is None or rows <= high)
-    said = observation(expectation, 0, rows)
-    return judge(contract, expectation, rows=rows, asked=rows, violations=int(not fits), observed=said, version=version)
+    return judge(
+        contract,
+        expectation,
+        rows=rows,
+        compared=rows,
+        violations=int(not fits),
+        observed=observation(expectation, 0, rows),
+        version=version,
+    )
 
 
-def target_trouble(reading: Reading, expectation: Expectation) -> str | None:
-    """Why a reference cannot be followed: its table is not made, or lacks the column."""
+def target_problem(reading: Reading, expectation: Expectation) -> str | None:
+    """Why a reference cannot be evaluated: its table is not made or lacks the column."""
     family, table, column = expectation["target"].split(".")
     name = f"{family}.{table}"
     if not reading.lake.exists(name):
@@ -254,7 +260,7 @@ def target_trouble(reading: Reading, expectation: Expectation) -> str | None:
 
 
 def target_scan(reading: Reading, expectation: Expectation) -> str:
-    """The values that a reference may take, in a FROM clause, as the column `known.target`."""
+    """The values that a reference may have, in a FROM clause, as the column `known.target`."""
     family, table, column = expectation["target"].split(".")
     name = f"{family}.{table}"
     version = open_table(reading.lake, name).version()
@@ -266,11 +272,11 @@ def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, s
     names = [f'"{name}"' for name in expectation["column_list"] or (expectation.column,)]
     columns, present = ", ".join(names), " OR ".join(f"{name} IS NOT NULL" for name in names)
     shared = f"FROM {reading.scan} WHERE ({present}) QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
-    asked, violations = reading.rows(
+    compared, violations = reading.rows(
         f"SELECT coalesce(sum(copies), 0)::BIGINT, coalesce(sum(copies) FILTER (WHERE copies > 1), 0)::BIGINT "
         f"FROM (SELECT count(*) AS copies FROM {reading.scan} WHERE {present} GROUP BY {columns})"
     )[0]
-    return asked, violations, shared
+    return compared, violations, shared
 
 
 def _references(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
@@ -279,22 +285,22 @@ def _references(reading: Reading, expectation: Expectation) -> tuple[int, int, s
         f"FROM {reading.scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = known.target "
         f"WHERE {column} IS NOT NULL"
     )
-    asked = reading.rows(f"SELECT count({column}) FROM {reading.scan}")[0][0]
-    return asked, reading.rows(f"SELECT count(*) {orphans}")[0][0], orphans
+    compared = reading.rows(f"SELECT count({column}) FROM {reading.scan}")[0][0]
+    return compared, reading.rows(f"SELECT count(*) {orphans}")[0][0], orphans
 
 
 def _examples(reading: Reading, expectation: Expectation, broken: str) -> tuple[dict[str, Any], ...]:
     """The first rows of `broken`, a FROM clause, by primary key."""
     names = example_columns(reading, expectation)
-    said = ", ".join(f'"{name}"' for name in names)
-    found = reading.rows(f"SELECT {said} {broken} ORDER BY ALL NULLS FIRST LIMIT {examples_shown(expectation)}")
+    columns = ", ".join(f'"{name}"' for name in names)
+    found = reading.rows(f"SELECT {columns} {broken} ORDER BY ALL NULLS FIRST LIMIT {examples_shown(expectation)}")
     return tuple(dict(zip(names, row, strict=True)) for row in found)
 
 
 def example_columns(reading: Reading, expectation: Expectation) -> list[str]:
-    """What is shown of a row: its primary key, what it is known by, and the column in question.
+    """The columns shown of a violating row: its primary key, the columns that name it, and the column in question.
 
-    Where the key itself is null or shared, a few other columns tell the rows apart.
+    If the key itself is null or not unique, a few other columns are added.
     """
     key = reading.contract.primary_key
     wanted = [*key, *reading.contract.named_by, expectation.column]

@@ -1,6 +1,6 @@
-"""The gate: whether the lake is what its contracts say.
+"""The quality gate: whether the tables of the lake fulfil their contracts.
 
-Blocking asset checks in Dagster and `watershed check` in CI both ask here.
+The blocking asset checks in Dagster and `watershed check` in CI both use it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,27 @@ ENGINES = ("duckdb", "gx")
 
 
 def check(settings: Settings, tables: Sequence[str] = (), engine: str = "duckdb") -> list[Outcome]:
-    """Hold every expectation of the contracts of `tables` against the lake.
+    """Evaluate every expectation of the contracts of `tables` on the latest versions in the lake.
 
     Args:
+        settings: the settings of the lake.
         tables: names of tables or families; empty for every table that is made.
         engine: `duckdb`, or `gx` for Great Expectations on pandas, which reads whole tables into memory.
 
+    Returns:
+        An outcome per expectation, table by table, after one for the columns of the table.
+
     Raises:
-        WatershedError: there is no lake, a name is unknown, or a table named here is not made or cannot be read.
+        WatershedError: the lake has no table, a name is unknown, or a table in `tables` is not made or cannot be read.
+
+    Example:
+        >>> from catalog import load_settings
+        >>> from quality.gate import check
+        >>> outcomes = check(load_settings(), ["dclm.scores"])
+        >>> [outcome.line() for outcome in outcomes if outcome.failed]
+        []
+        >>> outcomes[0].observed
+        'all 5 columns'
     """
     lake = Lake.of(settings)
     made, _ = select(lake, tables)
@@ -50,10 +63,10 @@ def check(settings: Settings, tables: Sequence[str] = (), engine: str = "duckdb"
 
 
 def select(lake: Lake, names: Sequence[str] = ()) -> tuple[list[Contract], list[Contract]]:
-    """The contracts that `names` (tables or families) mean, or all: those whose table is made, and the others.
+    """The contracts of `names` (tables or families), or all: those whose table is made, and the others.
 
     Raises:
-        WatershedError: a name is unknown, a table named by itself is not made, or none is.
+        WatershedError: a name is unknown, a table that is named is not made, or no table is made.
     """
     families = {each.family for each in CONTRACTS.values()}
     chosen: list[Contract] = []

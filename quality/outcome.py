@@ -1,4 +1,4 @@
-"""What came of one expectation on one table."""
+"""The outcome of one expectation on one table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from catalog.cards.card import statement
 from catalog.contract import Contract, Expectation
 
 EXAMPLES, WARNED_EXAMPLES = 5, 50
-"""Rows shown of those that break an expectation: some of an error, which has one cause; all of a warning, whose rows
-are each a fault of the source, unless they are many."""
+"""Rows shown of those that break an expectation. An error usually has one cause, so a few rows suffice; each row of a
+warning is a fault of its own."""
 VALUE_WIDTH = 64
 
 NOT_NULL = "expect_column_values_to_not_be_null"
@@ -24,15 +24,15 @@ REGEX = "expect_column_values_to_match_regex"
 ROW_COUNT = "expect_table_row_count_to_be_between"
 REFERENCES = "references"
 SCHEMA = "schema"
-"""Not Great Expectations' word: every column of the contract is there, of its type, and no other."""
+"""Not a type of Great Expectations: the table has the columns of the contract, each of its type, and no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One expectation held against one version of a table.
+    """The outcome of one expectation on one version of a table.
 
-    `violations` counts the rows that break it, `examples` holds the first of them (primary key and column),
-    smallest keys first; `seconds` is the time of the query that decided it, shared among those that it decided.
+    `violations` is the number of rows that break it, and `examples` the first of them (primary key and column) by
+    smallest key. `seconds` is the time of its query, divided by the number of expectations that the query decided.
     """
 
     table: str
@@ -51,20 +51,20 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """It does not hold, and must."""
+        """Whether an expectation of severity `error` does not hold."""
         return not self.passed and self.severity == "error"
 
     @property
     def warned(self) -> bool:
-        """It does not hold, and is only reported."""
+        """Whether an expectation of severity `warn` does not hold."""
         return not self.passed and self.severity == "warn"
 
     def line(self, *, rows: bool = True) -> str:
         """The outcome in one line: table, column, expectation, what was observed, and example `rows`."""
-        said = f"{self.table}: expected {self.statement}; observed {self.observed}"
+        line = f"{self.table}: expected {self.statement}; observed {self.observed}"
         if self.examples and rows:
-            said += "; e.g. " + " | ".join(self.example_lines())
-        return said + (f"  ({self.why})" if self.why else "")
+            line += "; e.g. " + " | ".join(self.example_lines())
+        return line + (f"  ({self.why})" if self.why else "")
 
     def example_lines(self) -> list[str]:
         """The example rows, each as "column=value, ..."."""
@@ -76,27 +76,27 @@ def judge(
     expectation: Expectation,
     *,
     rows: int,
-    asked: int,
+    compared: int,
     violations: int,
     observed: str = "",
     **more: Any,
 ) -> Outcome:
-    """The outcome of `expectation` when `violations` of the `asked` values break it.
+    """The outcome of `expectation` when `violations` of the `compared` values break it.
 
     Args:
-        asked: values that it speaks of: the non-null ones, or all rows for a statement about nulls.
-        observed: what was seen, where it is more than the number of violations.
+        compared: number of values that it is about: the non-null ones, or all rows if it is about nulls.
+        observed: what was found, if that is more than the number of violations.
         more: other fields of the outcome.
     """
     share = expectation["mostly"]
-    passed = violations == 0 if share is None else asked == 0 or (asked - violations) / asked >= share
+    passed = violations == 0 if share is None else compared == 0 or (compared - violations) / compared >= share
     return Outcome(
         table=contract.name,
         label=expectation.label,
         column=expectation.column,
         statement=statement(expectation),
         passed=passed,
-        observed=observed or observation(expectation, violations, asked),
+        observed=observed or observation(expectation, violations, compared),
         violations=violations,
         rows=rows,
         why=expectation.why,
@@ -105,19 +105,19 @@ def judge(
     )
 
 
-def observation(expectation: Expectation, violations: int, asked: int, low: Any = None, high: Any = None) -> str:
-    """What was seen, in words: "3 nulls in 10 rows", "0.1 to 2.0, 1 of 10 values outside"."""
-    few = f"{violations:,} of {asked:,} {'value' if asked == 1 else 'values'}"
+def observation(expectation: Expectation, violations: int, compared: int, low: Any = None, high: Any = None) -> str:
+    """What was found, in words: "3 nulls in 10 rows", "0.1 to 2.0, 1 of 10 values outside"."""
+    few = f"{violations:,} of {compared:,} {'value' if compared == 1 else 'values'}"
     if expectation.name == ROW_COUNT:
-        return f"{asked:,} {'row' if asked == 1 else 'rows'}"
+        return f"{compared:,} {'row' if compared == 1 else 'rows'}"
     if expectation.name == BETWEEN:
-        none = "no number" if asked else "no values"
+        none = "no number" if compared else "no values"
         span = (
             none if low is None or (isinstance(low, float) and math.isnan(low)) else f"{_value(low)} to {_value(high)}"
         )
         return f"{span}, {few} outside" if violations else span
     none, some = {
-        NOT_NULL: ("no nulls", f"{violations:,} {'null' if violations == 1 else 'nulls'} in {asked:,} rows"),
+        NOT_NULL: ("no nulls", f"{violations:,} {'null' if violations == 1 else 'nulls'} in {compared:,} rows"),
         UNIQUE: ("no value twice", f"{violations:,} rows that share theirs"),
         COMPOUND_UNIQUE: ("no key twice", f"{violations:,} rows that share theirs"),
         IN_SET: ("no other value", f"{few} not among them"),
@@ -127,15 +127,15 @@ def observation(expectation: Expectation, violations: int, asked: int, low: Any 
     return some if violations else none
 
 
-def unjudged(contract: Contract, expectation: Expectation, said: str, rows: int, version: int) -> Outcome:
-    """The outcome where the rows cannot be asked, because of what is `said`: it counts as broken by all of them."""
+def unjudged(contract: Contract, expectation: Expectation, problem: str, rows: int, version: int) -> Outcome:
+    """The outcome of an expectation that cannot be evaluated because of `problem`: all rows count as violations."""
     return Outcome(
         table=contract.name,
         label=expectation.label,
         column=expectation.column,
         statement=statement(expectation),
         passed=False,
-        observed=said,
+        observed=problem,
         violations=rows,
         rows=rows,
         version=version,
@@ -145,7 +145,7 @@ def unjudged(contract: Contract, expectation: Expectation, said: str, rows: int,
 
 
 def examples_shown(expectation: Expectation) -> int:
-    """How many of the rows that break it are shown."""
+    """The number of violating rows to show."""
     return WARNED_EXAMPLES if expectation.severity == "warn" else EXAMPLES
 
 
@@ -158,5 +158,5 @@ def _value(value: Any) -> str:
         return "NULL"
     if isinstance(value, datetime.datetime):
         return value.isoformat(" ")
-    said = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    return said if len(said) <= VALUE_WIDTH else said[: VALUE_WIDTH - 1] + "…"
+    text = repr(value) if isinstance(value, (str, bytes)) else str(value)
+    return text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…"

@@ -1,4 +1,4 @@
-"""Outcomes as people and machines read them: text, JSON, JUnit XML, GitHub annotations."""
+"""Reports of outcomes: as text, JSON, JUnit XML and GitHub annotations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,23 @@ FORMATS = ("text", "json", "junit", "github")
 
 
 def report(outcomes: Sequence[Outcome], format: str, missing: Sequence[Contract] = ()) -> str:
-    """What the gate found, in one of `FORMATS`, ending with a newline.
+    """Report the outcomes of a check as text that ends with a newline.
 
     Args:
+        outcomes: the outcomes of `quality.gate.check`.
+        format: one of `FORMATS`: text, json, junit or github.
         missing: tables that were not checked because they are not made yet.
+
+    Raises:
+        KeyError: `format` is not one of `FORMATS`.
+
+    Example:
+        >>> from catalog import load_settings
+        >>> from quality.gate import check
+        >>> from quality.report import report
+        >>> lines = report(check(load_settings(), ["dclm.pool"]), "text").splitlines()
+        >>> lines[-1].split(":")[0]
+        '1 table'
     """
     writers = {"text": _text, "json": _json, "junit": _junit, "github": _github}
     return writers[format](outcomes, [contract.name for contract in missing]).rstrip("\n") + "\n"
@@ -30,24 +43,28 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """The outcomes in one line: "3 tables: 120 expectations hold, 2 warn, 1 fails"."""
     tables = len({outcome.table for outcome in outcomes})
     held, warned, failed = (sum(getattr(o, kind) for o in outcomes) for kind in ("passed", "warned", "failed"))
-    said = f"{tables} {'table' if tables == 1 else 'tables'}: {held} expectations hold"
-    said += f", {warned} {'warns' if warned == 1 else 'warn'}" if warned else ""
-    return f"{said}, {failed} {'fails' if failed == 1 else 'fail'}" if failed else said
+    line = f"{tables} {'table' if tables == 1 else 'tables'}: {held} expectations hold"
+    line += f", {warned} {'warns' if warned == 1 else 'warn'}" if warned else ""
+    return f"{line}, {failed} {'fails' if failed == 1 else 'fail'}" if failed else line
 
 
 def _text(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
     lines = []
     width = max((len(outcome.table) for outcome in outcomes), default=0)
     for table, group in groupby(outcomes, key=lambda outcome: outcome.table):
-        said = list(group)
-        failed, warned = (sum(getattr(outcome, kind) for outcome in said) for kind in ("failed", "warned"))
-        verdict = f"FAILED {failed} of {len(said)} expectations" if failed else f"ok {len(said) - warned} expectations"
+        of_table = list(group)
+        failed, warned = (sum(getattr(outcome, kind) for outcome in of_table) for kind in ("failed", "warned"))
+        verdict = (
+            f"FAILED {failed} of {len(of_table)} expectations"
+            if failed
+            else f"ok {len(of_table) - warned} expectations"
+        )
         verdict += f", {warned} warned" if warned else ""
-        rows, seconds = said[0].rows, sum(outcome.seconds for outcome in said)
+        rows, seconds = of_table[0].rows, sum(outcome.seconds for outcome in of_table)
         unit = "row " if rows == 1 else "rows"
         lines.append(f"{table:<{width}}  {verdict:<32}  {rows:>12,} {unit}  {seconds:6.2f} s")
     for outcome in outcomes:
-        # An error's examples stand beside it; a warning's are a list to work through.
+        # The examples of an error are on its line; those of a warning are a list.
         lines += [f"WARNED {outcome.line(rows=False)}", *_listed(outcome)] if outcome.warned else []
     lines += [f"FAILED {outcome.line()}" for outcome in outcomes if outcome.failed]
     if missing:
@@ -62,17 +79,17 @@ def _listed(outcome: Outcome) -> list[str]:
 
 
 def _json(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
-    said = {
+    document = {
         "passed": not any(outcome.failed for outcome in outcomes),
         "tables": sorted({outcome.table for outcome in outcomes}),
         "not_made": list(missing),
         "outcomes": [_finite(dataclasses.asdict(outcome)) for outcome in outcomes],
     }
-    return json.dumps(said, indent=2, default=str, ensure_ascii=False, allow_nan=False)
+    return json.dumps(document, indent=2, default=str, ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
-    """`value` with NaN and infinities, which JSON lacks, as words."""
+    """`value` with NaN and infinities, which JSON lacks, as strings."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -86,16 +103,16 @@ def _junit(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
         "testsuites", name="watershed check", tests=str(len(outcomes) + len(missing)), failures=str(failed)
     )
     for table, group in groupby(outcomes, key=lambda outcome: outcome.table):
-        said = list(group)
+        of_table = list(group)
         suite = ElementTree.SubElement(
             root,
             "testsuite",
             name=table,
-            tests=str(len(said)),
-            failures=str(sum(outcome.failed for outcome in said)),
-            time=f"{sum(outcome.seconds for outcome in said):.3f}",
+            tests=str(len(of_table)),
+            failures=str(sum(outcome.failed for outcome in of_table)),
+            time=f"{sum(outcome.seconds for outcome in of_table):.3f}",
         )
-        for outcome in said:
+        for outcome in of_table:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=table, name=outcome.label, time=f"{outcome.seconds:.3f}"
             )
@@ -124,12 +141,12 @@ def _github(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """As workflow commands want it: percent signs, line ends and the characters in `more` as %XX."""
+    """`text` for a workflow command: percent signs, line ends and the characters in `more` as %XX."""
     for character in ("%", "\r", "\n", *more):
         text = text.replace(character, f"%{ord(character):02X}")
     return text
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """`text` without the control characters that XML does not allow."""
     return "".join(character if character >= " " or character in "\t\n" else "�" for character in text)

@@ -1,7 +1,7 @@
 """The same expectations as a Great Expectations suite, validated on a pandas batch.
 
-For those who have Great Expectations around them, and as a second opinion on `quality.expectations`: tests hold
-that both engines count the same violations. Great Expectations takes seconds to import, so it is loaded when used.
+It serves teams that use Great Expectations, and verifies `quality.expectations`: a test compares the violations that
+both engines count. Great Expectations takes seconds to import, so it is imported when it is used.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from quality.expectations import (
     example_columns,
     row_count_outcome,
     schema_outcomes,
+    target_problem,
     target_scan,
-    target_trouble,
 )
 from quality.outcome import (
     BETWEEN,
@@ -47,7 +47,17 @@ def expectation_suite(contract: Contract, keys: Mapping[str, list[Any]] | None =
     """The contract as a Great Expectations suite.
 
     Args:
-        keys: for every `references` target (`family.table.column`), its values; references to others are left out.
+        keys: the values of every `references` target (`family.table.column`); references to other targets are left out.
+
+    Raises:
+        WatershedError: Great Expectations has no type of the name of an expectation.
+
+    Example:
+        >>> from catalog import CONTRACTS
+        >>> from quality.suite import expectation_suite
+        >>> suite = expectation_suite(CONTRACTS["dclm.pool"])
+        >>> suite.name, suite.expectations[0].column
+        ('dclm.pool', 'warc')
     """
     gx = _great_expectations()
     keys = keys or {}
@@ -60,7 +70,7 @@ def expectation_suite(contract: Contract, keys: Mapping[str, list[Any]] | None =
 
 
 def check_table_with_gx(reading: Reading) -> list[Outcome]:
-    """What `quality.expectations.check_table` says, said by Great Expectations; reads the table into memory."""
+    """The outcomes of `quality.expectations.check_table`, by Great Expectations, which reads the table into memory."""
     contract, expectations = reading.contract, reading.contract.all_expectations()
     used = {name for e in expectations for name in (*example_columns(reading, e), *(e["column_list"] or ()))}
     frame = _frame(reading, [name for name in reading.columns if name in used])
@@ -68,9 +78,9 @@ def check_table_with_gx(reading: Reading) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     keys: dict[str, list[Any]] = {}
     for place, e in enumerate(expectations):
-        trouble = reading.trouble(e) or (target_trouble(reading, e) if e.name == REFERENCES else None)
-        if trouble:
-            outcomes[place] = unjudged(contract, e, trouble, rows, reading.version)
+        problem = reading.problem(e) or (target_problem(reading, e) if e.name == REFERENCES else None)
+        if problem:
+            outcomes[place] = unjudged(contract, e, problem, rows, reading.version)
         elif e.name == REFERENCES and e["target"] not in keys:
             keys[e["target"]] = [
                 row[0] for row in reading.rows(f"FROM {target_scan(reading, e)}") if row[0] is not None
@@ -96,7 +106,7 @@ def _translate(expectation: Expectation, place: int, keys: Mapping[str, list[Any
     name = "expect_column_values_to_be_in_set" if expectation.name == REFERENCES else expectation.name
     kind = getattr(gx.expectations, name.title().replace("_", ""), None)
     if kind is None:
-        raise WatershedError(f"Great Expectations knows no {name}", "use a type of catalog/contract.py")
+        raise WatershedError(f"Great Expectations has no type {name}", "use a type of catalog/contract.py")
     return kind(**arguments, meta={PLACE: place, "why": expectation.why})
 
 
@@ -105,25 +115,25 @@ def _arguments(expectation: Expectation, keys: Mapping[str, list[Any]]) -> dict[
     if expectation.name == REFERENCES:
         share = {} if expectation["mostly"] is None else {"mostly": expectation["mostly"]}
         return {**column, **share, "value_set": keys[expectation["target"]]}
-    said = {key: list(value) if isinstance(value, tuple) else value for key, value in expectation.kwargs}
+    arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in expectation.kwargs}
     if expectation.name == REGEX:
         # Python's $ matches before a last newline too; DuckDB's does not.
         regex = anchored(expectation["regex"])
-        said["regex"] = regex[:-1] + r"\Z" if regex.endswith("$") and not regex.endswith(r"\$") else regex
-    return {**column, **said}
+        arguments["regex"] = regex[:-1] + r"\Z" if regex.endswith("$") and not regex.endswith(r"\$") else regex
+    return {**column, **arguments}
 
 
 def _frame(reading: Reading, columns: list[str]) -> pd.DataFrame:
-    """The columns as Arrow-backed pandas, in which an integer may be missing and NaN is not missing."""
+    """The columns in Arrow-backed pandas, where an integer may be missing and NaN is not a missing value."""
     import pandas as pd
 
-    said = ", ".join(f'"{name}"' for name in columns)
-    table = reading.connection.execute(f"SELECT {said} FROM {reading.scan}").to_arrow_table()
+    names = ", ".join(f'"{name}"' for name in columns)
+    table = reading.connection.execute(f"SELECT {names} FROM {reading.scan}").to_arrow_table()
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _validate(frame: pd.DataFrame, suite: gx.ExpectationSuite, skip: set[int]) -> dict[int, Any]:
-    """The result of every expectation of the suite, by its place, but of those in `skip`."""
+    """The result of every expectation of the suite, by its place, without those in `skip`."""
     gx = _great_expectations()
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
@@ -139,33 +149,35 @@ def _validate(frame: pd.DataFrame, suite: gx.ExpectationSuite, skip: set[int]) -
 
 
 def _outcome(reading: Reading, expectation: Expectation, frame: pd.DataFrame, result: Any, seconds: float) -> Outcome:
-    contract, said, rows = reading.contract, result.result, len(frame)
+    contract, found, rows = reading.contract, result.result, len(frame)
     if expectation.name == ROW_COUNT:
-        return row_count_outcome(contract, expectation, said["observed_value"], reading.version)
-    if "unexpected_count" not in said:
+        return row_count_outcome(contract, expectation, found["observed_value"], reading.version)
+    if "unexpected_count" not in found:
         return unjudged(contract, expectation, f"that {_exception(result)}", rows, reading.version)
-    violations = int(said["unexpected_count"])
-    asked = rows if expectation.name == NOT_NULL else rows - int(said.get("missing_count", 0))
+    violations = int(found["unexpected_count"])
+    compared = rows if expectation.name == NOT_NULL else rows - int(found.get("missing_count", 0))
     low = high = None
-    if expectation.name == BETWEEN and asked:
+    if expectation.name == BETWEEN and compared:
         low, high = frame[expectation.column].min(), frame[expectation.column].max()
     return judge(
         contract,
         expectation,
         rows=rows,
-        asked=asked,
+        compared=compared,
         violations=violations,
-        observed=observation(expectation, violations, asked, low, high),
+        observed=observation(expectation, violations, compared, low, high),
         version=reading.version,
-        examples=_examples(reading, expectation, frame, said["unexpected_index_list"]) if violations else (),
+        examples=_examples(reading, expectation, frame, found["unexpected_index_list"]) if violations else (),
         seconds=seconds,
     )
 
 
 def _exception(result: Any) -> str:
     raised = [info for info in (result.exception_info or {}).values() if isinstance(info, dict)]
-    said = next((info["exception_message"] for info in raised if info.get("exception_message")), "no reason is given")
-    return f"Great Expectations could not tell: {str(said).splitlines()[0]}"
+    message = next(
+        (info["exception_message"] for info in raised if info.get("exception_message")), "no reason is given"
+    )
+    return f"Great Expectations failed: {str(message).splitlines()[0]}"
 
 
 def _examples(reading: Reading, expectation: Expectation, frame: pd.DataFrame, rows: list[int]) -> tuple[dict, ...]:

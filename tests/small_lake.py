@@ -1,4 +1,4 @@
-"""A lake of a few rows in every table, written as the project writes lakes, for tests to read, break and mend."""
+"""A lake with a few rows in every table, written as the project writes lakes, for tests to read and to break."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def doc_id(number: int) -> str:
 
 
 def row(contract: Contract, **values: Any) -> dict[str, Any]:
-    """A row of `contract`: null where it may be, else a plain value of the type, unless `values` says otherwise."""
+    """A row of `contract` with `values`; other columns are null if they may be, else a plain value of the type."""
     plain = {c.name: None if c.nullable else _plain(c.type) for c in contract.columns}
     assert values.keys() <= plain.keys(), values.keys() - plain.keys()
     return plain | values
@@ -64,7 +64,7 @@ def _plain(type_: pa.DataType) -> Any:
         return True
     if pa.types.is_integer(type_):
         return 1
-    return 0.5 if pa.types.is_floating(type_) else "said"
+    return 0.5 if pa.types.is_floating(type_) else "text"
 
 
 def good_rows() -> dict[str, list[dict[str, Any]]]:
@@ -290,7 +290,7 @@ def write_lake(folder: Path, names: tuple[str, ...] = ()) -> Settings:
 
 @cache
 def _whole_lake() -> Path:
-    """A lake with all tables, written once: Delta's logs hold relative paths, so a copy is as good."""
+    """A lake with all tables, written once. The logs of Delta hold relative paths, so that a copy works as well."""
     folder = Path(tempfile.mkdtemp(prefix="watershed-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_rows(settings_in(folder), good_rows())
@@ -298,10 +298,10 @@ def _whole_lake() -> Path:
 
 
 def plant(settings: Settings, name: str, changes: dict[int, dict[str, Any]], drop: tuple[str, ...] = ()) -> None:
-    """Rewrite a table behind its contract's back: row `i` gets `changes[i]`, and the columns `drop` go.
+    """Rewrite a table without regard to its contract: row `i` gets `changes[i]`, and the columns `drop` are removed.
 
-    The constraints of the changed columns are dropped first, and every column may be null, as by a writer who
-    knows Delta but not the contract.
+    The constraints of the changed columns are dropped first, and every column may be null, as if the writer used Delta
+    but not the contract.
     """
     table = DeltaTable(Lake.of(settings).path(name))
     touched = {column for values in changes.values() for column in values} | set(drop)

@@ -1,1 +1,1 @@
-"""Data cards: what a stranger must know of a table, as Markdown."""
+"""Data cards: what a newcomer must know about a table, as Markdown."""

@@ -1,4 +1,4 @@
-"""A data card: what a table's contract and its state in the lake say, as Markdown."""
+"""A data card: a table's contract and its state in the lake, as Markdown."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ VALUES_SHOWN = 12
 
 
 def card(contract: Contract, state: TableState | None = None) -> str:
-    """The card of a table in Markdown: facts, columns, expectations, and where it stands in the lake.
+    """The card of a table in Markdown: facts, columns, expectations, and its state in the lake.
 
     Args:
-        state: what `catalog.inventory.table_state` found; without it the card speaks of the contract alone.
+        state: what `catalog.inventory.table_state` found; without it the card describes the contract alone.
+
+    Example:
+        >>> from catalog import CONTRACTS
+        >>> from catalog.cards.card import card
+        >>> print(card(CONTRACTS["dclm.spans"]).splitlines()[0])
+        # dclm.spans
     """
     parts = [f"# {contract.name}", contract.description, _rows(("", ""), facts(contract, state))]
     parts += [
@@ -32,8 +38,8 @@ def card(contract: Contract, state: TableState | None = None) -> str:
 
 
 def facts(contract: Contract, state: TableState | None = None) -> list[tuple[str, str]]:
-    """What is said of the table as a whole: name and value, the empty ones left out."""
-    said = [
+    """What is predicate of the table as a whole: name and value, the empty ones left out."""
+    rows = [
         ("primary key", ", ".join(contract.primary_key)),
         ("partitioned by", ", ".join(contract.partition_by)),
         ("made from", ", ".join(contract.upstream)),
@@ -45,33 +51,33 @@ def facts(contract: Contract, state: TableState | None = None) -> list[tuple[str
         ("personal data", "; ".join(f"{column}: {kind}" for column, kind in contract.personal_data.items())),
     ]
     if state:
-        said += [("state", state.said), ("not enforced", ", ".join(state.unguarded))]
+        rows += [("state", state.summary), ("not enforced", ", ".join(state.unguarded))]
     if state and state.made and state.written_at:
-        said += [
+        rows += [
             ("rows", f"{state.rows:,}"),
             ("bytes", f"{state.bytes:,} in {state.files:,} {'file' if state.files == 1 else 'files'}"),
             ("version", f"{state.version}, written {state.written_at:%Y-%m-%d %H:%M:%S} UTC"),
         ]
-    return [(name, value) for name, value in said if value]
+    return [(name, value) for name, value in rows if value]
 
 
 def statement(expectation: Expectation, *, code: bool = False) -> str:
     """An expectation as a sentence: "score is at least 0 and at most 1".
 
     Args:
-        code: names stand in backquotes.
+        code: put names in backquotes.
     """
     quote = "`" if code else ""
     subject = f"{quote}{expectation.column}{quote}" if expectation.column else ""
-    said = _predicate(expectation, subject, quote)
+    sentence = _predicate(expectation, subject, quote)
     share = expectation["mostly"]
-    return said if share is None else f"{said}, in at least {share:.1%} of the rows"
+    return sentence if share is None else f"{sentence}, in at least {share:.1%} of the rows"
 
 
 def reason(expectation: Expectation) -> str:
     """Why it is expected and whether it only warns, in brackets, where the contract says so."""
-    said = because(expectation)
-    return f" ({said})" if said else ""
+    text = because(expectation)
+    return f" ({text})" if text else ""
 
 
 def because(expectation: Expectation) -> str:
@@ -85,36 +91,38 @@ def type_name(column: Column) -> str:
 
 
 def _predicate(expectation: Expectation, subject: str, quote: str) -> str:
-    said = expectation.name.removeprefix("expect_").replace("_", " ")
+    predicate = expectation.name.removeprefix("expect_").replace("_", " ")
     match expectation.name:
         case "expect_column_values_to_not_be_null":
-            said = "is not null"
+            predicate = "is not null"
         case "expect_column_values_to_be_unique":
-            said = "is unique"
+            predicate = "is unique"
         case "expect_compound_columns_to_be_unique":
-            said = f"({', '.join(f'{quote}{name}{quote}' for name in expectation['column_list'])}) is unique"
+            predicate = f"({', '.join(f'{quote}{name}{quote}' for name in expectation['column_list'])}) is unique"
         case "expect_column_values_to_be_between":
-            said = f"is {_bounds(expectation)}"
+            predicate = f"is {_bounds(expectation)}"
         case "expect_table_row_count_to_be_between":
             bounds = _bounds(expectation)
-            said = f"there is {bounds} row" if bounds.endswith(" 1") else f"there are {bounds} rows"
+            predicate = f"there is {bounds} row" if bounds.endswith(" 1") else f"there are {bounds} rows"
         case "expect_column_values_to_be_in_set":
             values = [str(value) for value in expectation["value_set"]]
-            said = f"is one of {len(values)} values" if len(values) > VALUES_SHOWN else f"is one of {', '.join(values)}"
+            predicate = (
+                f"is one of {len(values)} values" if len(values) > VALUES_SHOWN else f"is one of {', '.join(values)}"
+            )
         case "expect_column_values_to_match_regex":
-            said = f"matches {quote}{expectation['regex']}{quote}"
+            predicate = f"matches {quote}{expectation['regex']}{quote}"
         case "references":
-            said = f"stands in {quote}{expectation['target']}{quote}"
-    return f"{subject} {said}".strip()
+            predicate = f"is in {quote}{expectation['target']}{quote}"
+    return f"{subject} {predicate}".strip()
 
 
 def _bounds(expectation: Expectation) -> str:
-    said = [
+    bounds = [
         f"{word} {expectation[key]}"
         for key, word in (("min_value", "at least"), ("max_value", "at most"))
         if expectation[key] is not None
     ]
-    return " and ".join(said)
+    return " and ".join(bounds)
 
 
 def _meaning(column: Column) -> str:

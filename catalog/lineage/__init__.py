@@ -1,1 +1,1 @@
-"""Where rows come from, and which models, shards and scores rest on them."""
+"""Where rows come from, and which models, shards and scores depend on them."""

@@ -1,7 +1,8 @@
-"""Where every token came from and where every document went, as plain SQL over the tables.
+"""Where every token came from and where every document went, in SQL over the tables.
 
-Backward: a training sequence to its documents, a document to its WARC record. Forward: a document to the sequences
-that hold it, the models that were trained on them, and what those scored.
+A training sequence or step is traced back to its documents, and a document to its WARC record. A document is traced
+forward to the sequences that hold it, to the models that were trained on them, and to the accuracy of these models. The
+tables are those that families declare (`catalog.family.Lineage`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Origin:
-    """The WARC record of a document: where its archive is, and where in it."""
+    """The WARC record that a document was made from, and what was made of it."""
 
     doc_id: str
     warc: str
@@ -54,7 +55,7 @@ class DocumentInSequence:
 
 @dataclass(frozen=True)
 class SequenceOfDocument:
-    """A sequence that holds tokens [first_token, stop_token) of a document's stream."""
+    """A sequence that holds a document, or a part of it, as its tokens [first_token, stop_token)."""
 
     split: str
     shard: str

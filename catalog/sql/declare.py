@@ -1,7 +1,7 @@
-"""The lake as DuckDB sees it: a schema a family, a view a table, with the contract's words as comments.
+"""The lake in DuckDB: a schema per family and a view per table, with the descriptions of the contract as comments.
 
-Beside the families stands the schema `watershed`: `watershed.tables` says what is declared and what is made,
-`watershed.history` which versions there are. `dclm.documents_at(3)` is the table as version 3 left it.
+The schema `watershed` describes the lake: `watershed.tables` lists the declared tables and their states, and
+`watershed.history` their versions. `dclm.documents_at(3)` is version 3 of a table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOG_ENTRY = r"/([0-9]{20})\.json$"
 def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
     """Create, or bring up to date, every view of the lake under `root`.
 
-    A table that is not made, or cannot be read, gets no view; `watershed.tables` says which and why.
+    A table that is not made or cannot be read has no view; its state in `watershed.tables` says why.
     """
     for family in sorted({name.split(".")[0] for name in (*CONTRACTS, *VIEWS)} | {"watershed"}):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {family}")
@@ -41,7 +41,7 @@ def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
 
 
 def table_path(root: str, name: str) -> str:
-    """Folder or URL of the table `name`, as `catalog.lake.Lake.path` says it."""
+    """Folder or URL of the table `name`, as `catalog.lake.Lake.path` gives it."""
     return f"{root}/{name.replace('.', '/')}"
 
 
@@ -55,8 +55,8 @@ def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, ro
         connection.execute(f"CREATE OR REPLACE VIEW {contract.name} AS FROM {scan})")
     except duckdb.Error as error:
         connection.execute(f"DROP VIEW IF EXISTS {contract.name}")
-        said = str(error).splitlines()[0]
-        return NOT_MADE if any(sign in said for sign in NO_TABLE) else f"unreadable: {said}"
+        message = str(error).splitlines()[0]
+        return NOT_MADE if any(sign in message for sign in NO_TABLE) else f"unreadable: {message}"
     connection.execute(
         f"CREATE OR REPLACE MACRO {contract.name}_at(at_version) AS TABLE FROM {scan}, version => at_version::UBIGINT)"
     )
@@ -79,8 +79,8 @@ def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: d
 
 
 def _history_sql(root: str, made: list[str]) -> str:
-    """Versions of the tables from their Delta logs, newest first, with the note that `catalog.lake` leaves: a row for
-    each partition that the version replaced."""
+    """Versions of the tables from their Delta logs, newest first, with the note of `catalog.lake`: a row for each
+    partition that the version replaced."""
     if not made:
         return (
             "SELECT NULL::VARCHAR AS name, NULL::BIGINT AS version, NULL::TIMESTAMPTZ AS written_at, "

@@ -1,7 +1,7 @@
-"""A DuckDB that reads Delta tables, offline, and object stores where the lake lies in one.
+"""A DuckDB connection that reads Delta tables, offline, and the object store of the lake.
 
-Extensions come as Python wheels (`duckdb-extension-delta`), whose binaries are loaded by path: no download, and
-the version is the one that the lock file names.
+Extensions are installed as Python wheels (`duckdb-extension-delta`) and loaded by path, so that nothing is downloaded
+and the lock file sets their version.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def open_engine(lake: Lake, database: str | Path = ":memory:") -> duckdb.DuckDBP
     """A connection that can `delta_scan` the tables of `lake`; times are shown in UTC.
 
     Raises:
-        WatershedError: an extension is not installed, or the lake's object store does not serve.
+        WatershedError: an extension is not installed, or the object store of the lake does not answer.
     """
     # Hashing the extension's 80 MB to check DuckDB's signature takes half a second; the lock file has its hash already.
     connection = duckdb.connect(str(database), config={"allow_unsigned_extensions": "true"})
     load_extension(connection, "delta")
     connection.execute("SET TimeZone = 'UTC'")
     if is_object_store(lake.root):
-        # DuckDB would say of every table by itself what is wrong with the server.
+        # Without this, DuckDB would report an error of the server once for every table.
         lake.reach()
         load_extension(connection, "httpfs")
         connection.execute(secret_sql(lake.root, lake.storage_options))
@@ -39,7 +39,7 @@ def open_engine(lake: Lake, database: str | Path = ":memory:") -> duckdb.DuckDBP
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension from its wheel, or else from where DuckDB itself installed it."""
+    """Load a DuckDB extension from its wheel, or from where DuckDB itself has installed it."""
     spec = importlib.util.find_spec(f"duckdb_extension_{name}")
     folders = [Path(place) / "extensions" for place in (spec.submodule_search_locations or ())] if spec else []
     binary = next((path for folder in folders for path in folder.glob(f"v{duckdb.__version__}/*.duckdb_extension")), "")
@@ -55,7 +55,7 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def secret_sql(root: str, storage_options: Mapping[str, str]) -> str:
     """The CREATE SECRET that lets DuckDB read the object store of `root`.
 
-    Options are named as delta-rs names them; what is missing is taken from the environment's AWS_ variables.
+    Options have the names that delta-rs gives them. Missing ones are taken from the AWS_ variables of the environment.
     """
     known = full_options(root, storage_options)
     entries = {
@@ -73,5 +73,5 @@ def secret_sql(root: str, storage_options: Mapping[str, str]) -> str:
             "USE_SSL": str(parts.scheme == "https").lower(),
             "URL_STYLE": "vhost" if virtual_hosts(known) else "path",
         }
-    said = ", ".join(f"{key} {sql_literal(value)}" for key, value in entries.items() if value)
-    return f"CREATE OR REPLACE SECRET {SECRET} ({said})"
+    options = ", ".join(f"{key} {sql_literal(value)}" for key, value in entries.items() if value)
+    return f"CREATE OR REPLACE SECRET {SECRET} ({options})"

@@ -1,7 +1,7 @@
 """SQL over the lake with DuckDB.
 
-A connection is in memory and reads Delta's files as they stand, so a query never meets a lock, and a table that is
-being replaced is seen as it was before or as it is after.
+A connection is in memory and reads the files of Delta tables, so that a query never waits for a lock. A query sees a
+table that is being replaced either before or after the replacement.
 """
 
 from __future__ import annotations
@@ -29,40 +29,76 @@ _NAME = re.compile(r'"?\b([a-z_]+)"?\."?([a-z_]+)\b"?')
 _PLACE = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 
 _MENDS: dict[type[duckdb.Error], str] = {
-    duckdb.ParserException: "correct the statement there",
-    duckdb.CatalogException: "see `watershed tables` for the tables that there are",
+    duckdb.ParserException: "correct the statement at this place",
+    duckdb.CatalogException: "see `watershed tables` for the tables of the lake",
     duckdb.BinderException: "see `watershed describe TABLE` for a table's columns",
-    duckdb.OutOfMemoryException: "ask for less, or SET memory_limit = '8GB' first",
+    duckdb.OutOfMemoryException: "select fewer rows or columns, or SET memory_limit = '8GB' first",
     duckdb.InterruptException: "run it again",
-    duckdb.Error: "mend the statement, or see `watershed check` for the tables that it reads",
+    duckdb.Error: "correct the statement, or check the tables that it reads with `watershed check`",
 }
 
 
 def connect(settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with every table of the lake as a view, `dclm.documents` and so on.
+    """Open an in-memory DuckDB connection in which every table of the lake is a view: `dclm.documents` and so on.
+
+    Views read the latest versions of their tables, with the descriptions of the contracts as comments. The table
+    `watershed.tables` lists all tables with their states, and the view `watershed.history` their versions.
 
     Args:
-        settings: which lake; by default that of the project around the working directory.
+        settings: the settings of the lake; by default those of the project around the working directory.
+
+    Returns:
+        A connection of DuckDB's Python API. Close it, or use it in a `with` block.
+
+    Raises:
+        WatershedError: the settings are not valid, a DuckDB extension is missing, or the object store of the lake does
+            not answer.
+
+    Example:
+        >>> from catalog import connect
+        >>> with connect() as connection:
+        ...     connection.execute("SELECT url, words FROM dclm.documents WHERE language = 'fr'").fetchall()
+        [('https://lake.example/3', 1)]
     """
     lake = Lake.of(settings or load_settings())
     connection = open_engine(lake)
     declare(connection, lake.root)
-    # A stand-in with the same methods.
+    # It has the same methods.
     return cast(duckdb.DuckDBPyConnection, RecordedConnection(connection)) if recording() else connection
 
 
 def query(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> duckdb.DuckDBPyRelation | None:
-    """Run `sql`, time travel included; the rows of its last statement, or None where that gives none.
+    """Run one or more SQL statements on the lake.
+
+    Beyond what the connection itself does, this resolves time travel, declares tables that were made after the
+    connection was opened, and turns DuckDB's errors into a `WatershedError` with a cause and a mend.
 
     Args:
-        parameters: values of `$name` in `sql`.
+        connection: a connection from `connect`.
+        sql: statements separated by semicolons. `FROM dclm.documents AT (VERSION => 3)` and
+            `AT (TIMESTAMP => '2026-01-01 10:00')` read an earlier version of a table.
+        parameters: values for the names `$name` in `sql`.
 
-    Rows are computed when they are fetched: fetch them inside `explained` to have those errors explained too.
+    Returns:
+        The rows of the last statement as a DuckDB relation, or None if it has no rows. Rows are computed when they are
+        fetched: fetch them inside `explained` to turn those errors into a `WatershedError` too.
 
     Raises:
-        WatershedError: the statement is wrong, or names a table that is not made yet.
+        WatershedError: a statement is not valid, or names a table that is not made yet or a version that does not
+            exist.
+
+    Example:
+        >>> from catalog import connect, query
+        >>> connection = connect()
+        >>> best = query(connection, "FROM dclm.scores WHERE bucket >= $bucket ORDER BY score", {"bucket": 2})
+        >>> best.select("score, bucket, topic").fetchall()
+        [(0.4, 2, 'rivers'), (1.0, 5, 'rivers')]
+        >>> query(connection, "FROM dclm.scores WHERE")
+        Traceback (most recent call last):
+        ...
+        catalog.errors.WatershedError: syntax error at end of input; correct the statement at this place
     """
     _declare_new(connection, sql)
     with explained(connection, sql):
@@ -71,7 +107,7 @@ def query(
 
 @contextmanager
 def explained(connection: duckdb.DuckDBPyConnection, sql: str) -> Generator[None]:
-    """DuckDB's errors inside the block become a WatershedError: the place, the cause and the mend."""
+    """Turn DuckDB's errors inside the block into a WatershedError with the place in `sql`, the cause and the mend."""
     try:
         yield
     except duckdb.Error as error:
@@ -79,13 +115,26 @@ def explained(connection: duckdb.DuckDBPyConnection, sql: str) -> Generator[None
 
 
 def export_duckdb(settings: Settings, path: Path) -> Path:
-    """Write a DuckDB file with a view a table, for any client that has DuckDB's delta extension.
+    """Write a DuckDB file with a view per table, for any client that has DuckDB's delta extension.
 
-    The file holds no rows, only absolute paths, and is replaced whole. For a lake in an object store, a client needs
-    a secret of its own: none is written.
+    The file holds no rows, only absolute paths. It holds no secret either: for a lake in an object store, a client
+    creates its own.
+
+    Args:
+        settings: the settings of the lake.
+        path: the file to write; it is replaced as a whole.
 
     Returns:
         The absolute path of the file.
+
+    Raises:
+        WatershedError: the file cannot be written, or the object store of the lake does not answer.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from catalog import export_duckdb, load_settings
+        >>> export_duckdb(load_settings(), Path("lake.duckdb")).name
+        'lake.duckdb'
     """
     path = path.absolute()
     lake = Lake.of(settings)
@@ -99,7 +148,7 @@ def export_duckdb(settings: Settings, path: Path) -> Path:
 
 
 def _mentioned(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, str, str | None]]:
-    """The tables and views that `sql` may be speaking of and that have no view: name, state, path."""
+    """The tables and views that `sql` may name and that are not declared: name, state, path."""
     names = {".".join(match) for match in _NAME.findall(sql.lower())}
     # Literals, not parameters: the first parameter makes DuckDB import pandas, which takes a second.
     absent = connection.execute(f"SELECT name, state, path FROM watershed.tables WHERE state <> '{MADE}'").fetchall()
@@ -107,38 +156,38 @@ def _mentioned(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[st
 
 
 def _declare_new(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """A table that was made since the connection was opened gets its view now."""
+    """Declare the tables in `sql` that were made after the connection was opened."""
     absent = _mentioned(connection, sql)
     if absent:
         (name, path), *_ = connection.execute("SELECT name, path FROM watershed.tables WHERE kind = 'table'").fetchall()
-        # A cursor of its own: the caller may be inside a transaction.
+        # On another cursor, as the caller may be inside a transaction.
         declare(connection.cursor(), path.removesuffix("/" + name.replace(".", "/")))
 
 
 def _explain(connection: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> WatershedError:
-    said = str(error)
+    message = str(error)
     if isinstance(error, duckdb.CatalogException):
         for name, state, path in _mentioned(connection, sql):
             if state == NOT_MADE:
                 command = CONTRACTS[name].command
                 return WatershedError(
-                    f"{name} is declared but not made yet: there is no table at {path}",
+                    f"{name} is declared but not made yet: {path} does not exist",
                     f"run `{command}`" if command else f"materialise {name} in Dagster, or run `watershed demo`",
                 )
             return WatershedError(f"{name}: {state}", "materialise what it needs; see `watershed tables`")
-    place = _PLACE.search(said)
+    place = _PLACE.search(message)
     where = ""
-    # What is computed late is reported on a line as DuckDB writes it, not as it was typed.
+    # For what is computed when rows are fetched, DuckDB reports a line that it wrote itself.
     if place and place[2] and place[2] in sql:
         where = f"line {place[1]}, column {len(place[3]) - len(f'LINE {place[1]}: ') + 1}: "
-    cause = re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", said.splitlines()[0])
-    return WatershedError(where + cause, _mend(error, said))
+    cause = re.sub(r"^[A-Z]\w+(?: \w+)? Error: ", "", message.splitlines()[0])
+    return WatershedError(where + cause, _mend(error, message))
 
 
-def _mend(error: duckdb.Error, said: str) -> str:
-    offered = re.search(r'(?:Did you mean|Candidate bindings:) (".*)', said)
+def _mend(error: duckdb.Error, message: str) -> str:
+    offered = re.search(r'(?:Did you mean|Candidate bindings:) (".*)', message)
     if offered:
         return f"did you mean {offered[1].rstrip('?')}?"
-    if "time travel" in said:
-        return "AT follows the name of a table of the lake: FROM dclm.documents AT (VERSION => 3)"
+    if "time travel" in message:
+        return "AT follows the name of a table of the lake: FROM family.table AT (VERSION => 3)"
     return next((mend for kind, mend in _MENDS.items() if isinstance(error, kind)), _MENDS[duckdb.Error])

@@ -1,8 +1,8 @@
 """Time travel in SQL: `FROM dclm.documents AT (VERSION => 3)`, `... AT (TIMESTAMP => '2026-01-01 10:00')`.
 
-DuckDB parses AT but cannot bind it on a view, so the name before it is replaced by a view over that version,
-`version_3.dclm.documents`, which the columns' qualifiers still fit. AT may stand before or after an alias. Strings and
-comments are told from code by DuckDB's own tokenizer. Anything that is no table of the lake is left to DuckDB.
+DuckDB parses AT but cannot bind it on a view, so the name before it is replaced by that of a view of this version,
+`version_3.dclm.documents`, which columns can still be qualified by. AT may come before or after an alias. DuckDB's own
+tokenizer separates strings and comments from code. Anything that is not a table of the lake is left to DuckDB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORD = re.compile(rb'"(?:[^"]|"")*"|[^\W\d][\w$]*')
 
 @dataclass(frozen=True)
 class _Travel:
-    """One AT clause: the bytes of the table's name, those of the clause, and what it asks for."""
+    """One AT clause: where the name of its table and the clause itself are, in bytes, and the version that it names."""
 
     name: str
     name_span: tuple[int, int]
@@ -33,10 +33,10 @@ class _Travel:
 
 
 def resolve(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """`sql` with every AT on a table of the lake turned into a view over that version.
+    """`sql` with every AT clause on a table of the lake replaced by a view of that version.
 
     Raises:
-        WatershedError: the table has no such version, or none as old as the time; the ones it has are named.
+        WatershedError: the table has no such version, or no version as old as the time.
     """
     raw = sql.encode()
     travels = _find(raw)
@@ -47,9 +47,7 @@ def resolve(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         if travel.name not in known:
             continue
         if known[travel.name] is None:
-            raise WatershedError(
-                f"{travel.name} is a view and has no versions", "use AT on the tables that it is made of"
-            )
+            raise WatershedError(f"{travel.name} is a view and has no versions", "use AT on the tables that it reads")
         version = _version(connection, travel)
         view = _view_at(connection, travel.name, known[travel.name], version).encode()
         (start, stop), (clause_start, clause_stop) = travel.name_span, travel.clause_span
@@ -58,7 +56,7 @@ def resolve(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def _find(raw: bytes) -> list[_Travel]:
-    """Every AT clause of `raw`, in order; offsets are in bytes, as the tokenizer counts."""
+    """Every AT clause of `raw`, in order; offsets count bytes, as those of the tokenizer do."""
     matches = list(_CLAUSE.finditer(raw))
     if not matches:
         return []
@@ -89,7 +87,7 @@ def _closing(raw: bytes, starts: list[int]) -> int | None:
 
 
 def _name_before(raw: bytes, starts: list[int]) -> tuple[list[str], tuple[int, int]] | None:
-    """The words and the span of the qualified name that ends the tokens, its alias skipped."""
+    """The words and the span of the qualified name at the end of the tokens, without its alias."""
 
     def dotted(place: int) -> bool:
         return place >= 1 and raw[starts[place - 1] : starts[place - 1] + 1] == b"."
@@ -105,21 +103,21 @@ def _name_before(raw: bytes, starts: list[int]) -> tuple[list[str], tuple[int, i
     words = [_WORD.match(raw, start) for start in starts[place : last + 1 : 2]]
     if not all(words):
         return None
-    said = [word.group().decode() for word in words if word]
-    span = (starts[place], starts[last] + len(said[-1].encode()))
-    return [word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in said], span
+    names = [word.group().decode() for word in words if word]
+    span = (starts[place], starts[last] + len(names[-1].encode()))
+    return [word[1:-1].replace('""', '"') if word.startswith('"') else word.lower() for word in names], span
 
 
 def _version(connection: duckdb.DuckDBPyConnection, travel: _Travel) -> int:
     kind, example = {"VERSION": ("BIGINT", "3"), "TIMESTAMP": ("TIMESTAMPTZ", "'2026-01-01 10:00'")}[travel.unit]
     try:
-        ((asked,),) = connection.execute(f"SELECT ({travel.moment})::{kind}::VARCHAR").fetchall()
+        ((moment,),) = connection.execute(f"SELECT ({travel.moment})::{kind}::VARCHAR").fetchall()
     except duckdb.Error as error:
         raise WatershedError(
             f"AT ({travel.unit} => {travel.moment}): {str(error).splitlines()[0]}",
             f"write it as AT ({travel.unit} => {example})",
         ) from error
-    test = f"version = {asked or 'NULL'}" if kind == "BIGINT" else f"written_at <= {sql_literal(asked)}::TIMESTAMPTZ"
+    test = f"version = {moment or 'NULL'}" if kind == "BIGINT" else f"written_at <= {sql_literal(moment)}::TIMESTAMPTZ"
     of_table = f"FROM watershed.history WHERE name = {sql_literal(travel.name)}"
     ((found,),) = connection.execute(f"SELECT max(version) {of_table} AND {test}").fetchall()
     if found is not None:
@@ -129,7 +127,7 @@ def _version(connection: duckdb.DuckDBPyConnection, travel: _Travel) -> int:
         f"strftime(max(written_at), '%Y-%m-%d %H:%M:%S') {of_table}"
     ).fetchall()
     raise WatershedError(
-        f"{travel.name} has no version {'' if kind == 'BIGINT' else 'as old as '}{asked}: "
+        f"{travel.name} has no version {'' if kind == 'BIGINT' else 'as old as '}{moment}: "
         f"it has versions {first} ({begun} UTC) to {last} ({ended} UTC)",
         f"choose one of FROM watershed.history WHERE name = '{travel.name}'",
     )

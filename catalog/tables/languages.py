@@ -1,4 +1,4 @@
-"""The 176 languages that fastText's lid.176 tells apart, as it labels them (ISO 639-1 or 639-3)."""
+"""The 176 languages that fastText's lid.176 distinguishes, by its labels (ISO 639-1 or 639-3)."""
 
 LANGUAGES: tuple[str, ...] = tuple(
     """

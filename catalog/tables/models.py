@@ -10,6 +10,9 @@ from catalog.family import Family, Lineage
 
 OWNER = "training@watershed.example"
 
+STEP = integer("step", "Optimiser step, from 1.")
+TOKENS_READ = integer("tokens", "Tokens read so far.")
+
 CHECKPOINT_COLUMNS = (
     text("run", "Name of the run: size-multiplexC."),
     text("size", "Size of the model: the name of its preset."),
@@ -61,8 +64,8 @@ METRICS = Contract(
     description="Metrics of training: a row per logged step of a ladder run.",
     columns=(
         text("run", "The run, as in models.checkpoints."),
-        integer("step", "Optimiser step, from 1."),
-        integer("tokens", "Tokens read so far."),
+        STEP,
+        TOKENS_READ,
         real("loss", "Training loss of the step, nats per token."),
         real("learning_rate", "Learning rate of the step."),
         real("grad_norm", "Gradient norm before clipping."),
@@ -82,7 +85,7 @@ METRICS = Contract(
 
 BATCH_COLUMNS = (
     text("run", "The run that read the sequences."),
-    integer("step", "Optimiser step, from 1."),
+    STEP,
     text("dataset", "Fingerprint of the shards read, as in dclm.shards.", derived_from="dclm.shards.dataset"),
     text("split", "Split of the shard: train."),
     text("shard", "Shard, as in dclm.shards.", derived_from="dclm.shards.shard"),

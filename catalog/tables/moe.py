@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalog.columns import integer, real, text
 from catalog.contract import Contract, between, matches, one_of, references, row_count
 from catalog.family import Family, Lineage
-from catalog.tables.models import BATCH_COLUMNS, BATCH_EXPECTATIONS, CHECKPOINT_COLUMNS
+from catalog.tables.models import BATCH_COLUMNS, BATCH_EXPECTATIONS, CHECKPOINT_COLUMNS, STEP, TOKENS_READ
 
 OWNER = "training@watershed.example"
 
@@ -13,7 +13,8 @@ LAYER = integer("layer", "Layer of the model, from 0.")
 EXPERT = integer("expert", "Expert of the layer, from 0.")
 RUN = text("run", "The mixture, as in moe.models.", derived_from="moe.models.run")
 ROUTED_FROM = ("moe.models", "dclm.shards", "dclm.spans", "dclm.documents")
-DESCRIBED = {column.name: column for column in CHECKPOINT_COLUMNS}
+CHECKPOINT = {column.name: column for column in CHECKPOINT_COLUMNS}
+"""The columns that moe.models shares with models.checkpoints."""
 
 MODELS = Contract(
     name="moe.models",
@@ -23,17 +24,17 @@ MODELS = Contract(
         text("kind", "dense or moe."),
         integer("experts", "Experts per layer; 0 in a dense model."),
         integer("experts_per_token", "k: experts per token in a layer."),
-        DESCRIBED["parameters"],
+        CHECKPOINT["parameters"],
         integer("total_parameters", "All parameters, both embeddings included."),
         integer("active_parameters", "Parameters that a token uses: k experts per layer."),
-        *(DESCRIBED[name] for name in ("tokens", "flops", "steps", "dataset", "train_loss", "heldout_bits_per_byte")),
+        *(CHECKPOINT[name] for name in ("tokens", "flops", "steps", "dataset", "train_loss", "heldout_bits_per_byte")),
         real(
             "smallest_load",
             "Tokens of the least used expert over an even share, mean over the last quarter of the logged steps.",
             nullable=True,
         ),
         real("largest_load", "The same for the most used expert of any layer; 1 is balance.", nullable=True),
-        *(DESCRIBED[name] for name in ("seconds", "tokens_per_second", "path", "sha256", "config")),
+        *(CHECKPOINT[name] for name in ("seconds", "tokens_per_second", "path", "sha256", "config")),
     ),
     primary_key=("run",),
     upstream=("dclm.shards",),
@@ -53,8 +54,8 @@ METRICS = Contract(
     description="Metrics of training: a row per logged step of each run.",
     columns=(
         text("run", "The run, as in moe.models."),
-        integer("step", "Optimiser step, from 1."),
-        integer("tokens", "Tokens read so far."),
+        STEP,
+        TOKENS_READ,
         real("loss", "Training loss since the last row, nats per token."),
         real("heldout_bits_per_byte", "Loss on the held-out shards, if it was measured.", nullable=True),
         real(

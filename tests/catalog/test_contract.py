@@ -1,4 +1,4 @@
-"""A contract refuses what does not fit it, and implies what it does not say."""
+"""A contract refuses what does not fit it, and implies expectations that it does not declare."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ RAIN = Contract(
 
 
 def rain(**columns: pa.Array) -> pa.Table:
-    """Two good rows, with other columns instead or beside."""
+    """Two rows that fit, with the given columns replaced or added."""
     return pa.table({"gauge": ["a", "a"], "day": [1, 2], "millimetres": [0.5, None], **columns})
 
 
-def test_rows_are_brought_into_the_contracts_order_and_types() -> None:
+def test_columns_are_put_into_the_order_and_types_of_the_contract() -> None:
     shuffled = rain().select(["millimetres", "gauge", "day"])
     assert RAIN.conform(shuffled).schema == RAIN.schema
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "problem"),
     [
-        (rain().drop_columns(["day"]), "lacks day"),
-        (rain(hour=pa.array([1, 2])), "does not know hour"),
+        (rain().drop_columns(["day"]), "missing day"),
+        (rain(hour=pa.array([1, 2])), "unknown hour"),
         (rain(day=pa.array(["one", "two"])), "int32|Failed"),
         (rain(day=pa.array([1, 2**40])), "not in range|out of bounds|overflow"),
         (rain(gauge=pa.array(["a", None])), "nulls? .*gauge|gauge.* null"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_by_name(rows: pa.Table, said: str) -> None:
+def test_the_error_for_rows_that_do_not_fit_names_the_table_and_the_problem(rows: pa.Table, problem: str) -> None:
     with pytest.raises(WatershedError, match=r"rows for weather\.rain") as refused:
         RAIN.conform(rows)
-    assert re.search(said, refused.value.cause)
+    assert re.search(problem, refused.value.cause)
 
 
-def test_required_columns_and_the_key_are_expected_without_being_said() -> None:
+def test_required_columns_and_the_primary_key_imply_expectations() -> None:
     labels = [expectation.label for expectation in RAIN.all_expectations()]
     assert labels[:3] == ["gauge__not_be_null", "day__not_be_null", "compound_columns_to_be_unique"]
     assert "millimetres__not_be_null" not in labels
@@ -62,7 +62,7 @@ def test_a_contract_that_uses_a_column_it_lacks_is_refused() -> None:
         Contract(name="a.b", description="", columns=RAIN.columns, primary_key=("hour",))
 
 
-def test_bounds_and_sets_become_constraints_and_shares_do_not() -> None:
+def test_bounds_and_sets_become_constraints_but_shares_do_not() -> None:
     assert constraint_sql(between("x", 0, 1)) == "x IS NULL OR (x >= 0 AND x <= 1)"
     assert constraint_sql(one_of("x", ("it's", "b"))) == "x IS NULL OR x IN ('it''s', 'b')"
     assert constraint_sql(mostly(between("x", 0, 1), 0.9)) is None
@@ -86,7 +86,7 @@ def test_upstream_tables_columns_and_references_exist() -> None:
         places += [e["target"] for e in each.expectations if e.name == "references"]
         for place in places:
             table, _, column = place.rpartition(".")
-            assert column in contract(table).schema.names, f"{name} speaks of {place}"
+            assert column in contract(table).schema.names, f"{name} refers to {place}"
 
 
 def test_the_tables_form_a_graph_without_cycles() -> None:
@@ -97,7 +97,7 @@ def test_the_tables_form_a_graph_without_cycles() -> None:
         done |= ready
 
 
-def test_an_unknown_table_is_answered_with_those_there_are() -> None:
+def test_the_error_for_an_unknown_table_lists_the_tables() -> None:
     with pytest.raises(WatershedError, match=r"no table is called 'dclm\.nope'") as refused:
         contract("dclm.nope")
     assert "dclm.pool" in refused.value.mend

@@ -1,4 +1,4 @@
-"""What is said of a table as it stands, and the data card that says it."""
+"""The state of a table in the lake, and its data card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lake(tmp_path: Path) -> Settings:
 
 def said_of(settings: Settings, name: str) -> str:
     """The state of a table in words."""
-    return table_state(Lake.of(settings), contract(name)).said
+    return table_state(Lake.of(settings), contract(name)).summary
 
 
 def test_every_table_as_the_project_writes_it_fits_its_contract(lake: Settings) -> None:
@@ -43,9 +43,9 @@ def test_the_state_counts_rows_bytes_files_and_partitions(lake: Settings) -> Non
     assert state.written_at.timestamp() * 1000 == state.partitions[""].timestamp_ms
 
 
-def test_a_table_that_is_not_made_is_said_to_be(tmp_path: Path) -> None:
+def test_a_table_that_is_not_made_is_reported_as_such(tmp_path: Path) -> None:
     state = table_state(Lake.of(write_lake(tmp_path, ("dclm.pool",))), contract("dclm.shards"))
-    assert (state.made, state.said, state.rows) == (False, "not made yet", 0)
+    assert (state.made, state.summary, state.rows) == (False, "not made yet", 0)
 
 
 def test_columns_that_differ_from_the_contract_are_named(lake: Settings) -> None:
@@ -61,11 +61,11 @@ def _field(name: str, type_: str):
     return Field(name, PrimitiveType(type_))
 
 
-def test_a_table_whose_constraints_were_dropped_is_said_to_be_unguarded(lake: Settings) -> None:
+def test_a_table_whose_constraints_were_dropped_is_reported_as_unguarded(lake: Settings) -> None:
     DeltaTable(Lake.of(lake).path("dclm.scores")).alter.drop_constraint("score__be_between")
     state = table_state(Lake.of(lake), contract("dclm.scores"))
     assert state.unguarded == ("score out of bounds",)
-    assert state.said == "1 constraint is not enforced"
+    assert state.summary == "1 constraint is not enforced"
 
 
 def test_a_table_with_a_broken_log_is_an_error_that_names_it(lake: Settings) -> None:
@@ -76,15 +76,15 @@ def test_a_table_with_a_broken_log_is_an_error_that_names_it(lake: Settings) -> 
         table_state(Lake.of(lake), contract("dclm.scores"))
 
 
-def test_downstream_is_upstream_seen_from_the_other_side() -> None:
+def test_downstream_is_the_reverse_of_upstream() -> None:
     for name in CONTRACTS:
         assert downstream(name) == tuple(other for other, c in CONTRACTS.items() if name in c.upstream)
     assert "dclm.spans" in downstream("dclm.mixture")
 
 
-def test_the_card_says_what_the_contract_and_the_lake_say(lake: Settings) -> None:
+def test_the_card_holds_the_contract_and_the_state_in_the_lake(lake: Settings) -> None:
     scores = contract("dclm.scores")
-    said = card(scores, table_state(Lake.of(lake), scores))
+    text = card(scores, table_state(Lake.of(lake), scores))
     for part in (
         "# dclm.scores\n",
         scores.description,
@@ -93,9 +93,9 @@ def test_the_card_says_what_the_contract_and_the_lake_say(lake: Settings) -> Non
         "| rows | 3 |",
         "| `score` | `double` | Probability of being good text, 0..1. |",
         "- `score` is at least 0 and at most 1\n",
-        "- `model_id` stands in `dclm.quality_model.model_id`\n",
+        "- `model_id` is in `dclm.quality_model.model_id`\n",
     ):
-        assert part in said
+        assert part in text
     assert "| rows |" not in card(scores)
 
 
@@ -116,7 +116,7 @@ def test_every_contract_has_a_card_whose_tables_are_well_formed() -> None:
         (one_of("split", ("train", "heldout")), "split is one of train, heldout"),
         (one_of("code", tuple(range(40))), "code is one of 40 values"),
         (matches("id", "^a$"), "id matches ^a$"),
-        (references("run", "models.checkpoints.run"), "run stands in models.checkpoints.run"),
+        (references("run", "models.checkpoints.run"), "run is in models.checkpoints.run"),
         (mostly(between("score", 0, 1), 0.99), "score is at least 0 and at most 1, in at least 99.0% of the rows"),
     ],
 )

@@ -1,16 +1,19 @@
-"""A table is replaced whole or not at all, and remembers what it was made from."""
+"""A table is replaced as a whole or not at all, and records the fingerprint of what it was made from."""
 
 from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
+from catalog.inventory import table_state
 from catalog.lake import WHOLE, Lake, Part, partition_key, partition_sql
 from catalog.tables import contract
 from tests.small_lake import doc_id, good_rows, row, settings_in
@@ -25,16 +28,16 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def scores(*values: float) -> pa.Table:
-    """A score of each of as many documents."""
+    """A score for each of as many documents."""
     return pa.Table.from_pylist(
         [row(SCORES, doc_id=doc_id(n), score=value) for n, value in enumerate(values)], schema=SCORES.schema
     )
 
 
 def answers(run: str, count: int) -> pa.Table:
-    """So many answers of a run."""
-    said = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(count)]
-    return pa.Table.from_pylist(said, schema=RESULTS.schema)
+    """`count` answers of a run."""
+    rows = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(count)]
+    return pa.Table.from_pylist(rows, schema=RESULTS.schema)
 
 
 def test_what_is_written_is_read_back(lake: Lake) -> None:
@@ -42,14 +45,14 @@ def test_what_is_written_is_read_back(lake: Lake) -> None:
     assert lake.read("dclm.scores").select(SCORES.schema.names).to_pylist() == scores(0.25, 0.5).to_pylist()
 
 
-def test_a_table_that_is_not_there_is_an_error_that_says_what_to_do(lake: Lake) -> None:
+def test_a_missing_table_is_an_error_that_says_what_to_do(lake: Lake) -> None:
     assert lake.version("dclm.scores") is None
     assert lake.written("dclm.scores") == {}
     with pytest.raises(WatershedError, match="no Delta table here"):
         lake.read("dclm.scores")
 
 
-def test_a_write_remembers_its_fingerprint(lake: Lake) -> None:
+def test_a_write_records_its_fingerprint(lake: Lake) -> None:
     version = lake.replace(SCORES, scores(0.5), "a" * 16)
     assert lake.written("dclm.scores")[WHOLE].fingerprint == "a" * 16
     lake.replace(SCORES, scores(0.5), "b" * 16)
@@ -63,8 +66,8 @@ def test_replacing_a_partition_leaves_the_others_and_their_fingerprints(lake: La
     lake.replace(RESULTS, answers("small", 1), "c" * 16, {"run": "small"})
     runs = lake.read("evals.results")["run"].to_pylist()
     assert sorted(runs) == ["large", "large", "small"]
-    said = {key: written.fingerprint for key, written in lake.written("evals.results").items()}
-    assert said == {"run=small": "c" * 16, "run=large": "b" * 16}
+    fingerprints = {key: written.fingerprint for key, written in lake.written("evals.results").items()}
+    assert fingerprints == {"run=small": "c" * 16, "run=large": "b" * 16}
 
 
 def test_several_partitions_are_replaced_in_one_commit_that_keeps_a_fingerprint_of_each(lake: Lake) -> None:
@@ -83,14 +86,14 @@ def test_several_partitions_are_replaced_in_one_commit_that_keeps_a_fingerprint_
     }
 
 
-def test_a_partition_that_is_none_of_several_is_refused(lake: Lake) -> None:
+def test_rows_outside_the_replaced_partitions_are_refused(lake: Lake) -> None:
     parts = [Part({"run": "small"}, "a" * 16), Part({"run": "large"}, "b" * 16)]
     with pytest.raises(WatershedError, match="was not written"):
         lake.replace_parts(RESULTS, pa.concat_tables([answers("small", 1), answers("middle", 2)]), parts)
     assert lake.written("evals.results") == {}
 
 
-def test_writers_of_different_partitions_do_not_meet_even_at_the_first_write(lake: Lake) -> None:
+def test_writers_of_different_partitions_do_not_conflict_even_at_the_first_write(lake: Lake) -> None:
     runs = [f"run-{number}" for number in range(6)]
     with ThreadPoolExecutor(len(runs)) as pool:
         list(pool.map(lambda run: lake.replace(RESULTS, answers(run, 2), run, {"run": run}), runs))
@@ -107,7 +110,7 @@ def test_rows_of_another_partition_are_refused(lake: Lake) -> None:
     assert lake.read("evals.results").num_rows == 3
 
 
-def test_a_row_that_breaks_a_constraint_is_refused_and_the_version_before_stands(lake: Lake) -> None:
+def test_a_row_that_breaks_a_constraint_is_refused_and_the_previous_version_stays(lake: Lake) -> None:
     version = lake.replace(SCORES, scores(0.5), "a" * 16)
     with pytest.raises(WatershedError, match=r"dclm\.scores was not written") as refused:
         lake.replace(SCORES, scores(0.5, 2.0), "b" * 16)
@@ -123,17 +126,38 @@ def test_a_language_that_does_not_exist_is_refused_by_delta_itself(lake: Lake) -
         lake.replace(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema), "a" * 16)
 
 
-def test_partitions_are_named_as_hive_names_them() -> None:
+def test_a_table_whose_descriptions_have_changed_opens_and_is_written_as_before(lake: Lake) -> None:
+    """A contract may be worded anew: its text is neither part of the identity of a table nor of its schema."""
+
+    def worded(contract: Contract, text: str) -> Contract:
+        columns = tuple(replace(column, description=f"{text} {column.name}.") for column in contract.columns)
+        return replace(contract, description=f"{text} table.", columns=columns)
+
+    old, new = worded(RESULTS, "Old"), worded(RESULTS, "New")
+    version = lake.replace(old, answers("small", 2), "a" * 16, {"run": "small"})
+    lake.create(new)
+    assert lake.version("evals.results") == version, "no commit is made for another comment"
+    assert table_state(lake, new).drift == ()
+    lake.replace(new, answers("large", 3), "b" * 16, {"run": "large"})
+    lake.replace(old, answers("small", 1), "c" * 16, {"run": "small"})
+    assert lake.read("evals.results").num_rows == 4
+    lake.replace(new, answers("whole", 1), "d" * 16)
+    assert lake.read("evals.results").num_rows == 1
+    stored = {field.name: field.metadata["comment"] for field in lake.table("evals.results").schema().fields}
+    assert stored == {column.name: column.description for column in old.columns}, "the table keeps its comments"
+
+
+def test_partitions_have_the_names_that_hive_gives_them() -> None:
     assert partition_key(None) == WHOLE == ""
     assert partition_key({"global_shard": 3, "local_shard": 7}) == "global_shard=3/local_shard=7"
     assert partition_sql({"run": "it's", "step": 3}) == "run = 'it''s' AND step = 3"
 
 
-def test_a_fingerprint_is_of_literals_and_of_nothing_else(tmp_path: Path) -> None:
+def test_a_fingerprint_is_computed_from_literals_only(tmp_path: Path) -> None:
     assert fingerprint({"a": 1, "b": (1, 2)}) == fingerprint({"b": [1, 2], "a": 1})
     assert fingerprint(1) != fingerprint("1")
     assert len(fingerprint()) == 16
-    with pytest.raises(TypeError, match="no literal"):
+    with pytest.raises(TypeError, match="not a literal"):
         fingerprint(tmp_path)
 
 

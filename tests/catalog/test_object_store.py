@@ -1,4 +1,4 @@
-"""A lake on a server that speaks S3: delta-rs writes, DuckDB reads, and what is wrong is said in one line."""
+"""A lake in an object store with the S3 API: delta-rs writes, DuckDB reads, and errors are one line."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def project(server: str, tmp_path: Path) -> Settings:
     return at(tmp_path, make_bucket(server, f"lake-{uuid.uuid4().hex[:12]}") + "/prefix/", options(server))
 
 
-def at(folder: Path, root: str, said: dict[str, str]) -> Settings:
+def at(folder: Path, root: str, options: dict[str, str]) -> Settings:
     """The settings of a project with its lake at `root`."""
-    entries = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
+    entries = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
     (folder / "watershed.toml").write_text(f'[lake]\nroot = "{root}"\n[lake.storage_options]\n{entries}')
     return load_settings(folder)
 
 
 def answers(run: str) -> pa.Table:
     """Two answers of a run."""
-    said = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(2)]
-    return pa.Table.from_pylist(said, schema=RESULTS.schema)
+    rows = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(2)]
+    return pa.Table.from_pylist(rows, schema=RESULTS.schema)
 
 
 def test_a_table_is_written_and_read_back_with_its_constraints_and_history(project: Settings) -> None:
@@ -58,7 +58,7 @@ def test_a_table_is_written_and_read_back_with_its_constraints_and_history(proje
     write_rows(project, {"dclm.scores": rows}, "a" * 16)
     write_rows(project, {"dclm.scores": rows[:2]}, "b" * 16)
     state = table_state(lake, SCORES)
-    assert (state.rows, state.said, state.partitions[""].fingerprint) == (2, "fits its contract", "b" * 16)
+    assert (state.rows, state.summary, state.partitions[""].fingerprint) == (2, "fits its contract", "b" * 16)
     with pytest.raises(WatershedError, match=r"dclm\.scores was not written"):
         write_rows(project, {"dclm.scores": [{**rows[0], "score": 2.0}]})
     assert lake.read("dclm.scores").num_rows == 2
@@ -80,36 +80,40 @@ def test_sql_reads_the_lake_and_its_past(project: Settings) -> None:
     assert first("SELECT state FROM watershed.tables WHERE name = 'dclm.scores'") == "not made yet"
 
 
-def test_writers_meet_in_no_version_even_at_the_first_write(project: Settings) -> None:
+def test_writers_never_conflict_even_at_the_first_write(project: Settings) -> None:
     lake, runs = Lake.of(project), [f"run-{number}" for number in range(6)]
     with ThreadPoolExecutor(len(runs)) as pool:
         versions = list(pool.map(lambda run: lake.replace(RESULTS, answers(run), run, {"run": run}), runs))
     assert sorted(lake.read("evals.results")["run"].to_pylist()) == sorted(runs * 2)
     # One commit that creates the table, one of its constraints, and one a run.
     assert len({*versions}) == len(runs) == (lake.version("evals.results") or 0) - 1
-    assert table_state(lake, RESULTS).said == "fits its contract"
+    assert table_state(lake, RESULTS).summary == "fits its contract"
 
 
 @pytest.mark.parametrize(
     ("wrong", "cause", "mend"),
     [
-        ({"root": "s3://there-is-none/lake"}, "there is no such bucket", "make it"),
+        ({"root": "s3://there-is-none/lake"}, "the bucket does not exist", "make it"),
         ({"AWS_ACCESS_KEY_ID": "stranger"}, "the server does not accept the key", "check AWS_ACCESS_KEY_ID"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "no answer from the server", "start it, or mend AWS_ENDPOINT_URL"),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+            "no answer from the server",
+            "start it, or correct",
+        ),
     ],
     ids=["bucket", "key", "server"],
 )
-def test_a_store_that_does_not_serve_is_one_line_and_exit_code_2(
+def test_an_error_of_the_object_store_is_one_line_and_exit_code_2(
     server: str, tmp_path: Path, wrong: dict[str, str], cause: str, mend: str
 ) -> None:
-    said = {"root": "s3://there-is-none/lake", **options(server), **wrong}
-    project = at(tmp_path, said.pop("root"), said)
+    entries = {"root": "s3://there-is-none/lake", **options(server), **wrong}
+    project = at(tmp_path, entries.pop("root"), entries)
     command = [sys.executable, "-m", "dagster_project", "sql", "SELECT 1"]
     run = subprocess.run(command, cwd=project.project, capture_output=True, text=True, check=False, env=environment())
     assert run.returncode == 2
-    told = run.stderr.splitlines()
-    assert told[0].startswith("error: s3://") and told[0].endswith(cause)
-    assert told[1].startswith(f"mend:  {mend}")
+    lines = run.stderr.splitlines()
+    assert lines[0].startswith("error: s3://") and lines[0].endswith(cause)
+    assert lines[1].startswith(f"mend:  {mend}")
     with pytest.raises(WatershedError, match=cause):
         Lake.of(project).replace(RESULTS, answers("run"), "a" * 16, {"run": "run"})
 
@@ -119,7 +123,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
 
 
-def test_what_the_settings_leave_out_comes_from_the_environment() -> None:
+def test_options_that_the_settings_lack_come_from_the_environment() -> None:
     environment = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "theirs", "ENDPOINT_URL": "not of AWS"}
     full = full_options("s3://bucket", {"access_key_id": "mine", "aws_endpoint": "store:9000"}, environment)
     assert full["AWS_ACCESS_KEY_ID"] == "mine"
@@ -131,5 +135,5 @@ def test_what_the_settings_leave_out_comes_from_the_environment() -> None:
 
 
 def test_only_a_folder_or_s3_is_a_lake(tmp_path: Path) -> None:
-    with pytest.raises(WatershedError, match="a folder or lies in an object store that speaks S3"):
+    with pytest.raises(WatershedError, match="a folder, or a prefix in an object store with the S3 API"):
         at(tmp_path, "gs://bucket/lake", {})

@@ -17,7 +17,7 @@ def project(folder: Path, text: str = "") -> Path:
     return folder
 
 
-def test_without_entries_everything_lies_in_the_project(tmp_path: Path) -> None:
+def test_by_default_everything_is_in_the_project(tmp_path: Path) -> None:
     settings = load_settings(project(tmp_path))
     assert settings.lake_root == str(tmp_path / "lake")
     assert settings.files_root == tmp_path / "lake" / "_files"
@@ -32,7 +32,7 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
     assert settings.files_root == tmp_path / "files"
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATERSHED_SPARK_MASTER", "local[7]")
     monkeypatch.setenv("WATERSHED_DAGSTER_PORT", "3333")
     monkeypatch.setenv("WATERSHED_LAKE_STORAGE_OPTIONS", '{"AWS_REGION": "eu-west-1"}')
@@ -43,39 +43,39 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[lake]\nrooot = 'x'\n", "unknown entry 'rooot' in [lake]"),
         ("[lakes]\n", "unknown section [lakes]"),
-        ("[dagster]\nport = '3000'\n", "[dagster] port is '3000', which is no int"),
+        ("[dagster]\nport = '3000'\n", "[dagster] port is '3000', which is not of type int"),
         ("[dagster]\nport = true\n", "[dagster] port is True"),
         ("[lake\n", "watershed.toml"),
     ],
 )
-def test_a_wrong_entry_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_entry_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(WatershedError) as refused:
         load_settings(project(tmp_path, text))
-    assert said in refused.value.cause
+    assert message in refused.value.cause
 
 
-def test_progress_is_heard_by_who_listens_and_costs_nothing_otherwise() -> None:
-    heard: list[tuple] = []
+def test_progress_is_reported_to_the_listener_if_there_is_one() -> None:
+    reports: list[tuple] = []
 
-    class Ear:
+    class Recorder:
         def begin(self, label: str, total: float, unit: str) -> object:
-            heard.append(("begin", label, total, unit))
+            reports.append(("begin", label, total, unit))
             return label
 
         def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
-            heard.append((handle, done, total, note))
+            reports.append((handle, done, total, note))
 
         def end(self, handle: object) -> None:
-            heard.append(("end", handle))
+            reports.append(("end", handle))
 
     with track("silent", 1) as task:
         task.advance()
-    with listening(Ear()), pytest.raises(ValueError, match="broke"), track("read", 3, "files") as task:
+    with listening(Recorder()), pytest.raises(ValueError, match="broke"), track("read", 3, "files") as task:
         task.advance(2, "a")
         task.reach(3, total=4)
         raise ValueError("broke")
-    assert heard == [("begin", "read", 3, "files"), ("read", 2, None, "a"), ("read", 3, 4, ""), ("end", "read")]
+    assert reports == [("begin", "read", 3, "files"), ("read", 2, None, "a"), ("read", 3, 4, ""), ("end", "read")]

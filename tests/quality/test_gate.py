@@ -56,7 +56,7 @@ def test_good_tables_pass_every_expectation_of_every_contract(lake: Settings) ->
         assert labels == ["schema", *(expectation.label for expectation in contract.all_expectations())]
 
 
-def test_a_null_key_is_caught_and_its_row_named(lake: Settings) -> None:
+def test_a_null_key_is_found_and_its_row_named(lake: Settings) -> None:
     plant(lake, "dclm.documents", {4: {"doc_id": None}})
     failed = failures(lake, "dclm.documents")["doc_id__not_be_null"]
     assert (failed.observed, failed.violations) == ("1 null in 6 rows", 1)
@@ -65,7 +65,7 @@ def test_a_null_key_is_caught_and_its_row_named(lake: Settings) -> None:
     assert example["record_offset"] == 4000, "a row without a key is named by its other columns"
 
 
-def test_a_score_of_two_is_caught_and_its_row_named(lake: Settings) -> None:
+def test_a_score_of_two_is_found_and_its_row_named(lake: Settings) -> None:
     plant(lake, "dclm.scores", {1: {"score": 2.0}})
     failed = failures(lake, "dclm.scores")
     assert failed.keys() == {"score__be_between"}
@@ -75,7 +75,7 @@ def test_a_score_of_two_is_caught_and_its_row_named(lake: Settings) -> None:
         assert part in line
 
 
-def test_an_unknown_language_is_caught_and_its_row_named(lake: Settings) -> None:
+def test_an_unknown_language_is_found_and_its_row_named(lake: Settings) -> None:
     plant(lake, "dclm.documents", {2: {"language": "xx"}})
     failed = failures(lake, "dclm.documents")
     assert failed.keys() == {"language__be_in_set"}
@@ -89,7 +89,7 @@ def test_a_key_used_twice_shows_both_rows(lake: Settings) -> None:
     assert [example["record_offset"] for example in failed.examples] == [0, 3000]
 
 
-def test_a_reference_to_nothing_is_caught(lake: Settings) -> None:
+def test_a_reference_to_a_missing_row_is_found(lake: Settings) -> None:
     plant(lake, "dclm.mixture", {0: {"doc_id": doc_id(77)}})
     failed = failures(lake, "dclm.mixture")["doc_id__references"]
     assert failed.observed == "1 of 3 values not found there"
@@ -128,7 +128,7 @@ def test_a_column_of_another_type_fails_by_name(lake: Settings) -> None:
     assert "bucket__be_between" not in failed, "numbers of another width still compare"
 
 
-def test_a_column_that_the_contract_does_not_know_fails_by_name(lake: Settings) -> None:
+def test_a_column_that_is_not_in_the_contract_fails_by_name(lake: Settings) -> None:
     DeltaTable(Lake.of(lake).path("ladder.fits")).alter.add_columns(_note())
     assert failures(lake, "ladder.fits")["note__schema"].observed == "that note is not in the contract"
 
@@ -139,12 +139,12 @@ def _note() -> Any:
     return [Field("note", PrimitiveType("string"))]
 
 
-def test_an_empty_table_fails_where_rows_are_promised(lake: Settings) -> None:
+def test_an_empty_table_fails_if_rows_are_required(lake: Settings) -> None:
     write_rows(lake, {"dclm.scores": []})
     assert failures(lake, "dclm.scores").keys() == {"row_count_to_be_between"}
 
 
-def test_tables_that_are_not_made_are_passed_over_unless_named(tmp_path: Path) -> None:
+def test_tables_that_are_not_made_are_skipped_unless_they_are_named(tmp_path: Path) -> None:
     settings = write_lake(tmp_path, ("dclm.pool",))
     assert {outcome.table for outcome in check(settings)} == {"dclm.pool"}
     assert {outcome.table for outcome in check(settings, ["dclm"])} == {"dclm.pool"}
@@ -152,7 +152,7 @@ def test_tables_that_are_not_made_are_passed_over_unless_named(tmp_path: Path) -
         check(settings, ["dclm.pool", "dclm.shards"])
 
 
-def test_it_does_not_run_without_a_lake_or_on_an_unknown_name(tmp_path: Path) -> None:
+def test_a_lake_without_tables_and_an_unknown_name_are_refused(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     with pytest.raises(WatershedError, match="no table of the catalog is made here"):
         check(settings)
@@ -172,7 +172,7 @@ def test_a_table_whose_files_are_gone_or_broken_cannot_be_read(lake: Settings) -
 
 GAUGE = Contract(
     name="dclm.tokenizer",
-    description="Every kind of expectation in one table, in the place of another.",
+    description="Every kind of expectation in one table, under the name of another.",
     columns=(
         Column(name="id", type=pa.string(), description="Key."),
         Column(name="day", type=pa.int64(), description="Key."),
@@ -184,8 +184,8 @@ GAUGE = Contract(
         Column(name="at", type=pa.timestamp("us", tz="UTC"), description="A time."),
         Column(name="parts", type=pa.list_(pa.string()), description="A list."),
         Column(name="warc", type=pa.string(), nullable=True, description="A reference."),
-        Column(name="link", type=pa.string(), nullable=True, description="A reference that somebody else keeps."),
-        Column(name="share", type=pa.float64(), nullable=True, description="A number that somebody else keeps."),
+        Column(name="link", type=pa.string(), nullable=True, description="A reference in somebody else's data."),
+        Column(name="share", type=pa.float64(), nullable=True, description="A number in somebody else's data."),
     ),
     primary_key=("id", "day"),
     named_by=("word",),
@@ -223,7 +223,7 @@ GOOD = {
 
 
 def both_engines(settings: Settings, rows: list[dict[str, Any]]) -> tuple[list[Outcome], list[Outcome]]:
-    """What DuckDB and Great Expectations say of `rows` under the contract GAUGE."""
+    """The outcomes of DuckDB and of Great Expectations for `rows` under the contract GAUGE."""
     lake = Lake.of(settings)
     loose = pa.schema([field.with_nullable(True) for field in GAUGE.schema])
     shutil.rmtree(lake.path(GAUGE.name), ignore_errors=True)
@@ -233,7 +233,7 @@ def both_engines(settings: Settings, rows: list[dict[str, Any]]) -> tuple[list[O
 
 
 def comparable(outcome: Outcome) -> tuple:
-    """What the two engines must agree on; examples as words, since NaN is not equal to itself."""
+    """What the two engines must agree on; examples as text, since NaN is not equal to itself."""
     return (outcome.label, outcome.passed, outcome.violations, outcome.rows, outcome.observed, str(outcome.examples))
 
 
@@ -270,11 +270,11 @@ def test_both_engines_agree_on_what_is_broken_and_by_which_rows(
 
 @pytest.fixture(scope="module")
 def gauged(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A lake with the pool alone, which the references speak of."""
+    """A lake with only the pool, which the references name."""
     return write_lake(tmp_path_factory.mktemp("gauged"), ("dclm.pool",))
 
 
-def test_what_only_warns_does_not_fail_and_all_its_rows_are_named(gauged: Settings) -> None:
+def test_a_warning_does_not_fail_and_names_all_its_rows(gauged: Settings) -> None:
     rows = [{"id": name, "word": "rain", "link": "nowhere"} for name in "abcdefgh"]
     by_duckdb, by_gx = both_engines(gauged, rows)
     assert [outcome.label for outcome in by_duckdb if outcome.failed] == []
@@ -284,7 +284,7 @@ def test_what_only_warns_does_not_fail_and_all_its_rows_are_named(gauged: Settin
     assert [comparable(outcome) for outcome in by_duckdb] == [comparable(outcome) for outcome in by_gx]
 
 
-def test_a_warning_is_no_constraint_of_the_table() -> None:
+def test_a_warning_is_not_a_constraint_of_the_table() -> None:
     assert constraint_sql(between("share", 0, 1)) is not None
     assert constraint_sql(warned(between("share", 0, 1))) is None
 
@@ -298,14 +298,14 @@ def test_both_engines_agree_on_the_catalogs_own_tables(lake: Settings) -> None:
     assert [comparable(outcome) for outcome in by_duckdb] == [comparable(outcome) for outcome in by_gx]
 
 
-def test_the_suite_is_great_expectations_own_and_carries_every_expectation() -> None:
+def test_the_suite_is_one_of_great_expectations_and_has_every_expectation() -> None:
     suite = expectation_suite(GAUGE, {"dclm.pool.warc": ["a"]})
     assert len(suite.expectations) == len(GAUGE.all_expectations())
     assert suite.to_json_dict()["name"] == GAUGE.name
     assert len(expectation_suite(GAUGE).expectations) == len(GAUGE.all_expectations()) - 2, "without references"
 
 
-def test_an_expectation_that_no_engine_knows_is_refused_by_name(lake: Settings) -> None:
+def test_an_unknown_expectation_is_refused_by_name(lake: Settings) -> None:
     odd = Contract(
         name="dclm.pool",
         description="Odd.",

@@ -1,4 +1,4 @@
-"""The gate's report in every format says the same, to people and to programs."""
+"""Reports of the gate have the same content in every format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OUTCOMES = [
 MISSING = [contract("dclm.shards")]
 
 
-def test_text_has_a_line_a_table_a_line_a_failure_and_a_sum() -> None:
+def test_text_has_a_line_per_table_a_line_per_failure_and_a_summary() -> None:
     lines = report(OUTCOMES, "text", MISSING).splitlines()
     assert lines[0].split() == ["dclm.pool", "ok", "1", "expectations", "3", "rows", "0.25", "s"]
     assert lines[1].split()[:6] == ["dclm.scores", "FAILED", "1", "of", "1", "expectations"]
@@ -38,14 +38,16 @@ def test_text_has_a_line_a_table_a_line_a_failure_and_a_sum() -> None:
 
 
 def test_json_is_strict_and_complete() -> None:
-    said = json.loads(report(OUTCOMES, "json", MISSING), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert said["passed"] is False
-    assert said["not_made"] == ["dclm.shards"]
-    assert [outcome["label"] for outcome in said["outcomes"]] == ["bytes__be_between", "score__be_between"]
-    assert said["outcomes"][1]["examples"][0] == {"doc_id": "a\n<&>%,:", "score": 2.0}
+    document = json.loads(
+        report(OUTCOMES, "json", MISSING), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
+    )
+    assert document["passed"] is False
+    assert document["not_made"] == ["dclm.shards"]
+    assert [outcome["label"] for outcome in document["outcomes"]] == ["bytes__be_between", "score__be_between"]
+    assert document["outcomes"][1]["examples"][0] == {"doc_id": "a\n<&>%,:", "score": 2.0}
 
 
-def test_junit_is_well_formed_with_a_case_an_expectation() -> None:
+def test_junit_is_well_formed_with_a_case_per_expectation() -> None:
     root = ElementTree.fromstring(report(OUTCOMES, "junit", MISSING))
     assert (root.get("tests"), root.get("failures")) == ("3", "1")
     (failure,) = root.iter("failure")
@@ -64,31 +66,31 @@ def test_github_annotations_are_one_line_each_and_escaped() -> None:
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_report_of_success_mentions_no_failure(format_: str) -> None:
-    said = report(OUTCOMES[:1], format_)
-    assert "FAILED" not in said
-    assert "::error" not in said
-    assert "<failure" not in said
+    text = report(OUTCOMES[:1], format_)
+    assert "FAILED" not in text
+    assert "::error" not in text
+    assert "<failure" not in text
 
 
 WARNED = Outcome(
-    table="models.registry", label="dataset__references", column="dataset", statement="dataset stands in dclm.pool",
+    table="models.registry", label="dataset__references", column="dataset", statement="dataset is in dclm.pool",
     passed=False, severity="warn", observed="3 of 9 values not found there", violations=3, rows=9,
     examples=({"uuid": "a", "dataset": ""}, {"uuid": "b", "dataset": "x"}),
 )  # fmt: skip
 
 
-def test_a_warning_is_told_with_its_rows_and_fails_nothing() -> None:
+def test_a_warning_is_reported_with_its_rows_and_fails_nothing() -> None:
     lines = report([OUTCOMES[0], WARNED], "text").splitlines()
     assert lines[1].split()[:6] == ["models.registry", "ok", "0", "expectations,", "1", "warned"]
     assert lines[2:] == [
-        "WARNED models.registry: expected dataset stands in dclm.pool; observed 3 of 9 values not found there",
+        "WARNED models.registry: expected dataset is in dclm.pool; observed 3 of 9 values not found there",
         "  uuid='a', dataset=''",
         "  uuid='b', dataset='x'",
         "  and 1 more",
         "2 tables: 1 expectations hold, 1 warns",
     ]
-    said = json.loads(report([WARNED], "json"))
-    assert (said["passed"], said["outcomes"][0]["severity"]) == (True, "warn")
+    document = json.loads(report([WARNED], "json"))
+    assert (document["passed"], document["outcomes"][0]["severity"]) == (True, "warn")
     root = ElementTree.fromstring(report([WARNED], "junit"))
     assert (root.get("failures"), len(list(root.iter("failure")))) == ("0", 0)
     assert "uuid='b'" in "".join(element.text or "" for element in root.iter("system-out"))

@@ -94,14 +94,14 @@ def _line(lake: Lake, contract: Contract, states: list[TableState]) -> tuple[Tex
         return contract.name, "", "", "", "", Text(error.cause, style="red")
     states.append(state)
     if not state.made:
-        return Text(contract.name, style="dim"), "", "", "", "", Text(state.said, style="dim")
+        return Text(contract.name, style="dim"), "", "", "", "", Text(state.summary, style="dim")
     return (
         contract.name,
         f"{state.rows:,}",
         human_bytes(state.bytes),
         str(state.version),
         moment(state.written_at),
-        Text(state.said, style="yellow" if state.drift else "green"),
+        Text(state.summary, style="yellow" if state.drift else "green"),
     )
 
 

@@ -1,4 +1,4 @@
-"""SQL over the lake: what a connection shows, what it says of what is not there, and the file for other clients."""
+"""SQL over the lake: connections, their errors, and the file for other clients."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_every_table_is_a_view_with_the_rows_that_were_written(lake: Settings) -
         assert rows(connection, f"SELECT count(*) FROM {name}") == [(len(written),)], name
 
 
-def test_views_and_columns_carry_the_contracts_words(lake: Settings) -> None:
+def test_views_and_columns_have_the_descriptions_of_the_contract(lake: Settings) -> None:
     connection = connect(lake)
     for contract in CONTRACTS.values():
         view = f"schema_name = '{contract.family}' AND view_name = '{contract.table}'"
         assert rows(connection, f"SELECT comment FROM duckdb_views() WHERE {view}") == [(contract.description,)]
         columns = f"schema_name = '{contract.family}' AND table_name = '{contract.table}'"
-        said = dict(rows(connection, f"SELECT column_name, comment FROM duckdb_columns() WHERE {columns}"))
-        assert said == {column.name: column.description for column in contract.columns}
+        comments = dict(rows(connection, f"SELECT column_name, comment FROM duckdb_columns() WHERE {columns}"))
+        assert comments == {column.name: column.description for column in contract.columns}
 
 
 def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
@@ -57,7 +57,7 @@ def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
     assert stages["trained on"] == 2
 
 
-def test_a_table_that_is_not_made_is_left_out_and_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_table_that_is_not_made_has_no_view_and_is_reported_as_missing(tmp_path: Path) -> None:
     connection = connect(write_lake(tmp_path, ("dclm.pool",)))
     assert rows(connection, "SELECT name FROM watershed.tables WHERE state = 'made'") == [("dclm.pool",)]
     with pytest.raises(WatershedError) as refused:
@@ -106,7 +106,7 @@ def test_an_open_connection_sees_what_was_written_since(lake: Settings) -> None:
     assert rows(connection, "SELECT count(*) FROM dclm.scores") == [(1,)]
 
 
-def test_queries_and_a_writer_never_meet(tmp_path: Path) -> None:
+def test_queries_and_a_writer_do_not_block_each_other(tmp_path: Path) -> None:
     settings = write_lake(tmp_path, ("dclm.scores",))
     connection, written = connect(settings), threading.Event()
 
@@ -124,7 +124,7 @@ def test_queries_and_a_writer_never_meet(tmp_path: Path) -> None:
     writer.join()
 
 
-def test_a_broken_table_is_reported_and_hides_no_other(lake: Settings) -> None:
+def test_a_broken_table_is_reported_and_the_others_are_readable(lake: Settings) -> None:
     log = Path(lake.lake_root) / "dclm" / "scores" / "_delta_log"
     for commit in log.glob("*.json"):
         commit.write_text("{nonsense")
@@ -146,7 +146,7 @@ def test_a_broken_table_is_reported_and_hides_no_other(lake: Settings) -> None:
         ("FROM dclm.pool AT (VERSION => 1", "syntax error at end of input", "correct"),
     ],
 )
-def test_a_wrong_statement_is_told_where_and_why(lake: Settings, sql: str, cause: str, mend: str) -> None:
+def test_the_error_for_a_wrong_statement_names_place_and_cause(lake: Settings, sql: str, cause: str, mend: str) -> None:
     with pytest.raises(WatershedError, match=cause) as refused:
         query(connect(lake), sql)
     assert mend in refused.value.mend
@@ -163,11 +163,11 @@ def test_an_error_while_rows_are_computed_is_explained_too(lake: Settings) -> No
 
 def test_times_are_in_utc_wherever_the_machine_is(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    said = rows(connect(lake), "SELECT crawled_at::VARCHAR FROM dclm.documents LIMIT 1")
-    assert said == [("2026-01-02 03:04:05+00",)]
+    shown = rows(connect(lake), "SELECT crawled_at::VARCHAR FROM dclm.documents LIMIT 1")
+    assert shown == [("2026-01-02 03:04:05+00",)]
 
 
-def test_the_exported_file_answers_any_client_with_the_delta_extension(lake: Settings) -> None:
+def test_the_exported_file_works_in_any_client_with_the_delta_extension(lake: Settings) -> None:
     path = export_duckdb(lake, lake.project / "lake.duckdb")
     with duckdb.connect(str(path), read_only=True, config={"allow_unsigned_extensions": "true"}) as client:
         load_extension(client, "delta")
@@ -200,7 +200,7 @@ def test_an_object_store_gets_a_secret_named_as_delta_names_its_options(monkeypa
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
     }
-    said = secret_sql("s3://bucket/lake", options)
+    secret = secret_sql("s3://bucket/lake", options)
     for part in (
         "SCOPE 's3://bucket/lake'",
         "KEY_ID 'it''s'",
@@ -209,7 +209,7 @@ def test_an_object_store_gets_a_secret_named_as_delta_names_its_options(monkeypa
         "USE_SSL 'false'",
         "URL_STYLE 'path'",
     ):
-        assert part in said
+        assert part in secret
 
 
 def test_importing_the_catalog_loads_nothing_heavy() -> None:
@@ -223,10 +223,10 @@ def test_connecting_does_not_load_pandas(lake: Settings) -> None:
         "found = query(connect(load_settings(Path(sys.argv[1]))), 'FROM dclm.pool AT (VERSION => 2)').fetchall()\n"
         "print(len(found), 'pandas' in sys.modules)"
     )
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", program, str(lake.project)], capture_output=True, text=True, check=True
     )
-    assert said.stdout == "1 False\n"
+    assert finished.stdout == "1 False\n"
 
 
 def test_a_document_is_found_by_its_id(lake: Settings) -> None:

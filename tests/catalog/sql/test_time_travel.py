@@ -1,4 +1,4 @@
-"""Time travel in SQL by version and by time, wherever AT may stand."""
+"""Time travel in SQL by version and by time, wherever AT is allowed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _set_times(settings: Settings) -> None:
 
 
 def count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    """The one number that the query gives."""
+    """The single number that the query returns."""
     found = query(connection, sql)
     assert found is not None
     return found.fetchall()[0][0]
@@ -122,7 +122,7 @@ def test_the_table_macro_gives_a_version_to_any_client(connection: duckdb.DuckDB
     assert connection.execute("SELECT count(*) FROM dclm.scores_at(getvariable('v'))").fetchall() == [(1,)]
 
 
-def test_history_says_who_wrote_what_when(connection: duckdb.DuckDBPyConnection) -> None:
+def test_history_lists_every_write(connection: duckdb.DuckDBPyConnection) -> None:
     found = query(
         connection, "SELECT version, written_at::VARCHAR, fingerprint FROM watershed.history ORDER BY version"
     )

@@ -76,7 +76,7 @@ def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project
     said = watershed("registry", "import", str(registry))
     assert said.exit_code == 0, said.output
     assert "2 tokenized and 1 raw data sets, 3 models, 4 evaluations with 215 task scores" in said.stdout
-    assert "WARNED models.registry: expected dataset_uuid stands in models.registry_datasets.uuid" in said.stdout
+    assert "WARNED models.registry: expected dataset_uuid is in models.registry_datasets.uuid" in said.stdout
     first = versions(project)
 
     assert "nothing to do" in watershed("registry", "import", str(registry)).stdout
