@@ -1,4 +1,4 @@
-"""What the body of an asset is given: where to write, under which fingerprint, and for which partition."""
+"""The argument of an asset body: a `Making` has the settings, the partition, the recipe and the lake to write to."""
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 import threading
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Making:
-    """What an asset body receives: settings, partition, recipe, and the fingerprint to write under."""
+    """One execution of an asset body, for a whole table or for one partition.
+
+    Attributes:
+        context: The context of the Dagster run.
+        step: The step that is executed.
+        settings: The settings of the project.
+        partition: The partition columns and their values, or None for a whole table.
+        fingerprint: The fingerprint under which rows are written.
+        metadata: Metadata for the materialisation, such as pictures. The body may add to it.
+    """
 
     context: dg.AssetExecutionContext
     step: Step
@@ -32,33 +41,41 @@ class Making:
 
     @cached_property
     def lake(self) -> Lake:
-        """The lake of the settings."""
+        """The lake of the project."""
         return Lake.of(self.settings)
 
     @cached_property
     def recipe(self) -> Any:
-        """What decides the rows: the value that the fingerprint was computed from."""
+        """The recipe of the step for this partition: the same value that the fingerprint was computed from."""
         return self.step.recipe(self.settings, self.partition)
 
     @property
     def shard(self) -> Partition:
-        """The partition, of a step that is cut."""
+        """The partition of a partitioned step, such as `{"global_shard": 0, "local_shard": 3}`."""
         assert self.partition is not None
         return self.partition
 
     @property
     def run(self) -> str:
-        """The training run, of a step that is cut by run."""
+        """The name of the training run, for a step that is partitioned by run."""
         return str(self.shard["run"])
 
     def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
-        """Replace the table, or this partition of it, `within` what is its own. Threads of one process take turns."""
+        """Replace the rows of a table in one transaction.
+
+        A partitioned step replaces only the rows of its partition. Threads of one process write one after another.
+
+        Args:
+            contract: The contract of the table.
+            rows: The new rows.
+            within: Column values of the rows to replace; all other rows are kept. The default replaces all rows.
+        """
         with _ONE_WRITER:
             self.lake.replace(contract, rows, self.fingerprint, self.partition, within)
 
     @property
     def spark(self) -> "SparkSession":
-        """The Spark session, started on first use."""
+        """The Spark session. It is started on first use."""
         from spark_jobs.spark.session import spark_session
 
         return spark_session(self.settings)
@@ -68,10 +85,10 @@ _ONE_WRITER = threading.Lock()
 
 
 class Body(Protocol):
-    """What makes the rows: a function with a name and a docstring."""
+    """An asset body: a function that computes and writes rows. Its docstring is shown in Dagster."""
 
     __name__: str
 
     def __call__(self, making: Making) -> dict[str, Any]:
-        """Make them; returns counts to show."""
+        """Write the tables of the step, and return counts to show as metadata."""
         ...

@@ -1,9 +1,9 @@
-"""From a contract and a function to a Dagster asset.
+"""The decorator `table_asset`: it turns a contract and a function into a Dagster asset.
 
-The function says how rows are made; everything else an asset needs is the contract's: key, description, column
-schema, lineage, owner, group. Around the body stand the same four acts for every table: refuse to read
-upstream rows that fail their checks, skip a partition that is what it should be, measure time and memory,
-and report what was written.
+The function computes the rows. Everything else comes from the contract: key, description, column schema, lineage,
+owner and group. Around the function, every asset does the same four things. It stops if an upstream table fails its
+contract. It skips partitions that are up to date, if the run asks for it. It measures time and memory. It reports
+what was written.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     pass
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
-"""Tag of runs that leave alone the partitions that are what they should be."""
+"""The tag of runs that skip partitions that are up to date."""
 
 ENGINES = {"spark": "spark", "torch": "pytorch", "python": "python"}
 
@@ -47,10 +47,10 @@ def table_asset(
     parallel: bool = False,
     engine: str = "python",
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """Declare that the decorated function makes `contracts`; see `Step` for the other arguments.
+    """Declare that the decorated function writes the tables `contracts`. `Step` describes the other arguments.
 
-    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. The function receives a
-    `Making`, whose `recipe` is what `recipe` returns, and returns counts, which become metadata of the materialisation.
+    The function receives a `Making`, whose `recipe` is the value that `recipe` returns. It returns counts, which become
+    metadata of the materialisation. Partitions of a `parallel` step run in `[trainer] parallel_runs` threads.
 
     Example:
         >>> from catalog.tables.dclm import TOKENIZER
@@ -78,7 +78,7 @@ def table_asset(
 
 
 def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
-    """The asset of a table that `command` writes: Dagster shows and checks it but never makes it."""
+    """Return the asset of a table that `command` writes: Dagster shows and checks it, but never makes it."""
     written = Step(contracts=(contract,), code_version="1")
     return _spec(contract, written, "python", f"Written by `{command}`.")
 
@@ -161,13 +161,13 @@ def _key(step: Step, making: Making) -> str:
 
 
 def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failure:
-    # The cause and its mend are the whole story; a stack trace would hide them.
+    # Cause and mend are enough for the user. A stack trace would hide them.
     also = f" ({others} more partitions failed)" if others else ""
     return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
 
 
 def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
-    """Fail for the partitions that failed, and for them alone: Dagster hears of those that were made."""
+    """Fail the run, after reporting the partitions that succeeded to Dagster."""
     first = failed[0][1]
     if step.cut:
         for making, metadata in made:
@@ -176,15 +176,15 @@ def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", f
                     contract.name.split("."), partition=_key(step, making), metadata=metadata
                 )
                 context.log_event(event)
-        said = ", ".join(_key(step, making) for making, _ in failed)
-        context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {said}")
+        keys = ", ".join(_key(step, making) for making, _ in failed)
+        context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {keys}")
     if isinstance(first, (WatershedError, TrainerError)):
         raise _failure(first, len(failed) - 1) from first
     raise first
 
 
 def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Making]:
-    """What this run has to make: all that it was asked for, or what is not fresh where it may skip."""
+    """Return what this run has to make: all selected partitions, or those that are due if the run skips fresh ones."""
     state = State(Steps(REGISTERED), settings)
     if context.run.tags.get(SKIP_FRESH_TAG) == "true":
         partitions = state.due(step)
@@ -198,7 +198,7 @@ Failed = tuple[Making, Exception]
 
 
 def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
-    """Run the body for each, whatever becomes of the others; with more workers than one, side by side."""
+    """Run the body for each item of `due` in `workers` threads. A failure does not stop the others."""
     with track(step.name, len(due), "partitions" if step.cut else "") as task:
 
         def make(making: Making) -> dict[str, Any] | Exception:
@@ -216,7 +216,7 @@ def _make_all(due: list[Making], step: Step, body: Body, workers: int) -> tuple[
                 "fingerprint": making.fingerprint,
             }
 
-        # Longest first, so that the last to start is the shortest.
+        # The longest runs start first, so that the last one to start is the shortest.
         ordered = due if workers == 1 else due[::-1]
         results = list(zip(ordered, side_by_side(make, ordered, workers), strict=True))
     failed = [(making, result) for making, result in results if isinstance(result, Exception)]
@@ -228,7 +228,7 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
     if fingerprint is None:
         missing = [name for name in step.upstream if not state.lake.exists(name)] or list(step.upstream)
         raise WatershedError(
-            f"{step.name} reads {', '.join(missing)}, which is not made yet or lacks partitions",
+            f"{step.name} reads {', '.join(missing)}, which does not exist yet or lacks partitions",
             f"materialise {', '.join(missing)} first, or run `watershed demo`",
         )
     return fingerprint

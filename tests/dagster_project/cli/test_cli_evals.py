@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from catalog.lake import Lake
 from catalog.settings import load_settings
 from dagster_project.cli import main
-from dagster_project.families.evals.evaluate import asked
+from dagster_project.families.evals.evaluate import versions_and_digests
 from tests.small_lake import write_lake
 from tests.trainers.icl.made_tasks import made_examples, write_checkpoint, write_lines, write_tasks
 
@@ -110,7 +110,7 @@ def test_malformed_files_are_all_told_and_exit_with_2(data, tmp_path):
 
 def test_a_ladders_answers_carry_the_tasks_version_and_the_prompts_digest(tmp_path):
     lake = Lake.of(write_lake(tmp_path, ("evals.tasks", "evals.examples")))
-    versions, digests = asked(lake)
+    versions, digests = versions_and_digests(lake)
     assert versions == {row["task"]: row["version"] for row in lake.read("evals.tasks").to_pylist()}
     assert digests.keys() == set(lake.read("evals.examples")["question_id"].to_pylist())
     assert all(len(digest) == 64 for digest in digests.values())
