@@ -1,1 +1,1 @@
-"""What exists and when it is made: assets, checks, partitions, jobs, and the command line."""
+"""Orchestration: the Dagster assets, checks, partitions and jobs of every table, and the command line."""

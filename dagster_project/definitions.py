@@ -1,4 +1,4 @@
-"""Everything that Dagster shows: assets by family, a blocking check for each table, and the jobs."""
+"""The Dagster definitions: the assets of every family, one blocking check for each table, and the jobs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dagster_project.families.registry import assets as registry
 from dagster_project.jobs import JOBS
 
 FAMILIES = (dclm, models, evals, ladder, moe, registry)
-"""The asset modules, a family each."""
+"""The asset modules, one for each family. A new family adds its module here."""
 
 
 def steps() -> Steps:
-    """Every step of every family."""
+    """Return the steps of all families."""
     return Steps(REGISTERED)
 
 

@@ -1,4 +1,7 @@
-"""The Dagster instance of the project: a home inside it, so that runs survive a restart."""
+"""The Dagster instance of a project.
+
+Its home is a folder inside the project, so the history of runs survives a restart.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ PROCESS_TAG = "watershed/process"
 
 
 def ensure_home(settings: Settings) -> Path:
-    """Make DAGSTER_HOME with its configuration where it is missing, and point the environment at it."""
+    """Create the Dagster home and its `dagster.yaml` if they are missing, and set DAGSTER_HOME; return the folder."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
@@ -31,9 +34,9 @@ def ensure_home(settings: Settings) -> Path:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The project's instance; runs whose process died are marked as failed.
+    """Open the instance of the project, and mark runs whose process has died as failed.
 
-    A process that is killed cannot say so, and its run would show as running for ever.
+    A killed process cannot report its own failure. Without this, its run would be shown as running forever.
     """
     ensure_home(settings)
     instance = dg.DagsterInstance.get()
@@ -45,7 +48,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 
 def process_tag() -> str:
-    """What identifies this process, and not a later one with the same number: `PID.start time`."""
+    """Return an identifier of this process: `PID.start time`, so that a later process with the same PID differs."""
     import psutil
 
     return f"{os.getpid()}.{int(psutil.Process().create_time())}"

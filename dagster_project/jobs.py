@@ -1,11 +1,12 @@
-"""The jobs, each of which names the families and tables that it makes.
+"""The Dagster jobs, and the tables that each of them makes.
 
-- `curation` ends with data that a trainer can read.
-- `scaling` ends with a checked prediction.
-- `moe` ends with an analysis of how a mixture of experts routes tokens.
-- `registry` holds what others trained and measured.
+- `curation` makes training shards and evaluation questions from web archives.
+- `scaling` trains a ladder of models on the shards, forecasts a larger model, and checks the forecast.
+- `moe` trains a mixture of experts and analyses how it routes tokens.
+- `registry` imports the data sets, models and evaluations that DCLM published.
 
-A table of a new family belongs to no job until a job names it; a test asks for one.
+Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
+a table of a new family until a job names it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from catalog.tables import CONTRACTS, evals, models
 
 
 def _made(family: str) -> tuple[str, ...]:
-    """Tables of a family that no command writes."""
+    """Return the names of the tables of `family`, without those that a command writes."""
     return tuple(name for name, contract in CONTRACTS.items() if contract.family == family and not contract.command)
 
 
@@ -29,24 +30,25 @@ TABLES: dict[str, tuple[str, ...]] = {
         *(evals.REGISTRY.name, evals.REGISTRY_SCORES.name),
     ),
 }
-"""Tables by job."""
+"""The tables that each job makes, by the name of the job."""
 
 COMMANDS = {
     name: contract.command
     for name, contract in CONTRACTS.items()
     if contract.command and not any(name in tables for tables in TABLES.values())
 }
-"""Tables that only a command writes, and the command."""
+"""The tables that no job makes, with the command that writes each of them."""
 
 DEMO = (*TABLES["curation"], *TABLES["scaling"])
-"""What `watershed demo` makes."""
+"""The tables that `watershed demo` makes."""
 
 DESCRIPTIONS = {
-    "curation": "From archives to training shards and questions: register, extract, judge, deduplicate, score, mix, "
-    "tokenise.",
-    "scaling": "From shards to a checked prediction: train the ladder, evaluate, fit, forecast, train the target.",
-    "moe": "From shards to how a mixture of experts routes: train it beside a dense model, analyse.",
-    "registry": "DCLM's experiment registry, from the JSON files in [registry] folder.",
+    "curation": "Makes training shards and evaluation questions from web archives: registers and extracts documents, "
+    "judges them by rules, deduplicates, scores, mixes and tokenises them.",
+    "scaling": "Trains a ladder of models on the shards, evaluates them, fits a scaling law, forecasts the target, and "
+    "trains the target to check the forecast.",
+    "moe": "Trains a mixture of experts and a dense model on the shards, and analyses how the mixture routes tokens.",
+    "registry": "Imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
 }
 
 JOBS = tuple(
@@ -60,9 +62,9 @@ JOBS = tuple(
 
 
 def job_of(table: str) -> str:
-    """The name of the job that makes `table`.
+    """Return the name of the job that makes `table`.
 
     Raises:
-        KeyError: No job makes it.
+        KeyError: No job makes the table.
     """
     return {name: job for job, tables in TABLES.items() for name in tables}[table]

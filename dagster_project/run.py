@@ -1,7 +1,7 @@
-"""Make what is due: the same jobs that the UI shows, limited to what is out of date.
+"""Run the jobs of the UI, limited to the tables and partitions that are out of date.
 
-Steps are gathered into as few Dagster runs as their partitions allow, each run recorded in the project's
-instance. A step that was finished is not made again, whoever or whatever ended the process before.
+Steps are grouped into as few Dagster runs as their partitions allow. Each run is recorded in the instance of the
+project. A step that has finished is not run again, even if the process was killed afterwards.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dagster_project.jobs import job_of
 
 @dataclass
 class Group:
-    """Steps that one run of `job` makes: all of one cut, or not cut at all.
+    """Steps that one run of `job` executes. Steps that are partitioned all have the same `cut`.
 
     `keys` are the first and last partition key of the cut, in its own order.
     """
@@ -36,13 +36,13 @@ class Group:
     keys: tuple[str, str] | None = None
 
     def takes(self, step: Step) -> bool:
-        """`step` can join without another partitions definition in the run."""
+        """Whether `step` can join: it has the same job, and needs no second partitions definition in the run."""
         return self.job == job_of(step.name) and (step.cut is None or self.cut in (None, step.cut))
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """What a step took in one run: seconds summed over partitions, and the highest peak of memory."""
+    """The cost of a step in one run: seconds summed over its partitions, and the highest peak of resident memory."""
 
     step: str
     seconds: float
@@ -51,9 +51,9 @@ class StepCost:
 
 
 def groups(settings: Settings, tables: Collection[str] = ()) -> list[Group]:
-    """What is due of some tables and all that they are made from, in the order in which it will be made.
+    """Return the steps that are due, grouped into runs, in the order in which they will run.
 
-    Without `tables`, of all; empty when everything is what it should be.
+    Only steps that `tables` depend on are considered; without `tables`, all steps. The list is empty if nothing is due.
     """
     state = State(steps(), settings)
     gathered: list[Group] = []
@@ -75,7 +75,7 @@ def groups(settings: Settings, tables: Collection[str] = ()) -> list[Group]:
 
 
 def wanted(known: Steps, tables: Collection[str]) -> list[Step]:
-    """The steps that make `tables`, or all, with those before them."""
+    """Return the steps that make `tables` and everything that these depend on; without `tables`, all steps."""
     if not tables:
         return list(known.ordered)
     names = {*tables, *(before for table in tables for before in known.ancestors(known.by_table[table]))}
@@ -83,10 +83,10 @@ def wanted(known: Steps, tables: Collection[str]) -> list[Step]:
 
 
 def make(settings: Settings, instance: dg.DagsterInstance, tables: Collection[str] = ()) -> list[StepCost]:
-    """Run every group of `groups`; returns what each step took.
+    """Run every group of `groups`, and return the cost of each step.
 
     Raises:
-        WatershedError: a step or a blocking check failed; what was finished before it stands.
+        WatershedError: A step or a blocking check failed. Steps that finished before it keep their tables.
     """
     costs: list[StepCost] = []
     for group in groups(settings, tables):
@@ -103,7 +103,7 @@ def _run(group: Group, instance: dg.DagsterInstance) -> Iterator[StepCost]:
         first, last = group.keys
         tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     with warnings.catch_warnings():
-        # Dagster warns of its own previews, not of anything that the user can change.
+        # Dagster warns that a feature of its own is a preview. The user cannot change that.
         warnings.simplefilter("ignore", PreviewWarning)
         result = job.execute_in_process(
             instance=instance,
@@ -134,7 +134,7 @@ def _cost(step: Step, result: dg.ExecuteInProcessResult) -> StepCost:
 
 
 def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
-    """Why a run failed, in its first step or blocking check that did."""
+    """Return the cause of a failed run: the error of its first failed step, or else its first failed blocking check."""
     for event in result.filter_events(lambda event: event.event_type_value == "STEP_FAILURE"):
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
@@ -143,8 +143,8 @@ def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
         error = data.error
         while error and error.cause:
             error = error.cause
-        said = error.message.strip().splitlines()[-1] if error else "no reason given"
-        return WatershedError(f"{event.step_key}: {said}", f"see run {result.run_id} in `watershed ui`")
+        message = error.message.strip().splitlines()[-1] if error else "no reason given"
+        return WatershedError(f"{event.step_key}: {message}", f"see run {result.run_id} in `watershed ui`")
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             name = ".".join(check.asset_key.path)

@@ -1,7 +1,8 @@
-"""The command line: `watershed COMMAND`, one module for each command of COMMANDS, in the order of the help.
+"""The command line `watershed COMMAND`. COMMANDS has the module of each command, in the order of the help.
 
-A command imports what it needs when it runs. Its module may import click and the errors at its top and little else:
-`watershed --help` reads all of them (tests/dagster_project/test_imports_at_start.py).
+Commands start quickly because they import packages only when they run. At its top, the module of a command imports
+click, the error handling and little else, because `watershed --help` imports all of these modules
+(tests/dagster_project/test_imports_at_start.py).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> None:
 
     \b
     Examples:
-      # Make a lake from a crawl of this machine, and look at it.
+      # Make a lake from a crawl of this machine, and query it.
       watershed demo --size smoke
       watershed tables
       watershed sql "SELECT state, count(*) FROM dclm.documents GROUP BY ALL"

@@ -1,4 +1,4 @@
-"""`watershed check`: the gate that CI runs."""
+"""The command `watershed check`: checks tables against their contracts, for people and for CI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from dagster_project.cli.screen.errors import user_errors
 def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Path | None) -> None:
     """Check the tables of the lake against the expectations of their contracts.
 
-    All tables that are made are checked, or only the named tables and families. The exit code is 0 if all expectations
+    All existing tables are checked, or only the named tables and families. The exit code is 0 if all expectations
     hold or only warn, 1 if some fail, and 2 if the check could not run. Each failure is one line with the table, the
     expectation, the observed value and example rows.
 
@@ -64,13 +64,13 @@ def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Pa
     _, missing = select(Lake.of(settings), tables)
     with Bars(Console(stderr=True)).listening():
         outcomes = check(settings, tables, engine)
-    said = report(outcomes, format_, missing)
+    text = report(outcomes, format_, missing)
     if output:
         with written_atomically(output) as path:
-            path.write_text(said)
+            path.write_text(text)
         click.echo(f"{summary(outcomes)}; report in {output}", err=True)
     else:
-        for line in said.splitlines():
+        for line in text.splitlines():
             click.echo(click.style(line, fg=_colour(line) if format_ == "text" else None))
     sys.exit(1 if any(outcome.failed for outcome in outcomes) else 0)
 

@@ -1,4 +1,4 @@
-"""`watershed compare`: which of two mixtures is better at a larger scale, for little compute, and how sure that is."""
+"""The command `watershed compare`: decides by small runs which of two mixtures is better at a larger scale."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from dagster_project.families.ladder.comparison.decide import Comparison, Decided
     from trainers.ladder.decide import Share
-
-LEVEL = 0.8
-"""Of the interval of past decisions."""
 
 
 @click.command("compare")
@@ -52,16 +49,16 @@ LEVEL = 0.8
     help="The file for the result, with a picture beside it. The default is a file in the lake.",
 )
 @user_errors
-def compare_command(  # noqa: PLR0917 (click hands them over by name)
+def compare_command(  # noqa: PLR0917 (click passes them by name)
     first: str, second: str, target: str, sizes: str, seeds: int, tasks: str, check: bool, out: Path | None
 ) -> None:
-    """Decide which of two mixtures of the lake's documents is better at a larger scale.
+    """Decide by small runs which of two mixtures of the lake's documents is better at a larger scale.
 
     A mixture is `selected` (the best 30% by the classifier), `unselected` (as much text from all documents that the
     rules keep), or KEY=VALUE pairs of `top_fraction` and `rules`. Small models are trained on both mixtures in the same
     way, and evaluated on documents that neither mixture contains. The decision uses bits per byte, which are more
-    reliable than accuracy at small scale. Runs that are finished are not trained again. Decisions are kept in the table
-    ladder.comparisons.
+    reliable than accuracy at small scale. Runs that are finished are not trained again. Decisions are stored in the
+    table ladder.comparisons.
 
     \b
     Examples:
@@ -74,7 +71,7 @@ def compare_command(  # noqa: PLR0917 (click hands them over by name)
     from catalog.tables.ladder import COMPARISON_RUNS
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.engine.checks import require_passing
-    from dagster_project.families.ladder.comparison.decide import compare, make_plan, past
+    from dagster_project.families.ladder.comparison.decide import compare, make_plan, share_right_before
     from dagster_project.families.ladder.comparison.report import report_to_dagster, write
     from dagster_project.instance import open_instance
 
@@ -84,8 +81,8 @@ def compare_command(  # noqa: PLR0917 (click hands them over by name)
     try:
         require_passing(instance, settings, COMPARISON_RUNS.upstream)
         with Bars(console).listening():
-            found = compare(settings, plan, check=check, say=lambda line: console.print(line, highlight=False))
-        before = past(settings, but=found.id)
+            found = compare(settings, plan, check=check, log=lambda line: console.print(line, highlight=False))
+        before = share_right_before(settings, except_comparison=found.id)
         paths = write(found, before, out or lake.folder("ladder.comparisons", found.id, "comparison.json"))
         report_to_dagster(instance, lake, found, paths[-1])
     finally:
@@ -96,12 +93,12 @@ def compare_command(  # noqa: PLR0917 (click hands them over by name)
     click.echo(f"{time.monotonic() - began:,.0f} s in all")
 
 
-def _listed(said: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in said.split(",") if part.strip())
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def print_comparison(console: Console, found: Comparison, past: Share) -> None:
-    """The mixtures, a row a task and measure, the decision, and what became of earlier ones."""
+    """Print the mixtures, a row for each task and measure, the decision, and how often earlier decisions held."""
     from dagster_project.cli.screen.render import print_rows
 
     plan = found.plan
@@ -111,7 +108,7 @@ def print_comparison(console: Console, found: Comparison, past: Share) -> None:
             f"{dataset.tokens:,} tokens; {plan.target} reads them {found.target_tokens / dataset.tokens:.2f} times",
             highlight=False,
         )
-    console.print(f"\n{plan.first.name} less {plan.second.name}, positive where {plan.first.name} is better:")
+    console.print(f"\n{plan.first.name} minus {plan.second.name}; positive values favour {plan.first.name}:")
     names = ["task", "measure", *plan.runs, f"at {plan.target}", "90% band", "P(better)"]
     checked = found.decided[0].measured_S is not None
     print_rows(console, names + (["measured", "held"] if checked else []), [_row(each) for each in found.decided])
@@ -122,21 +119,21 @@ def print_comparison(console: Console, found: Comparison, past: Share) -> None:
 def _row(each: Decided) -> list[str]:
     from dagster_project.families.ladder.comparison.decide import decided_right
 
-    unit, said = (100.0 if each.measure == "accuracy" else 1.0), each.prediction
+    unit, predicted = (100.0 if each.measure == "accuracy" else 1.0), each.prediction
     words = "accuracy, points" if each.measure == "accuracy" else "bits per byte"
 
     def number(value: float) -> str:
         return f"{unit * value:+.2f}" if unit > 1 else f"{value:+.4f}"
 
-    row = [each.task, words, *(number(run.mean()) for run in each.differences_RS), number(said.difference)]
-    row += [f"{number(said.low)} to {number(said.high)}", f"{said.probability:.1%}"]
+    row = [each.task, words, *(number(run.mean()) for run in each.differences_RS), number(predicted.difference)]
+    row += [f"{number(predicted.low)} to {number(predicted.high)}", f"{predicted.probability:.1%}"]
     if each.measured_S is not None:
         row += [number(each.measured_S.mean()), "yes" if decided_right(each) else "no"]
     return row
 
 
 def verdict(found: Comparison, past: Share) -> list[str]:
-    """The decision by the tasks' mean in a sentence, whether it held, and how often past ones did."""
+    """Return lines with the decision by the mean of the tasks, whether it held, and how often earlier ones held."""
     from dagster_project.families.ladder.comparison.decide import MEAN, better, decided_right, standard_error
 
     plan, mean = found.plan, found.of(MEAN)
@@ -148,14 +145,14 @@ def verdict(found: Comparison, past: Share) -> list[str]:
         measured, error = float(mean.measured_S.mean()), standard_error(mean.measured_S)
         spread = f" +- {error:.4f} over {plan.seeds} seeds" if error is not None else ""
         held = "the decision held" if decided_right(mean) else "the decision did not hold"
-        close = ", though that is too close to zero to tell" if error is not None and abs(measured) < error else ""
+        close = ", but it is too close to zero to be certain" if error is not None and abs(measured) < error else ""
         lines.append(f"{held}: predicted {mean.prediction.difference:+.4f}, measured {measured:+.4f}{spread}{close}")
-    lines.append(said_of_past(past))
+    lines.append(earlier_decisions(past))
     return lines
 
 
-def said_of_past(past: Share) -> str:
-    """Decision accuracy on past pairs in a sentence."""
+def earlier_decisions(past: Share) -> str:
+    """Return a line with the share of earlier decisions that held."""
     if not past.of:
         return "no earlier decision of this lake was checked"
     return (

@@ -1,4 +1,4 @@
-"""`watershed curate`: a recipe on plain files, without Spark or a lake."""
+"""The command `watershed curate`: applies a recipe to plain files, without Spark or a lake."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from dagster_project.cli.screen.errors import user_errors
     help="The number of processes. The default is one for each core, or one process if the inputs are small.",
 )
 @user_errors
-def curate_command(  # noqa: PLR0917 (click hands them over by name)
+def curate_command(  # noqa: PLR0917 (click passes them by name)
     inputs: tuple[str, ...],
     recipe: str,
     out: Path,
@@ -105,11 +105,11 @@ def curate_command(  # noqa: PLR0917 (click hands them over by name)
 
         for name, examples, hit, share in held_share(outcome.contamination):
             click.echo(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%})")
-    click.echo(f"look at {report}")
+    click.echo(f"wrote {report}")
 
 
 def _bars() -> AbstractContextManager[None]:
-    """Progress on a terminal; elsewhere there is nobody to draw for, and rich need not be imported."""
+    """Return progress bars for a terminal. Without a terminal nothing is drawn, and rich is not imported."""
     if not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`watershed demo`: a crawl, the main jobs through Dagster, and the story of what happened."""
+"""The command `watershed demo`: writes a crawl, runs the main jobs through Dagster, and summarises the results."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     if not crawl:
         write_demo_crawl(console, settings, size)
     from catalog.sql.query import export_duckdb
-    from dagster_project.cli.screen.story import tell
+    from dagster_project.cli.screen.summary import print_summary
     from dagster_project.instance import open_instance
     from dagster_project.jobs import DEMO
     from dagster_project.run import make
@@ -75,11 +75,11 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     finally:
         instance.dispose()
     export_duckdb(settings, settings.project / "lake.duckdb")
-    tell(console, settings, costs, time.monotonic() - began)
+    print_summary(console, settings, costs, time.monotonic() - began)
 
 
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
-    """Write the crawl of this machine's documentation where it is not written yet."""
+    """Write the crawl of this machine's documentation, unless it has been written before, and print its size."""
     from catalog.progress import track
     from dagster_project.cli.demo_choices import CRAWL_FOLDER
     from dagster_project.cli.screen.bars import Bars

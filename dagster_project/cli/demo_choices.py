@@ -1,4 +1,4 @@
-"""What a demo chooses: its archives, the name of its crawl and its size."""
+"""The choices of a demo: its archives, the name of its crawl, and its size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ CRAWL_FOLDER = "crawl"
 
 
 def choose(settings: Settings, size: str, crawl: tuple[str, ...], snapshot: str | None) -> Settings:
-    """Keep the demo's choices beside watershed.toml, so that `ui`, `sql` and `check` see the same; returns them."""
+    """Write the choices to a file beside watershed.toml, and return the settings with them.
+
+    Other commands, such as `ui`, `sql` and `check`, then use the same settings.
+    """
     quoted = ", ".join(json.dumps(place) for place in chosen_inputs(size, crawl))
     (settings.project / LOCAL_FILE).write_text(
         "# Written by `watershed demo`; it overrides watershed.toml. Delete it to remove the choices.\n"
@@ -21,7 +24,7 @@ def choose(settings: Settings, size: str, crawl: tuple[str, ...], snapshot: str 
 
 
 def chosen_inputs(size: str, crawl: tuple[str, ...]) -> list[str]:
-    """The user's archives as absolute places, or the folder of this machine's crawl of that size."""
+    """Return the user's archives as absolute paths or URLs, or else the folder of this machine's crawl of that size."""
     return [_place(place) for place in crawl] or [f"{CRAWL_FOLDER}/{size}"]
 
 

@@ -1,4 +1,4 @@
-"""`watershed demo --plan`: what would be made, and how much; nothing is run and nothing is written."""
+"""The plan of `watershed demo --plan`: what a demo would make, and its size. Nothing is run or written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from catalog.settings import Settings, load_settings
 
 
 def print_plan(console: Console, size: str, crawl: tuple[str, ...]) -> None:
-    """Print the steps that are due with their partitions, the crawl's size and the ladder's cost."""
+    """Print the size of the crawl, the steps with the partitions that are due, and the cost of the ladder."""
     settings = planned_settings(load_settings(), size, crawl)
     console.print(_crawl_line(settings, size, own=bool(crawl)), soft_wrap=True)
     console.print(_steps_table(settings))
@@ -22,7 +22,7 @@ def print_plan(console: Console, size: str, crawl: tuple[str, ...]) -> None:
 
 
 def planned_settings(settings: Settings, size: str, crawl: tuple[str, ...]) -> Settings:
-    """The settings that a demo with these choices would have; nothing is written."""
+    """Return the settings that a demo with these choices would have. Nothing is written."""
     from dagster_project.cli.demo_choices import chosen_inputs
 
     return replace(
@@ -32,14 +32,14 @@ def planned_settings(settings: Settings, size: str, crawl: tuple[str, ...]) -> S
     )
 
 
-def _crawl_is_there(settings: Settings) -> bool:
+def _crawl_exists(settings: Settings) -> bool:
     return any("://" in place or glob.glob(place) for place in settings.crawl_inputs)
 
 
 def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
     from dagster_project.families.demo.sizes import SIZES
 
-    if own or _crawl_is_there(settings):
+    if own or _crawl_exists(settings):
         return f"crawl: {', '.join(settings.crawl_inputs)}"
     planned = SIZES[size].crawl
     return (
@@ -55,7 +55,7 @@ def _steps_table(settings: Settings) -> Table:
     from dagster_project.run import wanted
 
     table = Table("job", "tables", "partitions", "state", title="tables", title_justify="left")
-    state = State(steps(), settings) if _crawl_is_there(settings) else None
+    state = State(steps(), settings) if _crawl_exists(settings) else None
     lake = Lake.of(settings)
     for step in wanted(steps(), DEMO):
         due = len(state.due(step)) if state else 1

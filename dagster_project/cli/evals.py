@@ -1,4 +1,4 @@
-"""`watershed evals run|tasks|check`: DCLM's in-context evaluation."""
+"""The commands `watershed evals run|tasks|check`: evaluation of models on DCLM's 53 in-context tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dagster_project.cli.screen.errors import say_error, user_errors
+from dagster_project.cli.screen.errors import print_error, user_errors
 
 if TYPE_CHECKING:
     from trainers.icl.tasks import Kind
@@ -59,7 +59,7 @@ def evals_command() -> None:
     "--lake", "into_lake", is_flag=True, help="Stores the answers in the table evals.answers of the lake too."
 )
 @user_errors
-def run_command(*, into_lake: bool, **said: Any) -> None:
+def run_command(*, into_lake: bool, **options: Any) -> None:
     """Evaluate a model on the tasks.
 
     MODEL is a checkpoint, the folder of a run, of which the newest checkpoint is taken, or a Hugging Face folder. An
@@ -77,13 +77,13 @@ def run_command(*, into_lake: bool, **said: Any) -> None:
     from trainers.evaluate import IclConfig, evaluate
     from trainers.pretraining.config import from_mapping
 
-    said |= {name: str(said[name]) for name in ("model", "data", "out")}
-    said["tasks"] = [name.strip() for name in said["tasks"].split(",") if name.strip()]
-    config = from_mapping(said, IclConfig, "watershed evals run")
+    options |= {name: str(options[name]) for name in ("model", "data", "out")}
+    options["tasks"] = [name.strip() for name in options["tasks"].split(",") if name.strip()]
+    config = from_mapping(options, IclConfig, "watershed evals run")
     with Bars(Console(stderr=True)).listening(), track(Path(config.model).name, 0, "examples") as task:
         summary = evaluate(config, lambda done, total: task.reach(done, total=total))
     _print_summary(summary)
-    click.echo(f"{config.out}: results.parquet has a row an example, summary.json these numbers")
+    click.echo(f"{config.out}: results.parquet has a row for each example, summary.json has these numbers")
     if into_lake:
         from catalog.settings import load_settings
         from dagster_project.families.evals.answers import store_answers
@@ -97,13 +97,13 @@ def _print_summary(summary: dict[str, Any]) -> None:
     names = ("task", "accuracy", "centred", "bits_per_byte", "asked")
     print_rows(console(), names, [[entry[name] for name in names] for entry in summary["tasks"]])
     for name, reason in summary["missing"].items():
-        click.echo(f"{name}: not asked, {reason}")
+        click.echo(f"{name}: not evaluated, {reason}")
     for name in ("core", "extended", "mmlu"):
         found = summary[name]
         value = found["reason"] if found["value"] is None else f"{found['value']:.4f} ({summary['version']})"
         click.echo(f"{name.upper():<9} {value}")
     if summary["limit"]:
-        click.echo(f"only the first {summary['limit']} examples of each task were asked")
+        click.echo(f"only the first {summary['limit']} examples of each task were evaluated")
 
 
 @evals_command.command("tasks")
@@ -153,6 +153,6 @@ def check_command(files: tuple[Path, ...], kind: Kind | None) -> None:
             click.echo(f"{path}: {len(examples)} examples")
         except TrainerError as error:
             wrong = True
-            say_error(error.cause, error.mend)
+            print_error(error.cause, error.mend)
     if wrong:
         raise SystemExit(EXIT_USER_ERROR)

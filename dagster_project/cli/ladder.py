@@ -1,5 +1,4 @@
-"""`watershed ladder import|fit|outcomes|plan`: read published runs, forecast large models from small ones, see how
-forecasts did, plan runs."""
+"""The commands `watershed ladder import|fit|outcomes|plan`: forecasts of large models from small runs."""
 
 from __future__ import annotations
 
@@ -64,14 +63,14 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     from dagster_project.families.ladder.published import import_ladder
 
     source = name or folder.absolute().name
-    wanted = [task for said in tasks for task in said.split(",")]
+    wanted = [task for names in tasks for task in names.split(",")]
     found = import_ladder(load_settings(), folder, models or folder / "models.json", source, wanted)
     click.echo(
         f"{source}: {found.runs} runs with {found.checkpoints:,} checkpoints, {found.targets} targets, "
         f"{len(found.tasks)} tasks ({', '.join(found.tasks)})"
     )
     if not found.written:
-        click.echo("these very files were imported before: nothing to do")
+        click.echo("these files have been imported before: nothing to do")
 
 
 @ladder_command.command("fit")
@@ -114,7 +113,7 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draws pictures of the fits and forecasts.")
 @click.argument("more", nargs=-1, metavar="[MORE TARGETS OR TASKS]...")
 @user_errors
-def fit_command(  # noqa: PLR0917 (click hands them over by name)
+def fit_command(  # noqa: PLR0917 (click passes them by name)
     runs: Path | None,
     source: str | None,
     models: Path | None,
@@ -144,7 +143,7 @@ def fit_command(  # noqa: PLR0917 (click hands them over by name)
     from trainers.ladder.runs import read_ladder
     from trainers.ladder.tasks import TASKS, chosen
 
-    names = [name for said in (*tasks, *(word for word in more if "=" not in word)) for name in said.split(",")]
+    names = [name for word in (*tasks, *(w for w in more if "=" not in w)) for name in word.split(",")]
     wanted = (*targets, *(word for word in more if "=" in word))
     if runs and source:
         raise WatershedError("--runs and --source both name runs", "give one of them")
@@ -152,7 +151,7 @@ def fit_command(  # noqa: PLR0917 (click hands them over by name)
         ladder = ladder_of(source or LAKE, tuple(names))
     else:
         ladder = read_ladder(runs, models or runs / "models.json", chosen(names, TASKS))
-    aims = [parse_target(said, ladder.targets) for said in wanted] or list(ladder.targets.values())
+    aims = [parse_target(text, ladder.targets) for text in wanted] or list(ladder.targets.values())
     forecast = fit_ladder(ladder, aims, "paper" if mode == "paper" else "auto")
     _write(out, json.dumps(forecast.as_dict(), indent=1) + "\n")
     pictures = []
@@ -166,11 +165,11 @@ def fit_command(  # noqa: PLR0917 (click hands them over by name)
 
 
 def ladder_of(source: str, tasks: tuple[str, ...]) -> LadderRuns:
-    """The lake's own ladder, or one that was imported.
+    """Return the lake's own ladder, or one that was imported.
 
     Raises:
-        WatershedError: the lake has no such ladder.
-        TrainerError: a task that it has no points of.
+        WatershedError: The lake has no ladder of that name.
+        TrainerError: The ladder was not measured on one of the tasks.
     """
     from catalog.settings import load_settings
     from catalog.tables.ladder import LAKE
@@ -191,14 +190,14 @@ def _write(path: Path, text: str) -> None:
 def _print_forecast(forecast: Forecast) -> None:
     for name, tasks in forecast.targets.items():
         click.echo(f"{name}, mode {forecast.mode}")
-        for task, said in tasks.items():
-            verdict = "" if said.predictable else f"  unpredictable: {said.reason}"
-            click.echo(f"  {task:<16}{said.accuracy:7.1%}  {said.low:6.1%} to {said.high:6.1%}{verdict}")
+        for task, found in tasks.items():
+            verdict = "" if found.predictable else f"  unpredictable: {found.reason}"
+            click.echo(f"  {task:<16}{found.accuracy:7.1%}  {found.low:6.1%} to {found.high:6.1%}{verdict}")
     protocol = forecast.as_dict()["protocol"]
     if protocol["note"]:
         click.echo(protocol["note"])
         return
-    click.echo(f"hold-outs: {len(forecast.errors)} forecasts; mean error in points, and what the 90% bands hold:")
+    click.echo(f"hold-outs: {len(forecast.errors)} forecasts; mean error in points, and share inside the 90% bands:")
     coverage = protocol["coverage"]
     for part, kind in (("by_split", "holdout_error_by_split"), ("by_task", "holdout_error")):
         for name, share in coverage[part].items():
@@ -208,7 +207,7 @@ def _print_forecast(forecast: Forecast) -> None:
 
 
 def mean_error(forecast: Forecast) -> float:
-    """Mean absolute error of all forecasts on hold-outs, 0..1."""
+    """Return the mean absolute error in accuracy of all forecasts on hold-outs, from 0 to 1."""
     return sum(abs(error.error) for error in forecast.errors) / len(forecast.errors)
 
 
@@ -226,10 +225,10 @@ def outcomes_command() -> None:
 
     rows = stored_outcomes(load_settings())
     for row in rows.to_pylist():
-        said = f"{row['predicted']:7.1%}  {row['low']:6.1%} to {row['high']:6.1%}"
+        forecast = f"{row['predicted']:7.1%}  {row['low']:6.1%} to {row['high']:6.1%}"
         verdict = "in band" if row["in_band"] else "outside"
         click.echo(
-            f"{row['target']:<14}{row['task']:<16}{said}  measured {row['measured']:6.1%}"
+            f"{row['target']:<14}{row['task']:<16}{forecast}  measured {row['measured']:6.1%}"
             f"  error {100 * row['error']:+5.1f} points  {verdict}"
         )
     found = summary(rows)
@@ -254,7 +253,7 @@ def outcomes_command() -> None:
 @click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
 @click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
 @user_errors
-def plan_command(  # noqa: PLR0917 (click hands them over by name)
+def plan_command(  # noqa: PLR0917 (click passes them by name)
     target: str, budget: str, gpu: str, gpus: int, price: float, as_json: bool
 ) -> None:
     """Propose the small runs that forecast a target best within a budget.
@@ -276,13 +275,17 @@ def plan_command(  # noqa: PLR0917 (click hands them over by name)
         _print_proposal(target, aim.flops, found)
 
 
-def budget_flops(said: str, whole: float) -> float:
-    """1% of `whole`, or FLOPs as said."""
-    share = said.strip().endswith("%")
-    value = number(said.strip().removesuffix("%"), "--budget")
+def budget_flops(budget: str, whole: float) -> float:
+    """Return the FLOPs of a budget such as `1%` of `whole`, or `2e21`.
+
+    Raises:
+        WatershedError: `budget` is not a positive number.
+    """
+    share = budget.strip().endswith("%")
+    value = number(budget.strip().removesuffix("%"), "--budget")
     flops = value / 100 * whole if share else value
     if not flops > 0:
-        raise WatershedError(f"--budget {said} is nothing", "write 1% of the target's FLOPs, or FLOPs such as 2e21")
+        raise WatershedError(f"--budget {budget} is not positive", "write a share such as 1%, or FLOPs such as 2e21")
     return flops
 
 

@@ -1,4 +1,4 @@
-"""`watershed make`: tables, with all that they are made from, through Dagster."""
+"""The command `watershed make`: makes tables and everything that they depend on, through Dagster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagster_project.cli.screen.errors import user_errors
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @user_errors
 def make_command(tables: tuple[str, ...]) -> None:
-    """Make tables, and the tables that they are made from, as far as they are out of date.
+    """Make tables, and the tables that they depend on, if they are out of date.
 
     TABLE is a name that `watershed tables` lists. The crawl is read from the places that `[crawl] inputs` of
     watershed.toml names. The jobs are the same as in the UI, which shows their runs too.
@@ -27,7 +27,7 @@ def make_command(tables: tuple[str, ...]) -> None:
     from catalog.sql.query import export_duckdb
     from catalog.tables import contract
     from dagster_project.cli.screen.bars import Bars, wide_console
-    from dagster_project.cli.screen.story import costs_table
+    from dagster_project.cli.screen.summary import costs_table
     from dagster_project.instance import open_instance
     from dagster_project.run import make
 
@@ -40,5 +40,5 @@ def make_command(tables: tuple[str, ...]) -> None:
     finally:
         instance.dispose()
     export_duckdb(settings, settings.project / "lake.duckdb")
-    console.print(costs_table(costs) if costs else "Everything was what it should be: nothing was made again.")
+    console.print(costs_table(costs) if costs else "Everything is up to date: nothing was made again.")
     console.print(f"{time.monotonic() - began:,.0f} s in all")

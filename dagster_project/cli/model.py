@@ -1,4 +1,4 @@
-"""`watershed model import|export|logits`: models to and from the Hugging Face format."""
+"""The commands `watershed model import|export|logits`: exchange of models with the Hugging Face format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`watershed plan`: what a model would cost; nothing is run and nothing is written."""
+"""The command `watershed plan`: computes what training a model would cost. Nothing is run or written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
 @click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
 @user_errors
-def plan_command(  # noqa: PLR0917 (click hands them over by name)
+def plan_command(  # noqa: PLR0917 (click passes them by name)
     scale: str | None,
     params: str | None,
     tokens: str | None,
@@ -52,7 +52,7 @@ def plan_command(  # noqa: PLR0917 (click hands them over by name)
 ) -> None:
     """Compute the parameters, tokens, FLOPs, memory, GPU-hours, cost and storage of a training run.
 
-    Nothing is trained. Names are found in any case of letters.
+    Nothing is trained. Upper and lower case are not distinguished in names.
 
     \b
     Examples:
@@ -64,14 +64,14 @@ def plan_command(  # noqa: PLR0917 (click hands them over by name)
     from trainers.ladder.budget import bill, counted_workload, named_workload
 
     if (scale is None) == (params is None):
-        raise WatershedError("one of --scale and --params is needed", "say --scale 7B-1x, or --params 7B --tokens 140B")
+        raise WatershedError("one of --scale and --params is needed", "add --scale 7B-1x or --params 7B --tokens 140B")
     if scale is not None:
         if tokens or active:
-            raise WatershedError("--scale already says the tokens and parameters", "leave out --tokens and --active")
+            raise WatershedError("--scale already sets the tokens and parameters", "leave out --tokens and --active")
         workload = named_workload(scale)
     else:
         if tokens is None:
-            raise WatershedError("--params without --tokens", "say how many tokens: --tokens 140B")
+            raise WatershedError("--params is given without --tokens", "add the tokens, such as --tokens 140B")
         workload = counted_workload(
             number(params or "", "--params"),
             number(tokens, "--tokens"),
@@ -87,6 +87,7 @@ def plan_command(  # noqa: PLR0917 (click hands them over by name)
 def _print(found: Bill) -> None:
     from dagster_project.cli.screen.render import human_bytes
 
+    memory = f"{human_bytes(found.memory_per_gpu_bytes)} of {human_bytes(found.gpu_memory_bytes)}"
     fits = "fits" if found.fits else f"does not fit: use more than {found.gpus} GPUs"
     for name, value in (
         ("parameters", f"{found.parameters:,}"),
@@ -95,8 +96,8 @@ def _print(found: Bill) -> None:
         ("FLOPs", f"{found.flops:.3g}"),
         ("GPU-hours", f"{found.gpu_hours:,.4g} on {found.gpu}, at {found.utilisation:.0%} of its peak"),
         ("time", f"{found.days:,.3g} days on {found.gpus} GPUs"),
-        ("cost", f"{found.cost:,.0f} at {found.price_per_gpu_hour:g} a GPU-hour"),
-        ("memory a GPU", f"{human_bytes(found.memory_per_gpu_bytes)} of {human_bytes(found.gpu_memory_bytes)}, {fits}"),
+        ("cost", f"{found.cost:,.0f} at {found.price_per_gpu_hour:g} per GPU-hour"),
+        ("memory per GPU", f"{memory}, {fits}"),
         ("pool", f"{found.pool_tokens:,} tokens, {human_bytes(found.storage_bytes)} of compressed text"),
     ):
         click.echo(f"{name:<18} {value}")

@@ -1,4 +1,4 @@
-"""`watershed registry import`: DCLM's data sets, models and evaluations as tables."""
+"""The command `watershed registry import`: imports DCLM's data sets, models and evaluations as tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SELECT (SELECT count(*) FILTER (WHERE tokenized) FROM models.registry_datasets) 
 
 @click.group("registry")
 def registry_command() -> None:
-    """Import experiments that others registered.
+    """Import experiments that others have published.
 
     \b
     Examples:
@@ -41,8 +41,8 @@ def import_command(folder: Path) -> None:
     """Import DCLM's registry (exp_data of mlfoundations/dclm) into models.registry* and evals.registry*.
 
     DIR contains datasets/tokenized, datasets/raw_sources, models and evals. All files are read before a row is written.
-    Nothing is done if the same files were imported before. References to missing entries are reported and do not stop
-    the import.
+    If the same files have been imported before, nothing is written. References to missing entries are reported and do
+    not stop the import.
 
     \b
     Examples:
@@ -56,7 +56,7 @@ def import_command(folder: Path) -> None:
     from spark_jobs.registry.dclm_files import read_registry
 
     read_registry(folder.expanduser())
-    with _named(folder):
+    with _registry_folder(folder):
         settings = load_settings()
         instance = open_instance(settings)
         try:
@@ -65,13 +65,13 @@ def import_command(folder: Path) -> None:
         finally:
             instance.dispose()
     if not costs:
-        click.echo("these very files were imported before: nothing to do")
-    _tell(settings)
+        click.echo("these files have been imported before: nothing to do")
+    _print_counts(settings)
 
 
 @contextmanager
-def _named(folder: Path) -> Generator[None]:
-    """The setting `[registry] folder` for as long as the block lasts."""
+def _registry_folder(folder: Path) -> Generator[None]:
+    """Set `[registry] folder` in the environment until the block ends."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(folder.expanduser().absolute())
     try:
@@ -83,7 +83,7 @@ def _named(folder: Path) -> Generator[None]:
             os.environ[VARIABLE] = before
 
 
-def _tell(settings: Settings) -> None:
+def _print_counts(settings: Settings) -> None:
     from catalog.sql.query import connect
     from dagster_project.jobs import TABLES
     from quality.gate import check
@@ -97,4 +97,4 @@ def _tell(settings: Settings) -> None:
     for outcome in warned:
         click.echo(click.style(f"WARNED {outcome.line(rows=False)}", fg="yellow"))
     if warned:
-        click.echo(f"`watershed check {' '.join(dict.fromkeys(each.table for each in warned))}` names the rows")
+        click.echo(f"`watershed check {' '.join(dict.fromkeys(each.table for each in warned))}` lists the rows")

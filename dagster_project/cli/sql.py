@@ -1,4 +1,4 @@
-"""`watershed sql`: query the lake in SQL."""
+"""The command `watershed sql`: runs SQL queries on the lake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dagster_project.cli.screen.answer import FORMATS, answer
-from dagster_project.cli.screen.errors import quit_with, user_errors
+from dagster_project.cli.screen.errors import exit_with_error, user_errors
 
 
 @click.command("sql")
@@ -47,15 +47,15 @@ def sql_command(query: str | None, format_: str | None, output: Path | None) -> 
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
     connection = connect(load_settings())
-    # A table is never meant to be a Python variable of this program.
+    # A name in a query must never refer to a Python variable of this program.
     connection.execute("SET python_enable_replacements = false")
     if query is None:
-        from dagster_project.cli.screen.prompt import converse
+        from dagster_project.cli.screen.prompt import run_prompt
 
-        converse(connection)
+        run_prompt(connection)
         return
     if not query.strip():
-        quit_with("the query is empty", 'write one, as in `watershed sql "FROM watershed.tables"`')
+        exit_with_error("the query is empty", 'write a query, as in `watershed sql "FROM watershed.tables"`')
     answer(connection, query, format_ or _format_of(output), output)
 
 

@@ -1,4 +1,4 @@
-"""`watershed tables` and `watershed describe`: what the lake holds."""
+"""The commands `watershed tables` and `watershed describe`: the tables of the lake."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def tables_command() -> None:
 def describe_command(table: str, card: bool) -> None:
     """Describe a table or a view.
 
-    The description has the columns with their types, meanings and a value of each, the tables that it is made from and
-    those that are made from it, the expectations of its contract, and its versions.
+    The description shows the columns with their types, meanings and an example value, the tables upstream and
+    downstream, the expectations of the contract, and the versions.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`watershed trace`: from a document forward to the models, from a training sequence or step back to the archive."""
+"""The command `watershed trace`: follows a document to the models, or a training sequence or step to its documents."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def trace_command(what: str | None, run: str | None, step: int | None, text: boo
 
 
 def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
-    """A document's payload digest and text, read from its archive as if for the first time.
+    """Read a document again from its archive, and return its payload digest and text.
 
     Raises:
-        WatershedError: the archive is gone, or what is there now is no page with text.
+        WatershedError: The archive does not exist, or the record has no text.
     """
     from spark_jobs.archives.extract import extract
     from spark_jobs.archives.records import read_record
@@ -83,7 +83,7 @@ def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
     record = read_record(uri, found.record_offset)
     extracted = extract(record.payload, record.content_type, record.charset) if record and record.payload else None
     if record is None or extracted is None or extracted.text is None:
-        state = extracted.state if extracted else record.state if record else "no record there"
+        state = extracted.state if extracted else record.state if record else "no record"
         raise WatershedError(
             f"{found.warc} at byte {found.record_offset:,}: no text ({state}); the catalog says {found.state}",
             "see the columns state and reason of dclm.documents",
@@ -94,7 +94,7 @@ def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
 def _parse(what: str) -> tuple[str, str, int]:
     found = re.fullmatch(r"(\w+)/(?:shard_)?(\d+)/(\d+)", what)
     if not found:
-        raise WatershedError(f"{what!r} is no SPLIT/SHARD/SEQUENCE", "write it as train/0/17")
+        raise WatershedError(f"{what!r} is not of the form SPLIT/SHARD/SEQUENCE", "write it as train/0/17")
     return found[1], f"shard_{int(found[2]):08}", int(found[3])
 
 
@@ -109,7 +109,7 @@ def _trace_document(screen: Console, connection: duckdb.DuckDBPyConnection, pref
         _print_fate(screen, decided)
     places = lineage.sequences_of_document(connection, doc_id)
     if not places:
-        _line(screen, "sequences", "none: it is in no shard")
+        _line(screen, "sequences", "none: the document is in no shard")
         return doc_id
     for place in places[:PLACES_SHOWN]:
         _line(screen, "sequence", f"{place.name}  tokens {place.first_token:,} to {place.stop_token - 1:,}")
@@ -220,7 +220,7 @@ def _title(screen: Console, kind: str, name: str) -> None:
     screen.print(Text(f"{kind} ", style="dim") + Text(name, style="bold"), soft_wrap=True)
 
 
-def _line(screen: Console, label: str, said: str) -> None:
+def _line(screen: Console, label: str, value: str) -> None:
     from rich.text import Text
 
-    screen.print(Text(f"  {label:<{LABEL}}", style="dim") + Text(said), soft_wrap=True)
+    screen.print(Text(f"  {label:<{LABEL}}", style="dim") + Text(value), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`watershed ui`: Dagster on the project's lake and instance."""
+"""The command `watershed ui`: starts Dagster's web server for the lake and the instance of the project."""
 
 from __future__ import annotations
 

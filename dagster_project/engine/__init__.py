@@ -1,4 +1,5 @@
-"""From a contract and a function to a Dagster asset: identity, partitions, checks, cost and trainer processes.
+"""The engine: turns a contract and a function into a Dagster asset.
 
-The engine knows no family.
+It computes fingerprints, cuts assets into partitions, runs checks, measures cost, and starts trainer processes. Its
+modules import no family.
 """

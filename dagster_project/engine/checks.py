@@ -1,8 +1,8 @@
-"""A blocking asset check for every contract: what is downstream of a broken table does not run.
+"""Asset checks: one blocking check for every contract, so that nothing downstream of a broken table runs.
 
-A check remembers the Delta version that it saw. Before an asset is made, the last check of every table that it rests
-on is looked up, and made again where it saw another version, so that rows changed behind Dagster's back are caught
-too.
+Each check records the Delta version of the table that it read. Before an asset runs, the last check of every table
+upstream of it is looked up. A table whose version has changed since its last check is checked again. This also catches
+rows that were changed outside Dagster.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
@@ -25,7 +25,7 @@ VERSION = "lake version"
 
 
 def contract_check(contract: Contract) -> dg.AssetChecksDefinition:
-    """The check that every expectation of `contract` holds."""
+    """Return the asset check that every expectation of `contract` holds."""
 
     @dg.asset_check(
         asset=contract.name.split("."),
@@ -40,15 +40,18 @@ def contract_check(contract: Contract) -> dg.AssetChecksDefinition:
 
 
 def contract_checks() -> list[dg.AssetChecksDefinition]:
-    """One check a contract."""
+    """Return one check for each contract of the catalog."""
     return [contract_check(contract) for contract in CONTRACTS.values()]
 
 
 def require_passing(instance: dg.DagsterInstance, settings: Settings, names: Iterable[str]) -> None:
-    """Refuse to go on where one of the tables `names`, as it stands now, fails its contract.
+    """Check that the current version of each of the tables `names` fulfils its contract.
+
+    Tables that do not exist yet are skipped. A table is checked again only if its version has changed since its last
+    check.
 
     Raises:
-        WatershedError: naming the table, the expectation and what was observed.
+        WatershedError: A table fails its contract. The error names the table, the expectation and the observed value.
     """
     lake = Lake.of(settings)
     for name in names:
@@ -64,7 +67,7 @@ def require_passing(instance: dg.DagsterInstance, settings: Settings, names: Ite
 
 
 def _passed(instance: dg.DagsterInstance, name: str, version: int) -> bool:
-    """The last check of the table saw this very version, and passed or only warned."""
+    """Whether the last check of the table read this version, and passed or only warned."""
     key = dg.AssetCheckKey(dg.AssetKey(name.split(".")), CHECK)
     for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=1):
         event = record.event.dagster_event if record.event else None

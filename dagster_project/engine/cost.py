@@ -1,4 +1,4 @@
-"""Time and peak memory of a piece of work, its child processes (Spark's JVM and workers, trainers) included."""
+"""Cost of a piece of work: its time and peak memory, including child processes (Spark's JVM and workers, trainers)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLE_SECONDS = 0.25
 
 @dataclass
 class Cost:
-    """Wall-clock seconds, and the peak of resident bytes summed over the process tree."""
+    """Wall-clock seconds, and the peak resident memory in bytes, summed over the process tree."""
 
     seconds: float = 0.0
     peak_bytes: int = 0
@@ -21,7 +21,7 @@ class Cost:
 
 @contextmanager
 def measured() -> Generator[Cost]:
-    """The cost of the block; complete when the block has ended."""
+    """Measure the cost of the block. The returned `Cost` is complete when the block has ended."""
     import psutil
 
     me, cost, over = psutil.Process(), Cost(), threading.Event()

@@ -1,4 +1,4 @@
-"""Progress as log lines of a Dagster run, for work that nobody watches on a terminal."""
+"""Progress of work as log lines of a Dagster run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class _Work:
 
 
 class LogLines:
-    """A `catalog.progress.Listener`: a line every ten seconds, with the time left."""
+    """A `catalog.progress.Listener` that logs a line every ten seconds, with the estimated time left."""
 
     def __init__(self, log: dg.DagsterLogManager) -> None:
         self.log = log
 
     def begin(self, label: str, total: float, unit: str) -> object:
-        """Work begins, in silence."""
+        """Start the clock of a piece of work; nothing is logged yet."""
         return _Work(label, total, unit)
 
     def advance(self, handle: object, done: float, total: float | None, note: str) -> None:
-        """Say how far it is, when it is time to."""
+        """Log how much is done, if the last line is ten seconds old."""
         assert isinstance(handle, _Work)
         handle.total, now = total or handle.total, time.monotonic()
         if now - handle.last_line < SECONDS_BETWEEN_LINES or not done or not handle.total:
@@ -42,6 +42,6 @@ class LogLines:
         )
 
     def end(self, handle: object) -> None:
-        """Say how long it took."""
+        """Log how long the work took."""
         assert isinstance(handle, _Work)
         self.log.info("%s: done in %.1f s", handle.label, time.monotonic() - handle.began)

@@ -1,4 +1,4 @@
-"""What the body of an asset is given: where to write, under which fingerprint, and for which partition."""
+"""The argument of an asset body: a `Making` has the settings, the partition, the recipe and the lake to write to."""
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 import threading
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Making:
-    """What an asset body receives: settings, recipe, and what it must write under which fingerprint."""
+    """One execution of an asset body, for a whole table, a partition, or some partitions together.
+
+    Attributes:
+        context: The context of the Dagster run.
+        step: The step that is executed.
+        settings: The settings of the project.
+        parts: What is written at once: the whole table, a partition, or, for a step with `together`, some partitions.
+        metadata: Metadata for the materialisation, such as pictures. The body may add to it.
+    """
 
     context: dg.AssetExecutionContext
     step: Step
@@ -33,47 +41,55 @@ class Making:
 
     @cached_property
     def lake(self) -> Lake:
-        """The lake of the settings."""
+        """The lake of the project."""
         return Lake.of(self.settings)
 
     @cached_property
     def recipe(self) -> Any:
-        """What decides the rows: the value that the fingerprint was computed from.
+        """The recipe of the step: the same value that the fingerprint was computed from.
 
-        Partitions that are made together share it; where it differs by partition, see `recipe_of`.
+        Partitions that are made together share it. `recipe_of` gives the recipe of each, where they differ.
         """
         return self.recipe_of(self.parts[0])
 
     def recipe_of(self, part: Part) -> Any:
-        """What decides the rows of one partition."""
+        """The recipe of the step for one partition."""
         return self.step.recipe(self.settings, part.partition)
 
     @property
     def partition(self) -> Partition | None:
-        """The partition of a step whose partitions are made one by one; None for a whole table."""
+        """The partition columns and their values, for a step whose partitions are made one by one; None for a table."""
         (part,) = self.parts
         return part.partition
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint to write under, of a step whose partitions are made one by one."""
+        """The fingerprint under which rows are written, for a step whose partitions are made one by one."""
         (part,) = self.parts
         return part.fingerprint
 
     @property
     def run(self) -> str:
-        """The training run, of a step that is cut by run."""
+        """The name of the training run, for a step that is partitioned by run."""
         assert self.partition is not None
         return str(self.partition["run"])
 
     def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
-        """Replace the table, or this partition of it, `within` what is its own. Threads of one process take turns."""
+        """Replace the rows of a table in one transaction.
+
+        A partitioned step replaces only the rows of its partition. Threads of one process write one after another.
+
+        Args:
+            contract: The contract of the table.
+            rows: The new rows.
+            within: Column values of the rows to replace; all other rows are kept. The default replaces all rows.
+        """
         with _ONE_WRITER:
             self.lake.replace(contract, rows, self.fingerprint, self.partition, within)
 
     @property
     def spark(self) -> "SparkSession":
-        """The Spark session, started on first use."""
+        """The Spark session. It is started on first use."""
         from spark_jobs.spark.session import spark_session
 
         return spark_session(self.settings)
@@ -83,10 +99,10 @@ _ONE_WRITER = threading.Lock()
 
 
 class Body(Protocol):
-    """What makes the rows: a function with a name and a docstring."""
+    """An asset body: a function that computes and writes rows. Its docstring is shown in Dagster."""
 
     __name__: str
 
     def __call__(self, making: Making) -> dict[str, Any] | list[dict[str, Any]]:
-        """Make them; returns counts to show, for a step with `together` those of each part."""
+        """Write the tables of the step, and return counts to show as metadata; with `together`, those of each part."""
         ...

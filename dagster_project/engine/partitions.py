@@ -1,4 +1,4 @@
-"""How an asset is cut into partitions: Dagster's partition keys and the partition columns of a Delta table."""
+"""Partitions of an asset: Dagster's partition keys and the partition columns of the Delta table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from typing import Any
 import dagster as dg
 
 Partition = Mapping[str, Any]
-"""Partition columns of a Delta table and their values."""
+"""The partition columns of a Delta table, and their values."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A Dagster partitions definition and what its keys mean in a table's partition columns."""
+    """A Dagster partitions definition, and the mapping between its keys and the partition columns of a table.
+
+    Attributes:
+        definition: The keys that can exist.
+        columns: Returns the partition columns of a key.
+        key: Returns the key of partition columns.
+    """
 
     definition: dg.PartitionsDefinition
     columns: Callable[[str], Partition]

@@ -1,4 +1,4 @@
-"""Pictures inside Dagster: a PNG as a data URL in Markdown, so that no file server is needed."""
+"""Pictures in Dagster's metadata: a PNG as a data URL in Markdown, which needs no file server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import dagster as dg
 
 
 def markdown_picture(draw: Callable[[Any], None], alt: str) -> dg.MarkdownMetadataValue:
-    """What `draw` puts on Matplotlib axes."""
+    """Return a picture of Matplotlib axes that `draw` has drawn on. `alt` is the alternative text."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")
@@ -25,7 +25,7 @@ def markdown_picture(draw: Callable[[Any], None], alt: str) -> dg.MarkdownMetada
 
 
 def markdown_file(path: Path, alt: str) -> dg.MarkdownMetadataValue:
-    """A PNG file."""
+    """Return the PNG file `path` as a picture. `alt` is the alternative text."""
     return _picture(path.read_bytes(), alt)
 
 

@@ -1,4 +1,4 @@
-"""Work on several items at a time, such as training runs of one step."""
+"""Parallel work on several items, such as the training runs of one step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
-    """`work` of each item, so many at a time, in the items' order; what listens to progress here hears all of them."""
+    """Apply `work` to the items in `workers` threads, and return the results in the order of the items."""
     if workers == 1 or len(items) == 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(workers) as pool:
@@ -24,7 +24,7 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], workers: int) -> li
 
 
 def parallel_runs(settings: Settings) -> int:
-    """`[trainer] parallel_runs`, or one run a GPU, or one a core where there is none."""
+    """Return `[trainer] parallel_runs`, or, if it is not set, the number of GPUs, or of CPU cores on a CPU."""
     if settings.trainer.parallel_runs:
         return settings.trainer.parallel_runs
     import os

@@ -1,8 +1,9 @@
-"""Steps and their identity: expected fingerprints follow from recipes, recorded ones stand in the lake.
+"""Steps and their fingerprints, which decide what has to be made.
 
 A step writes one or more tables. Its fingerprint is a hash of its code version, its recipe (choices, seed, sizes) and
-the fingerprints of the tables that it reads. *Expected* fingerprints follow from the crawl and the settings alone,
-before anything runs; *recorded* ones stand in the lake's commits. A partition whose two fingerprints differ is due.
+the fingerprints of the tables that it reads. *Expected* fingerprints are computed from the crawl and the settings,
+before anything runs. *Recorded* fingerprints are stored in the commits of the lake. A partition is due if its expected
+fingerprint differs from the recorded one.
 """
 
 from __future__ import annotations
@@ -19,23 +20,26 @@ from catalog.settings import Settings
 from dagster_project.engine.partitions import Cut, Partition
 
 Recipe = Callable[[Settings, Partition | None], Any]
-"""What decides the rows of a partition, apart from the tables that are read; it is hashed, and passed to the body."""
+"""Returns everything that decides the rows of a partition, except the tables that are read.
+
+The value is hashed into the fingerprint and passed to the body.
+"""
 
 Lookup = Callable[[str, str], str | None]
-"""The fingerprint of a table's partition key, or None where there is none."""
+"""Returns the fingerprint of a table and partition key, or None if the lake has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What makes `contracts`: one asset body, run once for a whole table or for each partition of `cut`.
+    """One asset body and the tables that it writes. It runs once for whole tables, or once for each partition of `cut`.
 
     Attributes:
-        contracts: The tables that it writes. The first is written last and so marks completion.
-        code_version: Changed by hand when the same recipe would give other rows.
-        recipe: What decides the rows, given settings and partition. The body receives the same value.
-        identity: What of the recipe is hashed, as JSON values or dataclasses; by default all of it.
-        cut: How the tables are partitioned.
-        keys: The partitions that exist, given settings, for a step that is cut.
+        contracts: The tables that the step writes. The body writes the first one last, which marks completion.
+        code_version: Changed by hand when the code changes such that the same recipe gives other rows.
+        recipe: Returns the recipe, given settings and partition. The body receives the same value.
+        identity: Returns the part of the recipe that is hashed, as JSON values or dataclasses. The default is all.
+        cut: The partitions of the tables; None for whole tables.
+        keys: Returns the keys of the partitions that exist, given settings. Only for a partitioned step.
     """
 
     contracts: tuple[Contract, ...]
@@ -47,39 +51,39 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The name of its first table."""
+        """The name of the first table."""
         return self.contracts[0].name
 
     @property
     def upstream(self) -> tuple[str, ...]:
-        """Tables that it reads and does not write."""
+        """The tables that the step reads, without those that it writes itself."""
         own = {contract.name for contract in self.contracts}
         return tuple(dict.fromkeys(up for c in self.contracts for up in c.upstream if up not in own))
 
     def literals(self, settings: Settings, partition: Partition | None) -> Any:
-        """What of the recipe is hashed."""
+        """Return the part of the recipe that is hashed into the fingerprint."""
         return self.identity(self.recipe(settings, partition))
 
     def partitions(self, settings: Settings) -> list[Partition | None]:
-        """The partitions that should exist; [None] for a step that is not cut."""
+        """Return the partitions that should exist, or [None] for a step that is not partitioned."""
         if self.cut is None or self.keys is None:
             return [None]
         return [self.cut.columns(key) for key in self.keys(settings)]
 
 
 REGISTERED: list[Step] = []
-"""Steps of the asset modules that have been imported, in that order."""
+"""The steps of all asset modules that have been imported, in the order of import."""
 
 
 class Steps:
-    """All steps, by the tables that they write, in topological order."""
+    """A set of steps with their dependencies."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self.by_table = {contract.name: step for step in steps for contract in step.contracts}
 
     @cached_property
     def ordered(self) -> list[Step]:
-        """Steps such that each comes after those it reads from; ties in order of declaration."""
+        """The steps in topological order; ties are in the order of declaration."""
         done: list[Step] = []
         waiting = list(dict.fromkeys(self.by_table.values()))
         while waiting:
@@ -89,7 +93,7 @@ class Steps:
         return done
 
     def ancestors(self, step: Step) -> list[str]:
-        """Every table that `step` rests on, however far up, in the order in which they are made."""
+        """Return every table that `step` depends on, directly or not, in the order in which they are made."""
         above, waiting = set(step.upstream), list(step.upstream)
         while waiting:
             further = set(self.by_table[waiting.pop()].upstream) - above
@@ -98,7 +102,10 @@ class Steps:
         return [contract.name for each in self.ordered for contract in each.contracts if contract.name in above]
 
     def made_from(self, step: Step, settings: Settings, partition: Partition | None, lookup: Lookup) -> str | None:
-        """The fingerprint of `step` for `partition`, its upstream given by `lookup`; None where one is missing."""
+        """Return the fingerprint of `step` for `partition`.
+
+        `lookup` returns the fingerprints of the upstream tables. The result is None if one of them is missing.
+        """
         sources: dict[str, Any] = {}
         for name in step.upstream:
             upstream = self.by_table[name]
@@ -114,7 +121,7 @@ class Steps:
 
 
 class State:
-    """The lake beside what it should be, read once: make a new one to look again."""
+    """The recorded and the expected fingerprints of a lake. They are read once: a new object sees later changes."""
 
     def __init__(self, steps: Steps, settings: Settings) -> None:
         self.steps, self.settings = steps, settings
@@ -124,14 +131,14 @@ class State:
         self._partitions: dict[str, dict[str, Partition | None]] = {}
 
     def recorded(self, name: str, key: str) -> str | None:
-        """What the lake holds."""
+        """Return the recorded fingerprint of a table and partition key, or None if it has not been written."""
         if name not in self._recorded:
             written = self.lake.written(name)
             self._recorded[name] = {part: commit.fingerprint for part, commit in written.items()}
         return self._recorded[name].get(key)
 
     def expected(self, name: str, key: str) -> str:
-        """What the lake should hold, from the crawl and the settings alone."""
+        """Return the expected fingerprint of a table and partition key, computed from the crawl and the settings."""
         if (name, key) not in self._expected:
             step = self.steps.by_table[name]
             partition = self._partitions_of(step)[key]
@@ -142,7 +149,7 @@ class State:
         return self._expected[name, key]
 
     def due(self, step: Step) -> list[Partition | None]:
-        """Partitions of `step` whose tables are not what they should be."""
+        """Return the partitions of `step` whose recorded fingerprints differ from the expected ones."""
         return [
             partition
             for partition in self._partitions_of(step).values()
@@ -154,7 +161,7 @@ class State:
         ]
 
     def _partitions_of(self, step: Step) -> dict[str, Partition | None]:
-        # Listing them reads the crawl and the lake's history, and is asked for once a partition.
+        # Listing partitions reads the crawl and the history of the lake. It is asked for often, so it is kept.
         if step.name not in self._partitions:
             found = step.partitions(self.settings)
             self._partitions[step.name] = {partition_key(partition): partition for partition in found}

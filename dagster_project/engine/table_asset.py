@@ -1,9 +1,9 @@
-"""From a contract and a function to a Dagster asset.
+"""The decorator `table_asset`: it turns a contract and a function into a Dagster asset.
 
-The function says how rows are made; everything else an asset needs is the contract's: key, description, column
-schema, lineage, owner, group. Around the body stand the same four acts for every table: refuse to read
-upstream rows that fail their checks, skip a partition that is what it should be, measure time and memory,
-and report what was written.
+The function computes the rows. Everything else comes from the contract: key, description, column schema, lineage,
+owner and group. Around the function, every asset does the same four things. It stops if an upstream table fails its
+contract. It skips partitions that are up to date, if the run asks for it. It measures time and memory. It reports
+what was written.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     pass
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
-"""Tag of runs that leave alone the partitions that are what they should be."""
+"""The tag of runs that skip partitions that are up to date."""
 
 GROUP_PARTITIONS = 32
 GROUP_BYTES = 64_000_000
@@ -56,13 +56,15 @@ def table_asset(
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """Declare that the decorated function makes `contracts`; see `Step` for the other arguments.
+    """Declare that the decorated function writes the tables `contracts`. `Step` describes the other arguments.
 
-    Partitions of a `parallel` step are made side by side, `[trainer] parallel_runs` at a time. A step with `together`,
-    which gives the bytes that are read by partition key, makes its partitions in groups within GROUP_BYTES and
-    GROUP_PARTITIONS, one commit a group; if a group fails, its halves are tried apart, so that only the partitions that
-    fail themselves are not made. The function receives a `Making`, whose `recipe` is what `recipe` returns, and returns
-    counts, which become metadata of the materialisation; a step with `together` returns them for each partition.
+    The function receives a `Making`, whose `recipe` is the value that `recipe` returns. It returns counts, which become
+    metadata of the materialisation. Partitions of a `parallel` step run in `[trainer] parallel_runs` threads.
+
+    A step with `together` makes its partitions in groups, within GROUP_BYTES and GROUP_PARTITIONS, and writes a group
+    in one commit; `together` returns the bytes that are read, by partition key. Its function returns a list with the
+    counts of each partition. If a group fails, its halves are tried apart, so that only partitions that fail alone are
+    not made.
 
     Example:
         >>> from catalog.tables.dclm import TOKENIZER
@@ -90,7 +92,7 @@ def table_asset(
 
 
 def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
-    """The asset of a table that `command` writes: Dagster shows and checks it but never makes it."""
+    """Return the asset of a table that `command` writes: Dagster shows and checks it, but never makes it."""
     written = Step(contracts=(contract,), code_version="1")
     return _spec(contract, written, "python", f"Written by `{command}`.")
 
@@ -179,28 +181,28 @@ def _key(step: Step, part: Part) -> str:
 
 
 def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failure:
-    # The cause and its mend are the whole story; a stack trace would hide them.
+    # Cause and mend are enough for the user. A stack trace would hide them.
     also = f" ({others} more partitions failed)" if others else ""
     return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
 
 
 def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
-    """Fail for the partitions that failed, and for them alone: Dagster hears of those that were made."""
+    """Fail the run, after reporting the partitions that succeeded to Dagster."""
     first = failed[0][1]
     if step.cut:
         for part, metadata in made:
             for contract in step.contracts:
                 event = dg.AssetMaterialization(contract.name.split("."), partition=_key(step, part), metadata=metadata)
                 context.log_event(event)
-        said = ", ".join(_key(step, part) for part, _ in failed)
-        context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {said}")
+        keys = ", ".join(_key(step, part) for part, _ in failed)
+        context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {keys}")
     if isinstance(first, (WatershedError, TrainerError)):
         raise _failure(first, len(failed) - 1) from first
     raise first
 
 
 def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> list[Part]:
-    """What this run has to make: all that it was asked for, or what is not fresh where it may skip."""
+    """Return what this run has to make: all selected partitions, or those that are due if the run skips fresh ones."""
     state = State(Steps(REGISTERED), settings)
     if context.run.tags.get(SKIP_FRESH_TAG) == "true":
         partitions = state.due(step)
@@ -228,7 +230,7 @@ Failed = tuple[Part, Exception]
 
 
 def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
-    """Run the body for each, whatever becomes of the others; with more workers than one, side by side."""
+    """Run the body for each item of `makings` in `workers` threads. A failure does not stop the others."""
     total = sum(len(making.parts) for making in makings)
     with track(step.name, total, "partitions" if step.cut else "") as task:
 
@@ -263,7 +265,7 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
                 for part, counted in zip(parts, each, strict=True)
             ]
 
-        # Longest first, so that the last to start is the shortest.
+        # The longest runs start first, so that the last one to start is the shortest.
         ordered = makings if workers == 1 else makings[::-1]
         results = [result for some in side_by_side(make, ordered, workers) for result in some]
     failed = [(part, result) for part, result in results if isinstance(result, Exception)]
@@ -275,7 +277,7 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
     if fingerprint is None:
         missing = [name for name in step.upstream if not state.lake.exists(name)] or list(step.upstream)
         raise WatershedError(
-            f"{step.name} reads {', '.join(missing)}, which is not made yet or lacks partitions",
+            f"{step.name} reads {', '.join(missing)}, which does not exist yet or lacks partitions",
             f"materialise {', '.join(missing)} first, or run `watershed demo`",
         )
     return fingerprint

@@ -1,6 +1,6 @@
-"""A trainer as a process of its own, started by an asset through Dagster Pipes, with files in and files out.
+"""Trainer processes: an asset starts a trainer in a process of its own, through Dagster Pipes.
 
-A trainer is given a configuration file and returns files. It knows nothing of the lake.
+A trainer reads a configuration file and writes files. It does not access the lake.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from catalog.progress import track
 from dagster_project.engine.making import Making
 
 PROGRESS = "progress "
-"""Trainers print a line `progress {json}` about every second."""
+"""The prefix of the lines `progress {json}`, which trainers print about once a second."""
 
 
 def start(making: Making, module: str, config: Mapping[str, Any], label: str, *, ranks: bool = True) -> None:
-    """Run `python -m module --config FILE` through Pipes, drawing its progress.
+    """Run `python -m module --config FILE` through Dagster Pipes, and show its progress.
 
     Args:
-        ranks: whether the module shares its work over the ranks of `[trainer] launcher`.
+        making: The asset execution that starts the process.
+        module: The module to run.
+        config: The configuration, which is written to FILE as JSON.
+        label: The name of the work in progress and error messages.
+        ranks: Whether the module distributes its work over the ranks of `[trainer] launcher`.
 
     Raises:
-        WatershedError: it failed; cause and mend are its own.
+        WatershedError: The process failed. Cause and mend are those that it printed.
     """
     with dg.open_pipes_session(
         context=making.context,
@@ -50,14 +54,17 @@ def run_trainer(
     launcher: Sequence[str] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Run `python -m module --config FILE` in a process of its own, drawing its progress.
+    """Run `python -m module --config FILE` in a process of its own, and show its progress.
 
     Args:
-        launcher: words before the module, as `[trainer] launcher`.
-        environment: what the process finds in its environment besides ours.
+        module: The module to run.
+        config: The configuration, which is written to FILE as JSON.
+        label: The name of the work in progress and error messages.
+        launcher: The words of the command before the module, as in `[trainer] launcher`.
+        environment: Environment variables of the process, in addition to those of this process.
 
     Raises:
-        WatershedError: it failed; cause and mend are its own.
+        WatershedError: The process failed. Cause and mend are those that it printed.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.json"
@@ -78,32 +85,32 @@ def run_trainer(
 
 
 def _environment() -> dict[str, str]:
-    # A trainer of one thread must not start OpenMP's others, which would fight with the run beside it.
+    # A trainer uses one thread. More OpenMP threads would compete with the runs in parallel.
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _follow(process: subprocess.Popen[str], label: str) -> None:
-    """Draw progress until the process ends; it does not outlive this call."""
+    """Show the progress of the process until it ends. If this call is interrupted, the process is killed."""
     assert process.stdout
     try:
         with track(label, 0) as task:
             for line in process.stdout:
                 if line.startswith(PROGRESS):
-                    said = json.loads(line.removeprefix(PROGRESS))
-                    if "step" in said:
-                        task.reach(said["step"], total=said.get("steps"), note=_note(said))
+                    progress = json.loads(line.removeprefix(PROGRESS))
+                    if "step" in progress:
+                        task.reach(progress["step"], total=progress.get("steps"), note=_note(progress))
         process.wait()
     except BaseException:
         process.kill()
         raise
 
 
-def _note(said: Mapping[str, Any]) -> str:
-    return f"loss {said['loss']:.3f}" if said.get("loss") is not None else ""
+def _note(progress: Mapping[str, Any]) -> str:
+    return f"loss {progress['loss']:.3f}" if progress.get("loss") is not None else ""
 
 
 def _cause(errors: str, label: str) -> tuple[str, str]:
     lines = [line for line in errors.splitlines() if line.strip()]
-    said = {key: line.removeprefix(f"{key}: ") for line in lines for key in ("error", "mend") if line.startswith(key)}
-    last = lines[-1] if lines else "it ended without a word; was it killed for memory?"
-    return f"{label}: {said.get('error', last)}", said.get("mend", "run it again; it resumes from its checkpoint")
+    found = {key: line.removeprefix(f"{key}: ") for line in lines for key in ("error", "mend") if line.startswith(key)}
+    last = lines[-1] if lines else "the process ended without a message; it may have run out of memory"
+    return f"{label}: {found.get('error', last)}", found.get("mend", "run it again; it resumes from its checkpoint")

@@ -1,4 +1,4 @@
-"""Tables that commands write when they are asked to."""
+"""Assets of the tables that only a command of the command line writes. Dagster shows and checks them."""
 
 from __future__ import annotations
 

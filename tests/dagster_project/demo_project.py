@@ -1,4 +1,4 @@
-"""A project with a demo of size smoke in it, driven by the real command line in processes of its own."""
+"""Projects for tests: the real command line runs in them, in processes of its own."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with a watershed.toml, and what was said when its demo ran."""
+    """A folder with a watershed.toml, and the output of the command that made its tables."""
 
     folder: Path
-    said: str = ""
+    output: str = ""
 
     @property
     def settings(self) -> Settings:
@@ -49,14 +49,14 @@ class Project:
 
 
 def environment(project: Path, **more: str) -> dict[str, str]:
-    """The environment of a command in `project`: no Java but the one that is installed with Watershed."""
+    """Return the environment of a command in `project`. The only Java is the one that is installed with Watershed."""
     kept = {name: value for name, value in os.environ.items() if name not in ("JAVA_HOME", "DAGSTER_HOME")}
     return {**kept, "PATH": path_without_java(), "WATERSHED_PROJECT": str(project), "COLUMNS": "160", **more}
 
 
 @functools.cache
 def path_without_java() -> str:
-    """The PATH, with a folder that holds `java` replaced by one of links to everything else in it."""
+    """Return the PATH, with links to all programs but `java` in place of every folder that holds `java`."""
     folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
     folders = [str(_without_java(folder) if (folder / "java").exists() else folder) for folder in folders]
     path = os.pathsep.join(folders)
@@ -72,13 +72,13 @@ def _without_java(folder: Path) -> Path:
     return links
 
 
-def start(project: Path, *words: str, said: IO[str] | int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
-    """`watershed WORDS` in `project`, in a process group of its own; what it says goes to `said`."""
+def start(project: Path, *words: str, output: IO[str] | int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
+    """Start `watershed WORDS` in `project`, in a process group of its own. Its output goes to `output`."""
     return subprocess.Popen(
         [sys.executable, "-m", "dagster_project", *words],
         cwd=ROOT,
         env=environment(project, **more),
-        stdout=said,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
@@ -86,15 +86,15 @@ def start(project: Path, *words: str, said: IO[str] | int = subprocess.PIPE, **m
 
 
 def watershed(project: Path, *words: str, expect: int = 0, **more: str) -> str:
-    """What `watershed WORDS` prints; it must exit with `expect`."""
-    process = start(project, *words, said=subprocess.PIPE, **more)
-    said, _ = process.communicate(timeout=900)
-    assert process.returncode == expect, said
-    return said
+    """Run `watershed WORDS`, and return its output. It must exit with `expect`."""
+    process = start(project, *words, output=subprocess.PIPE, **more)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == expect, output
+    return output
 
 
 def new_project(folder: Path, crawl: Path | None = None) -> Path:
-    """An empty project; it shares the crawl folder of another where `crawl` names it."""
+    """Make an empty project, with a link to the crawl folder `crawl` of another project if given."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "watershed.toml").write_text("")
     if crawl:
@@ -110,12 +110,12 @@ def free_port() -> int:
 
 @contextmanager
 def serving(project: Path) -> Generator[str]:
-    """`watershed ui` in the project; its address."""
+    """Run `watershed ui` in the project until the block ends, and return its address."""
     port = free_port()
-    # Into a file: nobody reads while it serves, and a full pipe would stop it.
+    # The output goes into a file, because a full pipe that nobody reads would stop the server.
     log = project / "ui.log"
-    with log.open("w") as said:
-        server = start(project, "ui", "--port", str(port), said=said)
+    with log.open("w") as output:
+        server = start(project, "ui", "--port", str(port), output=output)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):

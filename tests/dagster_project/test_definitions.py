@@ -1,4 +1,4 @@
-"""What Dagster shows of a contract is the contract."""
+"""The definitions: what Dagster shows of a table equals its contract, and every table has one job."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_no_asset_has_more_than_a_few_thousand_partitions_and_the_graph_draws_at
 
 
 def test_plain_dagster_loads_the_workspace_file() -> None:
-    said = yaml.safe_load((ROOT / "workspace.yaml").read_text())
-    assert said["load_from"][0]["python_module"]["module_name"] == "dagster_project.definitions"
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert workspace["load_from"][0]["python_module"]["module_name"] == "dagster_project.definitions"
     subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
         cwd=ROOT,

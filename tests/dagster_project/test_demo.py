@@ -1,4 +1,4 @@
-"""The demo as a user meets it: what it makes, what it says, and what a second run or a killed one does."""
+"""The demo: the tables that it makes, its output, a second run, and a run that was killed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ parallel_runs = 1
 """
 
 
-def test_the_printed_funnel_is_what_sql_says(demo: Project) -> None:
+def test_the_printed_funnel_equals_the_view(demo: Project) -> None:
     for stage, documents in demo.rows("SELECT stage, documents FROM dclm.funnel"):
-        assert re.search(rf"^{re.escape(stage)} +{documents:,} ", demo.said, re.MULTILINE), demo.said
+        assert re.search(rf"^{re.escape(stage)} +{documents:,} ", demo.output, re.MULTILINE), demo.output
 
 
 def test_the_funnel_only_narrows_and_ends_with_documents(demo: Project) -> None:
@@ -75,9 +75,9 @@ def test_a_document_is_traced_to_its_record_and_its_text_read_again(demo: Projec
     (doc_id, text) = demo.rows(
         "SELECT doc_id, text FROM dclm.mixture JOIN dclm.documents USING (doc_id) ORDER BY doc_id LIMIT 1"
     )[0]
-    said = watershed(demo.folder, "trace", doc_id, "--text")
-    assert text.splitlines()[0] in said
-    assert "shard_0" in said
+    output = watershed(demo.folder, "trace", doc_id, "--text")
+    assert text.splitlines()[0] in output
+    assert "shard_0" in output
 
 
 def test_the_forecast_was_stored_before_the_target_was_trained(demo: Project) -> None:
@@ -87,7 +87,7 @@ def test_the_forecast_was_stored_before_the_target_was_trained(demo: Project) ->
     forecast, target = lake.written("ladder.predictions")[""], lake.written("models.targets")[""]
     assert forecast.timestamp_ms < target.timestamp_ms
     for task, error in demo.rows("SELECT task, error FROM ladder.outcomes"):
-        assert re.search(rf"{task} .*{re.escape(f'{error * 100:+.1f} points')}", demo.said)
+        assert re.search(rf"{task} .*{re.escape(f'{error * 100:+.1f} points')}", demo.output)
 
 
 def test_all_contracts_hold_on_both_engines(demo: Project) -> None:
@@ -96,8 +96,8 @@ def test_all_contracts_hold_on_both_engines(demo: Project) -> None:
 
 
 def test_a_plan_says_that_nothing_was_run(tmp_path: Path) -> None:
-    said = watershed(new_project(tmp_path), *SMOKE, "--plan")
-    assert "Nothing was run" in said and "dclm.shards" in said
+    output = watershed(new_project(tmp_path), *SMOKE, "--plan")
+    assert "Nothing was run" in output and "dclm.shards" in output
     assert [path.name for path in tmp_path.iterdir()] == ["watershed.toml"]
 
 
@@ -120,14 +120,14 @@ COMPARED = {
 
 
 def same_tables(one: Project, other: Project) -> None:
-    """Both lakes hold the same rows, byte for byte, but for times and throughput."""
+    """Assert that both lakes hold the same rows, byte for byte, except times and throughput."""
     for table, columns in COMPARED.items():
         query = f"SELECT {columns} FROM {table} ORDER BY ALL"
         assert one.rows(query) == other.rows(query), table
 
 
 def commits(project: Project) -> dict[str, int]:
-    """Version of every table by (table, partition)."""
+    """Return the version of every table and partition, by `table partition`."""
     from catalog.lake import Lake
     from catalog.tables import CONTRACTS
 
@@ -136,7 +136,7 @@ def commits(project: Project) -> dict[str, int]:
 
 
 def wait_until(ready: Callable[[], bool], process) -> None:
-    """Until `ready`, as long as the process lives."""
+    """Wait until `ready`; fail if the process ends before."""
     while not ready():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.1)
@@ -144,8 +144,10 @@ def wait_until(ready: Callable[[], bool], process) -> None:
 
 @pytest.fixture(scope="module")
 def killed(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[dict[str, int]], str]:
-    """A project whose demo, of one worker where others have two, was killed in three stages and then left to end; the
-    commits at each kill."""
+    """A project whose demo ran with one worker, was killed in three stages, and then ran to its end.
+
+    The fixture also has the commits at each kill, and the output of the last run.
+    """
     project = Project(new_project(tmp_path_factory.mktemp("killed"), demo.folder / "crawl"))
     (project.folder / "watershed.toml").write_text(ONE_WORKER)
     files = project.folder / "lake" / "_files"
@@ -187,5 +189,5 @@ def test_the_run_of_a_killed_process_is_shown_as_failed(killed, monkeypatch: pyt
 
 def test_a_second_run_makes_nothing(killed) -> None:
     again = watershed(killed[0].folder, *SMOKE)
-    assert "made" not in again.split("What was kept")[0]
+    assert "made" not in again.split("Documents")[0]
     assert "nothing was made again" in again

@@ -1,4 +1,4 @@
-"""What `--help` says: every command and option has a sentence, and every example is one that can be typed."""
+"""The output of `--help`: every command and option is explained in sentences, and every example can be typed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CHEAP = (
     "watershed ladder plan --target 13B-5xC --budget 2e21 --gpu b200 --json",
     "watershed evals tasks",
 )
-"""Examples that need no table and take a second at most."""
+"""Examples that need no table and take at most a second."""
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """A command and all under it, each with the words that call it."""
+    """Yield a command and all its subcommands, each with the words that call it."""
     yield path, command
     if isinstance(command, click.Group):
         context = click.Context(command)
@@ -44,7 +44,7 @@ ALL = dict(commands(main))
 
 
 def examples(command: click.Command) -> list[str]:
-    """The lines of its help that begin with `watershed`, below "Examples:"."""
+    """Return the lines of the help below "Examples:" that begin with `watershed`."""
     _, _, block = (command.help or "").partition("Examples:\n")
     return [line.strip() for line in block.splitlines() if line.strip().startswith("watershed ")]
 
@@ -53,7 +53,11 @@ EXAMPLES = [example for command in ALL.values() for example in examples(command)
 
 
 def parsed(words: Sequence[str], command: click.Command = main) -> click.Command:
-    """The command that words call, after it has read the rest of them; raises what click raises."""
+    """Return the command that the words call, after click has parsed all of them.
+
+    Raises:
+        click.UsageError: The words are not a valid command.
+    """
     if not isinstance(command, click.Group):
         command.make_context(" ".join(words) or "watershed", list(words))
         return command
@@ -65,7 +69,7 @@ def parsed(words: Sequence[str], command: click.Command = main) -> click.Command
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with the files that an example must find to be parsed."""
+    """An empty project with the files that must exist for the examples to be parsed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
     (tmp_path / "watershed.toml").write_text('[lake]\nroot = "lake"\n')
@@ -85,10 +89,10 @@ def test_every_command_has_an_example_of_itself(path: tuple[str, ...]) -> None:
 def test_every_option_is_explained_by_sentences(path: tuple[str, ...]) -> None:
     for parameter in ALL[path].params:
         if isinstance(parameter, click.Option):
-            said = parameter.help or ""
-            assert said[:1].isupper(), parameter.opts
-            assert said.endswith("."), parameter.opts
-            assert len(said.split()) >= 4, parameter.opts
+            text = parameter.help or ""
+            assert text[:1].isupper(), parameter.opts
+            assert text.endswith("."), parameter.opts
+            assert len(text.split()) >= 4, parameter.opts
 
 
 @pytest.mark.parametrize("path", [path for path in ALL if path], ids=" ".join)
@@ -125,5 +129,5 @@ def test_the_first_example_of_curate_runs(folder: Path) -> None:
 
 
 def test_the_help_lists_every_command(folder: Path) -> None:
-    said = CliRunner().invoke(main, ["--help"]).stdout
-    assert all(f"\n  {name} " in said for name in COMMANDS)
+    output = CliRunner().invoke(main, ["--help"]).stdout
+    assert all(f"\n  {name} " in output for name in COMMANDS)

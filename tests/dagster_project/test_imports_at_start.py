@@ -1,6 +1,6 @@
-"""What a command imports, in a process of its own: a package that it does not use costs every run of it.
+"""The packages that a command imports, in a process of its own. An unused package would delay every run.
 
-No time is measured here. A package is imported or not, on every machine alike.
+No time is measured, so the result is the same on every machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A person with a browser: the graph, an asset's page, and a partition materialised by clicking."""
+"""Dagster's web pages in a browser: the graph, the page of an asset, and a partition materialised by clicking."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def address(own_demo: Project) -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def own_demo(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the demo's project, for its tables will be made again."""
+    """A copy of the demo's project, because its tables will be made again."""
     folder = tmp_path_factory.mktemp("ui") / "project"
     shutil.copytree(demo.folder, folder, symlinks=True)
     return Project(folder)

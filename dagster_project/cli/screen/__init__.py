@@ -1,1 +1,1 @@
-"""What commands show: progress bars, tables, prompts, errors and the summary at the end of a demo."""
+"""The output of commands: progress bars, tables, prompts, errors, and the summary at the end of a demo."""

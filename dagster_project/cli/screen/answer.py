@@ -1,4 +1,4 @@
-"""The rows of a query, as a table on the terminal or as CSV, JSON or Parquet."""
+"""The result of a query, as a table on the terminal or as CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagster_project.cli.screen.errors import quit_with
+from dagster_project.cli.screen.errors import exit_with_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,14 +24,20 @@ COPY_OPTIONS = {
     "parquet": "FORMAT parquet, COMPRESSION zstd",
 }
 ROWS_SHOWN = 100
-"""Rows that a table shows; the other formats give all."""
+"""The number of rows that the format `table` shows. The other formats write all rows."""
 
 
 def answer(connection: duckdb.DuckDBPyConnection, query: str, format: str, output: Path | None = None) -> None:
-    """Run `query` and give its rows: on stdout, or as the file `output`; what was done is said on stderr.
+    """Run `query`, and write its rows to stdout or to the file `output`. A summary is printed on stderr.
+
+    Args:
+        connection: The connection to the lake.
+        query: One or more SQL statements; the rows are those of the last one.
+        format: One of `FORMATS`.
+        output: The file to write, which appears only if the query succeeds.
 
     Raises:
-        WatershedError: the query is wrong.
+        WatershedError: The query is not valid, or fails.
     """
     from catalog.sql import query as sql
     from dagster_project.cli.screen.render import console, written_atomically
@@ -43,14 +49,14 @@ def answer(connection: duckdb.DuckDBPyConnection, query: str, format: str, outpu
         return
     with sql.explained(connection, query):
         if format == "table":
-            said = _show(console(), relation) if not output else _show_in(output, relation)
+            summary = _show(console(), relation) if not output else _show_in(output, relation)
         elif output:
             with written_atomically(output) as path:
-                said = _copy(relation, format, path)
+                summary = _copy(relation, format, path)
         else:
-            said = _stream(relation, format)
+            summary = _stream(relation, format)
     where = f" in {output}" if output else ""
-    click.echo(f"{said}{where}, {time.perf_counter() - began:.2f} s", err=True)
+    click.echo(f"{summary}{where}, {time.perf_counter() - began:.2f} s", err=True)
 
 
 def _show(screen: Console, relation: duckdb.DuckDBPyRelation) -> str:
@@ -58,11 +64,11 @@ def _show(screen: Console, relation: duckdb.DuckDBPyRelation) -> str:
 
     rows = relation.limit(ROWS_SHOWN + 1).fetchall()
     hidden = print_rows(screen, relation.columns, rows[:ROWS_SHOWN])
-    said = _count(len(rows))
+    summary = _count(len(rows))
     if len(rows) > ROWS_SHOWN:
         total = relation.aggregate("count(*)").fetchall()[0][0]
-        said = f"{_count(total)}, {ROWS_SHOWN} shown (all with -o FILE)"
-    return f"{said}, {hidden} of {len(relation.columns)} columns left out" if hidden else said
+        summary = f"{_count(total)}, {ROWS_SHOWN} shown (all with -o FILE)"
+    return f"{summary}, {hidden} of {len(relation.columns)} columns left out" if hidden else summary
 
 
 def _show_in(output: Path, relation: duckdb.DuckDBPyRelation) -> str:
@@ -81,13 +87,13 @@ def _copy(relation: duckdb.DuckDBPyRelation, format: str, path: Path) -> str:
 
 def _stream(relation: duckdb.DuckDBPyRelation, format: str) -> str:
     if format == "parquet" and sys.stdout.isatty():
-        quit_with("Parquet is binary and is not written to a terminal", "add -o FILE, or choose another --format")
+        exit_with_error("Parquet is binary and is not written to a terminal", "add -o FILE, or choose another --format")
     with tempfile.TemporaryDirectory(prefix="watershed-") as folder:
         path = Path(folder) / "answer"
-        said = _copy(relation, format, path)
+        summary = _copy(relation, format, path)
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
-    return said
+    return summary
 
 
 def _count(rows: int) -> str:

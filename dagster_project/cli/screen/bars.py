@@ -1,4 +1,4 @@
-"""Progress as bars with the time left, and a line for every table that is done."""
+"""Progress bars with the estimated time left, and a line for every table that has been made."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rich.progress import (
 from catalog.progress import listening
 
 PIPE_WIDTH = 160
-"""Columns of what is not a terminal: a log should not lose half of a table."""
+"""The width of output that is not a terminal, so that tables in a log are complete."""
 
 
 def wide_console() -> Console:
-    """A console as wide as its terminal, or wide enough where there is none."""
+    """Return a console as wide as its terminal, or `PIPE_WIDTH` columns wide without a terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 class Bars:
-    """A `catalog.progress.Listener` that draws on a console; on a file or pipe it prints lines alone."""
+    """A `catalog.progress.Listener` that draws bars on a terminal. On a file or pipe it prints only lines."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -53,12 +53,12 @@ class Bars:
 
     @contextmanager
     def listening(self) -> Generator[None]:
-        """Draw while the block works."""
+        """Draw progress until the block ends."""
         with self.progress, listening(self):
             yield
 
     def begin(self, label: str, total: float, unit: str) -> object:
-        """A bar for a piece of work."""
+        """Add a bar for a piece of work."""
         task = self.progress.add_task(label, total=total or None, unit=unit, note="")
         self.began[task] = time.monotonic()
         return task
@@ -69,10 +69,10 @@ class Bars:
         self.progress.update(TaskID(handle), completed=done, total=total, note=note)
 
     def end(self, handle: object) -> None:
-        """Take the bar away; a table leaves a line."""
+        """Remove the bar. For a table, print a line with the seconds that it took."""
         assert isinstance(handle, int)
         task = next(task for task in self.progress.tasks if task.id == handle)
-        # The contracts are Arrow schemas, which a command without tables need not read.
+        # Contracts are imported here because they need Arrow, which commands without tables do not import.
         from catalog.tables import CONTRACTS
 
         if task.description in CONTRACTS:

@@ -1,4 +1,4 @@
-"""Tables as a terminal shows them: the list of all, and everything that is known of one."""
+"""Tables on the terminal: the list of all tables, and the description of one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SAMPLE_WIDTH = 36
 
 
 def print_tables(screen: Console, settings: Settings) -> None:
-    """One line a table, by family; then the views."""
+    """Print one line for each table, by family, and then the views."""
     lake = Lake.of(settings)
     table = plain_table()
     for name, justify in (("table", "left"), ("rows", "right"), ("size", "right"), ("version", "right")):
@@ -50,13 +50,13 @@ def print_tables(screen: Console, settings: Settings) -> None:
 
 
 def print_card(settings: Settings, name: str) -> None:
-    """The data card on stdout."""
+    """Print the data card of a table."""
     contract = _contract(name)
     click.echo(card(contract, table_state(Lake.of(settings), contract)), nl=False)
 
 
 def print_description(screen: Console, settings: Settings, name: str) -> None:
-    """Facts, columns with a value of each, expectations and versions of a table; or a view's SQL."""
+    """Print facts, columns with example values, expectations and versions of a table, or the SQL of a view."""
     if (view := find(name, VIEWS)) is not None:
         _print_view(screen, view)
         return
@@ -142,7 +142,7 @@ def _meaning(column: Column) -> Text:
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, Any]:
-    """A value of every column that the table has, the first that is not null."""
+    """Return an example value of every column that the table has: the first that is not null."""
     relation = connection.sql(f"FROM {contract.name} LIMIT {SAMPLED_ROWS}")
     names = relation.columns
     found = relation.aggregate(", ".join(f'any_value("{name}")' for name in names)).fetchall()

@@ -1,4 +1,4 @@
-"""How the command line speaks of what the user can mend: the cause, the mend, exit code 2, no traceback."""
+"""Errors that the user can mend: two lines on stderr with cause and mend, exit code 2, and no traceback."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ Result = TypeVar("Result")
 
 
 def user_errors(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A command whose WatershedError or TrainerError becomes two lines on stderr and exit code 2."""
+    """Decorate a command: a WatershedError or TrainerError is printed as two lines, and the exit code is 2."""
 
     @functools.wraps(command)
-    def told(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    def with_user_errors(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
             return command(*args, **kwargs)
         except WatershedError as error:
-            quit_with(error.cause, error.mend)
+            exit_with_error(error.cause, error.mend)
         except Exception as error:
             from trainers.process.errors import TrainerError
 
             if isinstance(error, TrainerError):
-                quit_with(error.cause, error.mend)
+                exit_with_error(error.cause, error.mend)
             raise
 
-    return told
+    return with_user_errors
 
 
-def say_error(cause: str, mend: str) -> None:
-    """Print the two lines."""
+def print_error(cause: str, mend: str) -> None:
+    """Print an error as two lines on stderr: its cause, and how to mend it."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {cause}", err=True)
     click.echo(f"{click.style('mend:', bold=True)}  {mend}", err=True)
 
 
-def quit_with(cause: str, mend: str) -> NoReturn:
-    """Print the two lines and exit with 2."""
-    say_error(cause, mend)
+def exit_with_error(cause: str, mend: str) -> NoReturn:
+    """Print an error as `print_error` does, and exit with code 2."""
+    print_error(cause, mend)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""The prompt of `watershed sql`: history, completion and colours; a statement ends with a semicolon."""
+"""The prompt of `watershed sql`, with history, completion and colours. A statement ends with a semicolon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from catalog.errors import WatershedError
-from dagster_project.cli.screen.errors import say_error
+from dagster_project.cli.screen.errors import print_error
 from dagster_project.cli.screen.render import console
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     ".tables": "list the tables",
-    ".describe": "say what is known of a table: .describe dclm.documents",
-    ".help": "say this",
-    ".quit": "leave, as Ctrl+D does",
+    ".describe": "describe a table, as in .describe dclm.documents",
+    ".help": "show this help",
+    ".quit": "quit, as Ctrl+D does",
 }
 _WORD = re.compile(r"[\w.]*$")
 
 
-def converse(connection: duckdb.DuckDBPyConnection) -> None:
-    """Answer statements and dot commands until the user leaves."""
+def run_prompt(connection: duckdb.DuckDBPyConnection) -> None:
+    """Run statements and dot commands until the user quits."""
     session: PromptSession[str] = PromptSession(
         history=_history(),
         completer=SqlCompleter(connection),
@@ -48,31 +48,31 @@ def converse(connection: duckdb.DuckDBPyConnection) -> None:
     click.echo("SQL on the lake. End a statement with ;   .tables  .describe TABLE  .help  .quit", err=True)
     while True:
         try:
-            said = session.prompt("watershed> ").strip()
+            statement = session.prompt("watershed> ").strip()
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
-        if said in (".quit", ".exit"):
+        if statement in (".quit", ".exit"):
             return
-        if said:
-            _respond(connection, said)
+        if statement:
+            _respond(connection, statement)
 
 
 def finished(text: str) -> bool:
-    """Enter sends `text`: it is empty, a dot command, or ends with a semicolon outside quotes and comments."""
+    """Whether Enter sends `text`: it is empty, a dot command, or ends with a semicolon outside quotes and comments."""
     import duckdb
 
-    said = text.strip()
-    if not said or said.startswith("."):
+    statement = text.strip()
+    if not statement or statement.startswith("."):
         return True
-    tokens = duckdb.tokenize(said)
-    last = said.encode()[tokens[-1][0] :].decode() if tokens else ""
+    tokens = duckdb.tokenize(statement)
+    last = statement.encode()[tokens[-1][0] :].decode() if tokens else ""
     return last.startswith(";")
 
 
 class SqlCompleter(Completer):
-    """Keywords, tables with their families, columns, and dot commands; read once from the connection."""
+    """Completes keywords, tables, columns and dot commands. The names are read once from the connection."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.keywords = [row[0].upper() for row in connection.execute("FROM duckdb_keywords()").fetchall()]
@@ -89,7 +89,7 @@ class SqlCompleter(Completer):
         )
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What may stand where the cursor is, with a word on each."""
+        """Return the completions at the cursor, each with a short description."""
         line = document.text_before_cursor.lstrip()
         found = _WORD.search(line)
         word = found.group() if found else ""
@@ -106,7 +106,7 @@ class SqlCompleter(Completer):
 
     @property
     def families(self) -> set[str]:
-        """Schemas: what stands before a dot that a table follows."""
+        """The schemas of the lake, one for each family of tables."""
         return {name.split(".")[0] for name in self.tables}
 
 
@@ -116,25 +116,25 @@ def _matching(offers: Mapping[str, str | None], word: str) -> Iterable[Completio
             yield Completion(offer, start_position=-len(word), display_meta=(meaning or "")[:60])
 
 
-def _respond(connection: duckdb.DuckDBPyConnection, said: str) -> None:
+def _respond(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
     from dagster_project.cli.screen.answer import answer
 
     try:
-        if said.startswith("."):
-            _command(said)
+        if statement.startswith("."):
+            _run_dot_command(statement)
         else:
-            answer(connection, said, "table")
+            answer(connection, statement, "table")
     except WatershedError as error:
-        say_error(error.cause, error.mend)
+        print_error(error.cause, error.mend)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
 
 
-def _command(said: str) -> None:
+def _run_dot_command(line: str) -> None:
     from catalog.settings import load_settings
     from dagster_project.cli.screen.described import print_description, print_tables
 
-    verb, *names = said.rstrip(";").split()
+    verb, *names = line.rstrip(";").split()
     if verb == ".tables":
         print_tables(console(), load_settings())
     elif verb in (".describe", ".d") and len(names) == 1:
@@ -143,11 +143,11 @@ def _command(said: str) -> None:
         for command, meaning in COMMANDS.items():
             click.echo(f"{command:<12}{meaning}")
     else:
-        raise WatershedError(f"{said!r} is no command", f"use one of {', '.join(COMMANDS)}, or SQL that ends with ;")
+        raise WatershedError(f"{line!r} is not a command", f"use one of {', '.join(COMMANDS)}, or SQL that ends with ;")
 
 
 def _history() -> History:
-    """History in the user's state folder (XDG_STATE_HOME); none where that cannot be written."""
+    """Return the history in the user's state folder (XDG_STATE_HOME), or in memory if that folder is not writable."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "watershed"
     try:
         state.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def _history() -> History:
 
 
 def _keys() -> KeyBindings:
-    """Enter sends a finished statement and breaks the line of one that is not."""
+    """Bind Enter: it sends a finished statement, and inserts a line break into an unfinished one."""
     keys = KeyBindings()
 
     @keys.add("enter")

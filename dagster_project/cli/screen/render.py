@@ -1,4 +1,4 @@
-"""Rows and numbers as a terminal shows them, and files that appear whole or not at all."""
+"""Rows and numbers on the terminal, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ from rich.table import Table
 from rich.text import Text
 
 PIPE_WIDTH = 160
-"""Columns of a table that is written to a file or pipe; COLUMNS overrides it."""
+"""The width of a table in a file or pipe. The environment variable COLUMNS overrides it."""
 WIDEST, NARROWEST = 60, 12
-"""Bounds of a column that holds long values."""
+"""The largest and smallest width of a column of long values."""
 READABLE = 32
-"""Where not all columns fit, those that are shown are shown this wide: a doc_id is whole."""
+"""The least width of a shown column if not all columns fit. It is the length of a doc_id."""
 GAP = 2
 RECORDS = 5
-"""So many rows, at most, are shown as records where their columns do not fit side by side."""
+"""The largest number of rows that are shown as records if their columns do not fit side by side."""
 BYTES_SHOWN = 8
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """A console as wide as its terminal, or wide enough for a file."""
+    """Return a console as wide as its terminal, or `PIPE_WIDTH` columns wide for a file or pipe."""
     found = Console(file=file or sys.stdout, highlight=False)
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(file=file or sys.stdout, width=PIPE_WIDTH)
 
 
 def print_rows(screen: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    """Print rows as a table, or as records where a few are too wide for one; returns the columns left out."""
+    """Print rows as a table, or as records if there are few rows and they are too wide for a table.
+
+    Returns:
+        The number of columns that were left out because they do not fit.
+    """
     cells = [[cell(value) for value in row] for row in rows]
     natural = [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(names)]
     narrow = [min(width, max(NARROWEST, len(name))) for width, name in zip(natural, names, strict=True)]
@@ -53,14 +57,14 @@ def print_rows(screen: Console, names: Sequence[str], rows: Sequence[Sequence[An
     for at, width in zip(shown, widths, strict=True):
         justify = "right" if _are_numbers([row[at] for row in rows]) else "left"
         table.add_column(Text(names[at]), width=width, justify=justify, no_wrap=True, overflow="ellipsis")
-    for row, said in zip(rows, cells, strict=True):
-        table.add_row(*(_styled(row[at], said[at]) for at in shown))
+    for row, texts in zip(rows, cells, strict=True):
+        table.add_row(*(_styled(row[at], texts[at]) for at in shown))
     screen.print(table)
     return len(names) - len(shown)
 
 
 def plain_table(*columns: str, title: str | None = None) -> Table:
-    """A table without lines: the project's look."""
+    """Return a table without lines, in the style of the project."""
     table = Table(
         *columns,
         title=title,
@@ -76,16 +80,16 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
 
 
 def cell(value: Any, limit: int = WIDEST) -> str:
-    """A value on one line, cut to `limit` characters."""
-    said = _say(value)
+    """Return a value as text of one line and at most `limit` characters."""
+    text = _format(value)
     for control, sign in (("\r\n", "⏎"), ("\n", "⏎"), ("\r", "⏎"), ("\t", " ")):
-        said = said.replace(control, sign)
-    said = "".join(character if character.isprintable() else "·" for character in said[: 4 * limit])
-    return said if len(said) <= limit else said[: limit - 1] + "…"
+        text = text.replace(control, sign)
+    text = "".join(character if character.isprintable() else "·" for character in text[: 4 * limit])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def human_bytes(count: int) -> str:
-    """A size in decimal units: 12.3 MB."""
+    """Return a size in decimal units, such as 12.3 MB."""
     size, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB", "PB"):
         if size < 1000:
@@ -95,13 +99,13 @@ def human_bytes(count: int) -> str:
 
 
 def moment(time: datetime.datetime | None) -> str:
-    """A time to the second, in UTC."""
+    """Return a time in UTC, to the second, or an empty text for None."""
     return f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}" if time else ""
 
 
 @contextmanager
 def written_atomically(path: Path) -> Generator[Path]:
-    """A path to write to; what was written takes the place of `path` when the block ends well, else nothing does."""
+    """Return a path to write to. The file replaces `path` if the block succeeds, and is deleted if it fails."""
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -117,28 +121,28 @@ def _are_numbers(values: Sequence[Any]) -> bool:
     return bool(known) and all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in known)
 
 
-def _say(value: Any) -> str:
+def _format(value: Any) -> str:
     match value:
         case None:
-            said = "NULL"
+            text = "NULL"
         case bool():
-            said = str(value).lower()
+            text = str(value).lower()
         case float():
-            said = f"{value:.6g}"
+            text = f"{value:.6g}"
         case datetime.datetime():
-            said = moment(value) if value.tzinfo else value.isoformat(" ", "seconds")
+            text = moment(value) if value.tzinfo else value.isoformat(" ", "seconds")
         case bytes():
             more = "…" if len(value) > BYTES_SHOWN else ""
-            said = f"0x{value[:BYTES_SHOWN].hex()}{more} ({len(value)} bytes)"
+            text = f"0x{value[:BYTES_SHOWN].hex()}{more} ({len(value)} bytes)"
         case list() | tuple() | dict():
-            said = json.dumps(value, default=_say, ensure_ascii=False)
+            text = json.dumps(value, default=_format, ensure_ascii=False)
         case _:
-            said = str(value)
-    return said
+            text = str(value)
+    return text
 
 
-def _styled(value: Any, said: str) -> Text:
-    return Text(said, style="dim" if value is None else "")
+def _styled(value: Any, text: str) -> Text:
+    return Text(text, style="dim" if value is None else "")
 
 
 def _columns_that_fit(widths: Sequence[int], room: int) -> list[int]:
@@ -152,7 +156,7 @@ def _columns_that_fit(widths: Sequence[int], room: int) -> list[int]:
 
 
 def _share(room: int, natural: Sequence[int], narrow: Sequence[int]) -> list[int]:
-    """Widths between narrow and natural that fill the room: the widest columns give way first."""
+    """Return widths between `narrow` and `natural` that fit in `room`. The widest columns are narrowed first."""
     widths = list(natural)
     while sum(widths) > room:
         widest = max(
@@ -170,5 +174,5 @@ def _print_records(screen: Console, names: Sequence[str], rows: Sequence[Sequenc
         if len(rows) > 1:
             screen.print(Text(f"row {number}", style="bold"))
         for name, value in zip(names, row, strict=True):
-            said = cell(value, max(NARROWEST, screen.width - width - GAP))
-            screen.print(Text(f"{name:<{width + GAP}}", style="dim") + _styled(value, said), soft_wrap=True)
+            text = cell(value, max(NARROWEST, screen.width - width - GAP))
+            screen.print(Text(f"{name:<{width + GAP}}", style="dim") + _styled(value, text), soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Assets, partitions and recipes of the family `dclm`: web archives to training shards."""
+"""Assets, partitions and recipes of the family `dclm`: training shards from web archives."""

@@ -1,4 +1,7 @@
-"""The archives that the settings name, registered once a process however often they are asked for."""
+"""The web archives that the settings name, as rows of dclm.pool.
+
+Files are read once in each process, and again only if a file has changed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def pool_rows(settings: Settings, partition: Partition | None = None) -> pa.Table:
-    """Rows of dclm.pool for the crawl as it stands now; those of one shard where `partition` names it."""
+    """Return the rows of dclm.pool for the crawl as it is now, or those of the shard `partition`."""
     crawl, inputs = settings.crawl, settings.crawl_inputs
     rows = _registered(inputs, crawl.snapshot, crawl.files_per_shard, _stamps(inputs))
     if partition is None:
@@ -33,7 +36,7 @@ def _shards(rows: pa.Table) -> list[dict[str, int]]:
 
 
 def _stamps(inputs: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times of the local files behind `inputs`, so that a changed file is digested again."""
+    """Return name, size and modification time of the local files of `inputs`; a changed file has another stamp."""
     files = [
         path
         for place in inputs
@@ -45,7 +48,7 @@ def _stamps(inputs: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
 
 
 def shards_of(settings: Settings) -> list[str]:
-    """Keys of the pool shards that hold archives, and of those that once did and must be emptied."""
+    """Return the keys of the pool shards that hold archives, and of those that held some before and are now empty."""
     rows = _shards(pool_rows(settings))
     lake = Lake.of(settings)
     if lake.exists("dclm.pool"):

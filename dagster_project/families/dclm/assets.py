@@ -1,4 +1,4 @@
-"""From archives to training shards."""
+"""The assets of the family `dclm`: training shards from web archives."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _digests(rows: pa.Table) -> list[dict[str, Any]]:
     together=archive_bytes,
 )
 def pool(making: Making) -> list[dict[str, Any]]:
-    """Registers the archives named in `[crawl] inputs`; reads no record."""
+    """Registers the archives that `[crawl] inputs` names. No record is read."""
     import pyarrow as pa
 
     rows = [making.recipe_of(part) for part in making.parts]
@@ -68,7 +68,7 @@ def pool(making: Making) -> list[dict[str, Any]]:
 
 @table_asset(DOCUMENTS, code_version="2", cut=POOL_SHARDS, keys=shards_of, together=archive_bytes, engine="spark")
 def documents(making: Making) -> list[dict[str, Any]]:
-    """One fused Spark stage over the archives of a shard: read, extract, identify the language, measure, sign."""
+    """Reads records, extracts text, identifies the language, measures, and computes MinHashes, in one Spark stage."""
     from spark_jobs.dclm.documents import write_documents
 
     return write_documents(making.spark, making.lake, making.parts)
@@ -85,7 +85,7 @@ def documents(making: Making) -> list[dict[str, Any]]:
     engine="spark",
 )
 def measurements(making: Making) -> list[dict[str, Any]]:
-    """Takes the recipes' edits and measures what their rules look at; no threshold bears on it."""
+    """Applies the edits of the recipes, and computes the statistics that their rules need, whatever the thresholds."""
     from spark_jobs.dclm.measurements import write_measurements
 
     return write_measurements(making.spark, making.lake, making.parts, making.recipe)
@@ -102,7 +102,7 @@ def measurements(making: Making) -> list[dict[str, Any]]:
     engine="spark",
 )
 def verdicts(making: Making) -> list[dict[str, Any]]:
-    """Judges what was measured; no text is read again when a threshold changes."""
+    """Applies the rules to the stored statistics. No text is read again when a threshold changes."""
     from spark_jobs.dclm.verdicts import write_verdicts
 
     return write_verdicts(making.spark, making.lake, making.parts, making.recipe)
@@ -110,9 +110,9 @@ def verdicts(making: Making) -> list[dict[str, Any]]:
 
 @table_asset(DUPLICATES, code_version="1", recipe=lambda *_: RULES, engine="spark")
 def duplicates(making: Making) -> dict[str, Any]:
-    """Equal texts by hash, nearly equal ones by MinHash-LSH over the stored signatures.
+    """Finds equal texts by hash, and near-duplicates by MinHash-LSH over the stored signatures.
 
-    On one machine only shards that changed are compared, with an index of the others; a cluster compares all with all.
+    On one machine, only changed shards are compared with an index of the others. A Spark cluster compares all shards.
     Both find the same clusters.
     """
     from spark_jobs.dclm.duplicates import write_duplicates
@@ -135,7 +135,7 @@ def duplicates(making: Making) -> dict[str, Any]:
     engine="spark",
 )
 def paragraphs(making: Making) -> list[dict[str, Any]]:
-    """Removes what came before in the shard, with a Bloom filter over 13-grams, in the order of the archives."""
+    """Removes paragraphs that repeat earlier text of the shard, by a Bloom filter over 13-grams."""
     from spark_jobs.dclm.paragraphs import write_paragraphs
 
     return write_paragraphs(making.spark, making.lake, making.parts, making.recipe)
@@ -143,7 +143,7 @@ def paragraphs(making: Making) -> list[dict[str, Any]]:
 
 @table_asset(QUALITY_MODEL, code_version="1", recipe=quality_recipe, engine="spark")
 def quality_model(making: Making) -> dict[str, Any]:
-    """Trains fastText on declared positives and negatives, and measures it on documents held out."""
+    """Trains a fastText classifier on the declared positives and negatives, and evaluates it on held-out documents."""
     from spark_jobs.dclm.quality_model import write_quality_model
 
     rules, recipe = making.recipe
@@ -152,7 +152,7 @@ def quality_model(making: Making) -> dict[str, Any]:
 
 @table_asset(SCORES, code_version="2", recipe=score_recipe, identity=score_literals, engine="spark")
 def scores(making: Making) -> dict[str, Any]:
-    """Scores every document that passed the rules and stands for its cluster, and says what it is about."""
+    """Scores documents that passed the rules, one of each cluster of copies, and labels topics if configured."""
     from spark_jobs.dclm.scores import write_scores
 
     rules, labelling = making.recipe
@@ -168,7 +168,7 @@ def scores(making: Making) -> dict[str, Any]:
     engine="spark",
 )
 def contamination(making: Making) -> dict[str, Any]:
-    """Looks for the examples of declared evaluations in every document that is left; without any, does nothing."""
+    """Searches the remaining documents for examples of declared evaluations. Without any, it does nothing."""
     from spark_jobs.dclm.contamination import write_contamination
 
     rules, words, files = making.recipe
@@ -177,7 +177,7 @@ def contamination(making: Making) -> dict[str, Any]:
 
 @table_asset(MIXTURE, MIXTURE_BUCKETS, code_version="2", recipe=mixture_recipe, engine="spark")
 def mixture(making: Making) -> dict[str, Any]:
-    """Takes what is good enough, sets documents aside for evaluation, and says how often each bucket is read."""
+    """Selects documents by score, holds some out for evaluation, and sets how often each bucket is read."""
     from spark_jobs.dclm.mixture import write_mixture
 
     return write_mixture(making.spark, making.lake, making.recipe, making.fingerprint)
@@ -185,7 +185,7 @@ def mixture(making: Making) -> dict[str, Any]:
 
 @table_asset(TOKENIZER, code_version="1", recipe=tokenizer_recipe, engine="spark")
 def tokenizer(making: Making) -> dict[str, Any]:
-    """Trains a byte-level BPE on a sample of the training split."""
+    """Trains a byte-level BPE tokenizer on a sample of the training split."""
     from spark_jobs.dclm.tokenizer import write_tokenizer
 
     return write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
@@ -193,7 +193,7 @@ def tokenizer(making: Making) -> dict[str, Any]:
 
 @table_asset(SHARDS_TABLE, SPANS, code_version="1", recipe=shard_recipe, engine="spark")
 def shards(making: Making) -> dict[str, Any]:
-    """Tokenises the mixture in seeded order into tar shards, and records which document lies where."""
+    """Tokenises the mixture in a seeded order, writes tar shards, and records the position of every document."""
     from spark_jobs.dclm.shards import write_shards
 
     return write_shards(making.spark, making.lake, making.recipe, making.fingerprint)

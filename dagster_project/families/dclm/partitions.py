@@ -1,4 +1,4 @@
-"""The pool is cut by (global shard, local shard), 10 x 10, as DCLM released it."""
+"""The partitions of the pool: 10 global shards of 10 local shards each, as DCLM released it."""
 
 from __future__ import annotations
 

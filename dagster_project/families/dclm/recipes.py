@@ -1,7 +1,7 @@
-"""The choices that decide the rows of the family `dclm`; all of them enter fingerprints.
+"""The recipes of the family `dclm`: the choices that decide its rows. All of them are part of fingerprints.
 
-Each recipe is a function of the settings and the partition, called when an asset is made or its fingerprint is
-computed, because the modules that define recipes are imported when a recipe is used and not before.
+Each recipe is a function of the settings and the partition. It is called when an asset runs or its fingerprint is
+computed. The modules that define a recipe are imported only then, so that Dagster's definitions load quickly.
 """
 
 from __future__ import annotations
@@ -26,57 +26,59 @@ RULES = "dclm-baseline"
 """The recipe whose verdicts decide deduplication, scoring and the mixture."""
 
 JUDGES = (RULES, "gopher", "language-only")
-"""The recipes whose verdicts are kept. Ten cost nearly as little as one, because they read stored statistics."""
+"""The recipes whose verdicts are stored. They read stored statistics, so ten cost hardly more than one."""
 
 CONTAMINATION_WORDS = 13
-"""Words of an n-gram that a document and an evaluation example must share to count as overlapping."""
+"""The number of words of an n-gram. A document and an evaluation example that share one overlap."""
 
 VOCABULARY = 2048
-"""Entries of the tokenizer. Few, because the output layer is most of the cost of the ladder's small models."""
+"""The number of entries of the tokenizer. Few, because the output layer dominates the cost of small models."""
 
 SEQUENCE_LENGTH = 128
-"""Tokens that a model predicts at once."""
+"""The number of tokens of a training sequence that a model predicts."""
 
 
 def rule_recipes(*_: Any) -> list[Recipe]:
-    """The recipes that judge documents."""
+    """Return the recipes whose rules judge documents."""
     from spark_jobs.recipes.reader import load_recipe
 
     return [load_recipe(name) for name in JUDGES]
 
 
 def recipe_in_use(*_: Any) -> Recipe:
-    """The recipe named `RULES`."""
+    """Return the recipe named `RULES`."""
     from spark_jobs.recipes.reader import load_recipe
 
     return load_recipe(RULES)
 
 
 def paragraph_literals(recipe: Recipe) -> Any:
-    """What of a recipe decides which paragraphs are removed as repeated."""
+    """Return the part of a recipe that decides which paragraphs are removed as repeated."""
     return [recipe.name, [[step.method, dict(step.options)] for step in recipe.deduplicate]]
 
 
 def quality_recipe(*_: Any) -> tuple[str, QualityRecipe]:
-    """The recipe whose survivors the quality classifier is trained on, and how it is trained."""
+    """Return the name of the rules whose kept documents train the classifier, and the recipe of its training."""
     from spark_jobs.dclm.quality_model import QualityRecipe
 
     return RULES, QualityRecipe()
 
 
 def score_recipe(*_: Any) -> tuple[str, Labelling | None]:
-    """The recipe whose survivors are scored, and how a document gets its topic (None: documents get no topic)."""
+    """Return the name of the rules whose kept documents are scored, and the labelling of topics, or None."""
     return RULES, None
 
 
 def score_literals(recipe: tuple[str, Labelling | None]) -> Any:
-    """What of `score_recipe` decides scores and topics."""
+    """Return the part of `score_recipe` that decides scores and topics."""
     rules, labelling = recipe
     return [rules, labelling.identity if labelling else None]
 
 
 def evaluation_files() -> list[Path]:
-    """The evaluations that must not be trained on: the JSONL files in the folder that WATERSHED_EVALUATIONS names.
+    """Return the JSONL files of the evaluations that must not be trained on.
+
+    They are in the folder that the environment variable WATERSHED_EVALUATIONS names; without it, the list is empty.
 
     Raises:
         WatershedError: The folder holds no JSONL file.
@@ -92,12 +94,12 @@ def evaluation_files() -> list[Path]:
 
 
 def contamination_recipe(*_: Any) -> tuple[str, int, list[Path]]:
-    """The recipe whose survivors are searched, the words of an n-gram, and the files of evaluation examples."""
+    """Return the name of the rules whose kept documents are searched, the words of an n-gram, and the example files."""
     return RULES, CONTAMINATION_WORDS, evaluation_files()
 
 
 def contamination_literals(recipe: tuple[str, int, Sequence[Path]]) -> Any:
-    """What of `contamination_recipe` decides the rows: an evaluation counts by its content, not by its path."""
+    """Return the part of `contamination_recipe` that decides the rows: names and contents of files, not folders."""
     rules, words, files = recipe
     return [rules, words, [[path.stem, _digest(path)] for path in files]]
 
@@ -108,21 +110,21 @@ def _digest(path: Path) -> str:
 
 
 def mixture_recipe(*_: Any) -> MixtureRecipe:
-    """What is taken for training: nothing that shares an n-gram with a declared evaluation."""
+    """Return the recipe of the mixture: documents that share an n-gram with a declared evaluation are left out."""
     from spark_jobs.selection.recipe import MixtureRecipe
 
     return MixtureRecipe(rules=RULES, max_contamination=0.0 if evaluation_files() else None)
 
 
 def tokenizer_recipe(*_: Any) -> TokenizerRecipe:
-    """How the vocabulary is trained."""
+    """Return the recipe of the tokenizer."""
     from spark_jobs.dclm.tokenizer import TokenizerRecipe
 
     return TokenizerRecipe(vocab_size=VOCABULARY)
 
 
 def shard_recipe(*_: Any) -> ShardRecipe:
-    """How the token stream is cut into sequences."""
+    """Return the recipe of the training shards."""
     from spark_jobs.dclm.shards import ShardRecipe
 
     return ShardRecipe(sequence_length=SEQUENCE_LENGTH)

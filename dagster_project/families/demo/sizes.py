@@ -16,18 +16,18 @@ from trainers.pretraining.presets import Ladder
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSize:
-    """Everything that grows with the size of a demo."""
+    """The settings that depend on the size of a demo."""
 
     crawl: CrawlSize
     """The crawl of this machine's documentation."""
     ladder: Ladder
-    """The runs to fit on, and the targets to forecast. A first target takes at least three times the FLOPs of the
-    ladder's largest run, and more parameters. Multiples below one keep a ladder short: at equal compute, tiny models
-    gain more from parameters than from tokens."""
+    """The runs to fit on, and the targets to forecast. The first target has more parameters than the largest run of the
+    ladder, and takes at least three times its FLOPs. The Chinchilla multiples of the runs are below one, which keeps a
+    ladder short: at equal compute, tiny models gain more from parameters than from tokens."""
     questions_per_task: int
-    """More questions resolve smaller differences between models, and take longer."""
+    """The number of questions of each task. More questions resolve smaller differences and take longer."""
     moe_run: str
-    """The dense run beside which `watershed make moe.saturation` trains a mixture of experts."""
+    """The preset of the dense model that `watershed make moe.saturation` compares with a mixture of experts."""
 
 
 SIZES: dict[str, DemoSize] = {
@@ -45,7 +45,7 @@ SIZES: dict[str, DemoSize] = {
     ),
     "standard": DemoSize(
         crawl=CrawlSize(pages=20_000, warc_files=32, max_html_bytes=480_000_000),
-        # The second target has the ladder's largest size and is trained twice as long as any run.
+        # The second target has the largest size of the ladder, and is trained twice as long as any run of that size.
         ladder=Ladder(sizes=("70k", "130k", "270k"), multiples=(0.2, 0.4, 0.8), targets=("500k-0.75xC", "270k-1.6xC")),
         questions_per_task=1000,
         moe_run="270k-0.8xC",
@@ -55,7 +55,7 @@ SIZES: dict[str, DemoSize] = {
 
 
 def size_of(settings: Settings) -> DemoSize:
-    """The size that `[ladder] name` names, in any case of letters.
+    """Return the size that `[ladder] name` names, in upper or lower case.
 
     Raises:
         WatershedError: No size has that name.

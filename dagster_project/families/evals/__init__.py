@@ -1,1 +1,1 @@
-"""Assets and recipes of the family `evals`: questions, answers and scores."""
+"""Assets and recipes of the family `evals`: questions, and the answers and scores of models."""

@@ -1,4 +1,4 @@
-"""Answers of an evaluation, from its folder into `evals.answers`."""
+"""The import of an evaluation's answers from its folder into the table evals.answers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from catalog.settings import Settings
 from catalog.tables.evals import ANSWERS
 
 VERSION = "1"
-"""Changed by hand when the same answers would give other rows."""
+"""Changed by hand when the code changes such that the same answers give other rows."""
 
 
 def store_answers(settings: Settings, folder: Path) -> int:
-    """Replace the model's rows by those of results.parquet in `folder`, in one transaction; returns how many."""
+    """Replace the model's rows of evals.answers by those of `folder`/results.parquet, in one transaction.
+
+    Returns:
+        The number of rows written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

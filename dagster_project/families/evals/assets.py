@@ -1,4 +1,4 @@
-"""Questions made from held-out documents, and every model's answers."""
+"""The assets of the family `evals`: questions from held-out documents, and every model's answers to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dagster_project.families.models.runs import ladder_runs, target_runs
 
 @table_asset(EXAMPLES, TASKS, code_version="1", recipe=question_recipe, engine="spark")
 def examples(making: Making) -> dict[str, Any]:
-    """Asks for the true continuation of a held-out document among others; chance is one in four."""
+    """Makes questions that ask for the true continuation of a held-out document among four choices."""
     from spark_jobs.evals.continuations import write_questions
 
     return write_questions(making.spark, making.lake, making.recipe, making.fingerprint)
@@ -23,7 +23,7 @@ def examples(making: Making) -> dict[str, Any]:
 
 @table_asset(RESULTS, code_version="2", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")
 def results(making: Making) -> dict[str, Any]:
-    """Scores every choice by its log-likelihood, and ranks choices as the task says."""
+    """Scores every choice by its log-likelihood. The task decides how the choices are ranked."""
     from dagster_project.families.evals.evaluate import evaluate
 
     rows = evaluate(making, making.run, "models.checkpoints")
@@ -33,7 +33,7 @@ def results(making: Making) -> dict[str, Any]:
 
 @table_asset(TARGET_RESULTS, code_version="2", engine="torch")
 def target_results(making: Making) -> dict[str, Any]:
-    """Asks every target what the ladder was asked."""
+    """Evaluates every target on the same questions as the runs of the ladder."""
     import pyarrow as pa
 
     from dagster_project.families.evals.evaluate import evaluate

@@ -1,4 +1,4 @@
-"""Answers of the lake's models to the lake's questions, as rows of `evals.results`."""
+"""The evaluation of the lake's models on the lake's questions, as rows of evals.results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(making: Making, run: str, models: str) -> pa.Table:
-    """The answers of `run`, a row of the table `models`, to every example; rows of evals.results."""
+    """Evaluate the model `run` of the table `models` on every example, and return rows of evals.results."""
     import pyarrow as pa
 
     from spark_jobs.evals.continuations import questions_folder
@@ -33,7 +33,7 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
     answers = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     names = ("question_id", "task", "predicted", "gold", "correct", "choice_logprobs", "bits_per_byte")
     weights = json.loads((out / "summary.json").read_text())["checkpoint_sha256"]
-    versions, digests = asked(lake)
+    versions, digests = versions_and_digests(lake)
     return pa.Table.from_pylist(
         [
             {"run": run, **{name: answer[name] for name in names}}
@@ -43,8 +43,8 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
     )
 
 
-def asked(lake: Lake) -> tuple[dict[str, str], dict[str, str]]:
-    """The version of each task of the lake's own, and the digest of each question as models are given it."""
+def versions_and_digests(lake: Lake) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the version of each task of evals.tasks, and the digest of each question's prompt by its id."""
     from trainers.icl.prompts import Prompt
 
     tasks = lake.read("evals.tasks", ["task", "version"]).to_pylist()

@@ -1,4 +1,4 @@
-"""The choices of the questions that are made from held-out documents."""
+"""The recipe of the questions that are made from held-out documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def question_recipe(settings: Settings, *_: Any) -> QuestionRecipe:
-    """How many questions are asked, and how long they are."""
+    """Return the recipe of the questions: how many there are of each task, and how long they are."""
     from spark_jobs.evals.continuations import QuestionRecipe
 
     return QuestionRecipe(per_task=size_of(settings).questions_per_task)

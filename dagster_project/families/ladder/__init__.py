@@ -1,1 +1,1 @@
-"""Assets of the family `ladder`: scaling laws, forecasts and how they came out."""
+"""Assets of the family `ladder`: scaling laws, forecasts of large models, and their outcomes."""

@@ -1,4 +1,4 @@
-"""Small runs predict a large one, and are held to it."""
+"""The assets of the family `ladder`: small runs forecast larger models, and the forecasts are checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagster_project.families.models.runs import ladder_runs, target_runs
 
 @table_asset(POINTS, code_version="2", recipe=ladder_runs)
 def points(making: Making) -> dict[str, Any]:
-    """Means of each run's answers. Published runs, which `watershed ladder import` put beside them, stay."""
+    """Averages the answers of each run. Published runs, which `watershed ladder import` writes, are kept."""
     rows = scaling.points(making.settings, making.recipe)
     making.replace(POINTS, rows, within={"source": LAKE})
     return {"runs": len(set(rows["run"].to_pylist()))}
@@ -21,7 +21,7 @@ def points(making: Making) -> dict[str, Any]:
 
 @table_asset(FITS, code_version="2", recipe=target_runs)
 def fits(making: Making) -> dict[str, Any]:
-    """Step 1 maps parameters and tokens to task loss, step 2 task loss to accuracy (arXiv 2412.04403)."""
+    """Fits step 1 (parameters and tokens to task loss) and step 2 (task loss to accuracy), after arXiv 2412.04403."""
     rows = scaling.fits(making.settings)
     making.replace(FITS, rows)
     return {"mean error of step 2": sum(rows["step2_error"].to_pylist()) / rows.num_rows}
@@ -29,7 +29,7 @@ def fits(making: Making) -> dict[str, Any]:
 
 @table_asset(PREDICTIONS, code_version="2", recipe=target_runs)
 def predictions(making: Making) -> dict[str, Any]:
-    """Chains both steps for every target, with a band; stored before a target is trained."""
+    """Chains both steps to forecast every target, with a 90% band. Forecasts are stored before a target is trained."""
     rows = scaling.predictions(making.settings)
     making.replace(PREDICTIONS, rows)
     names = ("target", "task", "accuracy")
@@ -38,7 +38,7 @@ def predictions(making: Making) -> dict[str, Any]:
 
 @table_asset(OUTCOMES, code_version="1")
 def outcomes(making: Making) -> dict[str, Any]:
-    """Holds every forecast against its target's measurement, task by task."""
+    """Compares every forecast with the measurement of its target, task by task."""
     rows = scaling.outcomes(making.settings)
     making.replace(OUTCOMES, rows)
     making.metadata.update(scaling.outcome_plots(making.settings, rows))

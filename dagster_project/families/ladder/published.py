@@ -1,4 +1,4 @@
-"""Published ladders in the lake: their files as rows of three tables, and the same ladder out of the rows again."""
+"""Published ladders: the import of their files into three tables of the lake, and reading them back."""
 
 from __future__ import annotations
 
@@ -23,34 +23,42 @@ if TYPE_CHECKING:
     from trainers.ladder.runs import LadderRuns, Run, Target
 
 VERSION = "1"
-"""Changed by hand when the same files would give other rows."""
+"""Changed by hand when the code changes such that the same files give other rows."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What an import found."""
+    """The number of runs, tasks, checkpoints and targets that an import read."""
 
     runs: int
     tasks: tuple[str, ...]
     checkpoints: int
     targets: int
     written: bool
-    """False where the very same files stood in the lake."""
+    """False if the same files had been imported before, so that nothing was written."""
 
 
 def import_ladder(settings: Settings, folder: Path, models_file: Path, name: str, tasks: Collection[str]) -> Imported:
-    """Replace the rows of the source `name` in all three tables by what the files say.
+    """Replace the rows of the source `name` in ladder.points, ladder.checkpoints and ladder.targets.
+
+    Args:
+        settings: The settings of the project.
+        folder: The folder of the CSV files of the runs.
+        models_file: The JSON file with the sizes of the runs and the targets.
+        name: The name of the source.
+        tasks: The tasks to read; if empty, all tasks that every run has.
 
     Raises:
-        WatershedError: the name cannot be that of a source.
-        TrainerError: the files cannot be read, as `trainers.ladder.published.read_published` says.
+        WatershedError: `name` is not a valid name of a source.
+        TrainerError: A file cannot be read; see `trainers.ladder.published.read_published`.
     """
     from trainers.ladder.published import read_published
 
     if name == LAKE or not NAME.fullmatch(name):
         raise WatershedError(
-            f"a ladder cannot be called {name!r}", f"say --name with letters, digits, dots and dashes, and not {LAKE!r}"
+            f"a ladder cannot be called {name!r}",
+            f"give a --name of letters, digits, dots and dashes other than {LAKE!r}",
         )
     published, lake, source = read_published(folder, models_file, tasks), Lake.of(settings), {"source": name}
     found = tuple(published.ladder.chance)
@@ -72,7 +80,7 @@ def import_ladder(settings: Settings, folder: Path, models_file: Path, name: str
 
 
 def _rows(published: Published, name: str) -> dict[Contract, list[dict[str, Any]]]:
-    """Rows by table, in the order in which they are written: what refers to others before what marks the end."""
+    """Return the rows of each table, in the order of writing. ladder.points is last, which marks completion."""
     source, ladder = {"source": name}, published.ladder
     return {
         TARGETS: [
@@ -119,18 +127,23 @@ def _checkpoints(run: Run, tokens: list[float]) -> list[dict[str, Any]]:
 
 
 def _kinds() -> dict[str, str]:
-    """Column of ladder.checkpoints to the intermediate that it holds."""
+    """Return the intermediate that each column of ladder.checkpoints holds."""
     from trainers.ladder.tasks import BITS_PER_BYTE, SOFT_LOG, VALIDATION
 
     return {"task_loss": BITS_PER_BYTE, "soft_log": SOFT_LOG, "validation": VALIDATION}
 
 
 def published_ladder(settings: Settings, source: str, tasks: tuple[str, ...] = ()) -> LadderRuns:
-    """The ladder that was imported as `source`, as its files say it; all of its tasks where none is named.
+    """Return the ladder that was imported as `source`, equal to the ladder of its files.
+
+    Args:
+        settings: The settings of the project.
+        source: The name that the import was given.
+        tasks: The tasks to return; if empty, all tasks of the ladder.
 
     Raises:
-        WatershedError: nothing was imported under that name.
-        TrainerError: a task that it was not measured on.
+        WatershedError: Nothing was imported under that name.
+        TrainerError: The ladder was not measured on one of the tasks.
     """
     from trainers.ladder.runs import LadderRuns
     from trainers.ladder.tasks import TASKS, chosen
@@ -158,14 +171,14 @@ def published_ladder(settings: Settings, source: str, tasks: tuple[str, ...] = (
 
 
 def sources(settings: Settings) -> list[str]:
-    """Names of the ladders that the lake has; none where there is no table."""
+    """Return the names of the ladders in ladder.points, in order; the list is empty if the table does not exist."""
     if not Lake.of(settings).exists(POINTS.name):
         return []
     return [row["source"] for row in _select(settings, f"SELECT DISTINCT source FROM {POINTS.name} ORDER BY source")]
 
 
 def _run(facts: dict[str, Any], rows: list[dict[str, Any]]) -> Run:
-    """One run of its checkpoints, by task and in order. An intermediate that a task lacks is none, as in files."""
+    """Return a run from its rows of checkpoints. An intermediate that a task lacks is left out, as for files."""
     import numpy as np
 
     from trainers.ladder.runs import Run

@@ -1,4 +1,4 @@
-"""The ladder's tables: points measured by SQL, fits and forecasts by `trainers.ladder`, outcomes by SQL."""
+"""The rows of the ladder's tables: points and outcomes by SQL, fits and forecasts by `trainers.ladder`."""
 
 from __future__ import annotations
 
@@ -45,19 +45,20 @@ ORDER BY p.target, p.task
 
 
 def points(settings: Settings, runs: tuple[str, ...]) -> pa.Table:
-    """Rows of ladder.points: mean loss and accuracy of every run on every task."""
+    """Return the rows of ladder.points: the mean loss and accuracy of each of the runs on every task."""
     return _query(settings, POINTS_SQL.format(runs=", ".join(f"'{run}'" for run in runs)))
 
 
 def lake_ladder(settings: Settings, tasks: tuple[str, ...] = ()) -> LadderRuns:
-    """The ladder that the lake measured, with the settings' targets: every run as one checkpoint.
+    """Return the lake's own ladder, with the targets of the settings. Every run has one checkpoint, its last.
 
     Args:
-        tasks: all where none is named.
+        settings: The settings of the project.
+        tasks: The tasks to return; if empty, all tasks of ladder.points.
 
     Raises:
-        WatershedError: no lake, or no points in it.
-        TrainerError: a task that the lake has no points of.
+        WatershedError: ladder.points does not exist or has no rows of the lake's own runs.
+        TrainerError: ladder.points has no rows of one of the tasks.
     """
     from trainers.ladder.runs import LadderRuns
     from trainers.ladder.tasks import chosen
@@ -82,7 +83,7 @@ def lake_ladder(settings: Settings, tasks: tuple[str, ...] = ()) -> LadderRuns:
 
 
 def _run(name: str, rows: dict[str, dict[str, Any]]) -> Run:
-    """One run of its rows by task."""
+    """Return a run from its rows of ladder.points, by task."""
     import numpy as np
 
     from trainers.ladder.runs import Run
@@ -101,7 +102,7 @@ def _run(name: str, rows: dict[str, dict[str, Any]]) -> Run:
 
 
 def lake_targets(settings: Settings) -> list[Target]:
-    """The settings' targets, as large as they will be on the lake's shards."""
+    """Return the targets of the settings, with their parameters and tokens when trained on the lake's shards."""
     from trainers.ladder.runs import Target
     from trainers.pretraining.presets import plan
 
@@ -109,19 +110,19 @@ def lake_targets(settings: Settings) -> list[Target]:
     return [
         Target(
             name=run,
-            parameters=float(said["parameters"]),
-            tokens=float(said["tokens"]),
-            flops_per_token=float(said["flops_per_token"]),
+            parameters=float(size["parameters"]),
+            tokens=float(size["tokens"]),
+            flops_per_token=float(size["flops_per_token"]),
         )
-        for run, said in planned.items()
+        for run, size in planned.items()
     ]
 
 
 def forecast(settings: Settings) -> tuple[LadderRuns, list[Target], Forecast]:
-    """The lake's ladder, its targets and what the ladder says of them.
+    """Return the lake's ladder, its targets, and the forecast of the targets.
 
     Raises:
-        TrainerError: too few runs, or a target that takes less compute than the largest run.
+        TrainerError: There are too few runs, or a target takes less compute than the largest run.
     """
     from trainers.ladder.forecast import fit_ladder
 
@@ -131,7 +132,7 @@ def forecast(settings: Settings) -> tuple[LadderRuns, list[Target], Forecast]:
 
 
 def fits(settings: Settings) -> pa.Table:
-    """Rows of ladder.fits: both steps for every task."""
+    """Return the rows of ladder.fits: both steps of the fit for every task."""
     import numpy as np
 
     from trainers.ladder.laws import sigmoid
@@ -159,10 +160,10 @@ def fits(settings: Settings) -> pa.Table:
 
 
 def predictions(settings: Settings) -> pa.Table:
-    """Rows of ladder.predictions: every target of the settings on every task.
+    """Return the rows of ladder.predictions: the forecast of every target of the settings on every task.
 
-    A forecast that is what it was keeps the time at which it was first stored, which may lie before its target's
-    training while that of a target added later does not.
+    An unchanged forecast keeps the time at which it was first stored. So when a target is added later, the forecasts of
+    earlier targets still show that they were stored before training.
     """
     _, targets, found = forecast(settings)
     rows = [
@@ -172,13 +173,13 @@ def predictions(settings: Settings) -> pa.Table:
             "parameters": round(target.parameters),
             "tokens": round(target.tokens),
             "flops": target.flops,
-            "task_loss": said.task_loss,
-            "accuracy": said.accuracy,
-            "low": said.low,
-            "high": said.high,
+            "task_loss": predicted.task_loss,
+            "accuracy": predicted.accuracy,
+            "low": predicted.low,
+            "high": predicted.high,
         }
         for target in targets
-        for task, said in found.targets[target.name].items()
+        for task, predicted in found.targets[target.name].items()
     ]
     exists = Lake.of(settings).exists("ladder.predictions")
     stored = _query(settings, "FROM ladder.predictions").to_pylist() if exists else []
@@ -188,12 +189,12 @@ def predictions(settings: Settings) -> pa.Table:
 
 
 def outcomes(settings: Settings) -> pa.Table:
-    """Rows of ladder.outcomes: every forecast beside its measurement."""
+    """Return the rows of ladder.outcomes: every forecast with its measurement."""
     return _query(settings, OUTCOMES_SQL)
 
 
 def outcome_plots(settings: Settings, outcomes: pa.Table) -> dict[str, dg.MarkdownMetadataValue]:
-    """A picture a target and task: the ladder's points, both steps, the forecast with its band, and the measurement."""
+    """Return a picture for each target and task: points, both steps, the forecast with its band, the measurement."""
     from dagster_project.engine.pictures import markdown_file
     from trainers.ladder.task_picture import Measured, plot_task
 
@@ -211,17 +212,17 @@ def outcome_plots(settings: Settings, outcomes: pa.Table) -> dict[str, dg.Markdo
 
 
 def stored_outcomes(settings: Settings) -> pa.Table:
-    """ladder.outcomes as stored.
+    """Return the rows of ladder.outcomes, by target and task.
 
     Raises:
-        WatershedError: no lake, or no target was measured yet.
+        WatershedError: The table does not exist or has no rows, because no target has been measured.
     """
     sql = "FROM ladder.outcomes ORDER BY target, task"
     return _stored(settings, "ladder.outcomes", sql, "run `watershed make ladder.outcomes`")
 
 
 def summary(outcomes: pa.Table) -> dict[str, float]:
-    """Mean absolute error in accuracy, and the part of the measurements inside the 90% bands."""
+    """Return the mean absolute error in accuracy and the share of measurements inside the 90% bands, both 0 to 1."""
     import numpy as np
 
     return {

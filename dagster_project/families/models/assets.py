@@ -1,4 +1,4 @@
-"""The ladder's models and the targets, trained in processes of their own."""
+"""The assets of the family `models`: the ladder's models and the targets, each trained in its own process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _run(settings: Settings, partition: Partition | None) -> str:
     engine="torch",
 )
 def checkpoints(making: Making) -> dict[str, Any]:
-    """Trains one rung on the shards, reading nothing else; resumes from its own checkpoints."""
+    """Trains one run of the ladder on the shards. An interrupted run resumes from its last checkpoint."""
     from dagster_project.families.models.training import train, training_curve
 
     trained = train(making, making.recipe)
@@ -42,7 +42,7 @@ def checkpoints(making: Making) -> dict[str, Any]:
 
 @table_asset(TARGETS, code_version="1", recipe=target_runs, engine="torch")
 def targets(making: Making) -> dict[str, Any]:
-    """Trains every target, after its forecast has been stored."""
+    """Trains every target. Its forecast has been stored before."""
     import pyarrow as pa
 
     from dagster_project.families.models.training import train, training_curve
@@ -57,7 +57,7 @@ def targets(making: Making) -> dict[str, Any]:
 
 @table_asset(BATCHES, code_version="1")
 def batches(making: Making) -> dict[str, Any]:
-    """Works out again which sequences every step read; the order of the data is a function of seed and shards."""
+    """Recomputes which sequences every step read. The order of the data is a function of the seed and the shards."""
     import pyarrow as pa
 
     from dagster_project.families.models.training import batches as batches_of

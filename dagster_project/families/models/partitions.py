@@ -1,4 +1,4 @@
-"""The ladder is cut by training run."""
+"""The partitions of the ladder: one for each training run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from catalog.settings import load_settings
 from dagster_project.engine.partitions import Cut
 from dagster_project.families.models.runs import ladder_runs
 
-# The runs of the configured ladder alone, so that a range of them is a part of that ladder and nothing else.
+# Only runs of the configured ladder are keys, so that a range of keys holds no run of another ladder.
 LADDER_RUNS = Cut(
     dg.StaticPartitionsDefinition(list(ladder_runs(load_settings()))),
     lambda key: {"run": key},

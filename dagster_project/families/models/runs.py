@@ -1,4 +1,4 @@
-"""The ladder that the settings name: its runs and its targets."""
+"""The configured ladder: the names of its runs and targets."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from trainers.pretraining.presets import Ladder, canonical
 
 
 def ladder(settings: Settings) -> Ladder:
-    """The ladder `[ladder] name`.
+    """Return the ladder that `[ladder] name` names.
 
     Raises:
-        WatershedError: no ladder has that name.
+        WatershedError: No ladder has that name.
     """
     return size_of(settings).ladder
 
 
 def ladder_runs(settings: Settings, *_: Any) -> tuple[str, ...]:
-    """Names of the runs that are fitted."""
+    """Return the names of the runs that the scaling law is fitted to."""
     return ladder(settings).runs
 
 
 def target_runs(settings: Settings, *_: Any) -> tuple[str, ...]:
-    """Names of the runs that are forecast: `[ladder] targets`, or the ladder's own.
+    """Return the names of the runs that are forecast: `[ladder] targets`, or by default the targets of the ladder.
 
     Raises:
-        WatershedError: A name is not a run, is repeated, or is a run that the ladder fits.
-        TrainerError: no model has that size.
+        WatershedError: A name is repeated, or is a run of the ladder itself.
+        TrainerError: A name is not a run, or no model has that size.
     """
     named = tuple(canonical(run) for run in settings.ladder.targets) or ladder(settings).targets
     for run in named:

@@ -1,4 +1,4 @@
-"""Training runs as rows: a trainer's `result.json`, `metrics.jsonl` and checkpoints in the columns of the contracts."""
+"""Training runs as rows of tables, from a trainer's `result.json`, `metrics.jsonl` and checkpoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run left: a row of models.checkpoints or models.targets, its metrics, and counts to show."""
+    """The results of a run: a row of models.checkpoints or models.targets, rows of metrics, and counts to show."""
 
     checkpoint: pa.Table
     metrics: pa.Table
@@ -30,20 +30,20 @@ class Trained:
 
 
 def shard_folder(lake: Lake) -> Path:
-    """Folder of the current data set, with `train` and `heldout` in it.
+    """Return the folder of the current data set, which contains `train` and `heldout`.
 
     Raises:
-        WatershedError: its files are not where the lake says.
+        WatershedError: The folder that dclm.shards names does not exist.
     """
     datasets = set(lake.read("dclm.shards", ["dataset"])["dataset"].to_pylist())
     folder = lake.folder("dclm.shards", *datasets)
     if len(datasets) != 1 or not folder.is_dir():
-        raise WatershedError(f"{folder}: the shards are not here", "materialise dclm.shards again")
+        raise WatershedError(f"{folder}: the folder of the shards does not exist", "materialise dclm.shards again")
     return folder
 
 
 def train(making: Making, run: str) -> Trained:
-    """Train `run` on the lake's shards in a process of its own, or go on where it was interrupted."""
+    """Train `run` on the lake's shards in a process of its own. An interrupted run resumes from its last checkpoint."""
     import pyarrow as pa
 
     shards = shard_folder(making.lake)
@@ -103,7 +103,12 @@ def _metric_row(run: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
-    """Rows of models.batches or moe.batches: what each step of the runs of `checkpoints` (`run`, `config`) read."""
+    """Return rows of models.batches or moe.batches: the sequences that each training step read.
+
+    Args:
+        lake: The lake whose shards were read.
+        checkpoints: The runs, with the columns `run` and `config`.
+    """
     import pyarrow as pa
 
     from trainers.data.batches import batch_rows, loader_of, steps_of
@@ -120,7 +125,7 @@ def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
 
 
 def training_curve(metrics: pa.Table) -> dg.MarkdownMetadataValue:
-    """Loss over tokens as a picture in Markdown."""
+    """Return a picture of the training loss over tokens."""
     from dagster_project.engine.pictures import markdown_picture
 
     def draw(axes: Any) -> None:

@@ -1,1 +1,1 @@
-"""Assets of the family `moe`: a mixture of experts beside a dense model, and how it routes."""
+"""Assets of the family `moe`: a mixture of experts, a dense model to compare it with, and its routing."""

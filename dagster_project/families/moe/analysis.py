@@ -1,4 +1,4 @@
-"""How the mixture of experts routes tokens of held-out documents."""
+"""The routing analysis: which experts the mixture of experts chooses for tokens of held-out documents."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingRecipe:
-    """What of the routing is analysed."""
+    """The choices of the routing analysis."""
 
     domains: int = 12
-    """Hosts with the most held-out tokens, a domain each; all other hosts are one more domain."""
+    """The number of hosts with the most held-out tokens. Each is a domain; all other hosts together are one more."""
     others: str = "(others)"
-    """Name of the domain of all other hosts."""
+    """The name of the domain of all other hosts."""
     sequences: int = 1024
-    """Held-out sequences that are analysed, at most."""
+    """The maximum number of held-out sequences."""
 
 
 SPANS_SQL = """
@@ -45,7 +45,11 @@ FROM token t LEFT JOIN largest l USING (host) ORDER BY shard, start
 
 
 def analyse(making: Making, recipe: RoutingRecipe) -> dict[str, pa.Table]:
-    """Rows of the routing tables by name, and the pictures into the metadata of `making`."""
+    """Return the rows of the routing tables by name, and add the pictures to the metadata of `making`.
+
+    Raises:
+        WatershedError: dclm.spans has no held-out document, or the process failed.
+    """
     import pyarrow.parquet as pq
 
     run = next(

@@ -1,4 +1,4 @@
-"""A mixture of experts beside a dense model, and how the mixture routes."""
+"""The assets of the family `moe`: a mixture of experts, a dense model, and the routing of the mixture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagster_project.families.moe.training import curves, moe_recipe, train_both
 
 @table_asset(MODELS, METRICS, BATCHES, code_version="1", recipe=moe_recipe, engine="torch")
 def mixture_and_dense(making: Making) -> dict[str, Any]:
-    """Trains both on the shards, with as many parameters a token; resumes from their own checkpoints."""
+    """Trains a mixture of experts and a dense model on the shards, with about as many parameters for each token."""
     from dagster_project.families.models.training import batches
 
     models, metrics = train_both(making, making.recipe)
@@ -29,7 +29,7 @@ def mixture_and_dense(making: Making) -> dict[str, Any]:
     SATURATION, COACTIVATION, DOMAINS, VOCABULARY, code_version="1", recipe=lambda *_: RoutingRecipe(), engine="torch"
 )
 def routing(making: Making) -> dict[str, Any]:
-    """Runs the mixture's checkpoints over held-out sequences; domains are the hosts of the crawl."""
+    """Runs the checkpoints of the mixture on held-out sequences. Domains are the hosts of the crawl."""
     tables = analyse(making, making.recipe)
     for contract in (COACTIVATION, DOMAINS, VOCABULARY, SATURATION):
         making.replace(contract, tables[contract.name])

@@ -1,4 +1,4 @@
-"""A mixture of experts beside a dense model, trained on the same shards."""
+"""Training of a mixture of experts and a dense model on the same shards, as rows of tables."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MoERecipe:
-    """What decides both models, besides the shards."""
+    """The choices of both models, besides the shards."""
 
     run: str
-    """Preset of the dense model. The mixture of experts takes the same batches, with the same learning rate."""
+    """The preset of the dense model. The mixture of experts reads the same batches, with the same learning rate."""
     experts: int = 16
     experts_per_token: int = 4
     hidden_shares: int = 4
-    """An expert is this many times narrower inside than the dense layer: four experts of width D are as wide as a dense
-    layer of width 4 D."""
+    """The hidden width of the dense layer divided by that of an expert. With 4, the four active experts together are as
+    wide as the dense layer."""
     checkpoints: int = 8
-    """Checkpoints of a run, each of which is a point of the saturation curve."""
+    """The number of checkpoints of a run. Each is a point of the saturation curve."""
 
 
 def moe_recipe(settings: Settings, *_: Any) -> MoERecipe:
-    """The recipe of the configured ladder."""
+    """Return the recipe for the configured size of the demo."""
     return MoERecipe(run=size_of(settings).moe_run)
 
 
 def configurations(recipe: MoERecipe) -> dict[str, dict[str, Any]]:
-    """Configurations of the trainer by run, the dense model first."""
+    """Return the configurations of the trainer by name of run, the dense model first."""
     from trainers.pretraining.presets import parse
 
     scale, _ = parse(recipe.run)
@@ -59,7 +59,7 @@ def configurations(recipe: MoERecipe) -> dict[str, dict[str, Any]]:
 
 
 def train_both(making: Making, recipe: MoERecipe) -> tuple[pa.Table, pa.Table]:
-    """Rows of moe.models and moe.metrics: each model is trained in its own process, or resumed."""
+    """Train each model in its own process, or resume it, and return the rows of moe.models and moe.metrics."""
     import pyarrow as pa
 
     from catalog.tables.moe import METRICS, MODELS
@@ -80,7 +80,7 @@ def train_both(making: Making, recipe: MoERecipe) -> tuple[pa.Table, pa.Table]:
 
 
 def run_folder(making: Making, run: str) -> Path:
-    """Where a run of moe.models lies."""
+    """Return the folder of a run of moe.models."""
     return making.lake.folder("moe.models", shard_folder(making.lake).name, run)
 
 
@@ -105,7 +105,7 @@ def _model_row(making: Making, folder: Path, metrics: list[dict[str, Any]]) -> d
 
 
 def _loads(model: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Loads of the least and most used expert over an even share, each the mean over the last quarter of the rows."""
+    """Return the loads of the least and most used expert over an even share, as means of the last quarter of rows."""
     import numpy as np
 
     if model["kind"] != "moe":
@@ -116,7 +116,7 @@ def _loads(model: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str,
 
 
 def curves(metrics: pa.Table) -> dg.MarkdownMetadataValue:
-    """Training and held-out loss of both runs over tokens, as a picture."""
+    """Return a picture of the training loss of both runs over tokens."""
     import pyarrow.compute as pc
 
     from dagster_project.engine.pictures import markdown_picture
@@ -133,5 +133,5 @@ def curves(metrics: pa.Table) -> dg.MarkdownMetadataValue:
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file."""
+    """Return the rows of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text().splitlines()]

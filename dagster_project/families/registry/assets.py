@@ -1,4 +1,4 @@
-"""What others registered: DCLM's data sets, models and evaluations."""
+"""The assets of DCLM's registry: the data sets, models and evaluations that DCLM published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spark_jobs.registry.dclm_files import digest, read_registry, registry_folde
     identity=digest,
 )
 def registered(making: Making) -> dict[str, Any]:
-    """Reads the JSON files in `[registry] folder`, all of them before the first row is written."""
+    """Reads the JSON files in `[registry] folder`. All files are read before the first row is written."""
     tables = read_registry(making.recipe)
     for contract in (models.REGISTRY_DATASETS, models.REGISTRY, evals.REGISTRY_SCORES, evals.REGISTRY):
         making.replace(contract, tables[contract.name])

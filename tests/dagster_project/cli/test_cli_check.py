@@ -1,4 +1,4 @@
-"""`watershed check`: the exit code is the verdict, the report says why."""
+"""`watershed check`: its exit code, and the report of each failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(*arguments: str) -> Result:
     return CliRunner().invoke(check_command, arguments)
 
 
-def test_a_good_lake_is_green(lake: Settings) -> None:
+def test_a_good_lake_passes(lake: Settings) -> None:
     result = check()
     assert result.exit_code == 0, result.output
     assert f"{len(CONTRACTS)} tables" in result.stdout
@@ -38,24 +38,24 @@ def test_a_good_lake_is_green(lake: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "change", "said"),
+    ("table", "row", "change", "text"),
     [
         ("dclm.documents", 4, {"doc_id": None}, "doc_id is not null; observed 1 null in 6 rows; e.g. doc_id=NULL, "),
         ("dclm.scores", 1, {"score": 2.0}, f"observed 0.0 to 2.0, 1 of 3 values outside; e.g. doc_id='{doc_id(2)}', "),
         ("dclm.documents", 2, {"language": "xx"}, f"e.g. doc_id='{doc_id(2)}', language='xx'"),
     ],
 )
-def test_what_is_planted_turns_it_red_and_is_named(
-    lake: Settings, table: str, row: int, change: dict[str, Any], said: str
+def test_a_planted_fault_fails_and_is_named(
+    lake: Settings, table: str, row: int, change: dict[str, Any], text: str
 ) -> None:
     plant(lake, table, {row: change})
     result = check(table)
     assert result.exit_code == 1
     (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"FAILED {table}:")]
-    assert said in line
+    assert text in line
 
 
-def test_the_process_itself_exits_with_one(lake: Settings) -> None:
+def test_the_process_of_a_failed_check_exits_with_1(lake: Settings) -> None:
     plant(lake, "dclm.scores", {0: {"score": 2.0}})
     program = "from dagster_project.cli import main; main()"
     command = [sys.executable, "-c", program, "check", "dclm.scores"]
@@ -67,7 +67,7 @@ def test_the_process_itself_exits_with_one(lake: Settings) -> None:
     ("arguments", "cause"),
     [(["dclm.nope"], "no table is called 'dclm.nope'"), (["dclm.shards"], "dclm.shards is not made yet")],
 )
-def test_it_could_not_run_is_two(lake_of_pool: Settings, arguments: list[str], cause: str) -> None:
+def test_a_check_that_cannot_run_exits_with_2(lake_of_pool: Settings, arguments: list[str], cause: str) -> None:
     result = check(*arguments)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {cause}")
@@ -82,20 +82,20 @@ def lake_of_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return write_lake(tmp_path, ("dclm.pool",))
 
 
-def test_tables_not_made_are_said_and_do_not_fail(lake_of_pool: Settings) -> None:
+def test_tables_that_are_not_made_are_listed_and_do_not_fail(lake_of_pool: Settings) -> None:
     result = check()
     assert result.exit_code == 0
     assert "not made yet: dclm.documents, dclm.measurements" in result.stdout
 
 
-def test_no_lake_is_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_without_a_lake_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATERSHED_PROJECT", str(settings_in(tmp_path).project))
     result = check()
     assert result.exit_code == 2
     assert "no table of the catalog is made here" in result.stderr
 
 
-def test_an_unreadable_table_is_two(lake: Settings) -> None:
+def test_an_unreadable_table_exits_with_2(lake: Settings) -> None:
     for commit in (Path(lake.lake_root) / "dclm" / "scores" / "_delta_log").glob("*.json"):
         commit.write_text("{nonsense")
     result = check("dclm.scores")

@@ -18,7 +18,7 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.tables.ladder import COMPARISONS
 from dagster_project.cli import main
-from dagster_project.families.ladder.comparison.decide import past
+from dagster_project.families.ladder.comparison.decide import share_right_before
 from quality.gate import check
 from spark_jobs.dclm.compared_mixtures import parse_mixture
 from tests.small_lake import row, settings_in, write_lake
@@ -29,7 +29,7 @@ ASKED = ("compare", "selected", "unselected", *SMALL)
 
 @pytest.fixture(scope="module")
 def compared(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the demo's project after a comparison that trained no target, and what was said."""
+    """A copy of the demo's project after a comparison that trained no target, and its output."""
     folder = tmp_path_factory.mktemp("compare") / "project"
     shutil.copytree(demo.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
     return Project(folder, watershed(folder, *ASKED, "--out", str(folder / "made" / "small.json")))
@@ -37,7 +37,7 @@ def compared(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @pytest.fixture(scope="module")
 def before(compared: Project) -> dict[str, Any]:
-    """What stood in the lake when no target was trained yet."""
+    """The decisions and runs of the lake before a target was trained."""
     return {
         "decisions": compared.rows("FROM ladder.comparisons ORDER BY task, measure"),
         "runs": finished(compared),
@@ -51,23 +51,23 @@ def checked(compared: Project, before: dict[str, Any]) -> Project:
 
 
 def inside(project: Project, *words: str) -> str:
-    """What `watershed WORDS` prints, in this process, which has imported everything already."""
-    # Click puts back what it is told of, and the command sets DAGSTER_HOME.
+    """Run `watershed WORDS` in this process, which has imported everything already, and return its output."""
+    # Click restores the variables of `env` afterwards. The command sets DAGSTER_HOME.
     home = str(project.settings.dagster_home)
     environment = {"WATERSHED_PROJECT": str(project.folder), "DAGSTER_HOME": home, "COLUMNS": "160"}
-    said = CliRunner().invoke(main, words, env=environment)
-    assert said.exit_code == 0, said.output
-    return said.stdout
+    result = CliRunner().invoke(main, words, env=environment)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def finished(project: Project) -> dict[str, int]:
-    """When each run was finished."""
+    """Return the time at which each run was finished, by its folder."""
     root = Lake.of(project.settings).folder("ladder.comparison_runs", "runs")
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.glob("*/*/result.json")}
 
 
 def documents(project: Project, mixture: str) -> set[str]:
-    """Documents in the shards of a mixture."""
+    """Return the ids of the documents in the shards of a mixture."""
     ((dataset,),) = project.rows(f"SELECT DISTINCT dataset FROM ladder.comparison_runs WHERE mixture = '{mixture}'")
     folder = Lake.of(project.settings).folder("ladder.comparison_runs", "datasets", dataset, "made", "train")
     return {doc_id for path in folder.glob("*.parquet") for doc_id in pq.read_table(path)["doc_id"].to_pylist()}
@@ -75,21 +75,21 @@ def documents(project: Project, mixture: str) -> set[str]:
 
 def test_a_decision_comes_with_its_probability_and_a_picture(compared: Project) -> None:
     out = compared.folder / "made" / "small.json"
-    said = json.loads(out.read_text())
+    report = json.loads(out.read_text())
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in out.parent.iterdir() if path.suffix == ".part"] == []
-    mean = said["tasks"]["mean"]["bits_per_byte"]
-    sure = said["decision"]["probability"]
-    assert said["decision"]["better"] == ("selected" if mean["probability"] >= 0.5 else "unselected")
+    mean = report["tasks"]["mean"]["bits_per_byte"]
+    sure = report["decision"]["probability"]
+    assert report["decision"]["better"] == ("selected" if mean["probability"] >= 0.5 else "unselected")
     assert sure == max(mean["probability"], 1 - mean["probability"])
     assert mean["low"] < mean["difference"] < mean["high"]
     assert mean["measured_low"] < mean["low"] and mean["high"] < mean["measured_high"]
-    assert f"{said['decision']['better']} is better at 30k-0.1xC with probability {sure:.1%}" in compared.said
-    assert "no earlier decision of this lake was checked" in compared.said
+    assert f"{report['decision']['better']} is better at 30k-0.1xC with probability {sure:.1%}" in compared.output
+    assert "no earlier decision of this lake was checked" in compared.output
 
 
 def test_differences_are_those_of_the_stored_runs(compared: Project) -> None:
-    said = json.loads((compared.folder / "made" / "small.json").read_text())["tasks"]
+    report = json.loads((compared.folder / "made" / "small.json").read_text())["tasks"]
     for measure, sign in (("bits_per_byte", -1), ("accuracy", 1)):
         rows = compared.rows(
             f"SELECT run, task, seed, {sign} * (max({measure}) FILTER (mixture = 'selected')"
@@ -98,18 +98,18 @@ def test_differences_are_those_of_the_stored_runs(compared: Project) -> None:
         tasks = {task for _, task, _, _ in rows}
         assert len(rows) == 2 * 2 * len(tasks)
         for run, task, seed, difference in rows:
-            assert said[task][measure]["differences"][run][seed] == pytest.approx(difference)
+            assert report[task][measure]["differences"][run][seed] == pytest.approx(difference)
             mean = [d for r, _, s, d in rows if (r, s) == (run, seed)]
-            assert said["mean"][measure]["differences"][run][seed] == pytest.approx(sum(mean) / len(tasks))
+            assert report["mean"][measure]["differences"][run][seed] == pytest.approx(sum(mean) / len(tasks))
 
 
 def test_both_mixtures_are_as_large_and_train_on_as_many_tokens(compared: Project) -> None:
-    said = json.loads((compared.folder / "made" / "small.json").read_text())["mixtures"]
-    sizes = {mixture["text_bytes"] for mixture in said.values()}
-    assert len(said) == 2 and len(sizes) == 1
+    report = json.loads((compared.folder / "made" / "small.json").read_text())["mixtures"]
+    sizes = {mixture["text_bytes"] for mixture in report.values()}
+    assert len(report) == 2 and len(sizes) == 1
     tokens = compared.rows("SELECT run, count(DISTINCT tokens) FROM ladder.comparison_runs GROUP BY run")
     assert {count for _, count in tokens} == {1}
-    assert len({mixture["dataset"] for mixture in said.values()}) == 2
+    assert len({mixture["dataset"] for mixture in report.values()}) == 2
 
 
 def test_neither_mixture_holds_a_held_out_document(compared: Project) -> None:
@@ -147,16 +147,16 @@ def test_finished_runs_are_not_trained_again(before: dict[str, Any], checked: Pr
     now = finished(checked)
     assert len(before["runs"]) == 8 and len(now) == 12
     assert {name: now[name] for name in before["runs"]} == before["runs"]
-    assert "8 of 8 runs were finished before" in checked.said
-    assert "the decision held" in checked.said or "the decision did not hold" in checked.said
+    assert "8 of 8 runs were finished before" in checked.output
+    assert "the decision held" in checked.output or "the decision did not hold" in checked.output
 
 
 def test_turned_round_the_pair_needs_no_run_and_gets_the_other_answer(checked: Project) -> None:
     runs = finished(checked)
     out = checked.folder / "turned.json"
-    said = inside(checked, "compare", "unselected", "selected", *SMALL, "--out", str(out))
+    output = inside(checked, "compare", "unselected", "selected", *SMALL, "--out", str(out))
     assert finished(checked) == runs
-    assert "of 1 earlier decisions of this lake held" in said
+    assert "of 1 earlier decisions of this lake held" in output
     first = json.loads((checked.folder / "made" / "small.json").read_text())["tasks"]["mean"]["bits_per_byte"]
     second = json.loads(out.read_text())["tasks"]["mean"]["bits_per_byte"]
     assert second["probability"] == pytest.approx(1 - first["probability"])
@@ -178,7 +178,7 @@ def test_both_tables_hold_to_their_contracts_and_dagster_shows_them(
 
 
 @pytest.mark.parametrize(
-    ("said", "cause"),
+    ("name", "cause"),
     [
         ("best", "no mixture is called 'best'"),
         ("top_fraction=2", "is not in \\(0, 1\\]"),
@@ -187,9 +187,9 @@ def test_both_tables_hold_to_their_contracts_and_dagster_shows_them(
         ("top_fraction=0.1,host=a", "no mixture is called"),
     ],
 )
-def test_a_mixture_that_is_none_is_refused(said: str, cause: str) -> None:
+def test_an_invalid_mixture_is_refused(name: str, cause: str) -> None:
     with pytest.raises(WatershedError, match=cause):
-        parse_mixture(said)
+        parse_mixture(name)
 
 
 def test_mixtures_are_named_by_what_they_take() -> None:
@@ -201,8 +201,8 @@ def test_mixtures_are_named_by_what_they_take() -> None:
     ("arguments", "cause"),
     [
         (("selected", "top_fraction=0.3"), "are the same mixture"),
-        (("selected", "unselected", "--seeds", "1", "--sizes", "30k"), "tell no noise from a difference"),
-        (("selected", "unselected", "--sizes", "500k"), "is no smaller than the target"),
+        (("selected", "unselected", "--seeds", "1", "--sizes", "30k"), "too few to separate a difference from noise"),
+        (("selected", "unselected", "--sizes", "500k"), "is not smaller than the target"),
         (("selected", "unselected", "--sizes", "31k"), "no model size is called '31k'"),
         (("selected", "unselected", "--tasks", "chess"), "no task 'chess' in evals.tasks"),
     ],
@@ -212,14 +212,15 @@ def test_what_cannot_be_decided_says_why_before_anything_is_trained(
 ) -> None:
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
     write_lake(tmp_path)
-    said = CliRunner().invoke(main, ["compare", *arguments])
-    assert said.exit_code == 2
-    assert cause in said.stderr
+    result = CliRunner().invoke(main, ["compare", *arguments])
+    assert result.exit_code == 2
+    assert cause in result.stderr
 
 
 def test_past_decisions_count_the_last_checked_one_of_every_pair_and_target(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    assert (past(settings).right, past(settings).of) == (0, 0)
+    nothing = share_right_before(settings)
+    assert (nothing.right, nothing.of) == (0, 0)
     decisions = [
         {"comparison": "old", "first": "a", "second": "b", "decided_right": False},
         {"comparison": "new", "first": "b", "second": "a", "decided_right": True},
@@ -237,5 +238,6 @@ def test_past_decisions_count_the_last_checked_one_of_every_pair_and_target(tmp_
         ]
         table = pa.Table.from_pylist(rows, schema=COMPARISONS.schema)
         Lake.of(settings).replace(COMPARISONS, table, "f" * 16, {"comparison": decision["comparison"]})
-    assert (past(settings).right, past(settings).of) == (2, 3)
-    assert (past(settings, but="far").right, past(settings, but="far").of) == (2, 2)
+    past, without_far = share_right_before(settings), share_right_before(settings, except_comparison="far")
+    assert (past.right, past.of) == (2, 3)
+    assert (without_far.right, without_far.of) == (2, 2)

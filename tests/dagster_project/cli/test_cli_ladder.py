@@ -25,16 +25,16 @@ def runs(tmp_path_factory):
 
 def test_a_fit_writes_forecasts_and_readable_pictures_beside_them(runs, tmp_path):
     out = tmp_path / "made" / "predictions.json"
-    said = watershed(
+    result = watershed(
         *("ladder", "fit", "--runs", str(runs), "--models", str(runs / "models.json"), "--tasks", "arc_easy"),
         *("--targets", "large=7e9,2e12", "larger=1.3e10,3e12", "--out", str(out)),
     )
-    assert said.exit_code == 0, said.output
+    assert result.exit_code == 0, result.output
     found = json.loads(out.read_text())
     assert list(found) == ["large", "larger", "protocol"]
     assert 0 <= found["large"]["arc_easy"]["low"] < found["large"]["arc_easy"]["accuracy"]
     assert found["larger"]["arc_easy"]["accuracy"] > found["large"]["arc_easy"]["accuracy"]
-    assert "90% bands" in said.stdout
+    assert "90% bands" in result.stdout
     pictures = sorted(path.name for path in out.parent.glob("*.png"))
     assert pictures == ["predictions-forecast.png", "predictions-step1.png", "predictions-step2.png"]
     assert all((out.parent / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
@@ -53,9 +53,9 @@ def test_a_fit_writes_forecasts_and_readable_pictures_beside_them(runs, tmp_path
 )
 def test_what_cannot_be_fitted_says_why_and_exits_with_2(runs, tmp_path, arguments, cause):
     out = tmp_path / "predictions.json"
-    said = watershed("ladder", "fit", "--runs", str(runs), "--out", str(out), *arguments)
-    assert said.exit_code == 2
-    assert cause in said.stderr
+    result = watershed("ladder", "fit", "--runs", str(runs), "--out", str(out), *arguments)
+    assert result.exit_code == 2
+    assert cause in result.stderr
     assert not out.exists()
 
 
@@ -65,9 +65,9 @@ def test_too_few_runs_are_refused(runs, tmp_path):
     path = tmp_path / "few.json"
     path.write_text(json.dumps(few))
     arguments = ("--runs", str(runs), "--models", str(path), "--tasks", "arc_easy", "--targets", "big=7e9,2e12")
-    said = watershed("ladder", "fit", *arguments, "--out", str(tmp_path / "predictions.json"))
-    assert said.exit_code == 2
-    assert "2 runs" in said.stderr
+    result = watershed("ladder", "fit", *arguments, "--out", str(tmp_path / "predictions.json"))
+    assert result.exit_code == 2
+    assert "2 runs" in result.stderr
 
 
 def test_without_runs_the_lakes_points_are_read(tmp_path, monkeypatch):

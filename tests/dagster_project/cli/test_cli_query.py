@@ -61,8 +61,8 @@ def test_csv_json_and_parquet_give_all_rows(lake: Settings, tmp_path: Path) -> N
     query = "SELECT doc_id, broken FROM dclm.verdicts ORDER BY doc_id"
     rows = list(csv.DictReader(io.StringIO(watershed("sql", query, "--format", "csv").stdout)))
     assert [row["doc_id"] for row in rows] == [doc_id(number) for number in range(6)]
-    said = json.loads(watershed("sql", query, "--format", "json").stdout)
-    assert said[3]["broken"] == [{"rule": "language", "value": 0.1, "threshold": 0.65}]
+    verdicts = json.loads(watershed("sql", query, "--format", "json").stdout)
+    assert verdicts[3]["broken"] == [{"rule": "language", "value": 0.1, "threshold": 0.65}]
     path = tmp_path / "out" / "verdicts.parquet"
     result = watershed("sql", query, "-o", str(path))
     assert (result.exit_code, result.stdout) == (0, "")
@@ -179,7 +179,7 @@ def test_trace_follows_a_document_forward(lake: Settings) -> None:
         assert part in result.stdout, part
     dropped = watershed("trace", doc_id(3)).stdout
     assert "dropped by language" in dropped
-    assert "it is in no shard" in dropped
+    assert "the document is in no shard" in dropped
 
 
 def test_trace_follows_a_sequence_back(lake: Settings) -> None:
@@ -191,7 +191,7 @@ def test_trace_follows_a_sequence_back(lake: Settings) -> None:
 
 
 @pytest.mark.parametrize("what", ["train/0/9", "train/9/0", "train/x/0", "0000", "feed"])
-def test_trace_of_what_is_not_there_is_two(lake: Settings, what: str) -> None:
+def test_trace_of_an_unknown_place_exits_with_2(lake: Settings, what: str) -> None:
     assert watershed("trace", what).exit_code == 2
 
 
@@ -276,7 +276,7 @@ def test_no_table_is_wider_than_its_screen() -> None:
         assert max(len(line) for line in lines) <= width
 
 
-def test_errors_of_both_kinds_are_told_and_bugs_are_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_both_kinds_are_printed_and_bugs_are_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
     for error in (WatershedError("cause", "mend"), TrainerError("cause", "mend")):
 
         @user_errors

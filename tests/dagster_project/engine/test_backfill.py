@@ -1,4 +1,4 @@
-"""A backfill of every (global, local) shard of the pool, of which two fail and are made again alone."""
+"""A backfill of every (global, local) shard of the pool. Two shards fail, and only these are made again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ query ($id: String!) {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A crawl of a hundred archives of a page each, a shard each."""
+    """A crawl of a hundred archives with one page each, so that every shard has one archive."""
     folder = tmp_path_factory.mktemp("backfill")
     (folder / "crawl").mkdir()
     (folder / "watershed.toml").write_text('[crawl]\ninputs = ["crawl"]\nfiles_per_shard = 1\n')
@@ -55,14 +55,14 @@ def write_archive(path: Path, number: int) -> None:
 
 
 def ask(address: str, query: str, **variables: Any) -> dict[str, Any]:
-    said = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(f"{address}/graphql", said, {"Content-Type": "application/json"})
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)["data"]
 
 
 def backfill(address: str, table: str, partitions: Sequence[str]) -> str:
-    """Launch a backfill as the UI does, and wait for its end; returns how it ended."""
+    """Launch a backfill as the UI does, wait for its end, and return its last status."""
     parameters = {"assetSelection": [{"path": table.split(".")}], "partitionNames": list(partitions)}
     launched = ask(address, LAUNCH, parameters=parameters)["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
@@ -76,7 +76,7 @@ def backfill(address: str, table: str, partitions: Sequence[str]) -> str:
 
 
 def written(project: Project) -> dict[str, Written]:
-    """Identity and commit of each shard of dclm.documents that is made."""
+    """Return the last commit of each shard of dclm.documents."""
     return Lake.of(project.settings).written("dclm.documents")
 
 

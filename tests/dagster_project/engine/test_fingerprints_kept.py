@@ -1,9 +1,9 @@
-"""A lake that an earlier version made is not due again: what of a step enters its fingerprint is on record here.
+"""Tables of existing lakes stay up to date: the hashed part of every step is recorded and must not change.
 
-`fingerprints.json` holds a hash of name, code version and recipe of every step but those whose recipe is the user's
-files (`dclm.pool`, the registry), as commit 000ddee computed them; those of `moe` are newer, because constants that
-decide their rows were left out before. A value that changes makes tables of existing lakes due: record a new one only
-where that is meant.
+`fingerprints.json` holds a hash of name, code version and recipe of every step, as commit 000ddee computed them. It
+leaves out steps whose recipe is the user's files (`dclm.pool`, the registry). The values of `moe` are newer, because
+constants that decide its rows were not hashed before. A changed value makes tables of existing lakes due again: record
+a new value only if that is intended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RECORDED: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("finge
 
 
 def own_fingerprint(step: Step, size: str, project: Path) -> str:
-    """A hash of everything that enters a step's fingerprint but what it reads."""
+    """Return a hash of everything that is part of a step's fingerprint, except the tables that it reads."""
     settings = load_settings(project)
     settings = replace(settings, ladder=replace(settings.ladder, name=size))
     partition: dict[str, Any] | None = None

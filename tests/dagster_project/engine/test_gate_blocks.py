@@ -1,4 +1,4 @@
-"""Rows that break a contract stop what rests on them, also when they were changed behind Dagster's back."""
+"""Rows that break a contract stop all downstream assets, even if the rows were changed outside Dagster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLANTED = {
 
 
 def attempt(table: str) -> str:
-    """Why materialising `table` failed, and with it only what the same step makes."""
+    """Materialise the step of `table`, which must fail, and return the cause of the failure."""
     made = steps().by_table[table].contracts
     with dg.DagsterInstance.ephemeral() as instance:
         result = defs.resolve_job_def("curation" if table.startswith("dclm") else "scaling").execute_in_process(

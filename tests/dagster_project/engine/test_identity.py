@@ -1,4 +1,4 @@
-"""What is due follows from literals and sources, never from paths, times or the order of work."""
+"""The partitions that are due depend on recipes and sources, not on paths, times or the order of work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dagster_project.families.dclm.partitions import POOL_SHARDS
 
 
 def table(name: str, *upstream: str, partitioned: bool = False) -> Contract:
-    """A table of one number, or of one number and the pool's shard columns."""
+    """Return a table of one number, with the shard columns of the pool if `partitioned`."""
     shard = tuple(
         Column(name=column, type=pa.int32(), description="Shard.") for column in ("global_shard", "local_shard")
     )
@@ -37,7 +37,7 @@ WHOLE = table("t.whole", "t.cut")
 
 
 class World:
-    """Three steps: source by shard, cut by shard, whole. `digests` is what each shard of the source holds."""
+    """Three steps: a source by shard, a step by shard, and a whole table. `digests` are the contents of the source."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -61,13 +61,13 @@ class World:
         )
 
     def due(self) -> dict[str, list[str]]:
-        """Names of due steps with their partition keys ("" for a whole table)."""
+        """Return the partition keys that are due by name of step ("" for a whole table)."""
         state = State(self.steps(), self.settings)
         due = {step.name: state.due(step) for step in state.steps.ordered}
         return {name: [POOL_SHARDS.key(p) if p else "" for p in parts] for name, parts in due.items() if parts}
 
     def make(self, name: str, key: str = "") -> None:
-        """Write the table's partition from what is recorded upstream, as an asset does."""
+        """Write a partition with the fingerprint of the recorded upstream tables, as an asset does."""
         state = State(self.steps(), self.settings)
         step = state.steps.by_table[name]
         partition = POOL_SHARDS.columns(key) if key else None
@@ -77,7 +77,7 @@ class World:
         state.lake.replace(step.contracts[0], pa.table(row), fingerprint, partition)
 
     def make_all(self) -> None:
-        """Everything, in order."""
+        """Write all tables, in topological order."""
         for name in ("t.source", "t.cut"):
             for key in self.digests:
                 self.make(name, key)
@@ -108,7 +108,7 @@ def test_a_changed_archive_makes_its_own_shard_due_and_all_that_reads_every_shar
     assert world.due() == {"t.source": ["0-1"], "t.cut": ["0-1"], "t.whole": [""]}
 
 
-def test_a_literal_makes_its_own_step_due_and_not_what_it_reads(world: World) -> None:
+def test_a_changed_recipe_makes_its_own_step_due_and_not_its_upstream(world: World) -> None:
     world.make_all()
     world.seed = 2
     assert world.due() == {"t.whole": [""]}

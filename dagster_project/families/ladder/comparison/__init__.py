@@ -1,1 +1,1 @@
-"""Which of two mixtures is better at the target: the runs, the decision and its report."""
+"""Comparison of two mixtures: the small runs, the decision which mixture is better at the target, and its report."""

@@ -1,8 +1,8 @@
-"""`watershed compare`: which of two mixtures is better at a target, decided by small runs and, if asked, checked there.
+"""The decision of `watershed compare`: which of two mixtures is better at a target scale, according to small runs.
 
-The decision is stored in ladder.comparisons before any target is trained. What decides is the mean of the tasks' bits
-per byte; accuracy is reported beside it, but at small scale it hardly leaves chance and decides worse (DataDecide,
-arXiv 2504.11393).
+The decision is stored in ladder.comparisons before any target is trained. Optionally the targets are then trained to
+check it. The mean bits per byte of the tasks decides. Accuracy is reported too, but small models hardly exceed chance,
+and decide less reliably by accuracy (DataDecide, arXiv 2504.11393).
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
     from trainers.ladder.decide import Array, Prediction, Share
 
 CODE_VERSION = "1"
-"""Raised when the same runs would give another decision."""
+"""Changed by hand when the code changes such that the same runs give another decision."""
 MEAN = "mean"
-"""The tasks' mean, among the tasks."""
+"""The name of the mean of all tasks, which is treated as one more task."""
 DECIDES = "bits_per_byte"
 LEAST_DIFFERENCES = 3
 
 PAST_SQL = """
 SELECT count(*) FILTER (decided_right) AS held, count(*) AS checked FROM (
     FROM ladder.comparisons
-    WHERE task = 'mean' AND measure = $measure AND comparison <> $but AND decided_right IS NOT NULL
+    WHERE task = 'mean' AND measure = $measure AND comparison <> $except AND decided_right IS NOT NULL
     QUALIFY row_number() OVER (
         PARTITION BY least(first, second), greatest(first, second), target ORDER BY stored_at DESC) = 1
 )
 """
-"""The last checked decision on every pair of mixtures and target."""
+"""Counts the last checked decision on every pair of mixtures and target, and how many of these held."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is compared, and on what."""
+    """The mixtures, runs, seeds and tasks of a comparison."""
 
     first: Mixture
     second: Mixture
     runs: tuple[str, ...]
-    """Small runs, by FLOPs."""
+    """The small runs, by FLOPs."""
     target: str
     seeds: int
     tasks: tuple[str, ...]
@@ -65,35 +65,35 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """One task's differences by one measure, and what they say of the target."""
+    """The differences of one task by one measure, and the prediction for the target."""
 
     task: str
     measure: str
     flops: tuple[float, ...]
     differences_RS: Array
-    """Of the small runs, positive where the first is better."""
+    """The differences by small run and seed. They are positive if the first mixture is better."""
     scale: float
-    """What the measure's prior is a share of."""
+    """The level of the measure, which scales its prior."""
     prediction: Prediction
     measured_S: Array | None = None
-    """Of the targets, where they were trained."""
+    """The measured differences at the target by seed, if targets were trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that came of it."""
+    """The results of a comparison."""
 
     id: str
     plan: Plan
     datasets: tuple[Dataset, ...]
     runs: tuple[Measured, ...]
-    """The targets among them, where they were trained."""
+    """The small runs, and the targets if they were trained."""
     decided: tuple[Decided, ...]
     target_flops: float
     target_tokens: int
 
     def of(self, task: str, measure: str = DECIDES) -> Decided:
-        """What was decided of a task by a measure."""
+        """Return the decision on a task by a measure."""
         return next(each for each in self.decided if (each.task, each.measure) == (task, measure))
 
 
@@ -106,19 +106,21 @@ def make_plan(
     seeds: int = 3,
     tasks: Sequence[str] = (),
 ) -> Plan:
-    """The comparison that is asked for, with what is not said taken from the settings' ladder.
+    """Return the plan of a comparison. Defaults come from the ladder of the settings.
 
     Args:
-        settings: whose lake and ladder.
-        names: the mixtures.
-        target: size-multiplexC; the ladder's target by default.
-        sizes: of the small runs, such as 70k for the target's multiple or 70k-0.2xC; the ladder's sizes by default.
-        seeds: of every run.
-        tasks: of evals.tasks; all by default.
+        settings: The settings of the project.
+        names: The two mixtures, as `spark_jobs.dclm.compared_mixtures.parse_mixture` reads them.
+        target: The target, as size-multiplexC. The default is the first target of the ladder.
+        sizes: The small runs: a size such as 70k, with the multiple of the target, or a run such as 70k-0.2xC. The
+            default is the sizes of the ladder.
+        seeds: The number of seeds of every run.
+        tasks: Tasks of evals.tasks. The default is all tasks.
 
     Raises:
-        WatershedError: something that is asked for does not exist, or too little is to decide by.
-        TrainerError: a size is none.
+        WatershedError: A mixture or task does not exist, the mixtures are equal, a small run is not smaller than the
+            target, or there are too few runs to decide.
+        TrainerError: No model has one of the sizes.
     """
     from trainers.pretraining.presets import canonical, parse, plan, run_name
 
@@ -131,10 +133,11 @@ def make_plan(
     named = (run if run.lower().endswith("xc") else run_name(run, multiple) for run in sizes)
     runs = sorted((canonical(run) for run in named), key=_flops)
     if not runs or _flops(runs[-1]) >= plan(target)["flops"]:
-        raise WatershedError(f"the small run {runs[-1]} is no smaller than the target {target}", "give smaller --sizes")
+        raise WatershedError(f"small run {runs[-1]} is not smaller than the target {target}", "give smaller --sizes")
     if seeds < 1 or len(set(runs)) * seeds < LEAST_DIFFERENCES:
         raise WatershedError(
-            f"{len(set(runs))} sizes and {seeds} seeds tell no noise from a difference", "give more --seeds or --sizes"
+            f"{len(set(runs))} sizes with {seeds} seeds are too few to separate a difference from noise",
+            "give more --seeds or --sizes",
         )
     known = Lake.of(settings).read("evals.tasks", ["task"])["task"].to_pylist()
     if unknown := [task for task in tasks if find(task, known) is None]:
@@ -159,22 +162,22 @@ def _flops(run: str) -> float:
     return plan(run)["flops"]
 
 
-def compare(settings: Settings, plan: Plan, *, check: bool, say: Callable[[str], None]) -> Comparison:
-    """Train both mixtures small, decide and store the decision; with `check`, train the targets and hold it to them.
+def compare(settings: Settings, plan: Plan, *, check: bool, log: Callable[[str], None]) -> Comparison:
+    """Train small models on both mixtures, decide which mixture is better, and store the decision.
 
     Args:
-        settings: whose lake.
-        plan: what is compared.
-        check: whether the targets are trained.
-        say: is told of every run that ends.
+        settings: The settings of the project.
+        plan: The plan of the comparison.
+        check: Whether to train the targets too, and to store whether the decision held.
+        log: Receives a line of text for every run that ends.
 
     Raises:
-        WatershedError: the lake lacks what is needed, a run failed, or a mixture has too few documents.
+        WatershedError: The lake lacks a table, a run failed, or a mixture has too few documents.
     """
-    from trainers.pretraining.presets import plan as reckoned
+    from trainers.pretraining.presets import plan as plan_run
 
     lake = Lake.of(settings)
-    target = reckoned(plan.target, _vocabulary(lake), SEQUENCE_LENGTH)
+    target = plan_run(plan.target, _vocabulary(lake), SEQUENCE_LENGTH)
     datasets = tuple(write_datasets(settings, plan.mixtures, target["tokens"]))
     questions = lake.written("evals.examples")[WHOLE].fingerprint
     small = planned(lake, datasets, plan.runs, plan.seeds)
@@ -184,15 +187,15 @@ def compare(settings: Settings, plan: Plan, *, check: bool, say: Callable[[str],
         id=fingerprint(CODE_VERSION, [dataset.fingerprint for dataset in datasets], folders, questions, plan.tasks),
         plan=plan,
         datasets=datasets,
-        runs=(runs := tuple(train_all(settings, small, say))),
+        runs=(runs := tuple(train_all(settings, small, log))),
         decided=decide(plan, runs, target["flops"]),
         target_flops=target["flops"],
         target_tokens=target["tokens"],
     )
     store(lake, comparison)
     if check:
-        say(f"the decision is stored; now {plan.target} on both")
-        comparison = checked(comparison, tuple(train_all(settings, large, say)))
+        log(f"the decision is stored; now both mixtures are trained at {plan.target}")
+        comparison = checked(comparison, tuple(train_all(settings, large, log)))
         store(lake, comparison)
     return comparison
 
@@ -204,12 +207,12 @@ def _vocabulary(lake: Lake) -> int:
 
 
 def decide(plan: Plan, runs: Sequence[Measured], target_flops: float) -> tuple[Decided, ...]:
-    """Every task and their mean by every measure.
+    """Return the decision on every task and on their mean, by every measure.
 
     Args:
-        plan: what is compared.
-        runs: of both mixtures, all small runs and seeds.
-        target_flops: of the target.
+        plan: The plan of the comparison.
+        runs: The measured small runs of both mixtures and all seeds.
+        target_flops: The training FLOPs of the target.
     """
     from trainers.ladder.decide import MEASURES, level_of, paired_differences, predict_difference
 
@@ -235,7 +238,7 @@ def decide(plan: Plan, runs: Sequence[Measured], target_flops: float) -> tuple[D
 
 
 def checked(comparison: Comparison, targets: tuple[Measured, ...]) -> Comparison:
-    """The same decisions with the targets' measurements beside them."""
+    """Return the comparison with the measurements of the targets added to its decisions."""
     from trainers.ladder.decide import MEASURES, paired_differences
 
     plan = comparison.plan
@@ -251,7 +254,7 @@ def checked(comparison: Comparison, targets: tuple[Measured, ...]) -> Comparison
 
 
 def scores(plan: Plan, runs: Sequence[Measured], mixture: Mixture, *, task: str, measure: str) -> list[list[float]]:
-    """What `mixture` reached on a task or, for MEAN, on the mean of all: a row a run by FLOPs, an entry a seed."""
+    """Return the scores of `mixture` on a task, or on the mean of all tasks for MEAN, by run and seed."""
     tasks = plan.tasks if task == MEAN else (task,)
     mine = {(each.run.name, each.run.seed): each for each in runs if each.run.dataset.mixture == mixture}
     names = [name for name in (*plan.runs, plan.target) if (name, 0) in mine]
@@ -264,7 +267,7 @@ def scores(plan: Plan, runs: Sequence[Measured], mixture: Mixture, *, task: str,
 def store(lake: Lake, comparison: Comparison) -> None:
     """Replace this comparison's rows of ladder.comparison_runs and ladder.comparisons.
 
-    A decision keeps the time at which it was first stored, and a measurement that was made before stays.
+    A decision keeps the time at which it was first stored. Earlier measurements of the targets are kept.
     """
     partition = {"comparison": comparison.id}
     before = {}
@@ -304,7 +307,7 @@ def _run_rows(comparison: Comparison) -> list[dict[str, Any]]:
 def _decision_row(
     comparison: Comparison, each: Decided, before: dict[tuple[str, str], dict[str, Any]]
 ) -> dict[str, Any]:
-    now, plan, said = datetime.now(UTC), comparison.plan, each.prediction
+    now, plan, predicted = datetime.now(UTC), comparison.plan, each.prediction
     stored = before.get((each.task, each.measure), {})
     row = {
         "comparison": comparison.id,
@@ -315,10 +318,10 @@ def _decision_row(
         "target": plan.target,
         "runs": list(plan.runs),
         "seeds": plan.seeds,
-        "predicted": said.difference,
-        "low": said.low,
-        "high": said.high,
-        "probability": said.probability,
+        "predicted": predicted.difference,
+        "low": predicted.low,
+        "high": predicted.high,
+        "probability": predicted.probability,
         "decision": better(plan, each).name,
         "stored_at": stored.get("stored_at") or now,
     }
@@ -333,28 +336,35 @@ def _decision_row(
 
 
 def better(plan: Plan, each: Decided) -> Mixture:
-    """The mixture that is decided for."""
+    """Return the mixture that the decision names as better."""
     return plan.first if each.prediction.probability >= 0.5 else plan.second
 
 
 def decided_right(each: Decided) -> bool | None:
-    """Whether the measured difference has the sign that was decided for; None where it was not measured."""
+    """Return whether the measured difference has the predicted sign, or None if the target was not trained."""
     if each.measured_S is None:
         return None
     return bool((each.measured_S.mean() > 0) == (each.prediction.probability >= 0.5))
 
 
 def standard_error(values_S: Array) -> float | None:
-    """Of their mean; None for a single one."""
+    """Return the standard error of the mean of the values, or None for a single value."""
     return float(values_S.std(ddof=1) / len(values_S) ** 0.5) if len(values_S) > 1 else None
 
 
-def past(settings: Settings, *, but: str = "", measure: str = DECIDES) -> Share:
-    """How many checked decisions of ladder.comparisons held, but for the comparison `but`."""
+def share_right_before(settings: Settings, *, except_comparison: str = "", measure: str = DECIDES) -> Share:
+    """Return the share of checked decisions in ladder.comparisons that held.
+
+    Args:
+        settings: The settings of the project.
+        except_comparison: The id of a comparison that is not counted.
+        measure: The measure of the decisions.
+    """
     from catalog.sql.query import connect
     from trainers.ladder.decide import share_right
 
     if not Lake.of(settings).exists(COMPARISONS.name):
         return share_right(0, 0)
-    ((held, of),) = connect(settings).execute(PAST_SQL, {"measure": measure, "but": but}).fetchall()
+    parameters = {"measure": measure, "except": except_comparison}
+    ((held, of),) = connect(settings).execute(PAST_SQL, parameters).fetchall()
     return share_right(held, of)

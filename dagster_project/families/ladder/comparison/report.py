@@ -1,4 +1,4 @@
-"""What a comparison says: one JSON object, a picture beside it, and the same in Dagster."""
+"""The report of a comparison: a JSON file, a picture beside it, and both in Dagster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AXES = {"bits_per_byte": ("bits per byte", 1.0), "accuracy": ("accuracy, points"
 
 
 def as_dict(comparison: Comparison, past: Share) -> dict[str, Any]:
-    """The JSON object: differences are positive where the first mixture is better."""
+    """Return the JSON object of the report. Differences are positive if the first mixture is better."""
     plan = comparison.plan
     mean = comparison.of(MEAN)
     tasks: dict[str, dict[str, Any]] = {}
@@ -60,15 +60,15 @@ def as_dict(comparison: Comparison, past: Share) -> dict[str, Any]:
 
 
 def _decided(comparison: Comparison, each: Decided) -> dict[str, Any]:
-    said = {
+    decided = {
         "differences": dict(zip(comparison.plan.runs, each.differences_RS.tolist(), strict=True)),
         **asdict(each.prediction),
         "better": better(comparison.plan, each).name,
     }
     if each.measured_S is None:
-        return said
+        return decided
     mean = float(each.measured_S.mean())
-    return said | {
+    return decided | {
         "measured": {
             "differences": each.measured_S.tolist(),
             "difference": mean,
@@ -80,7 +80,7 @@ def _decided(comparison: Comparison, each: Decided) -> dict[str, Any]:
 
 
 def write(comparison: Comparison, past: Share, out: Path) -> list[Path]:
-    """The JSON file, and beside it the picture of the same name."""
+    """Write the JSON file `out` and a picture of the same name beside it, and return both paths."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part")
     part.write_text(json.dumps(as_dict(comparison, past), indent=1) + "\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def write(comparison: Comparison, past: Share, out: Path) -> list[Path]:
 
 
 def draw(comparison: Comparison, path: Path) -> Path:
-    """Differences of the tasks' mean over compute, a panel a measure: seeds, the band up to the target, measurement."""
+    """Draw the mean differences over compute, one panel per measure, with the band up to the target; return `path`."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -102,7 +102,7 @@ def draw(comparison: Comparison, path: Path) -> Path:
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
         figure.suptitle(f"{plan.first.name} against {plan.second.name}; above zero {plan.first.name} is better")
         part = path.with_name(f"{path.name}.part")
-        # No date and no version in the file: the same runs give the same bytes.
+        # The file has no date and no version, so that the same runs give the same bytes.
         figure.savefig(part, format="png", metadata={"Software": None})
         part.replace(path)
     return path
@@ -136,14 +136,14 @@ def _panel(axes: Axes, comparison: Comparison, each: Decided) -> None:
 
 
 def report_to_dagster(instance: dg.DagsterInstance, lake: Lake, comparison: Comparison, picture: Path) -> None:
-    """A materialisation of both tables, with the decision and its picture."""
+    """Report a materialisation of both tables to Dagster, with the decision and its picture."""
     import dagster as dg
 
     from catalog.tables.ladder import COMPARISON_RUNS, COMPARISONS
     from dagster_project.engine.pictures import markdown_file
 
     plan, mean = comparison.plan, comparison.of(MEAN)
-    said = {
+    shown = {
         "comparison": comparison.id,
         "pair": f"{plan.first.name} against {plan.second.name}",
         "target": plan.target,
@@ -152,5 +152,5 @@ def report_to_dagster(instance: dg.DagsterInstance, lake: Lake, comparison: Comp
         "differences": markdown_file(picture, "differences over compute"),
     }
     for contract in (COMPARISON_RUNS, COMPARISONS):
-        metadata = {**said, "lake version": lake.version(contract.name)}
+        metadata = {**shown, "lake version": lake.version(contract.name)}
         instance.report_runless_asset_event(dg.AssetMaterialization(contract.name.split("."), metadata=metadata))

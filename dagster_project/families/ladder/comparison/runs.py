@@ -1,7 +1,7 @@
-"""The small runs of a comparison: every mixture, size and seed, trained and asked the same questions.
+"""The runs of a comparison: every mixture, size and seed, trained and evaluated on the same questions.
 
-A run's folder is named by what decides its weights, so two comparisons that need the same run share it, and one that
-was finished is not trained again.
+The name of a run's folder is a fingerprint of everything that decides its weights. Comparisons that need the same run
+share it, and a finished run is not trained again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from spark_jobs.dclm.compared_mixtures import Dataset
 
 GIGA = 1e9
 STARTING = 5e10
-"""FLOPs of training in the time that a run takes to start and to answer, about, on a core."""
+"""The time that a run takes to start and to answer questions, as FLOPs of training on one core (an estimate)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One model of a comparison."""
+    """One training run of a comparison."""
 
     dataset: Dataset
     name: str
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def cost(self) -> float:
-        """Its share of the time, in FLOPs."""
+        """The estimated cost of the run, in FLOPs, including its start and its answers."""
         return self.flops + STARTING
 
     @property
@@ -53,17 +53,17 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What became of a run."""
+    """The results of a finished run."""
 
     run: Run
     result: dict[str, Any]
-    """result.json of the trainer."""
+    """The result.json of the trainer."""
     tasks: dict[str, dict[str, float]]
-    """By task: `bits_per_byte`, `accuracy` and `n`."""
+    """`bits_per_byte`, `accuracy` and the number of questions `n`, by task."""
 
 
 def planned(lake: Lake, datasets: Iterable[Dataset], names: Iterable[str], seeds: int) -> list[Run]:
-    """A run for every data set, name and seed."""
+    """Return a run for every data set, name and seed."""
     from trainers.pretraining.config import CODE_VERSION
     from trainers.pretraining.presets import plan, preset
 
@@ -80,22 +80,25 @@ def planned(lake: Lake, datasets: Iterable[Dataset], names: Iterable[str], seeds
     return runs
 
 
-def train_all(settings: Settings, runs: list[Run], say: Callable[[str], None]) -> list[Measured]:
-    """Train and evaluate what is not finished, `[trainer] parallel_runs` at a time, the longest first.
+def train_all(settings: Settings, runs: list[Run], log: Callable[[str], None]) -> list[Measured]:
+    """Train and evaluate unfinished runs, `[trainer] parallel_runs` at a time and the longest first.
 
     Args:
-        settings: whose lake; its questions and held-out shards are those of all runs.
-        runs: as `planned` gives them.
-        say: is told of every run that ends, with the time that the others will take.
+        settings: The settings of the project. All runs use the questions and held-out shards of its lake.
+        runs: The runs that `planned` returns.
+        log: Receives a line of text for every run that ends, with the estimated time left.
+
+    Returns:
+        The results of all runs, in the order of `runs`.
 
     Raises:
-        WatershedError: a run failed; those that were finished are kept.
+        WatershedError: A run failed. Runs that finished before are kept.
     """
     lake = Lake.of(settings)
     questions = lake.written("evals.examples")[WHOLE].fingerprint
     missing = [run for run in runs if _finished(run, questions) is None]
     if len(missing) < len(runs):
-        say(f"{len(runs) - len(missing)} of {len(runs)} runs were finished before")
+        log(f"{len(runs) - len(missing)} of {len(runs)} runs were finished before")
     whole = sum(run.cost for run in missing)
     clock = time.monotonic()
     with (
@@ -111,7 +114,7 @@ def train_all(settings: Settings, runs: list[Run], say: Callable[[str], None]) -
                 future.result()
                 run = futures[future]
                 task.advance(run.cost / GIGA, run.label)
-                say(_line(run, questions, f"{count}/{len(missing)}", _left(clock, task.done * GIGA / whole)))
+                log(_line(run, questions, f"{count}/{len(missing)}", _left(clock, task.done * GIGA / whole)))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -147,7 +150,7 @@ def _answers(run: Run, questions: str) -> Path:
 
 
 def _finished(run: Run, questions: str) -> Measured | None:
-    """What a run and its answers say, where both are whole and of one model."""
+    """Return the results of a run, or None if training or answers are incomplete or of different weights."""
     from trainers.process.run_folder import finished_result
 
     result = finished_result(run.folder)

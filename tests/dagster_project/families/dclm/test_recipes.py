@@ -1,4 +1,4 @@
-"""What the main jobs choose, and what of it enters fingerprints."""
+"""The recipes of the family `dclm`, and the parts of them that are hashed into fingerprints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_without_declared_evaluations_nothing_is_dropped_for_them(monkeypatch: p
     assert score_literals(score_recipe()) == ["dclm-baseline", None]
 
 
-def test_declared_evaluations_are_dropped_and_known_by_what_they_say(
+def test_declared_evaluations_are_dropped_and_identified_by_content(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("WATERSHED_EVALUATIONS", raising=False)

@@ -1,4 +1,4 @@
-"""The sizes of the demo are what they promise, and every command offers the same ones."""
+"""The sizes of the demo: their order, their targets, and the choices of the command line."""
 
 from __future__ import annotations
 

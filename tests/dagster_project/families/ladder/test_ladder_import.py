@@ -1,4 +1,4 @@
-"""Published runs in the lake: what lands, beside what, and that a fit from the lake is the fit from the files."""
+"""Published runs in the lake: what an import writes, and that a fit from the lake equals the fit from the files."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def assert_same(found: LadderRuns, wanted: LadderRuns) -> None:
 
 
 def test_what_was_imported_is_the_ladder_of_the_files(empty: Settings, files: Path) -> None:
-    said = watershed("ladder", "import", str(files))
-    assert said.exit_code == 0, said.output
-    assert "made-ladder: 16 runs with 320 checkpoints, 1 targets, 2 tasks (arc_easy, boolq)" in said.stdout
+    result = watershed("ladder", "import", str(files))
+    assert result.exit_code == 0, result.output
+    assert "made-ladder: 16 runs with 320 checkpoints, 1 targets, 2 tasks (arc_easy, boolq)" in result.stdout
     for tasks in (MADE, ("boolq",)):
         assert_same(published_ladder(empty, "made-ladder", tasks), read_ladder(files, files / "models.json", tasks))
     assert rows(empty, "SELECT count(*), count(DISTINCT run), min(chance) FROM ladder.points") == [(32, 16, 0.25)]
@@ -88,20 +88,20 @@ def test_what_was_imported_is_the_ladder_of_the_files(empty: Settings, files: Pa
     assert checked.exit_code == 0, checked.output
 
 
-def test_a_fit_from_the_lake_writes_the_very_bytes_of_a_fit_from_the_files(
+def test_a_fit_from_the_lake_writes_the_same_bytes_as_a_fit_from_the_files(
     empty: Settings, files: Path, tmp_path: Path
 ) -> None:
     watershed("ladder", "import", str(files), "--name", "others")
     fit = ("ladder", "fit", "--mode", "paper", "--no-plots", "--tasks", "arc_easy", "--out")
     from_files, from_lake = tmp_path / "files.json", tmp_path / "lake.json"
     assert watershed(*fit, str(from_files), "--runs", str(files)).exit_code == 0
-    said = watershed(*fit, str(from_lake), "--source", "others")
-    assert said.exit_code == 0, said.output
+    result = watershed(*fit, str(from_lake), "--source", "others")
+    assert result.exit_code == 0, result.output
     assert list(json.loads(from_lake.read_text())) == ["big", "protocol"]
     assert from_lake.read_bytes() == from_files.read_bytes()
 
 
-def test_an_intermediate_that_was_not_published_is_none(empty: Settings, tmp_path: Path) -> None:
+def test_an_intermediate_that_was_not_published_is_null(empty: Settings, tmp_path: Path) -> None:
     name = TASKS["boolq"].columns(SOFT_LOG)[0][0]
     models = write_made_ladder(tmp_path, drop=name)
     import_ladder(empty, tmp_path, models, "others", ())
@@ -203,7 +203,7 @@ def test_a_task_that_the_runs_lack_is_refused_and_only_those_asked_for_are_read(
     assert import_ladder(empty, files, files / "models.json", "others", ("boolq",)).tasks == ("boolq",)
 
 
-def test_a_ladder_that_was_not_imported_is_answered_with_those_that_were(empty: Settings, files: Path) -> None:
+def test_the_error_of_an_unknown_ladder_names_the_imported_ones(empty: Settings, files: Path) -> None:
     fit = ("ladder", "fit", "--source", "nobody", "--out", str(files / "out.json"))
     refused = watershed(*fit)
     assert refused.exit_code == 2
@@ -214,7 +214,7 @@ def test_a_ladder_that_was_not_imported_is_answered_with_those_that_were(empty: 
     assert "both name runs" in watershed(*fit, "--runs", str(files)).stderr
 
 
-def test_points_of_before_there_were_sources_are_said_to_differ(empty: Settings, files: Path) -> None:
+def test_a_table_from_before_the_column_source_is_refused(empty: Settings, files: Path) -> None:
     old = {"run": ["10k-1xC"], "task": ["continuation"], "parameters": [1], "tokens": [1], "flops": [1.0]}
     write_deltalake(Lake.of(empty).path(POINTS.name), pa.table(old | {"task_loss": [1.0], "accuracy": [0.5]}))
     refused = watershed("ladder", "import", str(files))

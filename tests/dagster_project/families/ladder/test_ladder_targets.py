@@ -120,10 +120,10 @@ def test_targets_are_held_to_their_forecasts_task_by_task(lake, stored, monkeypa
         assert each["error"] == pytest.approx(each["predicted"] - each["measured"])
     assert all(each["in_band"] for each in rows)
     monkeypatch.setenv("WATERSHED_PROJECT", str(lake.project))
-    said = CliRunner().invoke(main, ["ladder", "outcomes"])
-    assert said.exit_code == 0, said.output
-    assert f"{SECOND}" in said.stdout
-    assert "100% in band" in said.stdout
+    result = CliRunner().invoke(main, ["ladder", "outcomes"])
+    assert result.exit_code == 0, result.output
+    assert f"{SECOND}" in result.stdout
+    assert "100% in band" in result.stdout
 
 
 def test_a_picture_of_every_target_and_task(lake, stored):
@@ -131,12 +131,12 @@ def test_a_picture_of_every_target_and_task(lake, stored):
     assert set(pictures) == {f"{TASK}, {SMALL.targets[0]}", f"{TASK}, {SECOND}"}
 
 
-def test_without_a_target_said_the_fit_forecasts_the_settings_own(lake, tmp_path, monkeypatch):
+def test_without_a_target_the_fit_forecasts_the_settings_own(lake, tmp_path, monkeypatch):
     monkeypatch.setenv("WATERSHED_PROJECT", str(lake.project))
     monkeypatch.setenv("WATERSHED_LADDER_TARGETS", json.dumps([SECOND]))
     out = tmp_path / "predictions.json"
-    said = CliRunner().invoke(main, ["ladder", "fit", "--out", str(out)])
-    assert said.exit_code == 0, said.output
+    result = CliRunner().invoke(main, ["ladder", "fit", "--out", str(out)])
+    assert result.exit_code == 0, result.output
     assert list(json.loads(out.read_text())) == [SECOND, "protocol"]
     assert len(list(tmp_path.glob("*.png"))) == 3
 
@@ -144,9 +144,9 @@ def test_without_a_target_said_the_fit_forecasts_the_settings_own(lake, tmp_path
 def test_outcomes_before_any_target_was_measured_say_what_to_do(tmp_path, monkeypatch):
     settings_in(tmp_path)
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    said = CliRunner().invoke(main, ["ladder", "outcomes"])
-    assert said.exit_code == 2
-    assert "ladder.outcomes" in said.stderr
+    result = CliRunner().invoke(main, ["ladder", "outcomes"])
+    assert result.exit_code == 2
+    assert "ladder.outcomes" in result.stderr
 
 
 @pytest.mark.parametrize(

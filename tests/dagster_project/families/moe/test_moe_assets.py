@@ -1,4 +1,4 @@
-"""A mixture of experts beside a dense model as a user makes them on the demo's lake, and what a training step read."""
+"""The assets of the family `moe` on the lake of the demo, and the documents that a training step read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dagster_project.jobs import DEMO, TABLES
 
 @pytest.fixture(scope="module")
 def moe(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the demo's project in which the mixture was made, and what was said."""
+    """A copy of the demo's project in which the mixture was made, with the output of the command."""
     folder = tmp_path_factory.mktemp("moe") / "project"
     shutil.copytree(demo.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
     return Project(folder, watershed(folder, "make", "moe.saturation"))
@@ -92,7 +92,7 @@ def test_a_second_call_makes_nothing(moe: Project) -> None:
 
 @pytest.mark.parametrize("table", ["models.batches", "moe.batches"])
 def test_sql_gives_the_documents_of_the_batch_that_the_loader_feeds(moe: Project, table: str) -> None:
-    """Their texts, cut as the spans say and put into tokens, are the tokens that the trainer was given."""
+    """The texts of the documents, cut by their spans and tokenised, are the tokens that the trainer read."""
     from tokenizers import Tokenizer
 
     from catalog.lake import Lake
@@ -101,8 +101,8 @@ def test_sql_gives_the_documents_of_the_batch_that_the_loader_feeds(moe: Project
 
     shards = shard_folder(Lake.of(moe.settings))
     models = "models.checkpoints" if table == "models.batches" else "moe.models"
-    run, said = moe.rows(f"SELECT run, config FROM {models} ORDER BY run DESC LIMIT 1")[0]
-    config = json.loads(said)
+    run, stored = moe.rows(f"SELECT run, config FROM {models} ORDER BY run DESC LIMIT 1")[0]
+    config = json.loads(stored)
     loader = ShuffledLoader(check_manifest(shards / "train"), config["seed"])
     for _ in range(3):
         fed = loader.next_batch(config["batch"])

@@ -1,4 +1,4 @@
-"""A registry of three data sets, three models and four evaluations, in the files' published form, with faults in it."""
+"""A made registry of three data sets, three models and four evaluations, in the published format, with faults."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ V1 = {
     "agi_eval_lsat_lr": 0.2,
     "bigbench_understanding_fables": 0.2,
 }
-"""The accuracies of guessing that version 2 changed, as they were."""
+"""The random baselines of version 1 that version 2 changed."""
 
 
 def uuid(number: int) -> str:
-    """A uuid that is easy to know again."""
+    """Return a uuid that is easy to recognise."""
     return f"{number:08d}-0000-4000-8000-{number:012d}"
 
 
 def write_registry(folder: Path) -> Path:
-    """The files under `folder`: the third model's data set dangles, as does the third evaluation's model; the fourth
-    evaluation names no model, lacks a task and stores a CORE that is .01 too high."""
+    """Write the files of the registry to `folder`, and return it.
+
+    The third model refers to a missing data set, and the third evaluation to a missing model. The fourth evaluation
+    names no model, lacks a task, and stores a CORE that is .01 too high.
+    """
     for number, kind in ((1, "tokenized"), (2, "tokenized"), (3, "raw_sources/split")):
         write(folder, f"datasets/{kind}/data{number}.json", dataset(number, kind == "tokenized"))
     for number, data in ((11, uuid(1)), (12, uuid(2)), (13, "")):
@@ -44,24 +47,24 @@ def write_registry(folder: Path) -> Path:
     return folder
 
 
-def write(folder: Path, name: str, said: Mapping[str, Any]) -> None:
-    """One file."""
+def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Write one JSON file."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(said, indent=4))
+    path.write_text(json.dumps(content, indent=4))
 
 
 def dataset(number: int, tokenized: bool) -> dict[str, Any]:
-    """A data set; a raw one says its size in words."""
-    said = {"uuid": uuid(number), "name": f"data{number}", "creation_date": "2024_04_18-22_10_32"}
+    """Return the file of a data set. The size of a raw one is text."""
+    common = {"uuid": uuid(number), "name": f"data{number}", "creation_date": "2024_04_18-22_10_32"}
     if not tokenized:
-        return said | {"tokenized": False, "tokenizer": None, "size": "26 TB", "sources": "paths.txt.gz"}
+        return common | {"tokenized": False, "tokenizer": None, "size": "26 TB", "sources": "paths.txt.gz"}
     sources = [{"uuid": uuid(3), "name": "data3"}]
-    return said | {"tokenized": True, "tokenizer": "a/b", "size": 7, "num_tokens": 9, "sources": sources}
+    return common | {"tokenized": True, "tokenizer": "a/b", "size": 7, "num_tokens": 9, "sources": sources}
 
 
 def model(number: int, data: str, parameters: int = 411_616_256, multiple: float = 1) -> dict[str, Any]:
-    """A model trained on the data set `data`."""
+    """Return the file of a model that was trained on the data set `data`."""
     numbers = {"params": parameters, "tokens": 20 * parameters, "chinchilla_multiplier": multiple, "lr": 3e-3}
     more = {"model": "open_lm", "cd": 3e-5, "wd": 0.033, "warmup": 2000, "global_bs": 512, "z_loss": 1e-4}
     return {
@@ -77,7 +80,7 @@ def model(number: int, data: str, parameters: int = 411_616_256, multiple: float
 
 
 def evaluation(number: int, centred: float, *, without: str = "", high: float = 0.0, **more: Any) -> dict[str, Any]:
-    """An evaluation whose every task lies `centred` of the way from guessing to 1, by version 2; CORE `high` above."""
+    """Return an evaluation: all tasks have the centred accuracy `centred` by version 2, and CORE is `high` above."""
     tasks = dclm_tasks()
     scores = {task.name: task.baseline["v2"] + centred * (1 - task.baseline["v2"]) for task in tasks}
     first = {name: (score - V1[name]) / (1 - V1[name]) if name in V1 else centred for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""DCLM's registry in the lake: what lands, what dangles, what is reckoned again, what is refused."""
+"""DCLM's registry in the lake: imported rows, missing references, recomputed aggregates, and refused files."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SHARED = os.environ.get("WATERSHED_SHARED")
 DOCS = Path(__file__).parents[4] / "docs" / "registry.md"
 
 
-def watershed(*arguments: str, said: str | None = None) -> Result:
-    return CliRunner().invoke(main, arguments, input=said)
+def watershed(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, input=stdin)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def rows(project: Path, sql: str) -> list[tuple]:
 
 
 def ranks_sql() -> str:
-    """The query that the docs show."""
+    """Return the query of docs/registry.md."""
     blocks = re.findall(r"```sql\n(.*?)```", DOCS.read_text(), re.DOTALL)
     return next(block for block in blocks if "rank_correlation" in block)
 
@@ -73,10 +73,10 @@ def versions(project: Path) -> dict[str, int | None]:
 
 
 def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project: Path, registry: Path) -> None:
-    said = watershed("registry", "import", str(registry))
-    assert said.exit_code == 0, said.output
-    assert "2 tokenized and 1 raw data sets, 3 models, 4 evaluations with 215 task scores" in said.stdout
-    assert "WARNED models.registry: expected dataset_uuid is in models.registry_datasets.uuid" in said.stdout
+    result = watershed("registry", "import", str(registry))
+    assert result.exit_code == 0, result.output
+    assert "2 tokenized and 1 raw data sets, 3 models, 4 evaluations with 215 task scores" in result.stdout
+    assert "WARNED models.registry: expected dataset_uuid is in models.registry_datasets.uuid" in result.stdout
     first = versions(project)
 
     assert "nothing to do" in watershed("registry", "import", str(registry)).stdout
@@ -106,7 +106,7 @@ def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project
     assert "WATERSHED_REGISTRY_FOLDER" not in os.environ
 
 
-def test_what_files_say_is_in_the_tables(project: Path, registry: Path) -> None:
+def test_the_content_of_the_files_is_in_the_tables(project: Path, registry: Path) -> None:
     write_tables(project, registry)
     assert rows(project, "SELECT count(*), count(DISTINCT evaluation) FROM evals.registry_scores") == [(215, 4)]
     assert rows(project, "SELECT name, tokens, bytes, origin FROM models.registry_datasets WHERE NOT tokenized") == [
@@ -121,19 +121,19 @@ def test_what_files_say_is_in_the_tables(project: Path, registry: Path) -> None:
     ]
 
 
-def test_links_that_dangle_are_named_and_fail_nothing(project: Path, registry: Path) -> None:
+def test_missing_references_are_named_and_only_warn(project: Path, registry: Path) -> None:
     write_tables(project, registry)
-    said = watershed("check", "models", "evals")
-    assert said.exit_code == 0, said.output
-    asked = [re.sub(r"WARNED (\S+): expected (\w+).*", r"\1 \2", line) for line in said.stdout.splitlines()]
+    result = watershed("check", "models", "evals")
+    assert result.exit_code == 0, result.output
+    asked = [re.sub(r"WARNED (\S+): expected (\w+).*", r"\1 \2", line) for line in result.stdout.splitlines()]
     asked = [line for line in asked if line.endswith("_uuid")]
     assert asked == ["models.registry dataset_uuid", "evals.registry model_uuid", "evals.registry model_uuid"]
-    assert f"  uuid='{uuid(13)}', name='model13', dataset_uuid=''\n" in said.stdout
-    assert f"  uuid='{uuid(24)}', model='open_lm_24', model_uuid=NULL\n" in said.stdout
-    assert f"  uuid='{uuid(23)}', model='open_lm_23', model_uuid='{uuid(99)}'\n" in said.stdout
+    assert f"  uuid='{uuid(13)}', name='model13', dataset_uuid=''\n" in result.stdout
+    assert f"  uuid='{uuid(24)}', model='open_lm_24', model_uuid=NULL\n" in result.stdout
+    assert f"  uuid='{uuid(23)}', model='open_lm_23', model_uuid='{uuid(99)}'\n" in result.stdout
 
 
-def test_stored_aggregates_are_held_against_the_scores(project: Path, registry: Path) -> None:
+def test_stored_aggregates_are_compared_with_the_scores(project: Path, registry: Path) -> None:
     tables = read_registry(registry)
     stored = {row["uuid"]: row for row in tables["evals.registry"].to_pylist()}
     for number in (21, 22, 23):
@@ -150,11 +150,11 @@ def test_stored_aggregates_are_held_against_the_scores(project: Path, registry: 
     assert "1 of 3 values outside" in warned[0]
 
 
-def test_a_missing_task_is_named_and_no_mean_is_taken_without_it(registry: Path) -> None:
+def test_an_aggregate_with_a_missing_task_is_null_and_names_it(registry: Path) -> None:
     found = json.loads((registry / "evals/eval24.json").read_text())
-    said = aggregates(found["eval_metrics"]["icl"], "v2")
-    assert (said["core"].value, said["core"].missing) == (None, ("copa",))
-    assert said["extended"].reason == "N/A: lacks copa"
+    computed = aggregates(found["eval_metrics"]["icl"], "v2")
+    assert (computed["core"].value, computed["core"].missing) == (None, ("copa",))
+    assert computed["extended"].reason == "N/A: lacks copa"
 
 
 def test_a_compressed_file_is_read_as_it_is_without(registry: Path) -> None:
@@ -172,9 +172,9 @@ def test_the_digest_is_of_names_and_contents_alone(registry: Path, tmp_path: Pat
     assert digest(elsewhere) != digest(registry)
 
 
-def change(**said: Any) -> Callable[[Path], None]:
+def change(**entries: Any) -> Callable[[Path], None]:
     def write_changed(path: Path) -> None:
-        found = json.loads(path.read_text()) | said
+        found = json.loads(path.read_text()) | entries
         path.write_text(json.dumps({name: value for name, value in found.items() if value is not ...}))
 
     return write_changed
@@ -219,7 +219,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "registry/models"])
-def test_a_folder_that_is_no_registry_is_refused(project: Path, registry: Path, folder: str) -> None:
+def test_a_folder_without_a_registry_is_refused(project: Path, registry: Path, folder: str) -> None:
     refused = watershed("registry", "import", str(registry.parent / folder))
     assert refused.exit_code == 2
     assert "datasets/tokenized: no JSON files here" in refused.stderr
@@ -247,8 +247,8 @@ def test_ranks_of_two_scales_are_correlated_by_the_query_in_the_docs(project: Pa
     for name in ("model11", "model12"):
         (folder / "models" / f"{name}.json").unlink()
     write_tables(project, folder)
-    said = watershed("sql", "--format", "json", said=ranks_sql())
-    found = [tuple(row.values()) for row in json.loads(said.stdout)]
+    result = watershed("sql", "--format", "json", stdin=ranks_sql())
+    found = [tuple(row.values()) for row in json.loads(result.stdout)]
     assert found == [
         (411_616_256, 1_439_795_200, 4, 0.8),
         (411_616_256, 6_889_410_560, 4, -1.0),
@@ -269,7 +269,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestPublished:
     """DCLM's own registry."""
 
-    def test_all_of_it_lands(self, published: Path) -> None:
+    def test_all_files_are_imported(self, published: Path) -> None:
         assert rows(published, COUNTS_SQL) == [(62, 29, 133, 156, 8507)]
 
     def test_every_stored_aggregate_follows_from_the_scores(self, published: Path) -> None:
@@ -279,26 +279,26 @@ class TestPublished:
         compared = 0
         for row in connect(load_settings(published)).execute("FROM evals.registry").to_arrow_table().to_pylist():
             for version in ("v1", "v2"):
-                said = aggregates(scores[row["uuid"]], version)
-                assert list(said["extended"].missing) == row["missing_tasks"]
+                computed = aggregates(scores[row["uuid"]], version)
+                assert list(computed["extended"].missing) == row["missing_tasks"]
                 for kind in ("core", "extended"):
                     stored = row[f"{kind}_{version}"]
-                    if said[kind].missing:
+                    if computed[kind].missing:
                         assert stored is None
-                        assert (said[kind].reason or "").startswith("N/A: lacks ")
+                        assert (computed[kind].reason or "").startswith("N/A: lacks ")
                     else:
-                        assert said[kind].value == pytest.approx(stored, abs=1e-12)
+                        assert computed[kind].value == pytest.approx(stored, abs=1e-12)
                         compared += 1
         assert compared == 2 * (156 + 149)
 
-    def test_what_dangles_is_named(self, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_references_are_named(self, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WATERSHED_PROJECT", str(published))
-        said = watershed("check", "models.registry", "evals.registry")
-        assert said.exit_code == 0
-        assert said.stdout.count("dataset_uuid=''") == 6
-        assert said.stdout.count("model_uuid=NULL") == 22
-        assert "uuid='597f32e8-21a1-43db-b06a-ac055167f92d'" in said.stdout
-        assert "_error is" not in said.stdout
+        result = watershed("check", "models.registry", "evals.registry")
+        assert result.exit_code == 0
+        assert result.stdout.count("dataset_uuid=''") == 6
+        assert result.stdout.count("model_uuid=NULL") == 22
+        assert "uuid='597f32e8-21a1-43db-b06a-ac055167f92d'" in result.stdout
+        assert "_error is" not in result.stdout
 
     def test_the_docs_query_gives_the_docs_numbers(self, published: Path) -> None:
         found = [(datasets, rho) for _, _, datasets, rho in rows(published, ranks_sql())]

@@ -1,4 +1,4 @@
-"""What the demo says at the end: what was kept and why, what holds, what was predicted, what it cost."""
+"""The summary at the end of a demo: kept documents, checks, forecasts with their outcomes, and cost."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 QUERIES = (
     (
-        "which sites give the most training text, and how good the classifier finds it",
+        "the sites with the most training text, and the mean score of their documents",
         "SELECT m.source, count(*) AS documents, sum(m.text_bytes) AS bytes, round(avg(s.score), 3) AS score\n"
         "FROM dclm.mixture m JOIN dclm.scores s USING (doc_id) GROUP BY ALL ORDER BY bytes DESC LIMIT 10",
     ),
     (
-        "how far documents miss the rule that drops them",
+        "the rules that drop documents, with the median of the values and the threshold",
         "SELECT b.rule, count(*) AS documents, round(median(b.value), 3) AS median, any_value(b.threshold) AS "
         "threshold\nFROM (SELECT unnest(broken) AS b FROM dclm.verdicts) GROUP BY ALL ORDER BY documents DESC",
     ),
     (
-        "the documents behind the first training sequence",
+        "the documents of the first training sequence",
         "SELECT d.url, d.warc, d.record_offset, s.start, s.stop\n"
         "FROM dclm.spans s JOIN dclm.documents d USING (doc_id)\n"
         "WHERE split = 'train' AND shard = 'shard_00000000'\n"
@@ -35,23 +35,30 @@ QUERIES = (
 )
 
 
-def tell(console: Console, settings: Settings, costs: list[StepCost], seconds: float) -> None:
-    """Print the story of the lake as it stands, and of the run that made it."""
+def print_summary(console: Console, settings: Settings, costs: list[StepCost], seconds: float) -> None:
+    """Print a summary of the lake as it is now, and of the run that made it.
+
+    Args:
+        console: The console to print on.
+        settings: The settings of the project.
+        costs: The cost of each step of the run.
+        seconds: The duration of the run, in seconds.
+    """
     from catalog.sql.query import connect
 
     connection = connect(settings)
-    console.rule("[bold]What was kept")
+    console.rule("[bold]Documents")
     console.print(_funnel(connection))
     console.print(_reasons(connection))
-    console.rule("[bold]What holds")
+    console.rule("[bold]Checks")
     _checks(console, settings)
-    console.rule("[bold]What was predicted")
+    console.rule("[bold]Forecasts")
     console.print(_ladder(connection))
     console.print(_outcomes(connection))
-    console.rule("[bold]What it took")
-    console.print(costs_table(costs) if costs else "Everything was what it should be: nothing was made again.")
+    console.rule("[bold]Cost")
+    console.print(costs_table(costs) if costs else "Everything is up to date: nothing was made again.")
     console.print(f"{seconds:,.0f} s in all")
-    console.rule("[bold]Where to look next")
+    console.rule("[bold]Next steps")
     for question, sql in QUERIES:
         console.print(f'[dim]-- {question}[/]\nuv run watershed sql "{sql}"\n', soft_wrap=True, highlight=False)
     console.print("uv run watershed ui      [dim]the graph, its checks and plots[/]")
@@ -59,14 +66,14 @@ def tell(console: Console, settings: Settings, costs: list[StepCost], seconds: f
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    """The rows of a query as dictionaries."""
+    """Return the rows of a query as dictionaries."""
     result = connection.execute(sql)
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _table(title: str, *columns: str) -> Table:
-    """A plain table: first column left, all others right."""
+    """Return a table without lines. The first column is aligned left, all others right."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", header_style="dim")
@@ -89,7 +96,7 @@ def _funnel(connection: duckdb.DuckDBPyConnection) -> Table:
 
 
 def _reasons(connection: duckdb.DuckDBPyConnection) -> Table:
-    table = _table("FROM dclm.reasons", "why not trained on", "documents", "MB of text")
+    table = _table("FROM dclm.reasons", "reason for leaving out", "documents", "MB of text")
     for row in rows_of(connection, "FROM dclm.reasons LIMIT 10"):
         table.add_row(f"{row['stage']}: {row['reason']}", f"{row['documents']:,}", f"{row['bytes'] / 1e6:,.2f}")
     return table
@@ -162,7 +169,8 @@ def _outcomes(connection: duckdb.DuckDBPyConnection) -> Table:
 
 
 def costs_table(costs: list[StepCost]) -> Table:
-    table = _table("stages of this run", "stage", "partitions", "seconds", "peak memory, GB")
+    """Return a table with the partitions, seconds and peak memory of each step."""
+    table = _table("steps of this run", "step", "partitions", "seconds", "peak memory, GB")
     for cost in costs:
         table.add_row(cost.step, str(cost.partitions), f"{cost.seconds:.1f}", f"{cost.peak_bytes / 1e9:.2f}")
     return table
