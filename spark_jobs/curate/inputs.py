@@ -100,7 +100,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
-    from spark_jobs.dclm.documents import documents_batches
+    from spark_jobs.archives.documents import documents_batches
 
     archive = {
         "warc": source.path.name,

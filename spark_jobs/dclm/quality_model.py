@@ -7,137 +7,20 @@ over dclm.documents, so the classifier is trained on the crawl at hand. The clas
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.errors import WatershedError
-from catalog.files import sha256_of, whole_file
 from catalog.lake import Lake
 from catalog.tables.dclm import QUALITY_MODEL
-from spark_jobs.classifiers.training import Hyperparameters, load, train
+from spark_jobs.classifiers.quality import GOOD, OTHER, QualityRecipe, train_classifier
 from spark_jobs.dclm.survivors import survivors
 from spark_jobs.hash_order import hash_key_column, key_of_share
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-GOOD = "__label__hq"
-OTHER = "__label__cc"
-
-CONTINUOUS_PROSE = "stop_words >= 0.15 * words AND no_alphabetic_word_ratio <= 0.1 AND words >= 100"
-"""English that is written to be read: the eight stop words are some 17% of it, and far less of lists and listings."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QualityRecipe:
-    """What is good text, what is not, and how the classifier learns it."""
-
-    positives: str = CONTINUOUS_PROSE
-    """SQL predicate over dclm.documents: the good examples."""
-    negatives: str = "true"
-    """SQL predicate over dclm.documents: the others; a document that is also good does not count."""
-    per_class: int = 2_000
-    """Most documents of a class that are taken; DCLM takes 200,000."""
-    at_least: int = 100
-    """Fewest documents of a class that make a classifier."""
-    heldout_share: float = 0.1
-    """Share of the examples that measures its accuracy."""
-    seed: int = 0
-    epochs: int = 10
-    learning_rate: float = 1.0
-    """DCLM's are 5 and 0.1, for a hundred times as many examples: fastText takes a step an example."""
-    dim: int = 32
-    """Size of the word vectors; DCLM's is 100."""
-    word_ngrams: int = 2
-    min_count: int = 1
-    bucket: int = 100_000
-    """Rows for hashed bigrams."""
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        """The same in fastText's words."""
-        return Hyperparameters(
-            epoch=self.epochs,
-            lr=self.learning_rate,
-            dim=self.dim,
-            wordNgrams=self.word_ngrams,
-            minCount=self.min_count,
-            bucket=self.bucket,
-            # Its generator knows no seed 0 and takes 1 instead.
-            seed=self.seed + 1,
-        )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A classifier and how well it tells the held-out examples."""
-
-    sha256: str
-    bytes: int
-    trained_on: dict[str, int]
-    """Documents by label."""
-    heldout: int
-    accuracy: float
-
-
-def line_of(text: str) -> str:
-    """A document as fastText reads it: one line (DCLM's `" ".join(strip().splitlines())`).
-
-    A word that begins with fastText's own label prefix is broken up, for a page about fastText is no example of it.
-    """
-    return " ".join(text.strip().splitlines()).replace("__label__", "__label __")
-
-
-def train_classifier(examples: pa.Table, recipe: QualityRecipe, path: Path) -> Trained:
-    """Train on `examples` and save the model at `path`; the last `heldout_share` of each class is held out.
-
-    Args:
-        examples: rows of `key` (hash order), `label` (GOOD or OTHER) and `text`.
-
-    Raises:
-        WatershedError: the file cannot be written, or fastText fails.
-    """
-    examples = examples.sort_by([("key", "ascending"), ("text", "ascending")])
-    taught, heldout = _held_apart(examples, recipe.heldout_share)
-    with whole_file(path) as fresh, TemporaryDirectory(prefix="watershed-quality-") as scratch:
-        lines = Path(scratch, "examples.txt")
-        with lines.open("w", encoding="utf-8") as file:
-            file.writelines(f"{row['label']} {line_of(row['text'])}\n" for row in _rows(taught))
-        train(lines, fresh, recipe.hyperparameters)
-    return Trained(
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
-        trained_on=Counter(taught["label"].to_pylist()),
-        heldout=heldout.num_rows,
-        accuracy=_accuracy(load(path), heldout),
-    )
-
-
-def _held_apart(examples: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:
-    taught, heldout = [], []
-    for label in (GOOD, OTHER):
-        rows = examples.filter(pc.field("label") == label)
-        count = max(1, round(rows.num_rows * share))
-        taught.append(rows.slice(0, rows.num_rows - count))
-        heldout.append(rows.slice(rows.num_rows - count))
-    # Classes one after the other would teach fastText the last one.
-    return pa.concat_tables(taught).sort_by([("key", "ascending"), ("text", "ascending")]), pa.concat_tables(heldout)
-
-
-def _rows(table: pa.Table) -> Iterable[dict[str, Any]]:
-    return (row for batch in table.to_batches(max_chunksize=1024) for row in batch.to_pylist())
-
-
-def _accuracy(model: Any, examples: pa.Table) -> float:
-    right = sum(model.predict(line_of(row["text"]))[0][0] == row["label"] for row in _rows(examples))
-    return right / examples.num_rows
 
 
 def write_quality_model(

@@ -12,9 +12,9 @@ import pyarrow as pa
 from catalog.files import stored_file
 from catalog.lake import Lake
 from catalog.tables.dclm import SCORES
+from spark_jobs.classifiers.quality import GOOD
 from spark_jobs.classifiers.reading import probabilities
 from spark_jobs.classifiers.topics import Labelling, TopicClassifier, topics_of
-from spark_jobs.dclm.quality_model import GOOD
 from spark_jobs.dclm.survivors import survivors
 from spark_jobs.selection.quantiles import ALL, quantile_cuts, quantile_place
 from spark_jobs.spark import tables as write

@@ -25,8 +25,9 @@ from catalog.lake import Lake
 from catalog.progress import track
 from catalog.tables.evals import EXAMPLES, TASKS
 from spark_jobs.dclm.survivors import texts_of
-from spark_jobs.dclm.tokenizer import bytes_of_tokens, encode, load_tokenizer, stored_tokenizer, vocabulary
+from spark_jobs.dclm.tokenizer import stored_tokenizer
 from spark_jobs.hash_order import hash_key, hash_key_column, hash_number
+from spark_jobs.shards.tokenizer import bytes_of_tokens, encode, load_tokenizer, vocabulary
 from spark_jobs.spark import tables as write
 
 if TYPE_CHECKING:

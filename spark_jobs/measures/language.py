@@ -12,7 +12,7 @@ from spark_jobs.measures.base import Pass, Statistic
 
 
 def _languages(text: pa.Array, suffix: str = "") -> pa.RecordBatch:
-    from spark_jobs.archives.extract import languages
+    from spark_jobs.classifiers.languages import languages
 
     codes, scores = languages(text)
     return pa.record_batch({f"language{suffix}": codes, f"language_score{suffix}": scores.cast(pa.float64())})

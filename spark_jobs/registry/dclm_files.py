@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -94,6 +94,21 @@ EVALUATION_ENTRIES = {
 } | {name.replace(" ", "_"): f"aggregated_task_categories_centered.{name}" for name in CATEGORIES}
 
 
+class Aggregate(Protocol):
+    """An aggregate of an evaluation's scores."""
+
+    @property
+    def value(self) -> float | None:
+        """None where a task that it needs has no score."""
+
+
+Aggregates = Callable[[Mapping[str, float], str], Mapping[str, Aggregate]]
+"""From scores by task and a version of DCLM's aggregates ("v1", "v2") to the aggregates by kind.
+
+`trainers.icl.aggregate.aggregates` is one; this room does not import trainers, so its caller passes it.
+"""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file: its name relative to the registry, and what it says."""
@@ -153,18 +168,22 @@ def digest(folder: Path) -> str:
     return said.hexdigest()
 
 
-def read_registry(folder: Path) -> dict[str, pa.Table]:
+def read_registry(folder: Path, aggregates: Aggregates) -> dict[str, pa.Table]:
     """Rows of `models.registry_datasets`, `models.registry`, `evals.registry` and `evals.registry_scores`, by uuid.
 
+    Args:
+        folder: holds `FOLDERS`.
+        aggregates: computes the aggregates of an evaluation from its tasks' scores, to compare with the stored ones.
+
     Raises:
-        WatershedError: a file that is no JSON, lacks an entry, has one of a wrong kind, or the uuid of another.
+        WatershedError: a file is not JSON, lacks an entry, has one of a wrong kind, or repeats the uuid of another.
     """
     entries = {name: [_read(folder, path) for path in paths] for name, paths in registry_files(folder).items()}
     tokenized, raw, trained, evaluated = (entries[name] for name in FOLDERS)
     rows = {
         models.REGISTRY_DATASETS: [_dataset(entry) for entry in (*tokenized, *raw)],
         models.REGISTRY: [_row(models.REGISTRY, MODEL_ENTRIES, entry) for entry in trained],
-        evals.REGISTRY: [_evaluation(entry) for entry in evaluated],
+        evals.REGISTRY: [_evaluation(entry, aggregates) for entry in evaluated],
     }
     for contract, each in rows.items():
         _hold(contract, each)
@@ -211,7 +230,7 @@ def _dataset(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _evaluation(entry: Entry) -> dict[str, Any]:
+def _evaluation(entry: Entry, aggregates: Aggregates) -> dict[str, Any]:
     scores = entry.at(SCORES)
     if not isinstance(scores, dict) or not scores:
         raise entry.refuse(f"lacks {SCORES}, the tasks' scores")
@@ -219,7 +238,7 @@ def _evaluation(entry: Entry) -> dict[str, Any]:
         if not _is_number(score) or not 0 <= score <= 1:
             raise entry.refuse(f"the score of {task} is {score!r}, which is none of 0..1")
     row = _row(evals.REGISTRY, EVALUATION_ENTRIES, entry)
-    return row | {"tasks": len(scores), "missing_tasks": _missing(entry), **_errors(scores, row)}
+    return row | {"tasks": len(scores), "missing_tasks": _missing(entry), **_errors(scores, row, aggregates)}
 
 
 def _missing(entry: Entry) -> list[str]:
@@ -231,10 +250,8 @@ def _missing(entry: Entry) -> list[str]:
     return [str(task) for task in found]
 
 
-def _errors(scores: Mapping[str, float], stored: Mapping[str, Any]) -> dict[str, float | None]:
-    """What is reckoned from the tasks less what is stored; None where either is not there."""
-    from trainers.icl.aggregate import aggregates
-
+def _errors(scores: Mapping[str, float], stored: Mapping[str, Any], aggregates: Aggregates) -> dict[str, float | None]:
+    """Each aggregate as computed from the tasks, minus the stored one; None where either is missing."""
     errors = {}
     for name in evals.AGGREGATES:
         kind, version = name.split("_")

@@ -14,13 +14,13 @@ from catalog.errors import WatershedError
 from catalog.settings import Settings
 
 if TYPE_CHECKING:
+    from spark_jobs.classifiers.quality import QualityRecipe
     from spark_jobs.classifiers.topics import Labelling
-    from spark_jobs.dclm.quality_model import QualityRecipe
-    from spark_jobs.dclm.shards import ShardRecipe
-    from spark_jobs.dclm.tokenizer import TokenizerRecipe
     from spark_jobs.evals.continuations import QuestionRecipe
     from spark_jobs.recipes.recipe import Recipe
     from spark_jobs.selection.recipe import MixtureRecipe
+    from spark_jobs.shards.tokenizer import TokenizerRecipe
+    from spark_jobs.shards.writer import ShardRecipe
 
 RULES = "dclm-baseline"
 """The recipe whose verdicts go on to deduplication, scoring and the mixture."""
@@ -62,7 +62,7 @@ def paragraph_literals() -> Any:
 
 def quality_recipe() -> QualityRecipe:
     """How the quality classifier is trained."""
-    from spark_jobs.dclm.quality_model import QualityRecipe
+    from spark_jobs.classifiers.quality import QualityRecipe
 
     return QualityRecipe()
 
@@ -112,14 +112,14 @@ def mixture_recipe() -> MixtureRecipe:
 
 def tokenizer_recipe() -> TokenizerRecipe:
     """How the vocabulary is learnt."""
-    from spark_jobs.dclm.tokenizer import TokenizerRecipe
+    from spark_jobs.shards.tokenizer import TokenizerRecipe
 
     return TokenizerRecipe(vocab_size=VOCABULARY)
 
 
 def shard_recipe() -> ShardRecipe:
     """How the token stream is cut."""
-    from spark_jobs.dclm.shards import ShardRecipe
+    from spark_jobs.shards.writer import ShardRecipe
 
     return ShardRecipe(sequence_length=SEQUENCE_LENGTH)
 

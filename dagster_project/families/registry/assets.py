@@ -25,7 +25,9 @@ def _files(settings: Settings, partition: Partition | None) -> str:
 )
 def registered(making: Making) -> dict[str, Any]:
     """Reads the JSON files in `[registry] folder`, all of them before the first row is written."""
-    tables = read_registry(registry_folder(making.settings))
+    from trainers.icl.aggregate import aggregates
+
+    tables = read_registry(registry_folder(making.settings), aggregates)
     for contract in (models.REGISTRY_DATASETS, models.REGISTRY, evals.REGISTRY_SCORES, evals.REGISTRY):
         making.replace(contract, tables[contract.name])
     return {name: rows.num_rows for name, rows in tables.items()}

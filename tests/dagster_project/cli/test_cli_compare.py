@@ -18,7 +18,7 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.tables.ladder import COMPARISONS
 from dagster_project.cli import main
-from dagster_project.families.ladder.comparison.decide import past
+from dagster_project.families.ladder.comparison.decide import curation, past
 from quality.gate import check
 from spark_jobs.dclm.compared_mixtures import parse_mixture
 from tests.small_lake import row, settings_in, write_lake
@@ -189,12 +189,16 @@ def test_both_tables_hold_to_their_contracts_and_dagster_shows_them(
 )
 def test_a_mixture_that_is_none_is_refused(said: str, cause: str) -> None:
     with pytest.raises(WatershedError, match=cause):
-        parse_mixture(said)
+        parse_mixture(said, curation())
 
 
 def test_mixtures_are_named_by_what_they_take() -> None:
-    assert parse_mixture("selected").literals == parse_mixture("top_fraction=0.3").literals
-    assert parse_mixture("rules=gopher,top_fraction=0.1").literals == {"top_fraction": 0.1, "rules": "gopher"}
+    assert parse_mixture("selected", curation()).literals == parse_mixture("top_fraction=0.3", curation()).literals
+    tenth = parse_mixture("rules=gopher,top_fraction=0.1", curation())
+    assert tenth.literals == {
+        "top_fraction": 0.1,
+        "rules": "gopher",
+    }
 
 
 @pytest.mark.parametrize(

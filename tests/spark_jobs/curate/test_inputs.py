@@ -62,7 +62,7 @@ def test_parquet_gives_the_same_documents(tmp_path: Path) -> None:
 
 
 def test_archives_give_every_record_with_its_state(tmp_path: Path) -> None:
-    from spark_jobs.dclm.documents import document_id
+    from spark_jobs.archives.documents import document_id
 
     write_faults(tmp_path)
     found = documents(tmp_path)

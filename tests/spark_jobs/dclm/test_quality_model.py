@@ -11,8 +11,9 @@ from made_documents import RECIPE, curated_lake, examples, listing, prose
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
 from catalog.lake import Lake
+from spark_jobs.classifiers.quality import GOOD, OTHER, QualityRecipe, line_of, train_classifier
 from spark_jobs.classifiers.training import load
-from spark_jobs.dclm.quality_model import GOOD, OTHER, QualityRecipe, line_of, train_classifier, write_quality_model
+from spark_jobs.dclm.quality_model import write_quality_model
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,7 +19,8 @@ import pytest
 
 from catalog.errors import WatershedError
 from spark_jobs import measures
-from spark_jobs.archives.extract import extract, language
+from spark_jobs.archives.extract import extract
+from spark_jobs.classifiers.languages import language
 from spark_jobs.edits import EDITS
 from spark_jobs.measures import dclm, urls
 from spark_jobs.measures.normal import ccnet_normalize, normalize_url, normalize_whitespace_and_lowercase

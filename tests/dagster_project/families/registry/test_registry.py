@@ -64,7 +64,7 @@ def ranks_sql() -> str:
 def write_tables(project: Path, registry: Path) -> None:
     """Write the tables as the asset does, without Dagster around it."""
     lake = Lake.of(load_settings(project))
-    for name, table in read_registry(registry).items():
+    for name, table in read_registry(registry, aggregates).items():
         lake.replace(contract(name), table, "f" * 16)
 
 
@@ -134,7 +134,7 @@ def test_links_that_dangle_are_named_and_fail_nothing(project: Path, registry: P
 
 
 def test_stored_aggregates_are_held_against_the_scores(project: Path, registry: Path) -> None:
-    tables = read_registry(registry)
+    tables = read_registry(registry, aggregates)
     stored = {row["uuid"]: row for row in tables["evals.registry"].to_pylist()}
     for number in (21, 22, 23):
         errors = [value for name, value in stored[uuid(number)].items() if name.endswith("_error")]
@@ -159,10 +159,10 @@ def test_a_missing_task_is_named_and_no_mean_is_taken_without_it(registry: Path)
 
 def test_a_compressed_file_is_read_as_it_is_without(registry: Path) -> None:
     path = registry / "evals" / "eval22.json"
-    plain = read_registry(registry)["evals.registry"].drop_columns("file")
+    plain = read_registry(registry, aggregates)["evals.registry"].drop_columns("file")
     path.with_suffix(".json.gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    assert read_registry(registry)["evals.registry"].drop_columns("file") == plain
+    assert read_registry(registry, aggregates)["evals.registry"].drop_columns("file") == plain
 
 
 def test_the_digest_is_of_names_and_contents_alone(registry: Path, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
 ) -> None:
     spoil(registry / name)
     with pytest.raises(WatershedError) as refused:
-        read_registry(registry)
+        read_registry(registry, aggregates)
     assert cause in refused.value.cause
     assert refused.value.cause.startswith(("evals/", name))
     assert "\n" not in refused.value.cause
