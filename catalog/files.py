@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,25 +17,43 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def whole_file(path: Path) -> Generator[Path]:
-    """A place beside `path` to write to; it becomes `path` when the block ends well and is removed when it does not.
+def whole_path(path: Path) -> Generator[Path]:
+    """A path beside `path` to write a file or a folder to. It becomes `path` when the block ends without an error.
 
-    Raises:
-        WatershedError: the disk is full or the folder cannot be written.
+    Files are synced to disk before they get their name. After an error nothing is left of them, and the error passes
+    through unchanged. An existing file is replaced; an existing folder must be empty.
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if fresh.is_dir():  # A killed process of the same id left it.
+            shutil.rmtree(fresh)
         yield fresh
-        with fresh.open("rb+") as file:
-            os.fsync(file.fileno())
+        for written in (file for file in fresh.rglob("*") if file.is_file()) if fresh.is_dir() else (fresh,):
+            with written.open("rb+") as file:
+                os.fsync(file.fileno())
         fresh.replace(path)
+    finally:
+        if fresh.is_dir():
+            shutil.rmtree(fresh, ignore_errors=True)
+        else:
+            fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Generator[Path]:
+    """`whole_path` of a file, for code that writes it and does nothing else in the block.
+
+    Raises:
+        WatershedError: the disk is full or the folder cannot be written.
+    """
+    try:
+        with whole_path(path) as fresh:
+            yield fresh
     except OSError as error:
         raise WatershedError(
             f"{path} was not written: {error.strerror or error}", "free some space or mend its folder, and run it again"
         ) from error
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:

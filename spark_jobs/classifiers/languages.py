@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.errors import WatershedError
+from spark_jobs.classifiers.labels import LABEL
 
 if TYPE_CHECKING:
     from spark_jobs.kernels.fasttext.predict import Model
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 LANGUAGE_CHARACTERS = 16_384
 LANGUAGE_WINDOWS = 8
 """Language of a text above LANGUAGE_CHARACTERS is told from that many, in so many windows spread evenly over it."""
-
-_LABEL = "__label__"
 
 
 def language(text: str) -> tuple[str, float]:
@@ -37,7 +36,7 @@ def languages(text: pa.StringArray) -> tuple[pa.StringArray, pa.FloatArray]:
     """`language` of many texts at once; null where the text is null."""
     samples = [None if each is None else _sample(each.replace("\n", "")) for each in text.to_pylist()]
     labels, scores = _language_model().predict(pa.array(samples, pa.string()))
-    return pc.call_function("utf8_slice_codeunits", [labels], pc.SliceOptions(len(_LABEL))), scores
+    return pc.call_function("utf8_slice_codeunits", [labels], pc.SliceOptions(len(LABEL))), scores
 
 
 def _sample(text: str) -> str:

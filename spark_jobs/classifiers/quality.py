@@ -17,10 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.files import sha256_of, whole_file
+from spark_jobs.classifiers.labels import GOOD, OTHER, without_labels
 from spark_jobs.classifiers.training import Hyperparameters, load, train
-
-GOOD = "__label__hq"
-OTHER = "__label__cc"
 
 CONTINUOUS_PROSE = "stop_words >= 0.15 * words AND no_alphabetic_word_ratio <= 0.1 AND words >= 100"
 """English that is written to be read: the eight stop words are some 17% of it, and far less of lists and listings."""
@@ -83,7 +81,7 @@ def line_of(text: str) -> str:
 
     A word that begins with fastText's own label prefix is broken up, for a page about fastText is no example of it.
     """
-    return " ".join(text.strip().splitlines()).replace("__label__", "__label __")
+    return without_labels(" ".join(text.strip().splitlines()))
 
 
 def train_classifier(examples: pa.Table, recipe: QualityRecipe, path: Path) -> Trained:

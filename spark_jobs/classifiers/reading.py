@@ -11,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from spark_jobs.classifiers.labels import BROKEN_LABEL, LABEL
+
 if TYPE_CHECKING:
     from spark_jobs.kernels.fasttext.predict import Model
 
 DECIMALS = 6
 """Scores are stored to a millionth, so that a histogram of at most a million and one cells orders a pool exactly."""
-_BROKEN_LABELS = pc.ReplaceSubstringOptions("__label__", "__label __")
-"""As `quality_model.line_of` breaks up words that would be labels."""
+_BROKEN_LABELS = pc.ReplaceSubstringOptions(LABEL, BROKEN_LABEL)
+"""The same change as `labels.without_labels`."""
 
 
 @lru_cache(maxsize=2)
@@ -33,7 +35,7 @@ def joined_lines(text: pa.StringArray) -> pa.StringArray:
     lines = pc.call_function("utf8_trim_whitespace", [text])
     letters = lines.buffers()[2]
     # Hardly any text spells it, and to look for it with pyarrow would take as long as to score.
-    if letters is not None and b"__label__" in letters.to_pybytes():
+    if letters is not None and LABEL.encode() in letters.to_pybytes():
         lines = pc.call_function("replace_substring", [lines], _BROKEN_LABELS)
     return lines
 

@@ -17,10 +17,9 @@ import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
+from spark_jobs.classifiers.labels import LABEL
 from spark_jobs.classifiers.reading import joined_lines, load_once
 from spark_jobs.compute import pc
-
-LABEL = "__label__"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from spark_jobs.compute import pc
 from spark_jobs.curate.parts import KEPT
+from spark_jobs.recipes import deduplications
 from spark_jobs.recipes.recipe import Deduplication, Recipe
 
 DUPLICATES = pa.schema(
@@ -41,7 +42,6 @@ DUPLICATES = pa.schema(
 Against an index, clusters without a document of this run are left out; of the others all members are told, those of
 earlier runs too, because a new copy may be the better one."""
 INDEX_COLUMNS = ("id", "url", "text_hash", "text_bytes", "minhash")
-FALSE_POSITIVE_RATE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def find_copies(
                 f"recipe {recipe.name}: {step.method} cannot be compared with an index, which holds no text",
                 "leave out --against, or use a recipe that finds copies by exact or minhash",
             )
-        rows, stage = METHODS[step.method](stage, step, work / f"stage-{number}.parquet", seen)
+        rows, stage = FINDERS[step.method](stage, step, work / f"stage-{number}.parquet", seen)
         stage = stage.without(rows)
         gone = rows.filter(pc.invert(rows["kept"]))["id"]
         if seen is not None:
@@ -143,12 +143,12 @@ Found = tuple[pa.Table, Stage]
 
 
 def _exact(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    _options(step, ())
+    deduplications.checked_options(step)
     return _by_key(stage, "exact", ("text_hash", "text_bytes"), "same text", seen), stage
 
 
 def _url(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    _options(step, ())
+    deduplications.checked_options(step)
     return _by_key(stage, "url", ("url",), "same URL", seen), stage
 
 
@@ -192,12 +192,9 @@ def _by_key(stage: Stage, method: str, key: Sequence[str], why: str, seen: pa.Ta
 
 
 def _minhash(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
+    from spark_jobs.dedup.clusters import Verify, cluster
 
-    options = _options(step, ("threshold", "recall", "verify"))
-    if "verify" in options:
-        options["verify"] = Verify(options["verify"])
-    near = NearCopies(**options)
+    near = deduplications.near_copies(step)
     columns = ["id", "text_hash", "text_bytes", "minhash"]
     if near.verify is Verify.JACCARD:
         if seen is not None:
@@ -233,13 +230,9 @@ def _minhash(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | Non
 
 def _paragraphs(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
     from spark_jobs.dedup.bloom_filter import BloomFilter, filter_size
-    from spark_jobs.dedup.paragraphs import ParagraphOptions, Remove, deduplicate_paragraphs, estimate_ngrams
+    from spark_jobs.dedup.paragraphs import deduplicate_paragraphs, estimate_ngrams
 
-    options = _options(step, ("min_ngram", "max_ngram", "threshold", "remove", "false_positive_rate"))
-    rate = options.pop("false_positive_rate", FALSE_POSITIVE_RATE)
-    if "remove" in options:
-        options["remove"] = Remove(options["remove"])
-    removing = ParagraphOptions(**options)
+    removing, rate = deduplications.paragraph_options(step)
     ngrams = estimate_ngrams(stage.batches(["text"]), removing)
     filter_ = BloomFilter(filter_size(max(ngrams, 1), rate))
     rows: list[pa.Table] = []
@@ -283,12 +276,9 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
 
 
 def _substrings(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.dedup.substrings import Keep, SubstringOptions, remove_spans, repeated_substrings
+    from spark_jobs.dedup.substrings import remove_spans, repeated_substrings
 
-    options = _options(step, ("length", "keep"))
-    if "keep" in options:
-        options["keep"] = Keep(options["keep"])
-    removing = SubstringOptions(**options)
+    removing = deduplications.substring_options(step)
     rows: list[pa.Table] = []
 
     def work() -> Iterator[pa.RecordBatch]:
@@ -334,22 +324,13 @@ def _with_text(batch: pa.RecordBatch, text: pa.Array) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=KEPT)
 
 
-METHODS: Mapping[str, Callable[[Stage, Deduplication, Path, pa.Table | None], Found]] = {
+FINDERS: Mapping[str, Callable[[Stage, Deduplication, Path, pa.Table | None], Found]] = {
     "exact": _exact,
     "url": _url,
     "minhash": _minhash,
     "paragraphs": _paragraphs,
     "substrings": _substrings,
 }
-
-
-def _options(step: Deduplication, known: Sequence[str]) -> dict[str, Any]:
-    for name in step.options:
-        if name not in known:
-            raise WatershedError(
-                f"deduplication {step.method} has no option {name!r}", f"known: {', '.join(known) or 'none'}"
-            )
-    return dict(step.options)
 
 
 def _index_schema() -> pa.Schema:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,10 +98,17 @@ def curate_part(source: Source, recipe: Recipe, folder: Path, reached: Callable[
     if done.is_file():
         reached(source.bytes)
         return _tally(orjson.loads(done.read_bytes()))
-    making = folder.with_name(f"{folder.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    from catalog.files import whole_path
+
     tally = Tally()
+    with whole_path(folder) as making:
+        making.mkdir()
+        _write_part(source, recipe, making, tally, reached)
+    reached(source.bytes)
+    return tally
+
+
+def _write_part(source: Source, recipe: Recipe, making: Path, tally: Tally, reached: Callable[[int], None]) -> None:
     with (
         pq.ParquetWriter(making / "verdicts.parquet", verdict_schema(recipe), compression="zstd") as verdicts_file,
         pq.ParquetWriter(making / "kept.parquet", KEPT, compression="zstd", compression_level=1) as kept_file,
@@ -114,9 +120,6 @@ def curate_part(source: Source, recipe: Recipe, folder: Path, reached: Callable[
             kept_file.write_batch(_kept_rows(batch, measured, verdicts))
             tally.add(_count(batch, measured, verdicts, recipe))
     (making / "tally.json").write_bytes(orjson.dumps(vars(tally)))
-    making.replace(folder)
-    reached(source.bytes)
-    return tally
 
 
 def judge(batch: pa.RecordBatch, measured: Measurement, recipe: Recipe) -> Verdicts:

@@ -38,7 +38,9 @@ code{background:#f0f3f6;padding:0 .25rem;border-radius:3px}
 
 
 def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
-    """Write report.html beside the verdicts that it is of."""
+    """Write report.html beside the verdicts that it describes."""
+    from catalog.files import write_whole
+
     body = [
         f"<h1>{_text(recipe.name)}</h1><p class=lead>{_text(recipe.description)}<br>{_text(recipe.source)}</p>",
         *(f"<div class=warn>{_text(warning)}</div>" for warning in outcome.warnings),
@@ -58,9 +60,7 @@ def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
         f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>"
     )
     path = out / "report.html"
-    making = path.with_name(".report.html.making")
-    making.write_text(page, encoding="utf-8")
-    making.replace(path)
+    write_whole(path, page.encode())
     return path
 
 

@@ -212,10 +212,10 @@ def _write_kept(left: Stage, out: Path) -> None:
 @contextmanager
 def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
     """A Parquet file that appears under its name when it is whole."""
-    making = path.with_name(f".{path.name}.making")
-    with pq.ParquetWriter(making, schema, compression="zstd") as file:
+    from catalog.files import whole_path
+
+    with whole_path(path) as fresh, pq.ParquetWriter(fresh, schema, compression="zstd") as file:
         yield file
-    making.replace(path)
 
 
 def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:

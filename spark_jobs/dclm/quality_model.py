@@ -1,8 +1,4 @@
-"""The quality classifier: fastText on declared positives and negatives, as DCLM-Baseline's (arXiv 2406.11794, 4.4).
-
-DCLM's positives are instruction answers and forum posts that it holds; here both classes are declared as predicates
-over dclm.documents, so the classifier is trained on the crawl at hand. The classes are balanced.
-"""
+"""dclm.quality_model: the quality classifier, trained on two classes of the documents that a recipe kept."""
 
 from __future__ import annotations
 
@@ -15,7 +11,8 @@ import pyarrow.compute as pc
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.tables.dclm import QUALITY_MODEL
-from spark_jobs.classifiers.quality import GOOD, OTHER, QualityRecipe, train_classifier
+from spark_jobs.classifiers.labels import GOOD, OTHER
+from spark_jobs.classifiers.quality import QualityRecipe, train_classifier
 from spark_jobs.dclm.survivors import survivors
 from spark_jobs.hash_order import hash_key_column, key_of_share
 
@@ -24,34 +21,34 @@ if TYPE_CHECKING:
 
 
 def write_quality_model(
-    spark: SparkSession, lake: Lake, verdicts: str, recipe: QualityRecipe, fingerprint: str
+    spark: SparkSession, lake: Lake, recipe: str, quality: QualityRecipe, fingerprint: str
 ) -> dict[str, Any]:
-    """Train the classifier on documents that the recipe `verdicts` kept, and name it in dclm.quality_model.
+    """Train the classifier on the survivors of `recipe` and replace dclm.quality_model, which names its file.
 
     Raises:
-        WatershedError: a predicate is no SQL over dclm.documents, or a class has too few documents.
+        WatershedError: a predicate is not valid SQL over dclm.documents, or a class has too few documents.
     """
-    labelled = _labelled(survivors(spark, lake, verdicts), recipe)
+    labelled = _labelled(survivors(spark, lake, recipe), quality)
     found = {row["label"]: row["count"] for row in labelled.groupBy("label").count().collect()}
     good, other = found.get(GOOD, 0), found.get(OTHER, 0)
-    if min(good, other) < recipe.at_least:
+    if min(good, other) < quality.at_least:
         raise WatershedError(
             f"dclm.quality_model: {good} documents are positives and {other} negatives; "
-            f"a classifier needs {recipe.at_least} of each",
+            f"a classifier needs {quality.at_least} of each",
             "widen the predicates `positives` and `negatives` of its QualityRecipe, or give it a larger crawl",
         )
-    examples = _examples(labelled, found, min(recipe.per_class, good, other))
+    examples = _examples(labelled, found, min(quality.per_class, good, other))
     path = lake.folder("dclm.quality_model") / f"{fingerprint}.bin"
-    trained = train_classifier(examples, recipe, path)
+    trained = train_classifier(examples, quality, path)
     row = {
         "model_id": trained.sha256[:16],
-        "positives": recipe.positives,
-        "negatives": recipe.negatives,
+        "positives": quality.positives,
+        "negatives": quality.negatives,
         "positive_documents": trained.trained_on[GOOD],
         "negative_documents": trained.trained_on[OTHER],
         "heldout_documents": trained.heldout,
         "heldout_accuracy": trained.accuracy,
-        "seed": recipe.seed,
+        "seed": quality.seed,
         "path": lake.relative(path),
         "bytes": trained.bytes,
         "sha256": trained.sha256,
@@ -69,7 +66,7 @@ def write_quality_model(
 
 
 def _labelled(documents: DataFrame, recipe: QualityRecipe) -> DataFrame:
-    """Documents that are of either class, with its `label` and a `key` in hash order."""
+    """Documents of either class, with the class as `label` and a `key` that gives the hash order."""
     from pyspark.errors import AnalysisException, ParseException
     from pyspark.sql import functions as F
 
@@ -82,7 +79,7 @@ def _labelled(documents: DataFrame, recipe: QualityRecipe) -> DataFrame:
         _ = labelled.schema
     except (AnalysisException, ParseException) as error:
         raise WatershedError(
-            f"dclm.quality_model: {recipe.positives!r} or {recipe.negatives!r} is no predicate over dclm.documents: "
+            f"dclm.quality_model: {recipe.positives!r} or {recipe.negatives!r} is not a predicate over dclm.documents: "
             f"{str(error).splitlines()[0]}",
             "correct `positives` and `negatives` of its QualityRecipe",
         ) from error
@@ -92,8 +89,8 @@ def _labelled(documents: DataFrame, recipe: QualityRecipe) -> DataFrame:
 def _examples(labelled: DataFrame, found: dict[str, int], count: int) -> pa.Table:
     """The first `count` documents of each class in hash order.
 
-    Spark hands over the share of keys that holds them, with five standard deviations to spare, so that only these
-    texts leave it; then they are counted off.
+    Spark returns only the share of keys that should hold them, enlarged by five standard deviations; the first `count`
+    are then taken from these.
     """
     from pyspark.sql import functions as F
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from spark_jobs.dedup.bloom_filter import MEMORY_LIMIT, BloomFilter, filter_size
-from spark_jobs.dedup.paragraphs import ParagraphOptions, deduplicate_paragraphs, estimate_ngrams
+from spark_jobs.dedup.paragraphs import FALSE_POSITIVE_RATE, ParagraphOptions, deduplicate_paragraphs, estimate_ngrams
 from spark_jobs.dedup.substrings import SubstringOptions, remove_repeated
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def deduplicate_shards(
     options: ParagraphOptions | None = None,
     *,
     substrings: SubstringOptions | None = None,
-    false_positive_rate: float = 0.01,
+    false_positive_rate: float = FALSE_POSITIVE_RATE,
     memory_limit: int = MEMORY_LIMIT,
 ) -> DataFrame:
     """What is left of documents when each shard is deduplicated by itself, as LEFT.

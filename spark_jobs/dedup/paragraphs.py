@@ -25,6 +25,8 @@ from spark_jobs.dedup.bloom_filter import BloomFilter
 
 ROWS = 8192
 """Documents that are worked on at once."""
+FALSE_POSITIVE_RATE = 0.01
+"""Of the Bloom filter, unless a recipe sets another."""
 
 
 class Remove(StrEnum):

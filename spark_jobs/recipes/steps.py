@@ -112,8 +112,8 @@ class _Work:
 
     def edit(self, step: EditStep) -> pa.Array:
         """Rewrite the texts; returns the bytes that are left of each, null where there were none before."""
-        if step.edit in self.counted_before and step.edit not in self.words_before:
-            self.words_before[step.edit] = self._words()
+        if step.stored_as in self.counted_before and step.stored_as not in self.words_before:
+            self.words_before[step.stored_as] = self._words()
         had = pc.greater(pc.binary_length(self.text), 0)
         self.text = EDITS[step.edit].apply(self.text, **step.options)
         left = pc.cast(pc.binary_length(self.text), pa.int64())

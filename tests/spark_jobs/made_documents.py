@@ -22,7 +22,8 @@ from catalog.tables.dclm import (
     TOKENIZER,
     VERDICTS,
 )
-from spark_jobs.classifiers.quality import GOOD, OTHER, QualityRecipe, train_classifier
+from spark_jobs.classifiers.labels import GOOD, OTHER
+from spark_jobs.classifiers.quality import QualityRecipe, train_classifier
 from spark_jobs.hash_order import hash_key
 from spark_jobs.shards.tokenizer import tokenizer_bytes, train_tokenizer
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.files import write_whole
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
 HOST = "https://faults.example"
@@ -65,9 +66,7 @@ def write_faults(folder: Path) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     for make in FAULTS:
         fault, data = make()
-        part = folder / f"{fault.name}.part"
-        part.write_bytes(data)
-        part.replace(folder / fault.name)
+        write_whole(folder / fault.name, data)
         faults.append(fault)
     return tuple(faults)
 

@@ -22,6 +22,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+from catalog.files import whole_path
 from spark_jobs.demo.crawl.pages import Page, Site
 from spark_jobs.demo.crawl.render import fetch
 from spark_jobs.demo.crawl.warc import gzip_member, response, warcinfo
@@ -58,7 +59,7 @@ class WarcPart:
 
 @dataclass(frozen=True)
 class WrittenPart:
-    """One WARC file that is there, and what is in it."""
+    """A finished WARC file, and what is in it."""
 
     file: CrawlFile
     pages_by_kind: dict[str, int]
@@ -66,18 +67,17 @@ class WrittenPart:
 
 
 def write_part(part: WarcPart, fetched_pages: Callable[[int], None]) -> WrittenPart:
-    """Write one WARC file; it gets its name when it is complete.
+    """Write one WARC file, whole or not at all.
 
     Args:
         part: which file, and the pages planned for it.
-        fetched_pages: called with how many pages were fetched since the last call.
+        fetched_pages: called with the number of pages fetched since the last call.
     """
     kinds: Counter[str] = Counter()
     hosts: set[str] = set()
     html_bytes = length = 0
     digest = hashlib.sha256()
-    unfinished = part.path.with_name(f"{part.path.name}.{os.getpid()}.part")
-    with unfinished.open("wb") as file:
+    with whole_path(part.path) as unfinished, unfinished.open("wb") as file:
         records = _records(part, kinds, hosts, fetched_pages)
         for record, payload_length in records:
             member = gzip_member(record)
@@ -87,9 +87,6 @@ def write_part(part: WarcPart, fetched_pages: Callable[[int], None]) -> WrittenP
             html_bytes += payload_length
             if html_bytes >= part.max_html_bytes:
                 break
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(part.path)
     written = CrawlFile(part.path.name, length, digest.hexdigest(), sum(kinds.values()), html_bytes)
     return WrittenPart(written, dict(kinds), tuple(sorted(hosts)))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import WatershedError
+from catalog.files import PARTIAL, write_whole
 from spark_jobs.demo.crawl.parts import CrawlFile, Progress, WarcPart, write_parts
 from spark_jobs.demo.crawl.plan import plan_crawl
 
@@ -20,7 +21,7 @@ CRAWL_SEED = 20_250_115
 CRAWL_VERSION = 1
 """Raised when the pages or their bytes change, so that a crawl of an older version is written anew."""
 MANIFEST = "crawl.json"
-OWN_FILE = re.compile(r"^WATERSHED-\w+-\d{5}\.warc\.gz(?:\.\d+\.part)?$")
+OWN_FILE = re.compile(rf"^\.?WATERSHED-\w+-\d{{5}}\.warc\.gz(?:\.\d+(?:\.part|\{PARTIAL}))?$")
 MAX_WORKERS = 4
 
 
@@ -142,9 +143,8 @@ def _clear(folder: Path) -> None:
 
 
 def _write_manifest(folder: Path, size: CrawlSize, seed: int, report: CrawlReport) -> None:
-    part = folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps({**_made_from(size, seed), "report": asdict(report)}, indent=1) + "\n", "utf-8")
-    part.replace(folder / MANIFEST)
+    manifest = json.dumps({**_made_from(size, seed), "report": asdict(report)}, indent=1) + "\n"
+    write_whole(folder / MANIFEST, manifest.encode())
 
 
 def _made_from(size: CrawlSize, seed: int) -> dict[str, Any]:

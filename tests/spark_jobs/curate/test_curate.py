@@ -32,12 +32,12 @@ steps:
     keep: ">="
     threshold: 20
     source: made here
-  - edit: drop_short_lines
+  - edit: keep_lines_of_length
     min_words: 2
     source: made here
   - rule: words_removed_ratio_maximum
     statistic: words_removed_ratio
-    since: drop_short_lines
+    since: keep_lines_of_length
     keep: "<="
     threshold: 0.2
     source: made here
@@ -223,7 +223,7 @@ def test_a_document_is_explained_step_by_step(tmp_path: Path, recipe: Recipe) ->
     inputs = write(tmp_path / "in", DOCUMENTS)
     run(inputs, recipe, tmp_path / "out")
     said = "\n".join(explain_document(find_sources(inputs), recipe, "menu", tmp_path / "out"))
-    assert re.search(r"drop_short_lines .* NOTHING LEFT", said)
+    assert re.search(r"keep_lines_of_length .* NOTHING LEFT", said)
     assert "-Contact" in said
     assert "verdict: dropped, breaks 1 rules, empty_after_drop_short_lines first" in said
     copy = "\n".join(explain_document(find_sources(inputs), recipe, "other", tmp_path / "out"))

@@ -11,7 +11,8 @@ from made_documents import RECIPE, curated_lake, examples, listing, prose
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
 from catalog.lake import Lake
-from spark_jobs.classifiers.quality import GOOD, OTHER, QualityRecipe, line_of, train_classifier
+from spark_jobs.classifiers.labels import GOOD, OTHER
+from spark_jobs.classifiers.quality import QualityRecipe, line_of, train_classifier
 from spark_jobs.classifiers.training import load
 from spark_jobs.dclm.quality_model import write_quality_model
 

@@ -39,10 +39,10 @@ EDITED = {
     "uppercase_ratio_line_modifier": ("drop_uppercase_lines", {}),
     "numeric_ratio_line_modifier": ("drop_numeric_lines", {}),
     "counter_line_modifier": ("drop_counter_lines", {}),
-    "line_length_modifier": ("drop_short_lines", {"min_length": "min_words", "max_length": "max_words"}),
+    "line_length_modifier": ("keep_lines_of_length", {"min_length": "min_words", "max_length": "max_words"}),
     "substring_line_modifier": ("drop_substring_lines", {"max_length": "max_words"}),
     "punctuation_line_modifier": ("drop_unpunctuated_lines", {}),
-    "word_length_modifier": ("drop_long_words", {"model": "words", "ignore_punctuation": "punctuation"}),
+    "word_length_modifier": ("drop_lines_with_long_words", {"model": "words", "ignore_punctuation": "punctuation"}),
     "citation_removal_modifier": ("remove_citations", {}),
 }
 WORDS = {"fasttext": "fasttext", "split": "split", "uniseg": "unicode"}
