@@ -20,8 +20,8 @@ DIGITS = 16
 
 def hash_key(seed: int, purpose: str, *parts: object) -> str:
     """The key of `parts` for one purpose: 16 hex digits."""
-    said = SEPARATOR.join((str(seed), purpose, *map(str, parts)))
-    return hashlib.sha256(said.encode()).hexdigest()[:DIGITS]
+    text = SEPARATOR.join((str(seed), purpose, *map(str, parts)))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def hash_number(seed: int, purpose: str, *parts: object) -> int:

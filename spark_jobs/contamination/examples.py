@@ -40,19 +40,19 @@ def _lines(path: Path) -> list[bytes]:
 
 def _text(line: bytes, place: str) -> str:
     try:
-        said = orjson.loads(line)
+        parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
-    return "\n".join(_texts(said))
+    return "\n".join(_texts(parsed))
 
 
-def _texts(said: Any) -> Iterator[str]:
+def _texts(parsed: Any) -> Iterator[str]:
     """All texts of an example: question, choices, answer, by whichever names."""
-    if isinstance(said, str):
-        yield said
-    elif isinstance(said, dict):
-        for value in said.values():
+    if isinstance(parsed, str):
+        yield parsed
+    elif isinstance(parsed, dict):
+        for value in parsed.values():
             yield from _texts(value)
-    elif isinstance(said, list):
-        for value in said:
+    elif isinstance(parsed, list):
+        for value in parsed:
             yield from _texts(value)

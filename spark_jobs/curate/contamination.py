@@ -48,7 +48,7 @@ def find_examples(stage: Stage, evaluations: Sequence[Path], options: Decontamin
     Raises:
         WatershedError: a file is none of examples, or no evaluation has an n-gram of that length.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NothingToLookFor)
         examples = evaluation_examples(example_batches(evaluations), options)
     report = Report(examples)
@@ -59,7 +59,7 @@ def find_examples(stage: Stage, evaluations: Sequence[Path], options: Decontamin
     return Contamination(
         report=report.table(),
         dropped=len(table),
-        warnings=tuple(str(each.message) for each in said if issubclass(each.category, NothingToLookFor)),
+        warnings=tuple(str(each.message) for each in caught if issubclass(each.category, NothingToLookFor)),
         left=stage.less(table["id"]),
     )
 

@@ -255,7 +255,7 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
     removed = pc.subtract(before.column("text_bytes"), pc.cast(pc.binary_length(found.column("text")), pa.int64()))
     touched = pc.or_(pc.greater(removed, 0), pc.invert(found.column("kept")))
     contained, total = found.column("contained_ngrams"), found.column("total_ngrams")
-    said = [
+    reasons = [
         f"{most} of {all_} n-grams were met before" + (f", more than {threshold:g}" if not kept else "")
         for most, all_, kept in zip(
             contained.to_pylist(), total.to_pylist(), found.column("kept").to_pylist(), strict=True
@@ -270,7 +270,7 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
         "cluster_id": pa.nulls(rows, pa.string()),
         "cluster_size": pa.nulls(rows, pa.int64()),
         "removed_bytes": removed,
-        "reason": pa.array(said, pa.string()),
+        "reason": pa.array(reasons, pa.string()),
     }
     return pa.table({name: columns[name] for name in DUPLICATES.names}, DUPLICATES).filter(touched)
 

@@ -80,13 +80,13 @@ def _edited(number: int, step: EditStep, before: pa.Array, after: pa.Array, empt
 
 def _judged(number: int, rule: Rule, measured: Measurement, broken: bool) -> str:
     value = measured.values[rule.column][0].as_py()
-    said = "-" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+    shown = "-" if value is None else value if isinstance(value, str) else f"{value:.6g}"
     threshold = rule.threshold
     if isinstance(threshold, tuple):
         against = " ".join(str(each) for each in threshold)
     else:
         against = threshold if isinstance(threshold, str) else f"{threshold:g}"
-    return f"{number:3} rule {rule.name:<42} {said:>12}  kept {rule.keep} {against:<10} {'BROKEN' if broken else 'ok'}"
+    return f"{number:3} rule {rule.name:<42} {shown:>12}  kept {rule.keep} {against:<10} {'BROKEN' if broken else 'ok'}"
 
 
 def _copies(out: Path, doc_id: str) -> Iterator[str]:

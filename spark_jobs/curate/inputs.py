@@ -156,24 +156,24 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
 
 def _row(line: bytes, place: str) -> dict[str, Any]:
     try:
-        said = orjson.loads(line)
+        parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
-    if not isinstance(said, dict):
-        raise WatershedError(f"{place}: a JSON object is wanted, not {type(said).__name__}", "write an object a line")
+    if not isinstance(parsed, dict):
+        raise WatershedError(f"{place}: a JSON object is wanted, not {type(parsed).__name__}", "write an object a line")
     for column in ("id", "text"):
-        if column not in said:
+        if column not in parsed:
             raise WatershedError(f"{place}: no column {column!r}", "give every document an `id` and a `text`")
-    text, metadata = said["text"], said.get("metadata")
+    text, metadata = parsed["text"], parsed.get("metadata")
     if text is not None and not isinstance(text, str):
         raise WatershedError(f"{place}: `text` is {type(text).__name__}, not a text", "write it as a JSON string")
-    if isinstance(said["id"], (dict, list)) or said["id"] is None:
-        raise WatershedError(f"{place}: `id` is {said['id']!r}", "write a text or a number")
-    url = said.get("url")
+    if isinstance(parsed["id"], (dict, list)) or parsed["id"] is None:
+        raise WatershedError(f"{place}: `id` is {parsed['id']!r}", "write a text or a number")
+    url = parsed.get("url")
     if url is None and isinstance(metadata, dict):
         url = next((metadata[key] for key in _URL_KEYS if isinstance(metadata.get(key), str)), None)
     return {
-        "id": str(said["id"]),
+        "id": str(parsed["id"]),
         "text": text,
         "url": url if isinstance(url, str) else None,
         "metadata": orjson.dumps(metadata).decode() if metadata is not None else None,
@@ -202,8 +202,8 @@ def _parquet(source: Source, reached: Callable[[int], None]) -> Iterator[pa.Reco
     try:
         file = pq.ParquetFile(source.path)
     except (pa.ArrowInvalid, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise WatershedError(f"{source.path}: no Parquet file ({said})", "write it anew, or leave it out") from error
+        message = str(error).splitlines()[0]
+        raise WatershedError(f"{source.path}: no Parquet file ({message})", "write it anew, or leave it out") from error
     with file:
         names = file.schema_arrow.names
         for column in ("id", "text"):
@@ -219,8 +219,8 @@ def _parquet(source: Source, reached: Callable[[int], None]) -> Iterator[pa.Reco
                 yield from _cut(_stated(_parquet_columns(batch, source.path)))
                 reached(source.bytes * rows // max(file.metadata.num_rows, 1))
         except (pa.ArrowInvalid, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise WatershedError(f"{source.path}: damaged ({said})", "write it anew, or leave it out") from error
+            message = str(error).splitlines()[0]
+            raise WatershedError(f"{source.path}: damaged ({message})", "write it anew, or leave it out") from error
 
 
 def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
@@ -231,10 +231,10 @@ def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
             continue
         column = batch.column(name)
         if name == "metadata" and not pa.types.is_string(column.type):
-            said = [
+            dumped = [
                 orjson.dumps(each, default=str).decode() if each is not None else None for each in column.to_pylist()
             ]
-            columns[name] = pa.array(said, pa.string())
+            columns[name] = pa.array(dumped, pa.string())
             continue
         texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
         if name != "id" and not (texts or pa.types.is_null(column.type)):

@@ -206,9 +206,9 @@ def _samples(batch: pa.RecordBatch, verdicts: Verdicts, first: pa.Array) -> dict
     return samples
 
 
-def _tally(said: dict[str, Any]) -> Tally:
-    counters = {name: Counter(said.pop(name)) for name in ("first", "broken", "changed")}
-    return Tally(**said, **counters)
+def _tally(stored: dict[str, Any]) -> Tally:
+    counters = {name: Counter(stored.pop(name)) for name in ("first", "broken", "changed")}
+    return Tally(**stored, **counters)
 
 
 def _bytes(text: pa.Array) -> pa.Array:

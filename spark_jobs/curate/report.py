@@ -151,7 +151,7 @@ def _histograms(verdicts: Path, recipe: Recipe) -> Iterator[str]:
 
 def _histogram(column: str, values: np.ndarray, rules: Sequence[Rule]) -> str:
     low, high = (float(each) for each in np.quantile(values, [TAIL, 1 - TAIL]))
-    said = f"{low:.3g} to {high:.3g}"
+    spread = f"{low:.3g} to {high:.3g}"
     span = high - low or 1.0
     # A threshold far from all documents would press them into a bar.
     near = [each for rule in rules for each in _numbers(rule) if low - 2 * span <= each <= high + 2 * span]
@@ -184,7 +184,7 @@ def _histogram(column: str, values: np.ndarray, rules: Sequence[Rule]) -> str:
     return (
         f"<figure><svg width='{WIDTH}' height='{HEIGHT}' viewBox='0 0 {WIDTH} {HEIGHT}'>{drawn}</svg>"
         f"<figcaption><code>{_text(column)}</code> kept {_text(kept)} &middot; median {np.median(values):.4g} &middot; "
-        f"{said}</figcaption></figure>"
+        f"{spread}</figcaption></figure>"
     )
 
 
@@ -212,8 +212,8 @@ def _sample(sample: dict[str, Any]) -> str:
 
 
 def _numbers(rule: Rule) -> tuple[float, ...]:
-    said = rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,)
-    return tuple(float(each) for each in said if not isinstance(each, str))
+    bounds = rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,)
+    return tuple(float(each) for each in bounds if not isinstance(each, str))
 
 
 def _spelt(threshold: Any) -> str:
@@ -222,5 +222,5 @@ def _spelt(threshold: Any) -> str:
     return threshold if isinstance(threshold, str) else f"{threshold:g}"
 
 
-def _text(said: object) -> str:
-    return html.escape(str(said))
+def _text(value: object) -> str:
+    return html.escape(str(value))

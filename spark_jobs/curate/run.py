@@ -98,14 +98,14 @@ def curate(
                 f"{out}: the disk is full", "free space and run the same command: inputs that are done are kept"
             ) from error
         raise
-    said = (*_warnings(tally, recipe), *(found.warnings if found else ()))
-    return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=said)
+    notes = (*_warnings(tally, recipe), *(found.warnings if found else ()))
+    return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=notes)
 
 
 def _part(work: Path, source: Source) -> Path:
     """Where an input's part lies; an input that changed has another."""
-    said = f"{source.path}\n{source.bytes}\n{source.path.stat().st_mtime_ns}"
-    return work / f"part-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    identity = f"{source.path}\n{source.bytes}\n{source.path.stat().st_mtime_ns}"
+    return work / f"part-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _parts(sources: Sequence[Source], recipe: Recipe, work: Path, workers: int) -> Tally:
@@ -133,9 +133,9 @@ def _side_by_side(
     sources: Sequence[Source], recipe: Recipe, work: Path, workers: int, reached: Callable[[int], None]
 ) -> list[Tally]:
     context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
+    progress: Any = context.Queue()
     places = dict.fromkeys(range(len(sources)), 0)
-    with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(told,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(progress,)) as pool:
         order = sorted(range(len(sources)), key=lambda place: -sources[place].bytes)
         futures: dict[int, Future[Tally]] = {
             place: pool.submit(_work, place, sources[place], recipe, _part(work, sources[place])) for place in order
@@ -146,7 +146,7 @@ def _side_by_side(
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
-                for place, at in _heard(told):
+                for place, at in _received(progress):
                     places[place] = at
                 reached(sum(places.values()))
         except BrokenProcessPool as error:
@@ -159,28 +159,28 @@ def _side_by_side(
     return [futures[place].result() for place in range(len(sources))]
 
 
-_told: Any = None
+_progress: Any = None
 
 
-def _listen(told: Any) -> None:
-    global _told  # noqa: PLW0603 (a worker process has one queue)
-    _told = told
+def _listen(progress: Any) -> None:
+    global _progress  # noqa: PLW0603 (a worker process has one queue)
+    _progress = progress
 
 
 def _work(place: int, source: Source, recipe: Recipe, folder: Path) -> Tally:
-    return curate_part(source, recipe, folder, lambda at: _told.put((place, at)))
+    return curate_part(source, recipe, folder, lambda at: _progress.put((place, at)))
 
 
-def _heard(told: Any) -> Iterator[tuple[int, int]]:
+def _received(progress: Any) -> Iterator[tuple[int, int]]:
     while True:
         try:
-            yield told.get_nowait()
+            yield progress.get_nowait()
         except queue.Empty:
             return
 
 
 def _check_ids(parts: Sequence[Path]) -> None:
-    """Refuse two documents of one id: verdicts and copies could not be told apart."""
+    """Refuse two documents of one id: verdicts and copies could not be progress apart."""
     ids = pa.chunked_array(
         [chunk for part in parts for chunk in pq.read_table(part / "verdicts.parquet", columns=["id"])["id"].chunks],
         pa.string(),
@@ -220,20 +220,20 @@ def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
 
 def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
     """What a person should know: steps that were not taken, and those that touched nothing."""
-    said = [f"not taken: {step}" for step in recipe.pending]
+    notes = [f"not taken: {step}" for step in recipe.pending]
     if recipe.select and recipe.select.missing:
-        said.append(f"not taken: selection by a quality model: {recipe.select.missing}")
+        notes.append(f"not taken: selection by a quality model: {recipe.select.missing}")
     if not tally.documents:
-        said.append("the inputs hold no document at all")
+        notes.append("the inputs hold no document at all")
     if tally.documents >= LARGE:
-        said += [
+        notes += [
             f"edit {step.edit} changed none of {tally.documents:,} documents"
             for step in recipe.edits
             if not tally.changed[step.edit]
         ]
-        said += [
+        notes += [
             f"rule {rule.name} dropped none of {tally.documents:,} documents"
             for rule in recipe.rules
             if not tally.broken[rule.name] and not rule.name.startswith("empty_after_")
         ]
-    return tuple(said)
+    return tuple(notes)

@@ -1,16 +1,16 @@
-"""Two mixtures of the lake's documents to compare: as large as each other, with one tokenizer, apart from the held-out.
+"""Shards of two mixtures to compare: equally large, with the same tokenizer, without held-out documents.
 
-A mixture is named by what it takes of the documents that survived curation:
+A mixture is named after what it takes of the documents that survived curation:
 
     selected                the best-scored share, as `top_fraction=0.3`
-    unselected              all of them, the classifier unasked: `top_fraction=1`
+    unselected              all of them, whatever their score: `top_fraction=1`
     top_fraction=0.1        another share
-    rules=gopher            those that this recipe's rules keep too
+    rules=gopher            the documents that the rules of this recipe keep too
     top_fraction=0.5,rules=gopher
 
-Documents set aside for evaluation are in neither, and neither are those that hold a part of an asked one. Both are
-read in one order by hash and cut to the same number of bytes: what the largest run reads once, or the smaller of the
-two. So a mixture of few documents is compared with one of as few.
+Neither mixture contains documents that are set aside for evaluation, or that overlap with an evaluation question. Both
+are read in the same hash order and cut to the same number of bytes: as many as the largest run reads once, or the size
+of the smaller mixture.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from spark_jobs.shards.writer import ShardRecipe, ShardWriter
 
 CODE_VERSION = "1"
-"""Raised when the same mixtures would give other shards."""
+"""Increased when the same mixtures would give other shards."""
 NAMED = {"selected": "top_fraction=0.3", "unselected": "top_fraction=1"}
 SPARE = 1.1
-"""Bytes that are looked at over those that are wanted, for some hold a part of a held-out document."""
+"""Bytes to examine for each byte wanted, because documents that overlap with held-out text are left out."""
 OVERLAP = 0.2
-"""Share of the 13-grams of a question, or of a document that is asked about, from which a document is left out."""
+"""A document is left out if it holds at least this share of the 13-grams of a question or of its source document."""
 SOURCES = ("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.scores", "dclm.verdicts")
 BATCH_ROWS = 512
 
@@ -63,7 +63,7 @@ SELECT doc_id, key, text_bytes, sum(text_bytes) OVER (ORDER BY key, doc_id) AS r
 FROM taken SEMI JOIN (FROM dclm.verdicts WHERE recipe = $rules AND kept) v USING (doc_id)
 WHERE in_mixture QUALIFY reached - text_bytes < $bytes
 """
-"""Documents in the order of their key; the last one is the one that reaches the wanted bytes."""
+"""Documents in the order of their key, up to the one that reaches the wanted bytes."""
 
 TEXTS_SQL = """
 SELECT c.key, doc_id, coalesce(d.host, 'unknown') AS source, coalesce(p.text, e.text, d.text) AS text
@@ -161,13 +161,13 @@ class Dataset:
     documents: int
     bytes: int
     tokens: int
-    """Stored tokens of a pass."""
+    """Stored tokens."""
     vocab_size: int
     contaminated: int
-    """Documents left out because they hold a part of a held-out one."""
+    """Documents left out because they overlap with held-out text."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """Its fields for a report."""
         return {
             "top_fraction": self.mixture.top_fraction,
             "rules": self.mixture.rules,
@@ -185,9 +185,9 @@ class Chosen:
 
     doc_ids: list[str]
     ends: list[int]
-    """Bytes up to the end of each."""
+    """Cumulative bytes at the end of each document."""
     bytes: int
-    """That are taken: the last document may be cut."""
+    """Bytes to take; the last document may be cut."""
     contaminated: int
 
     def within(self, most: int) -> Chosen:
@@ -199,13 +199,13 @@ class Chosen:
 def write_datasets(
     settings: Settings, curation: Curation, mixtures: Sequence[Mixture], train_tokens: int
 ) -> list[Dataset]:
-    """Shards of all `mixtures`, equally large, under the files of ladder.comparison_runs; made ones are kept.
+    """Write equally large shards of all `mixtures` among the files of ladder.comparison_runs, if not there already.
 
     Args:
-        settings: whose lake.
+        settings: name the lake.
         curation: the recipes that the lake was curated by.
         mixtures: two or more.
-        train_tokens: that the largest run reads; no mixture holds more, for more would not be read.
+        train_tokens: the tokens that the largest run reads, and the most that a mixture gets.
 
     Raises:
         WatershedError: the lake lacks a table, or a mixture has too few documents.
@@ -236,14 +236,14 @@ def _recorded(lake: Lake, name: str) -> dict[str, str]:
     written = lake.written(name)
     if not written:
         raise WatershedError(
-            f"{name} is not made yet: there is nothing to compare mixtures of",
+            f"{name} does not exist yet, and mixtures are made from it",
             "run `watershed demo`, or `watershed make evals.examples`",
         )
     return {part: commit.fingerprint for part, commit in sorted(written.items())}
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: Mixture, wanted: int) -> Chosen:
-    """The documents of a mixture that are first by key, without those that hold a part of a held-out one."""
+    """The first documents of a mixture by key, without those that overlap with held-out text."""
     from spark_jobs.hash_order import key_of_share
 
     recipe = curation.mixture
@@ -272,7 +272,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: 
 
 
 def _contaminated(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: Mixture, count: int) -> set[str]:
-    """Of the documents `chosen`, those that hold a part of what is asked about."""
+    """The documents of the table `chosen` that overlap with evaluation questions."""
     from spark_jobs.contamination.ngrams import Decontamination, evaluation_examples, find_contamination
 
     asked = connection.execute(QUESTIONS_SQL).to_arrow_table().to_batches()
@@ -307,7 +307,7 @@ def _write(
     mixture: Mixture,
     tokenizer: dict[str, Any],
 ) -> None:
-    """The shards of these documents and, last, their manifest; what stands there whole is not made again."""
+    """Write the shards of these documents and, last, their manifest, unless it exists already."""
     from catalog.files import write_whole
     from spark_jobs.shards.format import MANIFEST, TOKENIZER, parse_line, write_dataset, write_manifest
     from spark_jobs.shards.tokenizer import EOT
@@ -322,7 +322,7 @@ def _write(
     )
     notes = []
     with track(f"{mixture.name}: tokenising", len(chosen.doc_ids), "documents") as task:
-        # The last of shards of the nominal size would be any size, and may be smaller than a sequence.
+        # With shards of the nominal size, the last could be of any size, even smaller than a sequence.
         shards = max(1, round(chosen.bytes / (writer.recipe.shard_tokens * tokenizer["bytes_per_token"])))
         most = math.ceil(chosen.bytes / shards)
         texts = _cut(_texts(connection, curation, "ORDER BY key, doc_id"), chosen.bytes)
@@ -350,7 +350,7 @@ def _write(
 
 
 def _cut(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
-    """The first `most` bytes of text, up to a character."""
+    """The first `most` bytes of text, cut at a whole character."""
     left = most
     for batch in batches:
         texts = []
@@ -361,7 +361,7 @@ def _cut(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatc
 
 
 def _shards(batches: Iterator[pa.RecordBatch], most: float) -> Iterator[pa.Table]:
-    """Documents gathered until they hold `most` bytes of text; the batches they come in decide nothing."""
+    """Documents in tables of `most` bytes of text each, independent of the incoming batches."""
     held: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:

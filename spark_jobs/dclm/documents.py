@@ -1,7 +1,7 @@
 """dclm.documents: every record of the crawl with its text, language, statistics and signature, in one pass.
 
-One Spark stage reads archives, a task each: it is handed paths, not bytes, and returns finished rows. What a
-task does is a plain function from pool rows to Arrow batches, the same with and without Spark.
+One Spark stage reads archives, one in each task: the task receives paths, not bytes, and returns finished rows. Its
+work is a plain function from rows of dclm.pool to Arrow batches (`spark_jobs.archives.documents`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write_documents(
 
     Args:
         partition: {"global_shard": 0..9, "local_shard": 0..9}.
-        fingerprint: identity of what is written.
+        fingerprint: identity of the partition to write.
 
     Returns:
         archives, documents, and documents by state.
@@ -43,7 +43,7 @@ def write_documents(
         pool = pool.filter(pc.field(column) == value)
     archives = pool.filter(pc.field("state") == "ready").sort_by("warc").to_pylist()
 
-    # A range has as many tasks as it is told, and no shuffle.
+    # A range has as many tasks as requested, and no shuffle.
     tasks = spark.range(0, len(archives), 1, max(len(archives), 1))
     label = f"reading shard {'-'.join(map(str, partition.values()))}"
     with stage_progress(spark, label, len(archives), "archives") as finished:

@@ -1,7 +1,7 @@
-"""What is trained on: documents by topic and quality, each as often as the recipe's curve says, and a held-out share.
+"""dclm.mixture: the training documents, repeated by topic and quality as the recipe's curve says, and a held-out share.
 
-Every choice is by hash of the document, never by chance, so adding documents to the lake moves none but those whose
-quantile changes. dclm.mixture_buckets tells what came of it.
+Every choice is by a hash of the document, so new documents in the lake change the choice of others only if their
+quantile changes. dclm.mixture_buckets reports the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def write_mixture(spark: SparkSession, lake: Lake, recipe: MixtureRecipe, fingerprint: str) -> dict[str, Any]:
-    """Choose among the scored documents: dclm.mixture, and of each bucket what came of it: dclm.mixture_buckets.
+    """Replace dclm.mixture by a choice of the scored documents, and dclm.mixture_buckets by a row for each bucket.
 
     Raises:
         WatershedError: nothing is left to train on or to hold out, no mixture keeps under `max_source_share`, a topic

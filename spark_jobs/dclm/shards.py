@@ -1,8 +1,7 @@
-"""The mixture as training data: documents in hash order, tokenised, cut into sequences, a tar a shard.
+"""dclm.shards and dclm.spans: the mixture in hash order, tokenised and cut into sequences, as one tar for each shard.
 
-Every occurrence of a document has a 64-bit key by hash; a shard is a range of keys. One Spark task makes a whole
-shard from its documents sorted by key, so its bytes depend on neither the number of workers nor their order. What
-stands finished beside its note (`made/`) is not made again.
+Every occurrence of a document has a 64-bit key by hash, and a shard is a range of keys. One Spark task writes a whole
+shard (`spark_jobs.shards.writer`). Finished shards are not written again.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "heldout")
 BIN_DIGITS = 5
-"""Hex digits of a key that tell its bin: 16^5 bins are counted, and a shard is a run of bins."""
+"""Hex digits of a key that give its bin: 16^5 bins are counted, and a shard is a run of bins."""
 PLAN_SCHEMA = pa.schema([("split", pa.string()), ("bin", pa.int64()), ("shard", pa.int64())])
 
 
 def plan_shards(sizes: pa.Table, shard_bytes: float) -> pa.Table:
-    """Bins as shards of nearly equal size: rows of (split, bin, shard) for every bin that is not empty.
+    """Group bins into shards of nearly equal size: a row (split, bin, shard) for every bin that is not empty.
 
-    A shard is closed by the bin that fills it; a last one that is less than half full joins the one before.
+    The bin that fills a shard is its last. A last shard that is less than half full is merged into the one before.
 
     Args:
         sizes: `split`, `bin`, `bytes` of text.
-        shard_bytes: wanted size.
+        shard_bytes: the target size.
     """
     parts = []
     for split in SPLITS:
@@ -64,7 +63,7 @@ def plan_shards(sizes: pa.Table, shard_bytes: float) -> pa.Table:
 
 
 def write_shards(spark: SparkSession, lake: Lake, recipe: ShardRecipe, fingerprint: str) -> dict[str, Any]:
-    """Make the data set `fingerprint` of dclm.mixture: its folder, dclm.shards and dclm.spans.
+    """Write the data set `fingerprint` of dclm.mixture: its folder, dclm.shards and dclm.spans.
 
     Raises:
         WatershedError: a split does not fill a sequence, or the disk is full.
@@ -90,7 +89,7 @@ def write_shards(spark: SparkSession, lake: Lake, recipe: ShardRecipe, fingerpri
 
 
 def _occurrences(spark: SparkSession, lake: Lake, seed: int) -> DataFrame:
-    """A row for every time that a document is read: `split`, `doc_id`, `source`, `text_bytes`, `key`, `bin`."""
+    """A row for every repetition of a document: `split`, `doc_id`, `source`, `text_bytes`, `key`, `bin`."""
     from pyspark.sql import functions as F
 
     copies = F.explode(F.sequence(F.lit(0), F.col("repeats") - 1)).alias("copy")
@@ -106,7 +105,7 @@ def _sizes(occurrences: DataFrame) -> pa.Table:
 
 
 def _make(documents: DataFrame, occurrences: DataFrame, planned: DataFrame, shards: int, writer: ShardWriter) -> None:
-    """One task makes each of the `shards` that `planned` names."""
+    """Write each of the `shards` that `planned` names in a task of its own."""
     from pyspark.errors import PySparkException
 
     def make(table: pa.Table) -> pa.Table:
@@ -124,7 +123,7 @@ def _make(documents: DataFrame, occurrences: DataFrame, planned: DataFrame, shar
 
 @contextmanager
 def _watched(writer: ShardWriter, wanted: list[tuple[str, int]], task: Task) -> Generator[None]:
-    """Tell `task` how many notes stand there, while the block runs."""
+    """Report the number of finished shards to `task` while the block runs."""
     ended = threading.Event()
 
     def count() -> None:
@@ -145,7 +144,7 @@ def _watched(writer: ShardWriter, wanted: list[tuple[str, int]], task: Task) -> 
 
 
 def _clear_away(writer: ShardWriter, wanted: list[tuple[str, int]]) -> None:
-    """Remove what a killed writer of this data set left, and nothing of another."""
+    """Remove the files that an interrupted writer of this data set left; files of other data sets stay."""
     expected = {path for shard in wanted for path in (writer.tar(*shard), writer.note(*shard), writer.spans(*shard))}
     for split in SPLITS:
         for folder in (writer.folder / split, writer.folder / MADE / split):
@@ -168,7 +167,7 @@ def _refuse_empty(made: list[dict[str, Any]], recipe: ShardRecipe) -> None:
 
 
 def _publish(writer: ShardWriter, made: list[dict[str, Any]], fingerprint: str, vocab_size: int) -> None:
-    """The files beside the shards, the manifests last."""
+    """Write the files beside the shards, the manifests last."""
     recipe = writer.recipe
     write_whole(writer.folder / TOKENIZER, writer.tokenizer.read_bytes())
     write_dataset(

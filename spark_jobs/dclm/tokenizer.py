@@ -1,8 +1,4 @@
-"""The tokenizer: byte-level BPE trained on the mixture's training text. Every text goes through it and back unharmed.
-
-No normalisation and no unknown token: a token stands for a run of bytes, so bytes of text are counted exactly from
-tokens. Id 0 ends a document; a page that spells `<|endoftext|>` out gets ordinary tokens for it.
-"""
+"""dclm.tokenizer: the vocabulary, learnt from the mixture's training text."""
 
 from __future__ import annotations
 
@@ -30,13 +26,13 @@ def stored_tokenizer(lake: Lake) -> tuple[Path, dict[str, Any]]:
     """tokenizer.json of dclm.tokenizer, and its row.
 
     Raises:
-        WatershedError: it was not made, or the file is not the one that the row names.
+        WatershedError: the table is missing, or the file is not the one that its row names.
     """
     return stored_file(lake, "dclm.tokenizer")
 
 
 def write_tokenizer(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe, fingerprint: str) -> dict[str, Any]:
-    """Train on a capped sample of the mixture's training text, and name the file in dclm.tokenizer."""
+    """Train on a limited sample of the mixture's training text and replace dclm.tokenizer, which names the file."""
     texts = _sample(spark, lake, recipe)
     size = sum(len(text.encode()) for text in texts)
     if not size:
@@ -68,7 +64,7 @@ def write_tokenizer(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe, fi
 
 
 def _sample(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe) -> Sequence[str]:
-    """Training texts in hash order: those whose keys lie below the share that holds `max_bytes`."""
+    """Training texts in hash order, with keys below the share that holds about `max_bytes`."""
     from pyspark.sql import functions as F
 
     train = write.read(spark, lake, "dclm.mixture").where(F.col("split") == "train")

@@ -174,9 +174,9 @@ class BloomFilter:
             "tally": self.tally.tolist(),
             "sha256": digest,
         }
-        said = json.dumps(head).encode()
+        header = json.dumps(head).encode()
         with whole_file(path) as fresh, fresh.open("wb") as file:
-            file.write(_MAGIC + len(said).to_bytes(8, "little") + said)
+            file.write(_MAGIC + len(header).to_bytes(8, "little") + header)
             file.write(self.bits.data)
         return digest
 

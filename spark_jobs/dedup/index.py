@@ -51,8 +51,8 @@ class DuplicateIndex:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self._shards: dict[str, dict[str, Any]] = manifest["shards"]
-        said = manifest["options"]
-        self.options = NearCopies(**said | {"verify": Verify(said["verify"])})
+        stored = manifest["options"]
+        self.options = NearCopies(**stored | {"verify": Verify(stored["verify"])})
         self.bands, self.rows = manifest["bands"]
 
     @classmethod

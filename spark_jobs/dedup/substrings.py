@@ -81,11 +81,11 @@ def repeated_substrings(texts: Texts, options: SubstringOptions | None = None) -
 def remove_spans(text: pa.Array, spans: pa.ListArray) -> pa.Array:
     """Texts without their spans (start, stop; UTF-8 bytes, in order and apart)."""
     left: list[str | None] = []
-    for said, cut in zip(text.to_pylist(), spans.to_pylist(), strict=True):
-        if not cut or said is None:
-            left.append(said)
+    for whole, cut in zip(text.to_pylist(), spans.to_pylist(), strict=True):
+        if not cut or whole is None:
+            left.append(whole)
             continue
-        data = said.encode()
+        data = whole.encode()
         stops = [0, *(span["stop"] for span in cut)]
         starts = [*(span["start"] for span in cut), len(data)]
         left.append(b"".join(data[start:stop] for start, stop in zip(stops, starts, strict=True)).decode())

@@ -247,12 +247,12 @@ def question_files(questions: Sequence[Question], tasks: Sequence[str]) -> tuple
     }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    said = {
+    description = {
         "tasks": list(tasks),
         "normalisation": dict.fromkeys(tasks, NORMALISATION),
         "question_ids": [question.question_id for question in questions],
     }
-    return buffer.getvalue(), (json.dumps(said) + "\n").encode()
+    return buffer.getvalue(), (json.dumps(description) + "\n").encode()
 
 
 def _offsets(lengths: list[int]) -> NDArray[np.int64]:

@@ -65,12 +65,12 @@ def fixed(name: str, options: Mapping[str, Any]) -> Measured:
         names = [*_by_name(), *matchers(), REMOVED_RATIO]
         close = difflib.get_close_matches(name, names, 3, 0.5) or sorted(names)
         raise WatershedError(f"unknown statistic {name!r}", f"known: {', '.join(close)}")
-    said = {key: str(value) for key, value in options.items()}
+    chosen = {key: str(value) for key, value in options.items()}
     for measured in known:
-        if dict(measured.statistic.options) == said:
+        if dict(measured.statistic.options) == chosen:
             return measured
     definitions = [_spelt(measured.statistic.options) for measured in known]
-    raise WatershedError(f"{name} is not defined with {_spelt(said)}", f"known definitions: {'; '.join(definitions)}")
+    raise WatershedError(f"{name} is not defined with {_spelt(chosen)}", f"known definitions: {'; '.join(definitions)}")
 
 
 def checked(name: str, options: Mapping[str, Any], known: Mapping[str, Option]) -> dict[str, Any]:

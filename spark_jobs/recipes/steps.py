@@ -82,7 +82,7 @@ def _reads(rule: Rule) -> str:
 
 
 @dataclass
-class _Told:
+class _PassValues:
     """Values of a pass, and the texts that they are of."""
 
     text: pa.Array
@@ -97,7 +97,7 @@ class _Work:
     documents: Mapping[str, pa.Array]
     counted_before: set[str]
     """Edits before whose first use words are counted."""
-    told: dict[str, _Told] = field(default_factory=dict)
+    computed: dict[str, _PassValues] = field(default_factory=dict)
     words_before: dict[str, pa.Array] = field(default_factory=dict)
     prepared: dict[Callable[[pa.Array], Any], tuple[pa.Array, Any]] = field(default_factory=dict)
     """What passes make of texts first, by how they make it, and those texts."""
@@ -108,7 +108,7 @@ class _Work:
         for by in measures.passes():
             given = {each.column: self.documents.get(each.column) for each in by.statistics}
             if by.reads == "text" and all(values is not None for values in given.values()):
-                self.told[by.name] = _Told(self.text, pa.record_batch(given))
+                self.computed[by.name] = _PassValues(self.text, pa.record_batch(given))
 
     def edit(self, step: EditStep) -> pa.Array:
         """Rewrite the texts; returns the bytes that are left of each, null where there were none before."""
@@ -143,7 +143,7 @@ class _Work:
         """Values of a pass for the texts as they are now."""
         if by.reads != "text":
             return by.compute(self.documents[by.reads])
-        known = self.told.get(by.name)
+        known = self.computed.get(by.name)
         if known is not None and known.text is self.text:
             return known.values
         text, ready = self.prepared.get(by.prepare, (None, None)) if by.prepare else (None, None)
@@ -156,11 +156,11 @@ class _Work:
                 ready = by.prepare(self.text)
                 self.prepared[by.prepare] = self.text, ready
             values = by.compute(self.text, ready)
-        self.told[by.name] = _Told(self.text, values)
+        self.computed[by.name] = _PassValues(self.text, values)
         return values
 
 
-def _renewed(by: Pass, known: _Told, text: pa.Array) -> pa.RecordBatch:
+def _renewed(by: Pass, known: _PassValues, text: pa.Array) -> pa.RecordBatch:
     """Known values, measured again where the text is another."""
     changed = pc.fill_null(pc.not_equal(known.text, text), False)
     rows = np.flatnonzero(changed.to_numpy(zero_copy_only=False))

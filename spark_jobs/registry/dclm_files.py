@@ -114,18 +114,18 @@ class Entry:
     """One file: its name relative to the registry, and what it says."""
 
     file: str
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
 
     def at(self, place: str) -> Any:
         """What stands at a dotted place; None where nothing does, or where it is not available ("N/A ...")."""
-        found: Any = self.said
+        found: Any = self.content
         for key in place.split("."):
             found = found.get(key) if isinstance(found, dict) else None
         return None if isinstance(found, str) and found.startswith("N/A") else found
 
-    def refuse(self, said: str) -> WatershedError:
+    def refuse(self, cause: str) -> WatershedError:
         """The error that this file has."""
-        return WatershedError(f"{self.file}: {said}", "mend the file or take it away; nothing was written")
+        return WatershedError(f"{self.file}: {cause}", "mend the file or take it away; nothing was written")
 
 
 def registry_folder(settings: Settings) -> Path:
@@ -160,12 +160,12 @@ def registry_files(folder: Path) -> dict[str, list[Path]]:
 
 def digest(folder: Path) -> str:
     """SHA-256 of all files' names and contents: what the rows follow from."""
-    said = hashlib.sha256()
+    hasher = hashlib.sha256()
     for paths in registry_files(folder).values():
         for path in paths:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-            said.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return said.hexdigest()
+            hasher.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return hasher.hexdigest()
 
 
 def read_registry(folder: Path, aggregates: Aggregates) -> dict[str, pa.Table]:
@@ -206,14 +206,14 @@ def _read(folder: Path, path: Path) -> Entry:
     entry = Entry(path.relative_to(folder).as_posix(), {})
     try:
         stored = path.read_bytes()
-        said = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
+        parsed = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
     except (OSError, EOFError) as error:
         raise entry.refuse(f"cannot be read ({error})") from error
     except ValueError as error:
         raise entry.refuse(f"no JSON ({error})") from error
-    if not isinstance(said, dict):
+    if not isinstance(parsed, dict):
         raise entry.refuse("holds no object")
-    return Entry(entry.file, said)
+    return Entry(entry.file, parsed)
 
 
 def _dataset(entry: Entry) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _errors(scores: Mapping[str, float], stored: Mapping[str, Any], aggregates: 
 
 def _row(contract: Contract, entries: Mapping[str, str], entry: Entry) -> dict[str, Any]:
     row = {name: _value(entry, place, contract.column(name)) for name, place in entries.items()}
-    return row | {"file": entry.file, "record": json.dumps(entry.said, ensure_ascii=False, sort_keys=True)}
+    return row | {"file": entry.file, "record": json.dumps(entry.content, ensure_ascii=False, sort_keys=True)}
 
 
 def _value(entry: Entry, place: str, column: Column) -> Any:
@@ -273,9 +273,9 @@ def _value(entry: Entry, place: str, column: Column) -> Any:
         raise entry.refuse(f"lacks {place!r}")
     if pa.types.is_timestamp(column.type):
         return _time(entry, place, value)
-    fits, said = KINDS[column.type]
+    fits, kind = KINDS[column.type]
     if not fits(value):
-        raise entry.refuse(f"{place!r} is {value!r}, which is no {said}")
+        raise entry.refuse(f"{place!r} is {value!r}, which is no {kind}")
     return value
 
 

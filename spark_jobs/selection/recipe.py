@@ -91,8 +91,8 @@ class MixtureRecipe:
         most = max((times for _, times in self.curve), default=0) * max((1, *(w for _, w in self.topic_weights)))
         share = self.max_contamination
         wrong = [
-            said
-            for said, holds in (
+            problem
+            for problem, holds in (
                 (f"curve {self.curve} does not begin at quantile 0", steps[:1] == [0]),
                 (f"curve {self.curve} does not rise through quantiles below 1", _rises([*steps, 1])),
                 (f"curve {self.curve} has times below 0", all(times >= 0 for _, times in self.curve)),

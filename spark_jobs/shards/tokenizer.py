@@ -35,9 +35,9 @@ class TokenizerRecipe:
     """How the vocabulary is learnt."""
 
     vocab_size: int = 2048
-    """Entries, the 256 bytes and the end of a document among them; DCLM's tokenizer has 50,277."""
+    """Entries, including the 256 bytes and the end of a document; DCLM's tokenizer has 50,277."""
     max_bytes: int = 8_000_000
-    """Bytes of training text that it learns from, about: whole documents, chosen by hash."""
+    """Approximate bytes of training text to learn from: whole documents, chosen by hash."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class TokenizerRecipe:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE (GPT-2's splitting into words) over `texts`; the same for any number of threads."""
+    """Train byte-level BPE with GPT-2's splitting into words; the result does not depend on the number of threads."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -67,12 +67,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def tokenizer_bytes(tokenizer: Tokenizer) -> bytes:
-    """tokenizer.json as it is stored."""
+    """The contents of tokenizer.json."""
     return (tokenizer.to_str(pretty=True) + "\n").encode()
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in the file; the end of a document, spelt out in a text, is text to it."""
+    """The tokenizer in the file; it encodes `<|endoftext|>` in a text as ordinary text."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
@@ -86,10 +86,10 @@ def encode(tokenizer: Tokenizer, text: str) -> NDArray[np.uint32]:
 
 
 def encoder(tokenizer: Tokenizer) -> BytePairs:
-    """The tokenizer compiled, for many texts: the ids of `encode`.
+    """A compiled encoder for many texts, which returns the ids of `encode`.
 
     Raises:
-        WatershedError: it is something other than byte-level BPE as `train_tokenizer` makes it.
+        WatershedError: the tokenizer is not byte-level BPE as `train_tokenizer` makes it.
     """
     from spark_jobs.kernels.byte_pairs import BytePairs
 
@@ -111,7 +111,7 @@ def encoder(tokenizer: Tokenizer) -> BytePairs:
 
 
 def _names_of_bytes() -> list[str]:
-    """The character that stands for each byte in a byte-level vocabulary: itself if it shows, else one free."""
+    """The character for each byte in a byte-level vocabulary: the byte's own if printable, else an unused one."""
     shown = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     free = iter(range(256, 512))
     return [chr(byte if byte in shown else next(free)) for byte in range(256)]
@@ -119,9 +119,10 @@ def _names_of_bytes() -> list[str]:
 
 @cache
 def _character_kinds() -> NDArray[np.uint8]:
-    """What each code point is to the library's regular expression: of those that this Python does not know, it tells.
+    """The kind of each code point in the library's regular expression.
 
-    Its Unicode is newer than Python's. Between a letter and a number, a letter joins the one and a number the other.
+    The library's Unicode version is newer than Python's, so it is asked about the code points that Python's tables
+    lack: written between a letter and a number, a letter joins the former and a number the latter.
     """
     from tokenizers.pre_tokenizers import ByteLevel
 
@@ -129,9 +130,9 @@ def _character_kinds() -> NDArray[np.uint8]:
 
     kinds = character_kinds()
     unknown = [code for code in range(0x40000) if unicodedata.category(chr(code)) == "Cn"]
-    said = ByteLevel(add_prefix_space=False).pre_tokenize_str("".join(f"a{chr(code)}1" for code in unknown))
+    pieces = ByteLevel(add_prefix_space=False).pre_tokenize_str("".join(f"a{chr(code)}1" for code in unknown))
     begins = np.zeros(3 * len(unknown), np.bool_)
-    begins[[start for _, (start, _) in said]] = True
+    begins[[start for _, (start, _) in pieces]] = True
     _, parts_from_letter, joins_no_number = begins.reshape(-1, 3).T
     kinds[np.array(unknown)[~parts_from_letter]] = LETTER
     kinds[np.array(unknown)[~joins_no_number]] = NUMBER
@@ -139,12 +140,12 @@ def _character_kinds() -> NDArray[np.uint8]:
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
-    """Entries by id. In a byte-level vocabulary each character of an entry is the name of one byte: "Ġ" the space."""
+    """Entries by id. Each character of a byte-level entry stands for one byte, such as "Ġ" for the space."""
     return [tokenizer.id_to_token(id_) or "" for id_ in range(tokenizer.get_vocab_size())]
 
 
 def bytes_of_tokens(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Bytes of UTF-8 text that each id stands for, shape (vocabulary,); 0 for the end of a document."""
+    """UTF-8 bytes of each id's text, shape (vocabulary,); 0 for the end of a document."""
     sizes = np.array([len(entry) for entry in vocabulary(tokenizer)], dtype=np.int64)
     sizes[EOT] = 0
     return sizes

@@ -26,12 +26,12 @@ MADE = "made"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecipe:
-    """How the token stream is cut."""
+    """How the token stream is cut into sequences and shards."""
 
     sequence_length: int = 128
-    """L: tokens that are predicted in a sequence; L + 1 are stored. DCLM's is 2048."""
+    """L: tokens that a model predicts in a sequence; L + 1 are stored. DCLM's is 2048."""
     shard_tokens: int = 2**18
-    """Tokens of a shard, about; DCLM's shards hold 8192 x 2049."""
+    """Approximate tokens in a shard; DCLM's shards hold 8192 x 2049."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -43,13 +43,13 @@ class ShardRecipe:
 
 
 @dataclass(frozen=True)
-class Stream:
+class TokenStream:
     """A shard's documents as tokens, cut into sequences."""
 
     sequences: Sequences
     """(n, L + 1)."""
     spans: pa.Table
-    """`start`, `stop`, `doc_id`, `source` of every document that the sequences hold a part of, in order."""
+    """`start`, `stop`, `doc_id` and `source` of every document with a part in the sequences, in order."""
     dropped_tokens: int
     """Tokens after the last whole sequence."""
 
@@ -60,11 +60,11 @@ def lay_out(
     tokens: list[NDArray[np.uint32]],
     sequence_length: int,
     dtype: np.dtype[Any],
-) -> Stream:
-    """Documents one after the other, each followed by EOT, in consecutive sequences of L + 1 tokens.
+) -> TokenStream:
+    """Join documents, each followed by EOT, and cut the stream into consecutive sequences of L + 1 tokens.
 
     Args:
-        tokens: ids of each document, without EOT.
+        tokens: the token ids of each document, without EOT.
     """
     lengths = np.array([len(ids) + 1 for ids in tokens], dtype=np.int64)
     stops = np.cumsum(lengths)
@@ -83,12 +83,12 @@ def lay_out(
             "source": pa.array(sources[:held], pa.string()),
         }
     )
-    return Stream(stream[:kept].reshape(count, sequence_length + 1), spans, len(stream) - kept)
+    return TokenStream(stream[:kept].reshape(count, sequence_length + 1), spans, len(stream) - kept)
 
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """What a task needs to make a shard; it is sent to the workers."""
+    """Writes shards of one data set; a task receives it and calls `make` for each shard."""
 
     folder: Path
     """Folder of the data set, the same on every machine."""
@@ -99,7 +99,7 @@ class ShardWriter:
         return self.folder / split / f"{shard_name(number)}.tar"
 
     def note(self, split: str, number: int) -> Path:
-        """Written last: the shard's manifest line, and the digests of what was written before it."""
+        """The file that is written last: the shard's manifest line and the digests of its other files."""
         return self.folder / MADE / split / f"{shard_name(number)}.json"
 
     def spans(self, split: str, number: int) -> Path:
@@ -142,7 +142,7 @@ class ShardWriter:
         return json.loads(self.note(split, number).read_text("utf-8"))
 
     def is_finished(self, split: str, number: int) -> bool:
-        """The shard's files are all there and are what its note says."""
+        """Whether all files of the shard exist and match its note."""
         if not self.note(split, number).exists():
             return False
         note = self.read_note(split, number)

@@ -112,14 +112,14 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
     program = work / "nothing.py"
     program.write_text("")
     # A ~/.m2 with a pom but no jar makes Ivy fail, so it is shown an empty home.
-    said = {
+    asked = {
         "spark.jars.packages": ",".join(wanted.coordinates),
         "spark.jars.ivy": str(work),
         "spark.driver.extraJavaOptions": f"-Duser.home={work}",
         **({"spark.jars.excludes": ",".join(wanted.excluded)} if wanted.excluded else {}),
         **{key: config[key] for key in ("spark.jars.ivySettings", "spark.jars.repositories") if key in config},
     }
-    options = [part for key, value in said.items() for part in ("--conf", f"{key}={value}")]
+    options = [part for key, value in asked.items() for part in ("--conf", f"{key}={value}")]
     command = [home / "bin" / "spark-submit", "--master", "local[1]", *options, program]
     environment = {**os.environ, "JAVA_HOME": str(java_home), "SPARK_HOME": str(home)}
     try:
@@ -127,15 +127,13 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
             command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work
         )
         failed = run.returncode != 0
-        said_last = [line.strip() for line in run.stderr.splitlines() if line.strip()]
+        output = [line.strip() for line in run.stderr.splitlines() if line.strip()]
     except subprocess.TimeoutExpired:
-        failed, said_last = True, [f"no answer within {TIMEOUT_S} s"]
+        failed, output = True, [f"no answer within {TIMEOUT_S} s"]
     if failed:
-        why = next(
-            (line for line in said_last if "unresolved" in line or "not found" in line or "no answer" in line), ""
-        )
+        why = next((line for line in output if "unresolved" in line or "not found" in line or "no answer" in line), "")
         raise WatershedError(
-            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
+            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (output or ['no reason given'])[-1]}",
             f"connect to the network once ({wanted.megabytes} MB), or copy {cache_folder() / 'jars'} from a machine "
             "that has it",
         )
@@ -161,14 +159,14 @@ def _keep_needed(wanted: Wanted, work: Path) -> Path:
     _, artifact, release = wanted.coordinates[0].split(":")
     if not any(name.endswith(f"_{artifact}-{release}.jar") for name in manifest):
         raise WatershedError(f"Maven's answer holds no {artifact}", "run it again, or check spark.jars.ivySettings")
-    said = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    found = hashlib.sha256(said.encode()).hexdigest()
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    found = hashlib.sha256(text.encode()).hexdigest()
     if wanted.digest and found != wanted.digest:
         raise WatershedError(
             f"{wanted.label} are not the pinned ones: sha256 of their manifest is {found}",
             "check which repositories spark.jars.ivySettings and spark.jars.repositories name; nothing was kept",
         )
-    (fresh / MANIFEST).write_text(said)
+    (fresh / MANIFEST).write_text(text)
     return fresh
 
 

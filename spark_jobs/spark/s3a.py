@@ -125,11 +125,11 @@ def prove_conditional_put(session: SparkSession, settings: Settings) -> None:
     root = settings.lake_root
     context: Any = session.sparkContext
     path = context._jvm.org.apache.hadoop.fs.Path(f"s3a://{root.removeprefix('s3://')}/{PROOF}")
-    said = _store_once(context, path) or _store_once(context, path) or "it stored a second object of the same name"
-    if "RemoteFileChangedException" in said:
+    answer = _store_once(context, path) or _store_once(context, path) or "it stored a second object of the same name"
+    if "RemoteFileChangedException" in answer:
         return
-    raise refusal(said, root, full_options(root, settings.lake.storage_options)) or WatershedError(
-        f"{root}: commits rest on PUT with If-None-Match, which the store does not honour: {said}",
+    raise refusal(answer, root, full_options(root, settings.lake.storage_options)) or WatershedError(
+        f"{root}: commits rest on PUT with If-None-Match, which the store does not honour: {answer}",
         "use one that does: docs/configuration.md, A lake on S3",
     )
 

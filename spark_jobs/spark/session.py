@@ -158,9 +158,9 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
     local = settings.spark.master.startswith("local")
     java = [f"-Dlog4j2.configurationFile=file:{_quiet_file()}", *([LOCAL_JAVA] if local else [])]
     scratch = Path(tempfile.gettempdir()) / f"watershed-spark-{os.getuid()}"
-    said = dict(settings.spark.config)
-    # Options of the JVM add up; anything else that the user says replaces what is said here.
-    java.append(said.pop("spark.driver.extraJavaOptions", ""))
+    configured = dict(settings.spark.config)
+    # Options of the JVM add up; anything else that the user says replaces what is configured here.
+    java.append(configured.pop("spark.driver.extraJavaOptions", ""))
     return {
         **ALWAYS,
         **DELTA,
@@ -170,7 +170,7 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(java).strip(),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         **(s3a_configuration(_options(settings)) if is_object_store(settings.lake_root) else {}),
-        **said,
+        **configured,
     }
 
 
@@ -180,8 +180,8 @@ def _options(settings: Settings) -> dict[str, str]:
 
 def _partitions(master: str) -> dict[str, str]:
     """A partition a worker, and two at least, so that what depends on partitions shows on any machine."""
-    said = re.fullmatch(r"local\[(\d+)[\d,]*\]", master)
-    workers = int(said.group(1)) if said else 1 if master == "local" else os.cpu_count() or 1
+    local = re.fullmatch(r"local\[(\d+)[\d,]*\]", master)
+    workers = int(local.group(1)) if local else 1 if master == "local" else os.cpu_count() or 1
     count = str(max(workers, 2))
     return {"spark.sql.shuffle.partitions": count, "spark.default.parallelism": count}
 

@@ -114,19 +114,19 @@ _MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE|METADATA)[A-Z_.]*)\
 def mendable(error: Exception, name: str) -> Exception:
     """What to raise for a failed Spark job over the table `name`: a WatershedError where its user can mend it, with
     the cause in one line; else `error` itself, which is a bug to be seen whole."""
-    said = str(error)
-    if found := _WITHIN_WORKER.search(said):
+    message = str(error)
+    if found := _WITHIN_WORKER.search(message):
         cause, _, mend = found.group(1).strip().rpartition("; ")
         return WatershedError(cause or mend, mend)
     stands = "the version before stands; mend the rows and run it again"
-    if found := _BROKEN_RULE.search(said):
+    if found := _BROKEN_RULE.search(message):
         rule = (found.group(1) or found.group(3)).strip().rstrip(".")
         values = ", ".join(line.removeprefix(" - ") for line in (found.group(2) or "").splitlines() if line)
         return WatershedError(f"{name} was not written: {rule} {values}".rstrip(), stands)
-    if found := _MISFIT.search(said):
+    if found := _MISFIT.search(message):
         return WatershedError(f"{name} was not written: {found.group(2).strip()}", stands)
-    if "No space left on device" in said:
+    if "No space left on device" in message:
         return WatershedError(f"{name} was not written: the disk is full", "free some space and run it again")
-    if "Java heap space" in said or "java.lang.OutOfMemoryError" in said:
+    if "Java heap space" in message or "java.lang.OutOfMemoryError" in message:
         return WatershedError(f"{name} was not written: Spark ran out of memory", "raise [spark] driver_memory")
     return error
