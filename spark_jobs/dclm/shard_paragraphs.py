@@ -27,8 +27,8 @@ LEFT = (
     "doc_id string, global_shard int, local_shard int, text string, removed_spans array<struct<start int, stop int>>, "
     "contained_ngrams long, total_ngrams long, kept boolean, repeated_bytes long"
 )
-"""Columns of the result, as `dedup.paragraphs.deduplicate_paragraphs` and `dedup.substrings.remove_repeated` define them.
-repeated_bytes is null if substrings are not removed."""
+"""Columns of the result, as `dedup.paragraphs.deduplicate_paragraphs` and `dedup.substrings.remove_repeated` define
+them. repeated_bytes is null if substrings are not removed."""
 
 COUNTS = pa.schema([("global_shard", pa.int32()), ("local_shard", pa.int32()), ("ngrams", pa.int64())])
 
