@@ -1,10 +1,10 @@
-"""Copies among the documents that a recipe's steps keep, by the methods that the recipe names, one after the other.
+"""Finds copies among the documents that a recipe's steps keep, by the recipe's methods, one after the other.
 
 - `exact`: equal texts
 - `url`: equal URLs
 - `minhash`: equal and nearly equal texts
-- `paragraphs`: paragraphs and documents that repeat what came before (bff); in the order of the inputs
-- `substrings`: stretches of text that stand elsewhere too, but for the first of them
+- `paragraphs`: paragraphs and documents that repeat earlier text (bff), in the order of the inputs
+- `substrings`: substrings that occur earlier too, byte for byte
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ DUPLICATES = pa.schema(
 )
 """A row for each member of a cluster of copies, and for each document that lost paragraphs, by each method.
 
-Against an index, clusters without a document of this run are left out; of the others all members are told, those of
-earlier runs too, because a new copy may be the better one."""
+With an index, clusters without a document of this run are left out. The other clusters are complete: they include
+documents of earlier runs, because a new copy may be the one to keep."""
 INDEX_COLUMNS = ("id", "url", "text_hash", "text_bytes", "minhash")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Documents on their way through the methods: files of KEPT rows, less those that are dropped."""
+    """Documents between two methods: files of KEPT rows, and the ids that are dropped from them."""
 
     files: tuple[Path, ...]
     dropped: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     """Ids."""
 
     def batches(self, columns: Sequence[str] = KEPT.names) -> Iterator[pa.RecordBatch]:
-        """What is left, in the order of the inputs."""
+        """The remaining documents, in the order of the inputs."""
         wanted = list(dict.fromkeys(["id", *columns]))
         for path in self.files:
             with pq.ParquetFile(path) as file:
@@ -64,20 +64,20 @@ class Stage:
                         yield rows
 
     def less(self, ids: pa.ChunkedArray) -> Stage:
-        """Without some documents."""
+        """The stage without some documents."""
         return dataclasses.replace(self, dropped=pa.concat_arrays([self.dropped, *ids.chunks]))
 
     def without(self, rows: pa.Table) -> Stage:
-        """Less the documents that these rows of DUPLICATES drop."""
+        """The stage without the documents that these rows of DUPLICATES drop."""
         return self.less(rows.filter(pc.invert(rows["kept"]))["id"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """What was found."""
+    """The documents that each method drops, and the documents that remain."""
 
     dropped: dict[str, int]
-    """By method, documents that it drops."""
+    """Number of dropped documents by method."""
     left: Stage
 
 
@@ -88,15 +88,15 @@ def find_copies(
     against: Sequence[Path] = (),
     reached: Callable[[int], None] = lambda documents: None,
 ) -> Copies:
-    """Take the recipe's methods; writes duplicates.parquet and index.parquet into `work`.
+    """Apply the recipe's methods; writes duplicates.parquet and index.parquet into `work`.
 
     Args:
         parts: files of KEPT rows, in the order of the inputs.
         against: folders or index files of earlier runs, whose documents count as seen.
-        reached: told how many documents a method has looked at.
+        reached: called with the number of documents that methods have dropped so far.
 
     Raises:
-        WatershedError: an option is unknown, or an index is none.
+        WatershedError: an option is unknown, or a file is not an index.
     """
     stage = Stage(files=tuple(parts))
     _write(work / "index.parquet", _index_schema(), stage.batches(INDEX_COLUMNS))
@@ -123,7 +123,7 @@ def find_copies(
 
 
 def earlier(against: Sequence[Path]) -> pa.Table | None:
-    """What earlier runs kept by their steps: rows of an index; None without any."""
+    """The documents that earlier runs kept, as rows of an index; None without earlier runs."""
     if not against:
         return None
     tables = []
@@ -133,7 +133,7 @@ def earlier(against: Sequence[Path]) -> pa.Table | None:
             tables.append(pq.read_table(path, columns=list(INDEX_COLUMNS)))
         except (OSError, pa.ArrowInvalid) as error:
             raise WatershedError(
-                f"{path}: no index ({str(error).splitlines()[0]})",
+                f"{path}: not an index ({str(error).splitlines()[0]})",
                 "give the --out folder of an earlier run, or its index.parquet",
             ) from error
     return pa.concat_tables(tables).cast(_index_schema())
@@ -153,7 +153,7 @@ def _url(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -
 
 
 def _by_key(stage: Stage, method: str, key: Sequence[str], why: str, seen: pa.Table | None) -> pa.Table:
-    """Documents of equal keys; the longest text stands for them, then the least id, wherever it came from."""
+    """Documents with equal keys. The longest text is kept, then the least id, from this run or an earlier one."""
     columns = list(dict.fromkeys(["id", "text_bytes", *key]))
     here = pa.Table.from_batches(stage.batches(columns), pa.schema([KEPT.field(name) for name in columns]))
     table = here.append_column("new", pa.array(np.ones(len(here), np.bool_)))

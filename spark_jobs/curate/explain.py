@@ -1,4 +1,4 @@
-"""One document, step by step: what each edit took from it, and how each rule judges it."""
+"""Explains one document step by step: what each edit removed from it, and how each rule judges it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from spark_jobs.recipes.recipe import EditStep, Recipe, Rule
 from spark_jobs.recipes.steps import Measurement, measure
 
 SHOWN_LINES = 8
-"""Lines shown of what an edit took."""
+"""Most lines shown of what an edit changed."""
 LINE_WIDTH = 100
 
 
 def explain_document(sources: Sequence[Source], recipe: Recipe, doc_id: str, out: Path) -> Iterator[str]:
-    """Lines that tell what becomes of a document.
+    """Lines of text that explain the outcome of a document.
 
     Args:
-        out: where an earlier run wrote duplicates.parquet and scores.parquet; what is there is asked too.
+        out: folder of an earlier run; its duplicates.parquet and scores.parquet are used if they exist.
 
     Raises:
         WatershedError: no input holds the document.

@@ -1,4 +1,4 @@
-"""What a recipe kept and why, as one page to look at: funnel, histograms with thresholds, samples of the dropped."""
+"""An HTML page about a run: funnel, histograms with thresholds, samples of dropped documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spark_jobs.selection.recipe import Threshold
 BINS = 60
 WIDTH, HEIGHT = 360, 110
 TAIL = 0.005
-"""Share of documents at each end that a histogram gathers in its outer bars."""
+"""Share of documents at each end that the outer bars of a histogram gather."""
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;max-width:1160px;margin:2rem auto;padding:0 1rem}
@@ -65,7 +65,7 @@ def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
 
 
 def funnel(recipe: Recipe, outcome: Outcome) -> list[tuple[str, int, int, int]]:
-    """By step: its name, documents that come to it, that it drops first, that break it whether first or not."""
+    """For each step: name, documents that reach it, documents that it drops first, all documents that break it."""
     tally = outcome.tally
     left = tally.documents
     rows: list[tuple[str, int, int, int]] = []
@@ -153,7 +153,7 @@ def _histogram(column: str, values: np.ndarray, rules: Sequence[Rule]) -> str:
     low, high = (float(each) for each in np.quantile(values, [TAIL, 1 - TAIL]))
     spread = f"{low:.3g} to {high:.3g}"
     span = high - low or 1.0
-    # A threshold far from all documents would press them into a bar.
+    # A threshold far from all documents would squeeze them into one bar.
     near = [each for rule in rules for each in _numbers(rule) if low - 2 * span <= each <= high + 2 * span]
     low, high = min(low, *near, low), max(high, *near, high)
     span = high - low or 1.0

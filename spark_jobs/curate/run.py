@@ -1,7 +1,6 @@
-"""All inputs through a recipe, side by side: verdicts, copies, and what is kept, in one folder.
+"""Applies a recipe to all inputs in parallel, and writes verdicts, copies and kept documents into one folder.
 
-Inputs that are done stay done: an interrupted run goes on where it stopped, and a finished one is not repeated while
-inputs and recipe are the same.
+Finished inputs are kept: an interrupted run continues where it stopped, if inputs and recipe are the same.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ from spark_jobs.curate.selection import Selected, select
 from spark_jobs.recipes.recipe import Recipe
 
 WORK = ".curate"
-"""Folder of what is half done."""
+"""Folder of intermediate results."""
 LARGE = 10_000
-"""Documents from which a step that touches none of them is worth a warning."""
+"""From this many documents on, a step that affects none of them causes a warning."""
 KEPT_COLUMNS = ("id", "text", "url", "metadata")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run made."""
+    """The results of a run."""
 
     tally: Tally
     copies: Copies
@@ -63,14 +62,14 @@ def curate(
 ) -> Outcome:
     """Judge documents by a recipe, find copies among those that its steps keep, select, and write what is left.
 
-    Writes kept.parquet (id, text as edited, url, metadata), verdicts.parquet (a row a document: what the steps think
-    of it, every rule broken, every measured value), duplicates.parquet, index.parquet (what a later run is compared
-    `against`); with `evaluations`, contamination.parquet (a row an evaluation) and contaminated.parquet (documents that
-    hold examples, which are dropped); of a recipe that selects, scores.parquet and buckets.parquet. Each appears whole
-    or not at all; the same inputs give the same bytes, whatever `workers`.
+    Writes kept.parquet (id, edited text, url, metadata), verdicts.parquet (for each document: kept or not, every
+    broken rule, every measured value), duplicates.parquet and index.parquet (which a later run is compared `against`).
+    With `evaluations`, it writes contamination.parquet (a row for each evaluation) and contaminated.parquet (dropped
+    documents that hold examples). For a recipe that selects, it writes scores.parquet and buckets.parquet. Each file is
+    written whole or not at all. The same inputs give the same bytes for any number of `workers`.
 
     Raises:
-        WatershedError: an input is damaged or lacks a column; two documents have one id; the disk is full.
+        WatershedError: an input is damaged or lacks a column; two documents have the same id; the disk is full.
     """
     work = out / WORK / recipe.fingerprint()[:16]
     try:
@@ -103,13 +102,13 @@ def curate(
 
 
 def _part(work: Path, source: Source) -> Path:
-    """Where an input's part lies; an input that changed has another."""
+    """The folder of an input's part; it changes with the input."""
     identity = f"{source.path}\n{source.bytes}\n{source.path.stat().st_mtime_ns}"
     return work / f"part-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _parts(sources: Sequence[Source], recipe: Recipe, work: Path, workers: int) -> Tally:
-    """Judge each input, the largest first, and count."""
+    """Judge all inputs and add up their tallies."""
     total = sum(source.bytes for source in sources)
     with track(f"judging by {recipe.name}", total, "bytes") as task:
         if workers == 1 or len(sources) == 1:
@@ -151,7 +150,7 @@ def _side_by_side(
                 reached(sum(places.values()))
         except BrokenProcessPool as error:
             raise WatershedError(
-                "a worker process died, most likely for want of memory",
+                "a worker process died, probably because memory ran out",
                 "run the same command with fewer --workers: inputs that are done are kept",
             ) from error
         finally:
@@ -190,8 +189,8 @@ def _check_ids(parts: Sequence[Path]) -> None:
     counts = ids.value_counts()
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     raise WatershedError(
-        f"{len(twice):,} ids stand for more than one document, as {twice[0].as_py()!r}",
-        "give every document an id of its own, over all inputs",
+        f"{len(twice):,} ids stand for more than one document, such as {twice[0].as_py()!r}",
+        "give every document a unique id over all inputs",
     )
 
 
@@ -211,7 +210,7 @@ def _write_kept(left: Stage, out: Path) -> None:
 
 @contextmanager
 def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
-    """A Parquet file that appears under its name when it is whole."""
+    """A writer of a Parquet file that gets its name when it is complete."""
     from catalog.files import whole_path
 
     with whole_path(path) as fresh, pq.ParquetWriter(fresh, schema, compression="zstd") as file:
@@ -219,7 +218,7 @@ def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
 
 
 def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
-    """What a person should know: steps that were not taken, and those that touched nothing."""
+    """Warnings for the user: steps that were not taken, and steps that affected no document."""
     notes = [f"not taken: {step}" for step in recipe.pending]
     if recipe.select and recipe.select.missing:
         notes.append(f"not taken: selection by a quality model: {recipe.select.missing}")

@@ -1,9 +1,8 @@
-"""Jars that Spark does not bring (Delta Lake's, and an object store's), fetched once and then used offline.
+"""Jars that Spark does not include (for Delta Lake and object stores), fetched once and then used offline.
 
-Spark resolves Maven coordinates by itself, but it does so on every start and asks the network when it cannot
-help it. So the first start lets Spark's own resolver (Ivy) fetch them into the cache folder, from whichever
-repositories it is configured with, and every later start is handed the files. Delta needs but its own jars
-and Unity Catalog's client; the rest of what is resolved is in Spark already.
+Spark can resolve Maven coordinates, but it does so on every start and may need the network. Therefore the first start
+lets Spark's own resolver (Ivy) fetch the jars into the cache folder, from the repositories that it is configured with,
+and later starts use the files. Delta needs only its own jars and Unity Catalog's client; Spark includes the others.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from spark_jobs.spark.java import cache_folder
 
 SCALA = "2.13"
 NEEDED = ("io.delta_", "io.unitycatalog_")
-"""Of what Delta's coordinates resolve to; see `Wanted.kept`."""
+"""Beginnings of the names of Delta's jars; see `Wanted.kept`."""
 MANIFEST = "manifest.json"
 TIMEOUT_S = 900
 
@@ -40,14 +39,14 @@ def delta_coordinates() -> str:
 
 
 def delta_jars(java_home: Path, config: dict[str, str]) -> list[Path]:
-    """Delta's jars in the cache, in name order; fetched when they are not there.
+    """Delta's jars in the cache, in name order; fetched if they are missing.
 
     Args:
         java_home: a Java for Spark's resolver, from `find_java`.
-        config: Spark configuration; its `spark.jars.ivySettings` and `spark.jars.repositories` are heeded.
+        config: Spark configuration; its `spark.jars.ivySettings` and `spark.jars.repositories` are used.
 
     Raises:
-        WatershedError: they are not cached and could not be fetched; nothing half is left behind.
+        WatershedError: they are not cached and could not be fetched; no partial files are left.
     """
     return cached_jars(
         Wanted(label="Delta's jars", megabytes=14, coordinates=(delta_coordinates(),), kept=NEEDED), java_home, config
@@ -60,19 +59,19 @@ class Wanted:
 
     label: str
     megabytes: int
-    """What is sent over the network, for who reads the error."""
+    """Approximate size of the download, for the error message."""
     coordinates: tuple[str, ...]
-    """Of Maven; the first names the folder in the cache."""
+    """Maven coordinates; the first names the folder in the cache."""
     kept: tuple[str, ...]
-    """How the names of the jars begin that are kept of all that are resolved: group_artifact-version.jar."""
+    """Beginnings of the names (group_artifact-version.jar) of the resolved jars to keep."""
     excluded: tuple[str, ...] = ()
-    """group:artifact of what is not even fetched."""
+    """group:artifact of dependencies that are not fetched."""
     digest: str = ""
-    """sha256 of the manifest, where the jars are pinned."""
+    """sha256 of the manifest, if the jars are pinned."""
 
 
 def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list[Path]:
-    """The jars in the cache, in name order; fetched when they are not there. See `delta_jars`."""
+    """The jars in the cache, in name order; fetched if they are missing. See `delta_jars`."""
     folder = cache_folder() / "jars" / wanted.coordinates[0].replace(":", "_")
     if (cached := _listed(folder)) is not None:
         return cached
@@ -95,7 +94,7 @@ def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list
 
 
 def _listed(folder: Path) -> list[Path] | None:
-    """The jars that the folder's manifest lists; None when there is none or a file is not as listed."""
+    """The jars in the folder's manifest; None if the manifest is missing or a file differs from it."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest.items())
@@ -111,7 +110,7 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
     home = Path(pyspark.__file__).parent
     program = work / "nothing.py"
     program.write_text("")
-    # A ~/.m2 with a pom but no jar makes Ivy fail, so it is shown an empty home.
+    # Ivy fails on a ~/.m2 with a pom but no jar, so it gets an empty home folder.
     asked = {
         "spark.jars.packages": ",".join(wanted.coordinates),
         "spark.jars.ivy": str(work),
@@ -140,7 +139,7 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
 
 
 def _keep_needed(wanted: Wanted, work: Path) -> Path:
-    """A folder in `work` with the needed jars, each read through once, and a manifest of their digests."""
+    """A folder in `work` with the needed jars, each checked once, and a manifest of their digests."""
     fresh = work / "whole"
     fresh.mkdir()
     manifest = {}

@@ -1,4 +1,4 @@
-"""WARC files written side by side: every file is a part that any process can write, with the same bytes.
+"""Writes WARC files in parallel: any process can write any file, with the same bytes.
 
 The other processes are plain ones, `python -m spark_jobs.demo.crawl.worker`, that read their parts from standard
 input and report on standard output. A `multiprocessing` pool would import the caller's main module again,
@@ -53,7 +53,7 @@ class WarcPart:
     """Position of its first page in the crawl, which decides the dates."""
     pages: tuple[Page, ...]
     sites: dict[str, Site]
-    """By host: those of its pages."""
+    """The sites of its pages, by host."""
     max_html_bytes: int
 
 
@@ -110,7 +110,7 @@ def _records(
 
 
 def write_parts(parts: Sequence[WarcPart], *, workers: int, progress: Progress) -> list[WrittenPart]:
-    """Write all parts with that many processes; the result is in the order of the parts.
+    """Write all parts with `workers` processes; returns results in the order of the parts.
 
     Raises:
         OSError: a file could not be written, here or in another process.
@@ -164,7 +164,7 @@ def _write_in_processes(parts: Sequence[WarcPart], workers: int, total: int, pro
 
 
 def _start(parts: Sequence[WarcPart], messages: Queue[dict[str, Any]]) -> subprocess.Popen[bytes]:
-    """A process that writes the parts, and a thread that passes on what it says."""
+    """A process that writes parts, and a thread that forwards its reports."""
     room = str(Path(__file__).parents[3])
     paths = [room, *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(

@@ -139,7 +139,7 @@ def test_phrases_come_from_a_file(tmp_path: Path) -> None:
         substring_matches(texts, file=str(tmp_path / "none.txt"))
     with pytest.raises(WatershedError, match="no word is given"):
         substring_matches(texts)
-    with pytest.raises(WatershedError, match="no regular expression"):
+    with pytest.raises(WatershedError, match="not a regular expression"):
         substring_matches(texts, banlist="(open")
 
 
