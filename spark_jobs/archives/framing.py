@@ -126,7 +126,7 @@ class _RecordReader:
 
     @property
     def position(self) -> int:
-        """Where the next byte stands in the stream."""
+        """The position of the next byte in the stream."""
         return self._base + self._at
 
     def _more(self) -> bool:

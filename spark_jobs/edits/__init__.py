@@ -1,7 +1,7 @@
 """Edits: functions that rewrite text, by the names that recipes use.
 
 - `urls`: web addresses in the text
-- `marks`: runs of newlines, citations
+- `newlines_and_citations`: runs of newlines, wiki citations
 - `lines`: lines that are not prose, by their characters and words
 - `substrings`: lines that hold a phrase
 - `repeats`: lines and paragraphs that occur twice in a page
@@ -11,12 +11,12 @@
 
 from __future__ import annotations
 
-from spark_jobs.edits import datatrove, lines, marks, personal, repeats, substrings, urls
+from spark_jobs.edits import datatrove, lines, newlines_and_citations, personal, repeats, substrings, urls
 from spark_jobs.measures.base import Edit
 
 EDITS: dict[str, Edit] = {
     edit.name: edit
-    for module in (urls, marks, lines, substrings, repeats, personal, datatrove)
+    for module in (urls, newlines_and_citations, lines, substrings, repeats, personal, datatrove)
     for edit in module.EDITS
 }
 """All edits, by name."""

@@ -24,7 +24,7 @@ from spark_jobs.edits.lines import (
     drop_uppercase_lines,
     keep_lines_of_length,
 )
-from spark_jobs.edits.marks import limit_newlines, remove_citations
+from spark_jobs.edits.newlines_and_citations import limit_newlines, remove_citations
 from spark_jobs.edits.repeats import drop_repeated_lines, drop_repeated_paragraphs
 from spark_jobs.edits.substrings import drop_substring_lines
 from spark_jobs.edits.urls import ALL, BEGUN, remove_urls, top_level_domains
