@@ -1,8 +1,8 @@
 """What a mixture takes of scored documents, and how often: a threshold or the best share, and a curve.
 
 Documents fall into buckets, quality by topic. A curve says how often a pass over the training data reads a document of
-a bucket (Olmo 3, arXiv 2512.13961, upsamples its best vigintiles of each topic up to seven times and drops the worst
-40%); part of a time is a share of the documents.
+a bucket. (Olmo 3, arXiv 2512.13961, upsamples the best vigintiles of each topic up to seven times and drops the worst
+40%.) A fraction of a time is that share of the documents.
 """
 
 from __future__ import annotations
