@@ -183,7 +183,7 @@ def test_both_tables_hold_to_their_contracts_and_dagster_shows_them(
         ("best", "no mixture is called 'best'"),
         ("top_fraction=2", "is not in \\(0, 1\\]"),
         ("top_fraction=some", "'some' is not a number"),
-        ("rules=strict", "no verdicts of rules 'strict'"),
+        ("rules=strict", "holds no verdicts of the recipe 'strict'"),
         ("top_fraction=0.1,host=a", "no mixture is called"),
     ],
 )

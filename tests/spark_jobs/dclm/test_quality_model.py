@@ -96,7 +96,7 @@ def test_too_few_examples_are_an_error_that_counts_them(spark: SparkSession, tau
 
 def test_a_predicate_that_is_no_sql_is_an_error_that_names_it(spark: SparkSession, taught: tuple[Lake, Any]) -> None:
     lake, _ = taught
-    with pytest.raises(WatershedError, match=r"'no_such_column > 1'.*no predicate over dclm.documents"):
+    with pytest.raises(WatershedError, match=r"'no_such_column > 1'.*not a predicate over dclm.documents"):
         write_quality_model(spark, lake, RECIPE, QualityRecipe(positives="no_such_column > 1"), "b" * 16)
-    with pytest.raises(WatershedError, match=r"'words >'.*no predicate over dclm.documents"):
+    with pytest.raises(WatershedError, match=r"'words >'.*not a predicate over dclm.documents"):
         write_quality_model(spark, lake, RECIPE, QualityRecipe(positives="words >"), "b" * 16)
