@@ -67,3 +67,7 @@ def binary(name: str, description: str, **facts: Unpack[Facts]) -> Column:
 def texts(name: str, description: str, **facts: Unpack[Facts]) -> Column:
     """A column of lists of strings."""
     return column(name, pa.list_(pa.string()), description, **facts)
+
+
+BROKEN_RULE = pa.struct([("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())])
+"""A rule that a document breaks: its name, the measured value and the threshold."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,68 +18,90 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def whole_file(path: Path) -> Generator[Path]:
-    """A path to write to, which becomes `path` when the block ends and is removed when the block raises.
+def whole_path(path: Path) -> Generator[Path]:
+    """A path to write a file or a folder to, which becomes `path` when the block ends and is removed when it raises.
 
-    A reader of `path`, or a machine that restarts, sees the file before or the whole new one.
-
-    Raises:
-        WatershedError: the disk is full, the folder cannot be written, or the block wrote no file.
+    A reader of `path`, or a machine that restarts, sees what was there before or all that is new. Errors of the block
+    pass unchanged. A folder that is already at `path` is replaced, which takes two renames: a process that is killed
+    between them leaves no folder at `path`, but never a part of one.
     """
-    with _whole(path, Path.unlink) as partial:
-        yield partial
-        _flush(partial)
-        partial.replace(path)
-
-
-@contextmanager
-def whole_folder(path: Path) -> Generator[Path]:
-    """An empty folder to write to, which becomes `path` when the block ends and is removed when the block raises.
-
-    A folder that is already at `path` is replaced, which takes two renames. A process that is killed between them
-    leaves no folder at `path`, but never a part of one.
-
-    Raises:
-        WatershedError: the disk is full, or the folder around `path` cannot be written.
-    """
-    with _whole(path, shutil.rmtree) as partial:
-        partial.mkdir()
-        yield partial
-        for folder, _, names in os.walk(partial):
-            for place in (Path(folder, name) for name in names):
-                if not place.is_symlink():
-                    _flush(place)
-            _flush(Path(folder))
-        if not path.exists():
-            partial.rename(path)
-            return
-        before = _beside(path)
-        path.rename(before)
-        try:
-            partial.rename(path)
-        except OSError:
-            before.rename(path)
-            raise
-        shutil.rmtree(before, ignore_errors=True)
-
-
-@contextmanager
-def _whole(path: Path, remove: Callable[[Path], object]) -> Generator[Path]:
     partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        # The new name has reached the disk only when the folder has.
+        if partial.is_dir():
+            _flush_folder(partial)
+            _rename_folder(partial, path)
+        else:
+            _flush(partial)
+            partial.replace(path)
+        # The new name has reached the disk only when the folder around it has.
         _flush(path.parent)
-    except OSError as error:
-        raise WatershedError(
-            f"{path} was not written: {error.strerror or error}",
-            "free some space, or make its folder writable, and run it again",
-        ) from error
     finally:
         # Its name is taken by `path`, or its folder does not even exist.
         with suppress(OSError):
-            remove(partial)
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink()
+
+
+@contextmanager
+def whole_file(path: Path) -> Generator[Path]:
+    """`whole_path` of a file, for a block that does nothing but write it.
+
+    Raises:
+        WatershedError: the disk is full, the folder cannot be written, or the block wrote no file.
+    """
+    try:
+        with whole_path(path) as partial:
+            yield partial
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+@contextmanager
+def whole_folder(path: Path) -> Generator[Path]:
+    """`whole_path` of a folder, which is empty when the block begins.
+
+    Raises:
+        WatershedError: the disk is full, or the folder around `path` cannot be written.
+    """
+    try:
+        with whole_path(path) as partial:
+            partial.mkdir()
+            yield partial
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> WatershedError:
+    return WatershedError(
+        f"{path} was not written: {error.strerror or error}",
+        "free some space, or make its folder writable, and run it again",
+    )
+
+
+def _flush_folder(folder: Path) -> None:
+    for inner, _, names in os.walk(folder):
+        for place in (Path(inner, name) for name in names):
+            if not place.is_symlink():
+                _flush(place)
+        _flush(Path(inner))
+
+
+def _rename_folder(partial: Path, path: Path) -> None:
+    if not path.exists():
+        partial.rename(path)
+        return
+    before = _beside(path)
+    path.rename(before)
+    try:
+        partial.rename(path)
+    except OSError:
+        before.rename(path)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _beside(path: Path) -> Path:

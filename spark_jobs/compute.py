@@ -1,4 +1,4 @@
-"""Arrow's compute functions, which are made when Arrow is imported, where no type checker sees them."""
+"""Arrow's compute functions, which Arrow defines on import, so that type checkers do not know them."""
 
 from __future__ import annotations
 

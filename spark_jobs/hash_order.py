@@ -1,7 +1,7 @@
-"""Choosing and shuffling by hash: what is taken never depends on the order of rows or the number of workers.
+"""Choosing and shuffling by hash, so that no choice depends on the order of rows or the number of workers.
 
 A key is the first 64 bits of SHA-256 over the seed, the purpose and the identifiers, as 16 hex digits, so that
-strings order as numbers do. SHA-256 because every SQL engine has it: any choice can be made again in a query,
+strings order as numbers do. Every SQL engine has SHA-256, so any choice can be repeated in a query,
 `substr(sha256(concat_ws(chr(31), '0', 'split', doc_id)), 1, 16)` in DuckDB. Two purposes give independent choices.
 """
 
@@ -20,8 +20,8 @@ DIGITS = 16
 
 def hash_key(seed: int, purpose: str, *parts: object) -> str:
     """The key of `parts` for one purpose: 16 hex digits."""
-    said = SEPARATOR.join((str(seed), purpose, *map(str, parts)))
-    return hashlib.sha256(said.encode()).hexdigest()[:DIGITS]
+    text = SEPARATOR.join((str(seed), purpose, *map(str, parts)))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def hash_number(seed: int, purpose: str, *parts: object) -> int:
@@ -38,5 +38,5 @@ def hash_key_column(seed: int, purpose: str, *columns: str) -> Column:
 
 
 def key_of_share(share: float) -> str:
-    """The key that `share` (0..1) of all keys lie below; greater than every key when the share is 1."""
+    """The key below which a `share` (0..1) of all keys lies; for 1, a string greater than every key."""
     return f"{int(share * 2**64):0{DIGITS}x}" if share < 1 else "g"

@@ -23,7 +23,8 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     """Labels and probabilities of all pages by a model trained on every second of them."""
     from fasttext import load_model
 
-    from spark_jobs.dclm.quality_model import GOOD, line_of
+    from spark_jobs.classifiers.labels import GOOD
+    from spark_jobs.classifiers.quality import line_of
     from spark_jobs.kernels.fasttext.predict import load
 
     path = train_model(pages)
@@ -56,8 +57,9 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
 def train_model(pages: Pages) -> Path:
     """A model that tells texts with many stop words from those with few."""
+    from spark_jobs.classifiers.labels import GOOD, OTHER
+    from spark_jobs.classifiers.quality import line_of
     from spark_jobs.classifiers.training import Hyperparameters, train
-    from spark_jobs.dclm.quality_model import GOOD, OTHER, line_of
 
     taught = pages.texts[::2]
     shares = [stop_word_share(text) for text in taught]

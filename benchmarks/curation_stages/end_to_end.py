@@ -58,7 +58,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
 def kept_by_us(archive: dict[str, Any], recipes: list[Any]) -> set[str]:
     """Addresses of the documents of an archive that all recipes keep."""
-    from spark_jobs.dclm.documents import documents_batches
+    from spark_jobs.archives.documents import documents_batches
 
     found: set[str] = set()
     for batch in documents_batches([archive]):

@@ -14,8 +14,8 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     from resiliparse.extract.html2text import extract_plain_text
     from trafilatura import extract as trafilatura
 
+    from spark_jobs.archives.documents import documents_batches
     from spark_jobs.archives.extract import decode, extract
-    from spark_jobs.dclm.documents import documents_batches
     from spark_jobs.kernels.html.text import main_content
 
     def bare() -> list[str | None]:

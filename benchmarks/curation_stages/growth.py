@@ -56,7 +56,7 @@ def measured(corpus: Path, sizes: Sequence[int], told: Callable[[str], None]) ->
 
 def fused(corpus: Path, scratch: Path, copies: int) -> tuple[str, int, int, float]:
     """The fused stage over the same archive again and again: every pass is a new one to it."""
-    from spark_jobs.dclm.documents import documents_batches
+    from spark_jobs.archives.documents import documents_batches
 
     pages = read_pages(corpus, FUSED_PAGES, scratch)
     archive = pages.pool_row()

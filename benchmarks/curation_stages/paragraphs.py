@@ -17,13 +17,13 @@ import pyarrow as pa
 from benchmarks.curation_stages.contest import Agreement, Contest
 from benchmarks.curation_stages.dolma_peer import import_dolma
 from benchmarks.curation_stages.pages import SEED, Pages, with_near_copies
+from spark_jobs.dedup.paragraphs import FALSE_POSITIVE_RATE
 
 if TYPE_CHECKING:
     from spark_jobs.dedup.bloom_filter import BloomFilter, FilterSize
 
 NGRAM = 13
 THRESHOLD = 0.8
-FALSE_POSITIVE_RATE = 0.01
 NAME = "met"
 COMPRESSION = 6
 ASKED = 4_000_000

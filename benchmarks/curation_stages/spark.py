@@ -21,7 +21,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     """Rows of dclm.documents. The peer is the bare function: the ratio is what is left of its speed."""
     from catalog.settings import load_settings
     from catalog.tables.dclm import DOCUMENTS
-    from spark_jobs.dclm.documents import documents_batches
+    from spark_jobs.archives.documents import documents_batches
     from spark_jobs.spark import tables as write
     from spark_jobs.spark.session import spark_session, stop_session
 

@@ -25,8 +25,8 @@ Ids = list[npt.NDArray[np.uint32]]
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     """Ids of all pages, and the shard that they make."""
-    from spark_jobs.dclm.shards import ShardRecipe, Workshop
-    from spark_jobs.dclm.tokenizer import encoder, load_tokenizer, tokenizer_bytes, train_tokenizer
+    from spark_jobs.shards.tokenizer import encoder, load_tokenizer, tokenizer_bytes, train_tokenizer
+    from spark_jobs.shards.writer import ShardRecipe, ShardWriter
 
     path = pages.scratch / "tokenizer.json"
     path.write_bytes(tokenizer_bytes(train_tokenizer(pages.texts, VOCABULARY)))
@@ -48,9 +48,9 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
         return [np.array(each.ids, np.uint32) for each in found]
 
     def our_shard() -> Path:
-        workshop = Workshop(pages.scratch / "ours", path, ShardRecipe(sequence_length=SEQUENCE, shard_tokens=1 << 24))
-        workshop.make("train", 0, rows)
-        return workshop.tar("train", 0)
+        writer = ShardWriter(pages.scratch / "ours", path, ShardRecipe(sequence_length=SEQUENCE, shard_tokens=1 << 24))
+        writer.make("train", 0, rows)
+        return writer.tar("train", 0)
 
     def their_shard() -> Path:
         return shard_of(rows, tiktoken(many), pages.scratch / "theirs", tokenizer.get_vocab_size())
@@ -84,7 +84,7 @@ def tiktoken_encoding(tokenizer: Any) -> Any:
     """The vocabulary of a byte-level tokenizer in tiktoken, where an entry's id is its rank."""
     from tiktoken import Encoding
 
-    from spark_jobs.dclm.tokenizer import EOT, vocabulary
+    from spark_jobs.shards.tokenizer import EOT, vocabulary
 
     byte_of = {name: byte for byte, name in enumerate(byte_names())}
     entries = enumerate(vocabulary(tokenizer))
@@ -114,8 +114,8 @@ def shard_rows(texts: list[str]) -> pa.Table:
 
 def shard_of(rows: pa.Table, tokens: Ids, folder: Path, vocab_size: int) -> Path:
     """The same shard of ids that somebody else told."""
-    from spark_jobs.dclm.shards import lay_out
     from spark_jobs.shards.format import shard_name, token_dtype, write_shard
+    from spark_jobs.shards.writer import lay_out
 
     ids, sources = rows["doc_id"].to_pylist(), rows["source"].to_pylist()
     stream = lay_out(ids, sources, tokens, SEQUENCE, token_dtype(vocab_size))

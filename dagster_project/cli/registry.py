@@ -54,8 +54,9 @@ def import_command(folder: Path) -> None:
     from dagster_project.jobs import TABLES
     from dagster_project.run import make
     from spark_jobs.registry.dclm_files import read_registry
+    from trainers.icl.aggregate import aggregates
 
-    read_registry(folder.expanduser())
+    read_registry(folder.expanduser(), aggregates)
     with _registry_folder(folder):
         settings = load_settings()
         instance = open_instance(settings)

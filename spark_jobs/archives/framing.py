@@ -1,12 +1,12 @@
-"""Where the records of a web archive begin and end, whatever is wrong with it.
+"""Finds where the records of a web archive begin and end, even if the archive is damaged.
 
-An archive is a row of WARC records (ISO 28500), each a gzip member of its own, or all of them plain. A reader
-that believes one wrong Content-Length, or stops at one flipped bit, loses the rest of the file. So here a
-member's end is where its gzip stream ends, a length is believed only when a record or the end follows, and
-after damage the next place that begins a record is looked for. Each damage is told once, where it begins.
+An archive is a sequence of WARC records (ISO 28500). Each record is a gzip member of its own, or none is compressed. A
+reader that trusts one wrong Content-Length, or stops at one flipped bit, loses the rest of the file. Therefore a
+member ends where its gzip stream ends, a length is trusted only if a record or the end of the file follows, and
+after damage the reader searches for the next record. Each damage is reported once, where it begins.
 
-An address finds a record again: the offset of its first byte in the file, or of its gzip member; the n-th
-record (from 0) of a member that holds several adds n x 2**40.
+An address locates a record: the offset of its first byte in the file, or of its gzip member. If a member holds
+several records, the n-th of them (from 0) adds n x 2**40.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from spark_jobs.archives.streams import CHUNK_BYTES, INFLATED_BYTES, Broken, Cursor, Member, Plain, Stream
+from spark_jobs.archives.streams import CHUNK_BYTES, INFLATED_BYTES, Broken, ByteStream, Cursor, GzipMember, PlainFile
 
 MAGIC = b"\x1f\x8b\x08"
 RECORD_END = b"\r\n\r\n"
 MAX_HEAD_BYTES = 1 << 16
 TRIAL_BYTES = 1024
-"""What is looked at to tell whether a record begins."""
+"""Bytes that decide whether a record begins."""
 HEAD_BYTES = 1 << 20
-"""A file whose first record begins later than this is no archive."""
+"""A file whose first record begins later than this is not an archive."""
 PLACE = 1 << 40
-"""An address is PLACE x (which record of its member) + offset in the file."""
+"""An address is PLACE x (number of the record in its member) + offset in the file."""
 
 _CARRIAGE_RETURN = 0x0D
 _BEGINS = re.compile(rb"WARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z-]*:")
@@ -36,22 +36,22 @@ _BEGINS = re.compile(rb"WARC/[01]\.\d+\r?\n[A-Za-z][A-Za-z-]*:")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One record as it stands in the archive, or one damage.
+    """One record of the archive, or one damage.
 
-    Without headers it is a stretch in which no record can be made out; `reason` then says what is there.
-    With headers and a reason it is a record that is not whole; its content is not to be trusted.
+    Without headers, it is a stretch in which no record can be recognised, and `reason` says what is there.
+    With headers and a reason, it is an incomplete record, and its content must not be trusted.
     """
 
     offset: int
     """The address (see above)."""
     headers: dict[str, str] | None = None
-    """WARC headers, names in lower case; of a repeated name the first."""
+    """WARC headers by lower-case name; the first value of a repeated name."""
     content: bytes = b""
-    """What follows the headers, up to the limit that was asked for."""
+    """What follows the headers, up to the requested limit."""
     length: int = 0
     """Bytes of all that follows the headers."""
     body_sha1: bytes = b""
-    """SHA-1 of what follows the content's own (HTTP) headers, where it is longer than the limit; else empty."""
+    """SHA-1 of what follows the content's own (HTTP) headers if the content exceeds the limit; else empty."""
     reason: str | None = None
 
 
@@ -60,8 +60,8 @@ def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
 
     Args:
         file: a binary file that can seek.
-        limit: bytes of a record's content that are kept; the rest is read and measured, never held.
-        start: an address to begin at; that record is then the first.
+        limit: bytes of a record's content that are kept; the rest is read and counted, but not held in memory.
+        start: the address of the first record to return.
     """
     cursor = Cursor(file)
     head = cursor.ahead(HEAD_BYTES)
@@ -70,7 +70,7 @@ def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
     place, offset = divmod(start, PLACE)
     cursor.seek(offset)
     if not zipped:
-        yield from _records(_Reader(Plain(cursor, offset)), offset, 1, limit)
+        yield from _records(_RecordReader(PlainFile(cursor, offset)), offset, 1, limit)
         return
     while not cursor.at_end():
         offset = cursor.offset
@@ -78,9 +78,9 @@ def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
             _seek_member(cursor, offset)
             yield Block(offset=offset, reason=f"{cursor.offset - offset:,} bytes that are no gzip member")
             continue
-        member = Member(cursor)
-        found = _records(_Reader(member), offset, PLACE, limit)
-        # Records before the wanted one are read over: a member has to be inflated from its start.
+        member = GzipMember(cursor)
+        found = _records(_RecordReader(member), offset, PLACE, limit)
+        # A member can only be inflated from its start, so records before the wanted one are skipped.
         yield from (block for block in found if block.offset >= offset + place * PLACE)
         place = 0
         if member.broken:
@@ -88,7 +88,7 @@ def blocks(file: BinaryIO, limit: int, start: int = 0) -> Iterator[Block]:
 
 
 def first_record(head: bytes) -> int | None:
-    """Offset of the first thing in `head` (the beginning of a file) that begins a WARC record; None if none does."""
+    """Offset of the first WARC record, or gzip member with one, in the beginning of a file; None without one."""
     plain = _BEGINS.search(head)
     at = head.find(MAGIC)
     while at >= 0 and (plain is None or at < plain.start()):
@@ -99,7 +99,7 @@ def first_record(head: bytes) -> int | None:
 
 
 def head_end(data: bytes, start: int, stop: int | None = None) -> tuple[int, int] | None:
-    """Where headers end that begin at `start`: before and behind the empty line (`\r?\n\r?\n`); None if there is none.
+    """Where the headers that begin at `start` end: before and after the empty line (`\r?\n\r?\n`); None without one.
 
     A regular expression would take as long as the gzip around the headers.
     """
@@ -113,10 +113,10 @@ def head_end(data: bytes, start: int, stop: int | None = None) -> tuple[int, int
     return at - (at > start and data[at - 1] == _CARRIAGE_RETURN), at + size
 
 
-class _Reader:
+class _RecordReader:
     """A stream with look-ahead."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._data = b""
         self._at = 0
@@ -126,7 +126,7 @@ class _Reader:
 
     @property
     def position(self) -> int:
-        """Where the next byte stands in the stream."""
+        """The position of the next byte in the stream."""
         return self._base + self._at
 
     def _more(self) -> bool:
@@ -147,15 +147,15 @@ class _Reader:
             pass
 
     def ended(self) -> bool:
-        """What follows a record follows: two empty lines, the end, or another record after any newlines."""
-        # Looking far enough ahead to meet a member's end and its checksum, while the record is in hand.
+        """Whether a record ends here: two empty lines, the end of the stream, or a record after any newlines follow."""
+        # Look far enough ahead to reach the member's end and its checksum before the record is returned.
         self._look(TRIAL_BYTES)
         if self._data.startswith(RECORD_END, self._at):
             return True
         return not self.skip_newlines() or self.at_record()
 
     def skip_newlines(self) -> bool:
-        """Go behind carriage returns and newlines; False if nothing follows."""
+        """Skip carriage returns and newlines; False if nothing follows."""
         while True:
             while self._at < len(self._data) and self._data[self._at] in b"\r\n":
                 self._at += 1
@@ -165,12 +165,12 @@ class _Reader:
                 return False
 
     def at_record(self) -> bool:
-        """What follows begins a record."""
+        """Whether a record begins here."""
         self._look(TRIAL_BYTES)
         return _BEGINS.match(self._data, self._at) is not None
 
     def seek_record(self) -> bool:
-        """Go to the next beginning of a record; False (and at the end) if there is none."""
+        """Go to the next record; without one, go to the end and return False."""
         while True:
             if found := _BEGINS.search(self._data, self._at):
                 self._at = found.start()
@@ -181,7 +181,7 @@ class _Reader:
                 return False
 
     def head(self) -> bytes | None:
-        """Headers up to the empty line, which is read too; None if there is no such line near."""
+        """Headers up to the empty line, which is consumed too; None if no empty line is near."""
         while not (end := head_end(self._data, self._at)):
             if len(self._data) - self._at > MAX_HEAD_BYTES or not self._more():
                 return None
@@ -217,11 +217,11 @@ class _Reader:
         return b"".join(parts)
 
     def rest(self) -> bytes:
-        """What has been looked at and not read."""
+        """Bytes that were looked at but not consumed."""
         return self._data[self._at :]
 
     def pass_by(self, count: int) -> None:
-        """Go on by `count` bytes, which have been looked at."""
+        """Skip `count` bytes that were looked at."""
         self._at += count
 
     def rewind(self, position: int) -> None:
@@ -233,7 +233,7 @@ class _Reader:
         self._data, self._at, self._base = b"", 0, position
 
 
-def _records(reader: _Reader, start: int, step: int, limit: int) -> Iterator[Block]:
+def _records(reader: _RecordReader, start: int, step: int, limit: int) -> Iterator[Block]:
     """Records of one stream; their address is `start` + position with `step` 1, else `start` + n x `step`."""
     number = 0
     while not reader.broken:
@@ -247,12 +247,12 @@ def _records(reader: _Reader, start: int, step: int, limit: int) -> Iterator[Blo
         number += 1
 
 
-def _address(reader: _Reader, start: int, step: int, number: int) -> int:
+def _address(reader: _RecordReader, start: int, step: int, number: int) -> int:
     return start + (reader.position if step == 1 else number * step)
 
 
-def _record(reader: _Reader, address: int, limit: int) -> Block:
-    """The record that begins here, or what stands in its place; the reader goes to the next."""
+def _record(reader: _RecordReader, address: int, limit: int) -> Block:
+    """The record that begins here, or the damage in its place; the reader moves to the next record."""
     headers = None
     try:
         begins = reader.position
@@ -282,7 +282,7 @@ def _record(reader: _Reader, address: int, limit: int) -> Block:
         reader.seek_record()
     except Broken as error:
         reason = str(error)
-        # What can still be read of the headers may tell which page was lost.
+        # The headers that can still be read may identify the lost page.
         headers = headers or _parse(reader.rest().rpartition(b"\n")[0]) or None
     return Block(offset=address, headers=headers, reason=reason)
 
@@ -291,13 +291,13 @@ def _parse(head: bytes) -> dict[str, str]:
     text = head.decode("utf-8", "replace")
     if b"\n " in head or b"\n\t" in head:
         text = text.replace("\r\n ", " ").replace("\r\n\t", " ")
-    # From the last to the first, which is the one that stays.
+    # From the last line to the first, so that the first value of a repeated name stays.
     fields = [line.partition(":") for line in reversed(text.splitlines()[1:])]
     return {name.strip().lower(): value.strip() for name, _, value in fields}
 
 
 def _seek_member(cursor: Cursor, start: int) -> None:
-    """Put the cursor where, from `start` on, a gzip member begins that holds a WARC record; or at the end."""
+    """Put the cursor at the first gzip member after `start` that holds a WARC record, or at the end."""
     cursor.seek(start)
     while True:
         data = cursor.ahead(CHUNK_BYTES + TRIAL_BYTES)

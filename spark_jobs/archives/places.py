@@ -1,7 +1,7 @@
-"""Where web archives are read from: files of this machine and http(s) URLs, alike.
+"""Opens web archives: local files and http(s) URLs.
 
-A remote archive is read as one stream. Where the connection breaks, or a reader goes back, it is asked for
-again from that byte on; a server that cannot give a range is read over up to it.
+A remote archive is read as one stream. If the connection breaks or a reader seeks, it is requested again from that
+byte. From a server that does not support ranges, the bytes before it are read and discarded.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ AGENT = "Watershed (web archive reader)"
 
 @dataclass(frozen=True)
 class Remote:
-    """What a server says of a file before it is read."""
+    """What a server reports about a file before it is read."""
 
     bytes: int
     tag: str
-    """Its ETag without quotes, else when it was last modified; empty where the server says neither."""
+    """Its ETag without quotes, else its Last-Modified; empty if the server sends neither."""
 
 
 def is_remote(uri: str) -> bool:
-    """The archive is read over the network."""
+    """Whether the archive is read over the network."""
     return uri.startswith(("http://", "https://"))
 
 
@@ -42,13 +42,13 @@ def open_archive(uri: str, size: int | None = None) -> BinaryIO:
 
     Args:
         uri: a path or an http(s) URL.
-        size: bytes that it had when it was registered, if it has to have them still.
+        size: the size at which it was registered, which it must still have; None for any.
 
     Raises:
-        WatershedError: it is gone or cannot be read, or has another size now.
+        WatershedError: it is missing, cannot be read, or has another size.
     """
     if is_remote(uri):
-        # Ranges of an archive come as they are stored; a smaller buffer would ask the server more often.
+        # A smaller buffer would send the server more requests.
         return io.BufferedReader(_RemoteFile(uri, size), BUFFER_BYTES)
     try:
         path = Path(uri)
@@ -74,7 +74,7 @@ def ask(uri: str) -> Remote:
 
 
 def changed(uri: str, before: int, now: int) -> WatershedError:
-    """The error of an archive that is no longer the one that was registered."""
+    """The error for an archive whose size changed after it was registered."""
     return WatershedError(
         f"{uri} had {before:,} bytes when it was registered and has {now:,} now", "register the crawl again (dclm.pool)"
     )
@@ -86,7 +86,7 @@ def _request(uri: str, headers: dict[str, str]) -> Any:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A URL as a raw file; a connection that breaks is tried again from where it broke."""
+    """A URL as a raw file; after a broken connection, reading continues where it stopped."""
 
     def __init__(self, uri: str, size: int | None) -> None:
         self._uri = uri
@@ -137,7 +137,7 @@ class _RemoteFile(io.RawIOBase):
         super().close()
 
     def _connect(self) -> bool:
-        """Ask for all from the position on; False if there is nothing there."""
+        """Request the file from the position on; False if there is nothing more."""
         try:
             self._answer = _request(self._uri, {"Range": f"bytes={self._position}-"} if self._position else {})
         except urllib.error.HTTPError as error:

@@ -1,6 +1,6 @@
-"""Web archives record by record: every response exactly once, every damage exactly once.
+"""Reads web archives record by record: every response exactly once, every damage exactly once.
 
-`framing` finds the records; what is inside one (HTTP headers, transfer and content codings) fastwarc reads.
+`framing` finds the records. fastwarc reads what is inside one: HTTP headers, transfer and content codings.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from spark_jobs.archives.framing import MAX_HEAD_BYTES, Block, blocks, head_end
 from spark_jobs.archives.places import open_archive
 
 MAX_PAYLOAD_BYTES = 10_000_000
-"""A page above this, as stored or decoded, is counted and measured but not read, and never held in memory."""
+"""A larger page, as stored or decoded, is counted and its size recorded, but it is never held in memory."""
 READ_BYTES = 1 << 16
 _CODINGS = ("chunked", "gzip", "x-gzip", "deflate", "br", "zstd")
 _CUT_SHORT = "unexpected end"
-"""fastwarc's word for a coding that stops early: what came before is as good as a page cut short."""
+"""fastwarc's message for a coding that ends early; the bytes before it are used as a truncated page."""
 _CRLF = b"\r\n\r\n"
 _OLD_GZIP = re.compile(rb"x-gzip", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,1000}\r\n")
@@ -37,24 +37,24 @@ _FRAME = (
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What became of one response record, or of one damaged stretch of the archive."""
+    """The outcome of one response record, or of one damaged stretch of the archive."""
 
     offset: int
     """Address in the archive (see `framing`)."""
     state: str
     """ok, no_payload, http_error, too_large, undecodable, record_damaged or file_damaged."""
     reason: str | None = None
-    """What was found, where the state is not ok."""
+    """Why the state is not ok."""
     url: str | None = None
     date: datetime.datetime | None = None
     """WARC-Date, UTC."""
     http_status: int | None = None
     content_type: str | None = None
-    """Media type that the server declared, in lower case, else what the crawler identified."""
+    """Media type in lower case, as the server declared it, else as the crawler identified it."""
     charset: str | None = None
     """Character encoding that the server declared."""
     payload: bytes | None = None
-    """The HTTP payload, codings undone; only where the state is ok."""
+    """The decoded HTTP payload; only if the state is ok."""
     payload_bytes: int = 0
     """Bytes of the payload as stored."""
     payload_digest: str | None = None
@@ -66,11 +66,11 @@ def read_records(uri: str, size: int | None = None, max_payload: int = MAX_PAYLO
 
     Args:
         uri: path or http(s) URL of a WARC file, gzipped by record, gzipped whole, or plain.
-        size: bytes that the file had when it was registered, if it has to have them still.
+        size: the size at which the file was registered, which it must still have; None for any.
         max_payload: bytes above which a payload is `too_large`.
 
     Raises:
-        WatershedError: the archive is gone, has another size now, or cannot be reached.
+        WatershedError: the archive is missing, has another size, or cannot be reached.
     """
     with closing(open_archive(uri, size)) as file:
         for block in blocks(file, max_payload + MAX_HEAD_BYTES):
@@ -80,7 +80,7 @@ def read_records(uri: str, size: int | None = None, max_payload: int = MAX_PAYLO
 
 
 def read_record(uri: str, offset: int, max_payload: int = MAX_PAYLOAD_BYTES) -> Record | None:
-    """The record at the address `offset`, as `read_records` gave it; None if no response or damage is there."""
+    """The record at the address `offset`, as `read_records` returned it; None if there is no response or damage."""
     with closing(open_archive(uri)) as file:
         block = next(blocks(file, max_payload + MAX_HEAD_BYTES, offset), None)
     return _record(block, max_payload) if block is not None else None
@@ -94,8 +94,8 @@ def _record(block: Block, max_payload: int) -> Record | None:
     if kind != "response":
         if block.reason is None:
             return None
-        said = f"a {kind or 'typeless'} record: {block.reason}"
-        return Record(offset=block.offset, state="file_damaged", reason=said)
+        reason = f"a {kind or 'typeless'} record: {block.reason}"
+        return Record(offset=block.offset, state="file_damaged", reason=reason)
     known: dict[str, Any] = {
         "offset": block.offset,
         "url": block.headers.get("warc-target-uri", "").strip("<>") or None,
@@ -107,7 +107,7 @@ def _record(block: Block, max_payload: int) -> Record | None:
 
 
 def _response(known: dict[str, Any], block: Block, headers: dict[str, str], max_payload: int) -> Record:
-    """The outcome of an intact response, of which some is known."""
+    """The outcome of an intact response; `known` holds the fields that are already known."""
     message, body, http = block.content, 0, None
     # A response of another protocol, such as DNS, is a payload without headers.
     if headers.get("content-type", "application/http").startswith("application/http"):
@@ -141,48 +141,48 @@ def _base32(digest: bytes) -> str:
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(150, -1, -10)])
 
 
-def _too_large(said: str, max_payload: int) -> str:
-    return f"{said} bytes; at most {max_payload:,} are read"
+def _too_large(size: str, max_payload: int) -> str:
+    return f"{size} bytes; at most {max_payload:,} are read"
 
 
 def _decoded(
     http: WarcRecord | None, head: bytes, stored: bytes, max_payload: int
 ) -> tuple[str, str | None, bytes | None]:
-    """State, reason and payload of a response with its transfer and content codings undone."""
+    """State, reason and decoded payload of a response."""
     codings = _codings(http) if http else []
     if not codings:
         return "ok", None, stored
-    said = ", ".join(codings)
+    listed = ", ".join(codings)
     attempts: list[tuple[bytes, Literal["all", "content"]]] = [(stored, "all")]
     if "chunked" in codings:
-        # A transfer that broke off still gave its first chunks.
+        # A transfer that was interrupted still has its first chunks.
         attempts += [(joined, "content")] if (joined := _join_chunks(stored)) else []
-        # Some crawlers join the chunks and leave the header as it came.
+        # Some crawlers join the chunks but keep the header.
         attempts += [(stored, "content")] if len(codings) > 1 else []
     problem = ""
     for data, way in attempts:
         payload, problem = _undo(head, data, way, max_payload)
         if len(payload) > max_payload:
-            return "too_large", _too_large(f"{said}: over {max_payload:,}", max_payload), None
+            return "too_large", _too_large(f"{listed}: over {max_payload:,}", max_payload), None
         if payload and (not problem or _CUT_SHORT in problem):
             return "ok", None, payload
     if stored.lstrip().startswith(b"<"):
-        # Others undo all codings and leave their headers.
+        # Others undo all codings but keep the headers.
         return "ok", None, stored
     if not problem:
-        return "no_payload", f"{said}: nothing in it", None
-    return "undecodable", f"{said}: {problem[:100]}", None
+        return "no_payload", f"{listed}: nothing in it", None
+    return "undecodable", f"{listed}: {problem[:100]}", None
 
 
 def _codings(http: WarcRecord) -> list[str]:
-    """The codings that have to be undone, in the order of the headers."""
-    said = [http.http_headers.get_multiple(name) for name in ("Transfer-Encoding", "Content-Encoding")]
-    named = [coding.strip().lower() for values in said for value in values for coding in value.split(",")]
+    """The codings to undo, in the order of the headers."""
+    fields = [http.http_headers.get_multiple(name) for name in ("Transfer-Encoding", "Content-Encoding")]
+    named = [coding.strip().lower() for values in fields for value in values for coding in value.split(",")]
     return [coding for coding in named if coding in _CODINGS]
 
 
 def _undo(head: bytes, stored: bytes, way: Literal["all", "content"], max_payload: int) -> tuple[bytes, str]:
-    """What the codings hide, a little over `max_payload` at most, and what went wrong on the way."""
+    """The decoded bytes, at most a little over `max_payload`, and the error that ended decoding, if any."""
     parts: list[bytes] = []
     read = 0
     try:
@@ -196,7 +196,7 @@ def _undo(head: bytes, stored: bytes, way: Literal["all", "content"], max_payloa
 
 
 def _join_chunks(stored: bytes) -> bytes:
-    """The chunks of a transfer (RFC 9112, section 7.1) up to where it ends or makes no sense."""
+    """The chunks of a transfer (RFC 9112, section 7.1) up to its end or the first invalid chunk."""
     parts = []
     at = 0
     while size := _CHUNK_SIZE.match(stored, at):
@@ -216,14 +216,14 @@ def _parsed(head: bytes, body: bytes, way: Literal["none", "all", "content"] = "
 
 
 def _media_type(http: WarcRecord | None, headers: dict[str, str]) -> str | None:
-    said = http.http_content_type if http else headers.get("content-type")
-    said = said or headers.get("warc-identified-payload-type")
-    return said.split(";")[0].strip().lower() or None if said else None
+    declared = http.http_content_type if http else headers.get("content-type")
+    declared = declared or headers.get("warc-identified-payload-type")
+    return declared.split(";")[0].strip().lower() or None if declared else None
 
 
-def _date(said: str) -> datetime.datetime | None:
+def _date(text: str) -> datetime.datetime | None:
     try:
-        date = datetime.datetime.fromisoformat(said)
+        date = datetime.datetime.fromisoformat(text)
     except ValueError:
         return None
     return date.astimezone(datetime.UTC) if date.tzinfo else date.replace(tzinfo=datetime.UTC)

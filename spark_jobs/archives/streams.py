@@ -1,6 +1,6 @@
-"""Bytes in order, from a file or from a gzip member in it, that can be given back and read again.
+"""Streams of bytes, from a file or from a gzip member in it, that can be rewound.
 
-A gzip member that is damaged gives all bytes before the damage, and then says what is wrong.
+A damaged gzip member yields all bytes before the damage and then raises an error that says what is wrong.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import zlib
 from typing import Any, BinaryIO, Protocol
 
 CHUNK_BYTES = 1 << 16
-"""Read from the file at a time, and so what is given to zlib."""
+"""Bytes read from the file, and passed to zlib, at a time."""
 FINE_BYTES = 16
-"""Given to zlib at a time in a damaged member, to have all that comes before the damage."""
+"""Bytes passed to zlib at a time in a damaged member, to get all bytes before the damage."""
 INFLATED_BYTES = 1 << 20
-"""Inflated at most at a time: what a small file may grow to in memory."""
+"""Most bytes inflated at a time: what a small file may grow to in memory."""
 
 _GZIP_ERROR = re.compile(r"Error -?\d+ while decompressing data: ")
 
 
 def _fastest() -> Any:
-    """isal's zlib, which inflates twice as fast, where it is installed."""
+    """isal's zlib, which inflates twice as fast, if it is installed."""
     try:
         return importlib.import_module("isal.isal_zlib")
     except ImportError:
@@ -30,11 +30,11 @@ def _fastest() -> Any:
 
 
 inflater = _fastest()
-"""Inflates members; what it does not like zlib is asked about, and says what is wrong."""
+"""Inflates members. Where it fails, zlib repeats the work, because its messages say what is wrong."""
 
 
 def gunzip(file: BinaryIO) -> gzip.GzipFile:
-    """What a gzip file holds, member after member; raises EOFError, OSError or `inflater.error`."""
+    """The contents of a gzip file, all its members; raises EOFError, OSError or `inflater.error`."""
     library = gzip if inflater is zlib else importlib.import_module("isal.igzip")
     return library.GzipFile(fileobj=file)
 
@@ -43,20 +43,20 @@ class Broken(Exception):
     """A stream that cannot be read further; the message says why."""
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """Bytes in order, from a plain file or a gzip member."""
 
     def read(self) -> bytes:
-        """The next bytes, none at the end; raises Broken."""
+        """The next bytes; empty at the end. Raises Broken."""
         ...
 
     def rewind(self, position: int) -> None:
-        """The next read begins at `position`, counted from the stream's first byte."""
+        """Continue at `position`, counted from the stream's first byte."""
         ...
 
 
 class Cursor:
-    """A place in a file that is read in chunks and can be given back what was not used."""
+    """A position in a file that is read in chunks; unused bytes can be given back."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -65,18 +65,18 @@ class Cursor:
         file.seek(0)
 
     def chunk(self) -> bytes:
-        """The next bytes of the file; none at its end."""
+        """The next bytes of the file; empty at its end."""
         data, self._held = self._held or self.file.read(CHUNK_BYTES), b""
         self.offset += len(data)
         return data
 
     def give_back(self, data: bytes) -> None:
-        """The last bytes that `chunk` returned were not used."""
+        """Give back the last bytes that `chunk` returned."""
         self._held = data + self._held
         self.offset -= len(data)
 
     def ahead(self, count: int) -> bytes:
-        """At least `count` of the bytes to come, fewer at the end; they stay to come."""
+        """The next `count` bytes or more, fewer at the end, without consuming them."""
         data = self.chunk()
         while 0 < len(data) < count and (more := self.chunk()):
             data += more
@@ -84,18 +84,18 @@ class Cursor:
         return data
 
     def at_end(self) -> bool:
-        """Nothing is to come."""
+        """Whether the file has ended."""
         return not self.ahead(1)
 
     def seek(self, offset: int) -> None:
-        """The next byte is that at `offset`."""
+        """Continue at `offset`."""
         self.file.seek(offset)
         self.offset = offset
         self._held = b""
 
 
-class Plain:
-    """A file as a stream, from `start` on."""
+class PlainFile:
+    """A file as a stream that begins at `start`."""
 
     def __init__(self, cursor: Cursor, start: int) -> None:
         self.cursor = cursor
@@ -108,8 +108,8 @@ class Plain:
         self.cursor.seek(self.start + position)
 
 
-class Member:
-    """A gzip member as a stream; at its end the cursor stands behind it."""
+class GzipMember:
+    """A gzip member as a stream; at its end the cursor is after the member."""
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
@@ -132,14 +132,16 @@ class Member:
                 inflated = self._inflate.decompress(data, INFLATED_BYTES)
             except (inflater.error, zlib.error) as error:
                 if self._step > FINE_BYTES:
-                    # zlib keeps what it inflated of a chunk to itself when the chunk is damaged further on.
+                    # zlib does not return what it inflated of a chunk that is damaged further on.
                     self._step = FINE_BYTES
                     self._library = zlib
                     self.rewind(self._position)
                     continue
                 self.broken = True
-                said = _GZIP_ERROR.sub("", str(error))
-                raise Broken(f"gzip data is damaged after {self._position:,} bytes of the record ({said})") from error
+                message = _GZIP_ERROR.sub("", str(error))
+                raise Broken(
+                    f"gzip data is damaged after {self._position:,} bytes of the record ({message})"
+                ) from error
             if inflated:
                 self._position += len(inflated)
                 return inflated

@@ -1,8 +1,8 @@
-"""What a document is about: by a fastText classifier where one is given, else by declared hosts and words.
+"""Topics of documents, from a fastText classifier or from rules of hosts and words.
 
-WebOrganizer (arXiv 2502.10341) and Olmo 3 (arXiv 2512.13961) cut the web into 24 topics by a trained classifier, and
-say for each topic how much of which quality is read; without such a model the hosts and words of a topic are a rule
-that anyone can read, and that gives the same label everywhere.
+WebOrganizer (arXiv 2502.10341) and Olmo 3 (arXiv 2512.13961) assign the web to 24 topics by a trained classifier, and
+set for each topic how much of which quality is read. Without such a model, rules of hosts and words give a label that
+anyone can check and that is the same everywhere.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
+from spark_jobs.classifiers.labels import LABEL
 from spark_jobs.classifiers.reading import joined_lines, load_once
 from spark_jobs.compute import pc
-
-LABEL = "__label__"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,29 +28,29 @@ class Topic:
 
     name: str
     hosts: tuple[str, ...] = ()
-    """Hosts, and with them their subdomains: `python.org` is `docs.python.org` too."""
+    """Hosts, including their subdomains: `python.org` matches `docs.python.org` too."""
     words: tuple[str, ...] = ()
-    """Words or phrases, whatever their case."""
+    """Words or phrases, in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopicRules:
-    """The first topic that has the document's host; else the one whose words occur most, the first of equals."""
+    """The first topic that lists the document's host; else the topic whose words occur most, the first on a tie."""
 
     topics: tuple[Topic, ...]
     at_least: int = 3
-    """Occurrences of a topic's words that make a text its own."""
+    """Fewest occurrences of a topic's words that assign a text to it."""
     otherwise: str = "other"
 
     def __post_init__(self) -> None:
         names = [topic.name for topic in self.topics]
         if not names or len(set(names)) < len(names) or self.otherwise in names:
             raise WatershedError(
-                f"topics {', '.join(names) or 'none'}: each wants a name of its own, other than {self.otherwise!r}",
+                f"topics {', '.join(names) or 'none'}: each needs a unique name other than {self.otherwise!r}",
                 "correct the TopicRules",
             )
         if bare := [topic.name for topic in self.topics if not topic.hosts and not topic.words]:
-            raise WatershedError(f"topic {bare[0]} has neither hosts nor words", "give it some, or take it out")
+            raise WatershedError(f"topic {bare[0]} has neither hosts nor words", "give it some, or remove it")
 
     @property
     def identity(self) -> Any:
@@ -65,25 +64,25 @@ class TopicClassifier:
 
     path: Path
     sha256: str
-    """Digest of the file: its identity, wherever it lies."""
+    """Digest of the file, which identifies it at any path."""
     otherwise: str = "other"
-    """Of a text without a word that the model knows."""
+    """The topic of a text that has no word of the model's vocabulary."""
 
     @property
     def identity(self) -> Any:
-        """What decides the labels; the place of the file does not."""
+        """What decides the labels; the path of the file does not."""
         return {"sha256": self.sha256, "otherwise": self.otherwise}
 
     def check(self) -> None:
-        """Refuse a file that is gone or another.
+        """Check the file against its digest.
 
         Raises:
-            WatershedError: says which.
+            WatershedError: the file is missing or has another digest.
         """
         if not self.path.is_file() or sha256_of(self.path) != self.sha256:
-            why = "is not the file that the recipe names" if self.path.is_file() else "is not there"
+            why = "is not the file that the recipe names" if self.path.is_file() else "is missing"
             raise WatershedError(
-                f"{self.path}: the topic classifier {why}", "mend the path or the SHA-256 of its recipe"
+                f"{self.path}: the topic classifier {why}", "correct the path or the SHA-256 of its recipe"
             )
 
 
@@ -113,7 +112,7 @@ def _occurrences(text: pa.Array, words: tuple[str, ...]) -> np.ndarray:
 
 
 def _whole(word: str) -> str:
-    """A pattern for the word and not for part of another; RE2 knows the bounds of ASCII words alone."""
+    """A pattern that matches the word but not a part of another; RE2 knows word bounds of ASCII only."""
     before, after = (r"\b" if re.match(r"(?a:\w)", letter) else "" for letter in (word[0], word[-1]))
     return f"{before}{re.escape(word)}{after}"
 

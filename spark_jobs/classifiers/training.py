@@ -1,9 +1,8 @@
-"""Training fastText so that the same examples give the same bytes.
+"""Trains fastText so that the same examples give the same bytes.
 
-One thread makes the order of updates certain. The memory is the other half: the library draws initial vectors for a
-tenth of the rows per thread and leaves the rest as it finds them (DenseMatrix::uniform), which within a long-lived
-process is whatever was freed before: other bytes, even NaN. So training has a process of its own, whose allocator
-hands out zeroes.
+A single thread fixes the order of updates. Memory must be fixed too: per thread, the library draws initial vectors
+for a tenth of the rows and leaves the rest uninitialised (DenseMatrix::uniform). In a long-lived process these rows
+hold whatever was freed before, even NaN. Therefore training runs in its own process, whose allocator returns zeros.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from typing import Any
 
 from catalog.errors import WatershedError
 
-# glibc fills what it allocates with the complement of the byte, and maps large blocks afresh.
+# glibc fills allocated memory with the complement of this byte and maps large blocks anew.
 ZEROED_MEMORY = {"MALLOC_PERTURB_": "255", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """fastText's own names, with the values of DCLM-Baseline's classifier (arXiv 2406.11794, 4.4)."""
+    """Parameters by fastText's names, with the values of DCLM-Baseline's classifier (arXiv 2406.11794, 4.4)."""
 
     epoch: int = 5
     lr: float = 0.1
@@ -40,7 +39,7 @@ def train(examples: Path, model: Path, hyperparameters: Hyperparameters) -> None
     """Train a softmax classifier on `examples` (a line each: __label__NAME and the text) and save it as `model`.
 
     Raises:
-        WatershedError: fastText found nothing to train on, or ran out of memory.
+        WatershedError: there is nothing to train on, or fastText ran out of memory.
     """
     settings = json.dumps({"input": str(examples), **asdict(hyperparameters)})
     rooms = str(Path(__file__).parents[2])
@@ -53,9 +52,9 @@ def train(examples: Path, model: Path, hyperparameters: Hyperparameters) -> None
         check=False,
     )
     if done.returncode:
-        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        message = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise WatershedError(
-            f"fastText trained no model: {said}", "free some memory, or change the recipe's dim, bucket or lr"
+            f"fastText could not train a model: {message}", "free some memory, or change the recipe's dim, bucket or lr"
         )
 
 

@@ -1,4 +1,4 @@
-"""Evaluation sets as JSONL files: an evaluation each, named after the file; the texts of a line are an example."""
+"""Reads evaluation sets: each JSONL file is an evaluation named after the file, and each line is an example."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from catalog.errors import WatershedError
 
 
 def example_batches(evaluations: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-    """Batches of evaluation, example_id (the number of the line that holds it, from 0, blank ones left out) and text.
+    """Batches of evaluation, example_id (the number of its line from 0, without blank lines) and text.
 
     Raises:
-        WatershedError: a file cannot be read, is no JSONL, or holds no example.
+        WatershedError: a file cannot be read, is not JSONL, or has no examples.
     """
     for path in evaluations:
         texts = [_text(line, f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
         if not texts:
-            raise WatershedError(f"{path}: holds no example", "give JSONL files with an example a line")
+            raise WatershedError(f"{path}: holds no example", "give JSONL files with one example in each line")
         yield pa.record_batch(
             {
                 "evaluation": pa.array([path.stem] * len(texts), pa.string()),
@@ -40,19 +40,19 @@ def _lines(path: Path) -> list[bytes]:
 
 def _text(line: bytes, place: str) -> str:
     try:
-        said = orjson.loads(line)
+        parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
-    return "\n".join(_texts(said))
+        raise WatershedError(f"{place}: not valid JSON in UTF-8 ({error})", "correct or remove the line") from error
+    return "\n".join(_texts(parsed))
 
 
-def _texts(said: Any) -> Iterator[str]:
-    """All texts of an example: question, choices, answer, by whichever names."""
-    if isinstance(said, str):
-        yield said
-    elif isinstance(said, dict):
-        for value in said.values():
+def _texts(parsed: Any) -> Iterator[str]:
+    """All texts of an example, such as question, choices and answer, under any names."""
+    if isinstance(parsed, str):
+        yield parsed
+    elif isinstance(parsed, dict):
+        for value in parsed.values():
             yield from _texts(value)
-    elif isinstance(said, list):
-        for value in said:
+    elif isinstance(parsed, list):
+        for value in parsed:
             yield from _texts(value)

@@ -29,8 +29,8 @@ MATCH = pa.struct(
         ("ngram", pa.string()),
     ]
 )
-"""An example that a document overlaps with: how many of its n-grams, of how many, and the first of them as the document
-has it."""
+"""An example that a document overlaps with: its n-grams that the document has, all its n-grams, and the first shared
+one as the document has it."""
 REPORT = pa.schema(
     [
         ("evaluation", pa.string()),
@@ -46,24 +46,23 @@ REPORT = pa.schema(
         ("ngram", pa.string()),
     ]
 )
-"""A row an evaluation: its examples, those too short to have an n-gram, those that any document shares one with, those
-that any document holds enough of and their share of all; documents that overlap and that are contaminated; and the
-example that is held most, where, and its first n-gram there."""
+"""A row for each evaluation. It counts the examples: all, those without n-grams, those that share one with a document,
+and those of which a document holds enough (also as a share). It counts documents that overlap and that are
+contaminated. It names the example with the largest overlap, its document, and the first shared n-gram."""
 
 
 class NothingToLookFor(UserWarning):
-    """An evaluation has no n-grams, so that nothing will ever be found of it."""
+    """Warns that an evaluation has no n-grams, so no overlap with it can be found."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decontamination:
-    """What contamination is."""
+    """When a document counts as contaminated."""
 
     n: int = 13
     """Words of an n-gram."""
     share: float = 0.0
-    """Share of an example's different n-grams, from which a document that holds them is contaminated; at 0 one
-    n-gram is enough."""
+    """Least share of an example's distinct n-grams in a contaminated document; at 0, one n-gram is enough."""
 
     def __post_init__(self) -> None:
         if self.n < 1 or not 0 <= self.share <= 1:
@@ -72,7 +71,7 @@ class Decontamination:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Evaluation examples and their n-grams; it is small, and can be sent to workers."""
+    """Evaluation examples and their n-grams, small enough to be sent to workers."""
 
     options: Decontamination
     evaluations: list[str]
@@ -82,26 +81,26 @@ class Examples:
     ids: list[str]
     """For each example its id."""
     sizes: npt.NDArray[np.int32]
-    """For each example how many different n-grams it has."""
+    """The number of distinct n-grams of each example."""
     hashes: npt.NDArray[np.uint64]
-    """Different n-grams of all examples."""
+    """The distinct n-grams of all examples."""
     starts: npt.NDArray[np.int64]
-    """n-gram i is of the examples `owners[starts[i] : starts[i + 1]]`."""
+    """n-gram i belongs to the examples `owners[starts[i] : starts[i + 1]]`."""
     owners: npt.NDArray[np.int32]
 
     def table(self) -> NgramTable:
-        """The n-grams as kernels look them up."""
+        """The n-grams as a hash table for kernels."""
         from spark_jobs.kernels.overlap import ngram_table
 
         return ngram_table(self.hashes)
 
 
 def evaluation_examples(batches: Iterable[pa.RecordBatch], options: Decontamination | None = None) -> Examples:
-    """Take the n-grams of evaluation examples; warns of every evaluation that has none at all.
+    """Collect the n-grams of evaluation examples; warns about every evaluation without any.
 
     Args:
-        batches: evaluation, example_id, and text: all of an example that must not be seen, question and answer.
-        options: what contamination is.
+        batches: evaluation, example_id, and text: all that must not be trained on, question and answer.
+        options: when a document counts as contaminated.
 
     Raises:
         WatershedError: no evaluation has any n-gram.
@@ -153,7 +152,7 @@ def _warn_of_silence(examples: Examples) -> None:
     if len(silent) == len(examples.evaluations):
         raise WatershedError(
             f"not one of {len(examples.ids)} evaluation examples has {n} words, so nothing would ever be found",
-            "hand over whole examples, question and answer, or make n smaller",
+            "pass whole examples, question and answer, or make n smaller",
         )
     for name in silent:
         warnings.warn(
@@ -164,8 +163,8 @@ def _warn_of_silence(examples: Examples) -> None:
 
 
 @dataclass
-class Report:
-    """What was found so far, whatever the order of documents."""
+class ContaminationReport:
+    """Counts of what was found so far, independent of the order of documents."""
 
     examples: Examples
     _overlapping: set[int] = field(default_factory=set)
@@ -174,7 +173,12 @@ class Report:
     _worst: dict[int, tuple[float, str, str, str]] = field(default_factory=dict)
 
     def add(self, document: str, found: dict[int, tuple[int, str]]) -> bool:
-        """Count a document: for each example that it overlaps with, matched n-grams and the first; if it is to go."""
+        """Count a document and return whether it is contaminated.
+
+        Args:
+            document: its id.
+            found: by example, the number of matched n-grams and the first of them.
+        """
         seen: dict[int, bool] = {}
         for example, (matched, ngram) in found.items():
             share = matched / int(self.examples.sizes[example])
@@ -193,7 +197,7 @@ class Report:
         return any(seen.values())
 
     def table(self) -> pa.Table:
-        """A row an evaluation, as REPORT."""
+        """A row for each evaluation, in the columns of REPORT."""
         rows = []
         for number, name in enumerate(self.examples.evaluations):
             own = np.flatnonzero(self.examples.evaluation == number)
@@ -219,21 +223,21 @@ class Report:
 
 
 def find_contamination(
-    batches: Iterable[pa.RecordBatch], examples: Examples, report: Report | None = None
+    batches: Iterable[pa.RecordBatch], examples: Examples, report: ContaminationReport | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Tell of each document whether it is contaminated, and by what.
+    """Find for each document whether it is contaminated, and by which examples.
 
     Args:
         batches: id and text.
-        examples: what to look for.
+        examples: what to search for.
         report: counts what is found.
 
     Returns:
-        a batch for a batch: id; contaminated; matches, a list of MATCH by evaluation and example.
+        a batch for each batch: id; contaminated; matches, a list of MATCH ordered by evaluation and example.
     """
     from spark_jobs.kernels.overlap import find_ngrams
 
-    report = Report(examples) if report is None else report
+    report = ContaminationReport(examples) if report is None else report
     table = examples.table()
     for batch in batches:
         found = find_ngrams(batch["text"], table, examples.options.n)
@@ -254,7 +258,7 @@ def find_contamination(
 def _held(
     examples: Examples, data: bytes, places: Iterable[tuple[np.int32, np.int32, np.int32]]
 ) -> dict[int, tuple[int, str]]:
-    """For each example how many of its different n-grams a document holds, and the first of them in it."""
+    """By example, the number of its distinct n-grams in a document, and the first of them."""
     held: dict[int, tuple[int, str]] = {}
     met: set[int] = set()
     for number, start, stop in places:

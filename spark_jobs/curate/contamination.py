@@ -1,4 +1,4 @@
-"""Evaluation examples that the kept documents hold: which evaluations, how much of them, and where."""
+"""Finds evaluation examples in the kept documents: which ones, how much of them, and where."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import pyarrow.parquet as pq
 from spark_jobs.contamination.examples import example_batches
 from spark_jobs.contamination.ngrams import (
     MATCH,
+    ContaminationReport,
     Decontamination,
     Examples,
     NothingToLookFor,
-    Report,
     evaluation_examples,
     find_contamination,
 )
 from spark_jobs.curate.copies import Stage
 
 CONTAMINATED = pa.schema([("id", pa.string()), ("matches", pa.list_(MATCH))])
-"""Documents that are dropped, and the examples that they hold."""
+"""Dropped documents, and the examples that they overlap with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contamination:
-    """What was found."""
+    """The evaluation examples that were found, and the documents that remain."""
 
     report: pa.Table
-    """A row an evaluation: `decontamination.REPORT`."""
+    """A row for each evaluation, in the columns of `contamination.ngrams.REPORT`."""
     dropped: int
     warnings: tuple[str, ...]
     left: Stage
@@ -42,16 +42,16 @@ def find_examples(stage: Stage, evaluations: Sequence[Path], options: Decontamin
 
     Args:
         stage: documents that are kept so far.
-        evaluations: JSONL files, an evaluation each, named after the file: the texts of a line are an example.
+        evaluations: JSONL files; each is an evaluation named after the file, and each line an example.
         options: how long an n-gram is, and how much of an example makes a document contaminated.
 
     Raises:
-        WatershedError: a file is none of examples, or no evaluation has an n-gram of that length.
+        WatershedError: a file has no examples, or no example is as long as an n-gram.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NothingToLookFor)
         examples = evaluation_examples(example_batches(evaluations), options)
-    report = Report(examples)
+    report = ContaminationReport(examples)
     rows = list(_contaminated(stage, examples, report))
     table = pa.Table.from_batches(rows, CONTAMINATED)
     pq.write_table(table, work / "contaminated.parquet", compression="zstd")
@@ -59,19 +59,19 @@ def find_examples(stage: Stage, evaluations: Sequence[Path], options: Decontamin
     return Contamination(
         report=report.table(),
         dropped=len(table),
-        warnings=tuple(str(each.message) for each in said if issubclass(each.category, NothingToLookFor)),
+        warnings=tuple(str(each.message) for each in caught if issubclass(each.category, NothingToLookFor)),
         left=stage.less(table["id"]),
     )
 
 
-def _contaminated(stage: Stage, examples: Examples, report: Report) -> Iterator[pa.RecordBatch]:
+def _contaminated(stage: Stage, examples: Examples, report: ContaminationReport) -> Iterator[pa.RecordBatch]:
     for found in find_contamination(stage.batches(["id", "text"]), examples, report):
         rows = found.filter(found.column("contaminated"))
         yield pa.RecordBatch.from_arrays([rows.column("id"), rows.column("matches")], schema=CONTAMINATED)
 
 
 def held_share(contamination: Contamination) -> list[tuple[str, int, int, float]]:
-    """By evaluation: its name, examples, examples held, share of them; those with any first."""
+    """For each evaluation: name, examples, examples found, and their share; the largest share first."""
     table = contamination.report.sort_by([("share_hit", "descending"), ("evaluation", "ascending")])
     columns = (table[name].to_pylist() for name in ("evaluation", "examples", "examples_hit", "share_hit"))
     return list(zip(*columns, strict=True))

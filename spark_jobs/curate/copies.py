@@ -1,10 +1,10 @@
-"""Copies among the documents that a recipe's steps keep, by the methods that the recipe names, one after the other.
+"""Finds copies among the documents that a recipe's steps keep, by the recipe's methods, one after the other.
 
 - `exact`: equal texts
 - `url`: equal URLs
 - `minhash`: equal and nearly equal texts
-- `paragraphs`: paragraphs and documents that repeat what came before (bff); in the order of the inputs
-- `substrings`: stretches of text that stand elsewhere too, but for the first of them
+- `paragraphs`: paragraphs and documents that repeat earlier text (bff), in the order of the inputs
+- `substrings`: substrings that occur earlier too, byte for byte
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from spark_jobs.compute import pc
 from spark_jobs.curate.parts import KEPT
+from spark_jobs.recipes import deduplications
 from spark_jobs.recipes.recipe import Deduplication, Recipe
 
 DUPLICATES = pa.schema(
@@ -38,22 +39,21 @@ DUPLICATES = pa.schema(
 )
 """A row for each member of a cluster of copies, and for each document that lost paragraphs, by each method.
 
-Against an index, clusters without a document of this run are left out; of the others all members are told, those of
-earlier runs too, because a new copy may be the better one."""
+With an index, clusters without a document of this run are left out. The other clusters are complete: they include
+documents of earlier runs, because a new copy may be the one to keep."""
 INDEX_COLUMNS = ("id", "url", "text_hash", "text_bytes", "minhash")
-FALSE_POSITIVE_RATE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Documents on their way through the methods: files of KEPT rows, less those that are dropped."""
+    """Documents between two methods: files of KEPT rows, and the ids that are dropped from them."""
 
     files: tuple[Path, ...]
     dropped: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     """Ids."""
 
     def batches(self, columns: Sequence[str] = KEPT.names) -> Iterator[pa.RecordBatch]:
-        """What is left, in the order of the inputs."""
+        """The remaining documents, in the order of the inputs."""
         wanted = list(dict.fromkeys(["id", *columns]))
         for path in self.files:
             with pq.ParquetFile(path) as file:
@@ -64,20 +64,20 @@ class Stage:
                         yield rows
 
     def less(self, ids: pa.ChunkedArray) -> Stage:
-        """Without some documents."""
+        """The stage without some documents."""
         return dataclasses.replace(self, dropped=pa.concat_arrays([self.dropped, *ids.chunks]))
 
     def without(self, rows: pa.Table) -> Stage:
-        """Less the documents that these rows of DUPLICATES drop."""
+        """The stage without the documents that these rows of DUPLICATES drop."""
         return self.less(rows.filter(pc.invert(rows["kept"]))["id"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """What was found."""
+    """The documents that each method drops, and the documents that remain."""
 
     dropped: dict[str, int]
-    """By method, documents that it drops."""
+    """Number of dropped documents by method."""
     left: Stage
 
 
@@ -88,15 +88,15 @@ def find_copies(
     against: Sequence[Path] = (),
     reached: Callable[[int], None] = lambda documents: None,
 ) -> Copies:
-    """Take the recipe's methods; writes duplicates.parquet and index.parquet into `work`.
+    """Apply the recipe's methods; writes duplicates.parquet and index.parquet into `work`.
 
     Args:
         parts: files of KEPT rows, in the order of the inputs.
         against: folders or index files of earlier runs, whose documents count as seen.
-        reached: told how many documents a method has looked at.
+        reached: called with the number of documents that methods have dropped so far.
 
     Raises:
-        WatershedError: an option is unknown, or an index is none.
+        WatershedError: an option is unknown, or a file is not an index.
     """
     stage = Stage(files=tuple(parts))
     _write(work / "index.parquet", _index_schema(), stage.batches(INDEX_COLUMNS))
@@ -109,7 +109,7 @@ def find_copies(
                 f"recipe {recipe.name}: {step.method} cannot be compared with an index, which holds no text",
                 "leave out --against, or use a recipe that finds copies by exact or minhash",
             )
-        rows, stage = METHODS[step.method](stage, step, work / f"stage-{number}.parquet", seen)
+        rows, stage = FINDERS[step.method](stage, step, work / f"stage-{number}.parquet", seen)
         stage = stage.without(rows)
         gone = rows.filter(pc.invert(rows["kept"]))["id"]
         if seen is not None:
@@ -123,7 +123,7 @@ def find_copies(
 
 
 def earlier(against: Sequence[Path]) -> pa.Table | None:
-    """What earlier runs kept by their steps: rows of an index; None without any."""
+    """The documents that earlier runs kept, as rows of an index; None without earlier runs."""
     if not against:
         return None
     tables = []
@@ -133,7 +133,7 @@ def earlier(against: Sequence[Path]) -> pa.Table | None:
             tables.append(pq.read_table(path, columns=list(INDEX_COLUMNS)))
         except (OSError, pa.ArrowInvalid) as error:
             raise WatershedError(
-                f"{path}: no index ({str(error).splitlines()[0]})",
+                f"{path}: not an index ({str(error).splitlines()[0]})",
                 "give the --out folder of an earlier run, or its index.parquet",
             ) from error
     return pa.concat_tables(tables).cast(_index_schema())
@@ -143,17 +143,17 @@ Found = tuple[pa.Table, Stage]
 
 
 def _exact(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    _options(step, ())
+    deduplications.checked_options(step)
     return _by_key(stage, "exact", ("text_hash", "text_bytes"), "same text", seen), stage
 
 
 def _url(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    _options(step, ())
+    deduplications.checked_options(step)
     return _by_key(stage, "url", ("url",), "same URL", seen), stage
 
 
 def _by_key(stage: Stage, method: str, key: Sequence[str], why: str, seen: pa.Table | None) -> pa.Table:
-    """Documents of equal keys; the longest text stands for them, then the least id, wherever it came from."""
+    """Documents with equal keys. The longest text is kept, then the least id, from this run or an earlier one."""
     columns = list(dict.fromkeys(["id", "text_bytes", *key]))
     here = pa.Table.from_batches(stage.batches(columns), pa.schema([KEPT.field(name) for name in columns]))
     table = here.append_column("new", pa.array(np.ones(len(here), np.bool_)))
@@ -192,12 +192,9 @@ def _by_key(stage: Stage, method: str, key: Sequence[str], why: str, seen: pa.Ta
 
 
 def _minhash(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
+    from spark_jobs.dedup.clusters import Verify, cluster
 
-    options = _options(step, ("threshold", "recall", "verify"))
-    if "verify" in options:
-        options["verify"] = Verify(options["verify"])
-    near = NearCopies(**options)
+    near = deduplications.near_copies(step)
     columns = ["id", "text_hash", "text_bytes", "minhash"]
     if near.verify is Verify.JACCARD:
         if seen is not None:
@@ -233,13 +230,9 @@ def _minhash(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | Non
 
 def _paragraphs(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
     from spark_jobs.dedup.bloom_filter import BloomFilter, filter_size
-    from spark_jobs.dedup.paragraphs import ParagraphOptions, Remove, deduplicate_paragraphs, estimate_ngrams
+    from spark_jobs.dedup.paragraphs import deduplicate_paragraphs, estimate_ngrams
 
-    options = _options(step, ("min_ngram", "max_ngram", "threshold", "remove", "false_positive_rate"))
-    rate = options.pop("false_positive_rate", FALSE_POSITIVE_RATE)
-    if "remove" in options:
-        options["remove"] = Remove(options["remove"])
-    removing = ParagraphOptions(**options)
+    removing, rate = deduplications.paragraph_options(step)
     ngrams = estimate_ngrams(stage.batches(["text"]), removing)
     filter_ = BloomFilter(filter_size(max(ngrams, 1), rate))
     rows: list[pa.Table] = []
@@ -262,7 +255,7 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
     removed = pc.subtract(before.column("text_bytes"), pc.cast(pc.binary_length(found.column("text")), pa.int64()))
     touched = pc.or_(pc.greater(removed, 0), pc.invert(found.column("kept")))
     contained, total = found.column("contained_ngrams"), found.column("total_ngrams")
-    said = [
+    reasons = [
         f"{most} of {all_} n-grams were met before" + (f", more than {threshold:g}" if not kept else "")
         for most, all_, kept in zip(
             contained.to_pylist(), total.to_pylist(), found.column("kept").to_pylist(), strict=True
@@ -277,18 +270,15 @@ def _paragraph_rows(found: pa.RecordBatch, before: pa.RecordBatch, threshold: fl
         "cluster_id": pa.nulls(rows, pa.string()),
         "cluster_size": pa.nulls(rows, pa.int64()),
         "removed_bytes": removed,
-        "reason": pa.array(said, pa.string()),
+        "reason": pa.array(reasons, pa.string()),
     }
     return pa.table({name: columns[name] for name in DUPLICATES.names}, DUPLICATES).filter(touched)
 
 
 def _substrings(stage: Stage, step: Deduplication, path: Path, seen: pa.Table | None) -> Found:
-    from spark_jobs.dedup.substrings import Keep, SubstringOptions, remove_spans, repeated_substrings
+    from spark_jobs.dedup.substrings import remove_spans, repeated_substrings
 
-    options = _options(step, ("length", "keep"))
-    if "keep" in options:
-        options["keep"] = Keep(options["keep"])
-    removing = SubstringOptions(**options)
+    removing = deduplications.substring_options(step)
     rows: list[pa.Table] = []
 
     def work() -> Iterator[pa.RecordBatch]:
@@ -334,22 +324,13 @@ def _with_text(batch: pa.RecordBatch, text: pa.Array) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=KEPT)
 
 
-METHODS: Mapping[str, Callable[[Stage, Deduplication, Path, pa.Table | None], Found]] = {
+FINDERS: Mapping[str, Callable[[Stage, Deduplication, Path, pa.Table | None], Found]] = {
     "exact": _exact,
     "url": _url,
     "minhash": _minhash,
     "paragraphs": _paragraphs,
     "substrings": _substrings,
 }
-
-
-def _options(step: Deduplication, known: Sequence[str]) -> dict[str, Any]:
-    for name in step.options:
-        if name not in known:
-            raise WatershedError(
-                f"deduplication {step.method} has no option {name!r}", f"known: {', '.join(known) or 'none'}"
-            )
-    return dict(step.options)
 
 
 def _index_schema() -> pa.Schema:

@@ -1,4 +1,4 @@
-"""One document, step by step: what each edit took from it, and how each rule judges it."""
+"""Explains one document step by step: what each edit removed from it, and how each rule judges it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from spark_jobs.recipes.recipe import EditStep, Recipe, Rule
 from spark_jobs.recipes.steps import Measurement, measure
 
 SHOWN_LINES = 8
-"""Lines shown of what an edit took."""
+"""Most lines shown of what an edit changed."""
 LINE_WIDTH = 100
 
 
 def explain_document(sources: Sequence[Source], recipe: Recipe, doc_id: str, out: Path) -> Iterator[str]:
-    """Lines that tell what becomes of a document.
+    """Lines of text that explain the outcome of a document.
 
     Args:
-        out: where an earlier run wrote duplicates.parquet and scores.parquet; what is there is asked too.
+        out: folder of an earlier run; its duplicates.parquet and scores.parquet are used if they exist.
 
     Raises:
         WatershedError: no input holds the document.
@@ -80,13 +80,13 @@ def _edited(number: int, step: EditStep, before: pa.Array, after: pa.Array, empt
 
 def _judged(number: int, rule: Rule, measured: Measurement, broken: bool) -> str:
     value = measured.values[rule.column][0].as_py()
-    said = "-" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+    shown = "-" if value is None else value if isinstance(value, str) else f"{value:.6g}"
     threshold = rule.threshold
     if isinstance(threshold, tuple):
         against = " ".join(str(each) for each in threshold)
     else:
         against = threshold if isinstance(threshold, str) else f"{threshold:g}"
-    return f"{number:3} rule {rule.name:<42} {said:>12}  kept {rule.keep} {against:<10} {'BROKEN' if broken else 'ok'}"
+    return f"{number:3} rule {rule.name:<42} {shown:>12}  kept {rule.keep} {against:<10} {'BROKEN' if broken else 'ok'}"
 
 
 def _copies(out: Path, doc_id: str) -> Iterator[str]:

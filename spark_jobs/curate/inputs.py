@@ -1,4 +1,4 @@
-"""Documents from files: WARC, JSONL (plain, gzip, zstd) and Parquet, in batches of one schema."""
+"""Reads documents from WARC, JSONL (plain, gzip, zstd) and Parquet files, in batches of one schema."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
-"""`state` is ok, or why there is no text; `metadata` is JSON."""
+"""`state` is ok, or says why the text is missing; `metadata` is JSON."""
 BATCH_BYTES = 16_000_000
-"""Text in a batch; a batch may exceed it by its last document."""
+"""Bytes of text in a batch; its last document may exceed them."""
 BATCH_ROWS = 4_096
 MAX_TEXT_BYTES = 100_000_000
-"""A larger text is counted and not read."""
+"""A larger text is counted but not used."""
 KINDS = {
     ".warc": "warc",
     ".warc.gz": "warc",
@@ -53,16 +53,16 @@ class Source:
 
 
 def find_sources(inputs: Iterable[str]) -> list[Source]:
-    """The files that are meant by paths, folders and patterns, each once, in the order they are given.
+    """The files that paths, folders and patterns name, each once, in the given order.
 
     Raises:
-        WatershedError: one names nothing, or a file of no known kind.
+        WatershedError: an input matches nothing, or a file of an unknown kind.
     """
     sources: dict[Path, Source] = {}
     for place in inputs:
         path = Path(place)
         if path.is_dir():
-            # What is called .json in a folder is more often a note about the documents than documents.
+            # A .json file in a folder is more often a description than documents.
             files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix != ".json")
             found = [file for file in files if _kind(file)]
         else:
@@ -75,7 +75,7 @@ def find_sources(inputs: Iterable[str]) -> list[Source]:
         for file in found:
             kind = _kind(file)
             if kind is None:
-                raise WatershedError(f"{file}: not a kind of file that is read", f"known: {', '.join(KINDS)}")
+                raise WatershedError(f"{file}: a file of this kind cannot be read", f"known: {', '.join(KINDS)}")
             resolved = file.resolve()
             sources.setdefault(resolved, Source(path=resolved, kind=kind, bytes=resolved.stat().st_size))
     return list(sources.values())
@@ -85,7 +85,7 @@ def read_batches(source: Source, reached: Callable[[int], None] = lambda place: 
     """The documents of a file, in its order, as batches of SCHEMA.
 
     Args:
-        reached: told how many bytes of the file are read.
+        reached: called with the bytes of the file that are read so far.
 
     Raises:
         WatershedError: the file is damaged, or lacks a column; the cause names the place.
@@ -100,7 +100,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
-    from spark_jobs.dclm.documents import documents_batches
+    from spark_jobs.archives.documents import documents_batches
 
     archive = {
         "warc": source.path.name,
@@ -156,24 +156,26 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
 
 def _row(line: bytes, place: str) -> dict[str, Any]:
     try:
-        said = orjson.loads(line)
+        parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise WatershedError(f"{place}: no valid JSON in UTF-8 ({error})", "mend or remove the line") from error
-    if not isinstance(said, dict):
-        raise WatershedError(f"{place}: a JSON object is wanted, not {type(said).__name__}", "write an object a line")
+        raise WatershedError(f"{place}: not valid JSON in UTF-8 ({error})", "correct or remove the line") from error
+    if not isinstance(parsed, dict):
+        raise WatershedError(
+            f"{place}: expected a JSON object, not {type(parsed).__name__}", "write one object in each line"
+        )
     for column in ("id", "text"):
-        if column not in said:
+        if column not in parsed:
             raise WatershedError(f"{place}: no column {column!r}", "give every document an `id` and a `text`")
-    text, metadata = said["text"], said.get("metadata")
+    text, metadata = parsed["text"], parsed.get("metadata")
     if text is not None and not isinstance(text, str):
         raise WatershedError(f"{place}: `text` is {type(text).__name__}, not a text", "write it as a JSON string")
-    if isinstance(said["id"], (dict, list)) or said["id"] is None:
-        raise WatershedError(f"{place}: `id` is {said['id']!r}", "write a text or a number")
-    url = said.get("url")
+    if isinstance(parsed["id"], (dict, list)) or parsed["id"] is None:
+        raise WatershedError(f"{place}: `id` is {parsed['id']!r}", "write a text or a number")
+    url = parsed.get("url")
     if url is None and isinstance(metadata, dict):
         url = next((metadata[key] for key in _URL_KEYS if isinstance(metadata.get(key), str)), None)
     return {
-        "id": str(said["id"]),
+        "id": str(parsed["id"]),
         "text": text,
         "url": url if isinstance(url, str) else None,
         "metadata": orjson.dumps(metadata).decode() if metadata is not None else None,
@@ -185,8 +187,7 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def _stated(columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    """Add what became of each document: those without a text are counted, with the reason."""
-
+    """Add the state of each document, and a reason for a text that is too large."""
     text = columns["text"]
     size = pc.fill_null(pc.cast(pc.binary_length(text), pa.int64()), 0)
     empty, giant = pc.equal(size, 0), pc.greater(size, MAX_TEXT_BYTES)
@@ -202,8 +203,10 @@ def _parquet(source: Source, reached: Callable[[int], None]) -> Iterator[pa.Reco
     try:
         file = pq.ParquetFile(source.path)
     except (pa.ArrowInvalid, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise WatershedError(f"{source.path}: no Parquet file ({said})", "write it anew, or leave it out") from error
+        message = str(error).splitlines()[0]
+        raise WatershedError(
+            f"{source.path}: not a Parquet file ({message})", "write it again, or leave it out"
+        ) from error
     with file:
         names = file.schema_arrow.names
         for column in ("id", "text"):
@@ -219,8 +222,8 @@ def _parquet(source: Source, reached: Callable[[int], None]) -> Iterator[pa.Reco
                 yield from _cut(_stated(_parquet_columns(batch, source.path)))
                 reached(source.bytes * rows // max(file.metadata.num_rows, 1))
         except (pa.ArrowInvalid, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise WatershedError(f"{source.path}: damaged ({said})", "write it anew, or leave it out") from error
+            message = str(error).splitlines()[0]
+            raise WatershedError(f"{source.path}: damaged ({message})", "write it again, or leave it out") from error
 
 
 def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
@@ -231,10 +234,10 @@ def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
             continue
         column = batch.column(name)
         if name == "metadata" and not pa.types.is_string(column.type):
-            said = [
+            dumped = [
                 orjson.dumps(each, default=str).decode() if each is not None else None for each in column.to_pylist()
             ]
-            columns[name] = pa.array(said, pa.string())
+            columns[name] = pa.array(dumped, pa.string())
             continue
         texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
         if name != "id" and not (texts or pa.types.is_null(column.type)):
@@ -246,7 +249,7 @@ def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces of some BATCH_BYTES of text."""
+    """Slices of a batch with about BATCH_BYTES of text each."""
     import numpy as np
 
     sizes = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_numpy(zero_copy_only=False)

@@ -1,9 +1,8 @@
-"""One input through a recipe's steps: a folder with its verdicts and the texts that are kept."""
+"""Applies a recipe's steps to one input: writes a folder with its verdicts and the kept texts."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,9 +20,9 @@ from spark_jobs.recipes.recipe import Recipe
 from spark_jobs.recipes.steps import Measurement, measure
 
 SAMPLES = 4
-"""Documents shown of each rule, chosen by a hash of their ids."""
+"""Sample documents for each rule, chosen by a hash of their ids."""
 SNIPPET = 400
-"""Characters shown of each."""
+"""Characters shown of each sample."""
 
 KEPT = pa.schema(
     [
@@ -36,12 +35,12 @@ KEPT = pa.schema(
         ("minhash", pa.binary()),
     ]
 )
-"""What an input's steps keep; the last three are of the edited text."""
+"""The documents that the steps keep; the last three columns are of the edited text."""
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What became of the documents of one input, or of several."""
+    """Counts of the outcomes of documents, of one input or of several."""
 
     documents: int = 0
     bytes: int = 0
@@ -49,16 +48,16 @@ class Tally:
     kept_bytes: int = 0
     """Of edited text."""
     first: Counter[str] = field(default_factory=Counter)
-    """By rule, documents that break it first."""
+    """By rule, the number of documents that break it first."""
     broken: Counter[str] = field(default_factory=Counter)
-    """By rule, all documents that break it."""
+    """By rule, the number of documents that break it."""
     changed: Counter[str] = field(default_factory=Counter)
-    """By edit, documents that it changes."""
+    """By edit, the number of documents that it changes."""
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """By rule, some that break it first."""
+    """By rule, sample documents that break it first."""
 
     def add(self, other: Tally) -> None:
-        """Count another's documents too."""
+        """Add the counts and samples of another tally."""
         for name in ("documents", "bytes", "kept", "kept_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("first", "broken", "changed"):
@@ -86,23 +85,30 @@ def verdict_schema(recipe: Recipe) -> pa.Schema:
 
 
 def curate_part(source: Source, recipe: Recipe, folder: Path, reached: Callable[[int], None]) -> Tally:
-    """Judge one input; `folder` appears whole or not at all.
+    """Judge one input; `folder` is written whole or not at all.
 
     Args:
-        folder: gets verdicts.parquet, kept.parquet and tally.json; one that is there already is believed.
-        reached: told how many bytes of the input are done.
+        folder: gets verdicts.parquet, kept.parquet and tally.json; if it is complete, it is used as it is.
+        reached: called with the bytes of the input that are done so far.
 
     Raises:
-        WatershedError: the input is damaged, or lacks a column that the recipe looks at.
+        WatershedError: the input is damaged, or lacks a column that the recipe reads.
     """
     done = folder / "tally.json"
     if done.is_file():
         reached(source.bytes)
         return _tally(orjson.loads(done.read_bytes()))
-    making = folder.with_name(f"{folder.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    from catalog.files import whole_path
+
     tally = Tally()
+    with whole_path(folder) as making:
+        making.mkdir()
+        _write_part(source, recipe, making, tally, reached)
+    reached(source.bytes)
+    return tally
+
+
+def _write_part(source: Source, recipe: Recipe, making: Path, tally: Tally, reached: Callable[[int], None]) -> None:
     with (
         pq.ParquetWriter(making / "verdicts.parquet", verdict_schema(recipe), compression="zstd") as verdicts_file,
         pq.ParquetWriter(making / "kept.parquet", KEPT, compression="zstd", compression_level=1) as kept_file,
@@ -114,13 +120,10 @@ def curate_part(source: Source, recipe: Recipe, folder: Path, reached: Callable[
             kept_file.write_batch(_kept_rows(batch, measured, verdicts))
             tally.add(_count(batch, measured, verdicts, recipe))
     (making / "tally.json").write_bytes(orjson.dumps(vars(tally)))
-    making.replace(folder)
-    reached(source.bytes)
-    return tally
 
 
 def judge(batch: pa.RecordBatch, measured: Measurement, recipe: Recipe) -> Verdicts:
-    """What the recipe thinks of documents that it measured."""
+    """The verdicts of the recipe on measured documents."""
     columns = {"state": batch.column("state"), **measured.values}
     return classify(pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), recipe)
 
@@ -169,7 +172,7 @@ def _count(batch: pa.RecordBatch, measured: Measurement, verdicts: Verdicts, rec
     before = _bytes(batch.column("text"))
     for step in recipe.edits:
         after = measured.values[step.column]
-        # Null where nothing was left before; an edit that keeps the length and changes the text is rare.
+        # Null for a text that was empty before. An edit that keeps the length of a text it changes is not counted.
         tally.changed[step.edit] += pc.sum(pc.not_equal(before, after)).as_py() or 0
         before = after
     return tally
@@ -203,9 +206,9 @@ def _samples(batch: pa.RecordBatch, verdicts: Verdicts, first: pa.Array) -> dict
     return samples
 
 
-def _tally(said: dict[str, Any]) -> Tally:
-    counters = {name: Counter(said.pop(name)) for name in ("first", "broken", "changed")}
-    return Tally(**said, **counters)
+def _tally(stored: dict[str, Any]) -> Tally:
+    counters = {name: Counter(stored.pop(name)) for name in ("first", "broken", "changed")}
+    return Tally(**stored, **counters)
 
 
 def _bytes(text: pa.Array) -> pa.Array:

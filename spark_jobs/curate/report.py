@@ -1,4 +1,4 @@
-"""What a recipe kept and why, as one page to look at: funnel, histograms with thresholds, samples of the dropped."""
+"""An HTML page about a run: funnel, histograms with thresholds, samples of dropped documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spark_jobs.selection.recipe import Threshold
 BINS = 60
 WIDTH, HEIGHT = 360, 110
 TAIL = 0.005
-"""Share of documents at each end that a histogram gathers in its outer bars."""
+"""Share of documents at each end that the outer bars of a histogram gather."""
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;max-width:1160px;margin:2rem auto;padding:0 1rem}
@@ -37,7 +37,9 @@ code{background:#f0f3f6;padding:0 .25rem;border-radius:3px}
 
 
 def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
-    """Write report.html beside the verdicts that it is of."""
+    """Write report.html beside the verdicts that it describes."""
+    from catalog.files import write_whole
+
     body = [
         f"<h1>{_text(recipe.name)}</h1><p class=lead>{_text(recipe.description)}<br>{_text(recipe.source)}</p>",
         *(f"<div class=warn>{_text(warning)}</div>" for warning in outcome.warnings),
@@ -57,14 +59,12 @@ def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
         f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>"
     )
     path = out / "report.html"
-    making = path.with_name(".report.html.making")
-    making.write_text(page, encoding="utf-8")
-    making.replace(path)
+    write_whole(path, page.encode())
     return path
 
 
 def funnel(recipe: Recipe, outcome: Outcome) -> list[tuple[str, int, int, int]]:
-    """By step: its name, documents that come to it, that it drops first, that break it whether first or not."""
+    """For each step: name, documents that reach it, documents that it drops first, all documents that break it."""
     tally = outcome.tally
     left = tally.documents
     rows: list[tuple[str, int, int, int]] = []
@@ -152,9 +152,9 @@ def _histograms(verdicts: Path, recipe: Recipe) -> Iterator[str]:
 
 def _histogram(column: str, values: np.ndarray, rules: Sequence[Rule]) -> str:
     low, high = (float(each) for each in np.quantile(values, [TAIL, 1 - TAIL]))
-    said = f"{low:.3g} to {high:.3g}"
+    spread = f"{low:.3g} to {high:.3g}"
     span = high - low or 1.0
-    # A threshold far from all documents would press them into a bar.
+    # A threshold far from all documents would squeeze them into one bar.
     near = [each for rule in rules for each in _numbers(rule) if low - 2 * span <= each <= high + 2 * span]
     low, high = min(low, *near, low), max(high, *near, high)
     span = high - low or 1.0
@@ -185,7 +185,7 @@ def _histogram(column: str, values: np.ndarray, rules: Sequence[Rule]) -> str:
     return (
         f"<figure><svg width='{WIDTH}' height='{HEIGHT}' viewBox='0 0 {WIDTH} {HEIGHT}'>{drawn}</svg>"
         f"<figcaption><code>{_text(column)}</code> kept {_text(kept)} &middot; median {np.median(values):.4g} &middot; "
-        f"{said}</figcaption></figure>"
+        f"{spread}</figcaption></figure>"
     )
 
 
@@ -213,8 +213,8 @@ def _sample(sample: dict[str, Any]) -> str:
 
 
 def _numbers(rule: Rule) -> tuple[float, ...]:
-    said = rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,)
-    return tuple(float(each) for each in said if not isinstance(each, str))
+    bounds = rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,)
+    return tuple(float(each) for each in bounds if not isinstance(each, str))
 
 
 def _spelt(threshold: Any) -> str:
@@ -223,5 +223,5 @@ def _spelt(threshold: Any) -> str:
     return threshold if isinstance(threshold, str) else f"{threshold:g}"
 
 
-def _text(said: object) -> str:
-    return html.escape(str(said))
+def _text(value: object) -> str:
+    return html.escape(str(value))

@@ -1,7 +1,6 @@
-"""All inputs through a recipe, side by side: verdicts, copies, and what is kept, in one folder.
+"""Applies a recipe to all inputs in parallel, and writes verdicts, copies and kept documents into one folder.
 
-Inputs that are done stay done: an interrupted run goes on where it stopped, and a finished one is not repeated while
-inputs and recipe are the same.
+Finished inputs are kept: an interrupted run continues where it stopped, if inputs and recipe are the same.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ if TYPE_CHECKING:
     from spark_jobs.curate.selection import Selected
 
 WORK = ".curate"
-"""Folder of what is half done."""
+"""Folder of intermediate results."""
 LARGE = 10_000
-"""Documents from which a step that touches none of them is worth a warning."""
+"""From this many documents on, a step that affects none of them causes a warning."""
 WORTH_A_PROCESS = 1_000_000
-"""Bytes of input from which worker processes are started unless their number is given: each takes more than a second
-of processor time to import Arrow and numba and to load the kernels, in which one process judges this much."""
+"""Bytes of input from which worker processes are started, unless their number is given. Each takes more than a second
+of processor time to import Arrow and numba and to load the kernels; one process judges this much in that time."""
 KEPT_COLUMNS = ("id", "text", "url", "metadata")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run made."""
+    """The results of a run."""
 
     tally: Tally
     copies: Copies
@@ -66,14 +65,14 @@ def curate(
 ) -> Outcome:
     """Judge documents by a recipe, find copies among those that its steps keep, select, and write what is left.
 
-    Writes kept.parquet (id, text as edited, url, metadata), verdicts.parquet (a row a document: what the steps think
-    of it, every rule broken, every measured value), duplicates.parquet, index.parquet (what a later run is compared
-    `against`); with `evaluations`, contamination.parquet (a row an evaluation) and contaminated.parquet (documents that
-    hold examples, which are dropped); of a recipe that selects, scores.parquet and buckets.parquet. Each appears whole
-    or not at all; the same inputs give the same bytes, whatever `workers`.
+    Writes kept.parquet (id, edited text, url, metadata), verdicts.parquet (for each document: kept or not, every
+    broken rule, every measured value), duplicates.parquet and index.parquet (which a later run is compared `against`).
+    With `evaluations`, it writes contamination.parquet (a row for each evaluation) and contaminated.parquet (dropped
+    documents that hold examples). For a recipe that selects, it writes scores.parquet and buckets.parquet. Each file is
+    written whole or not at all. The same inputs give the same bytes for any number of `workers`.
 
     Raises:
-        WatershedError: an input is damaged or lacks a column; two documents have one id; the disk is full.
+        WatershedError: an input is damaged or lacks a column; two documents have the same id; the disk is full.
     """
     work = out / WORK / recipe.fingerprint()[:16]
     try:
@@ -108,8 +107,8 @@ def curate(
                 f"{out}: the disk is full", "free space and run the same command: inputs that are done are kept"
             ) from error
         raise
-    said = (*_warnings(tally, recipe), *(found.warnings if found else ()))
-    return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=said)
+    notes = (*_warnings(tally, recipe), *(found.warnings if found else ()))
+    return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=notes)
 
 
 def usual_workers(sources: Sequence[Source]) -> int:
@@ -118,13 +117,13 @@ def usual_workers(sources: Sequence[Source]) -> int:
 
 
 def _part(work: Path, source: Source) -> Path:
-    """Where an input's part lies; an input that changed has another."""
-    said = f"{source.path}\n{source.bytes}\n{source.path.stat().st_mtime_ns}"
-    return work / f"part-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    """The folder of an input's part; it changes with the input."""
+    identity = f"{source.path}\n{source.bytes}\n{source.path.stat().st_mtime_ns}"
+    return work / f"part-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _parts(sources: Sequence[Source], recipe: Recipe, work: Path, workers: int) -> Tally:
-    """Judge each input, the largest first, and count."""
+    """Judge all inputs and add up their tallies."""
     total = sum(source.bytes for source in sources)
     with track(f"judging by {recipe.name}", total, "bytes") as task:
         if workers == 1 or len(sources) == 1:
@@ -152,9 +151,9 @@ def _side_by_side(
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
+    progress: Any = context.Queue()
     places = dict.fromkeys(range(len(sources)), 0)
-    with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(told,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(progress,)) as pool:
         order = sorted(range(len(sources)), key=lambda place: -sources[place].bytes)
         futures: dict[int, Future[Tally]] = {
             place: pool.submit(_work, place, sources[place], recipe, _part(work, sources[place])) for place in order
@@ -165,12 +164,12 @@ def _side_by_side(
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
-                for place, at in _heard(told):
+                for place, at in _received(progress):
                     places[place] = at
                 reached(sum(places.values()))
         except BrokenProcessPool as error:
             raise WatershedError(
-                "a worker process died, most likely for want of memory",
+                "a worker process died, probably because memory ran out",
                 "run the same command with fewer --workers: inputs that are done are kept",
             ) from error
         finally:
@@ -178,31 +177,31 @@ def _side_by_side(
     return [futures[place].result() for place in range(len(sources))]
 
 
-_told: Any = None
+_progress: Any = None
 
 
-def _listen(told: Any) -> None:
-    global _told  # noqa: PLW0603 (a worker process has one queue)
-    _told = told
+def _listen(progress: Any) -> None:
+    global _progress  # noqa: PLW0603 (a worker process has one queue)
+    _progress = progress
     light_imports()
 
 
 def _work(place: int, source: Source, recipe: Recipe, folder: Path) -> Tally:
-    return curate_part(source, recipe, folder, lambda at: _told.put((place, at)))
+    return curate_part(source, recipe, folder, lambda at: _progress.put((place, at)))
 
 
-def _heard(told: Any) -> Iterator[tuple[int, int]]:
+def _received(progress: Any) -> Iterator[tuple[int, int]]:
     import queue
 
     while True:
         try:
-            yield told.get_nowait()
+            yield progress.get_nowait()
         except queue.Empty:
             return
 
 
 def _check_ids(parts: Sequence[Path]) -> None:
-    """Refuse two documents of one id: verdicts and copies could not be told apart."""
+    """Refuse two documents of one id: verdicts and copies could not be distinguished."""
     ids = pa.chunked_array(
         [
             chunk
@@ -216,8 +215,8 @@ def _check_ids(parts: Sequence[Path]) -> None:
     counts = ids.value_counts()
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     raise WatershedError(
-        f"{len(twice):,} ids stand for more than one document, as {twice[0].as_py()!r}",
-        "give every document an id of its own, over all inputs",
+        f"{len(twice):,} ids stand for more than one document, such as {twice[0].as_py()!r}",
+        "give every document a unique id over all inputs",
     )
 
 
@@ -237,29 +236,29 @@ def _write_kept(left: Stage, out: Path) -> None:
 
 @contextmanager
 def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
-    """A Parquet file that appears under its name when it is whole."""
-    making = path.with_name(f".{path.name}.making")
-    with pq.ParquetWriter(making, schema, compression="zstd") as file:
+    """A writer of a Parquet file that gets its name when it is complete."""
+    from catalog.files import whole_path
+
+    with whole_path(path) as fresh, pq.ParquetWriter(fresh, schema, compression="zstd") as file:
         yield file
-    making.replace(path)
 
 
 def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
-    """What a person should know: steps that were not taken, and those that touched nothing."""
-    said = [f"not taken: {step}" for step in recipe.pending]
+    """Warnings for the user: steps that were not taken, and steps that affected no document."""
+    notes = [f"not taken: {step}" for step in recipe.pending]
     if recipe.select and recipe.select.missing:
-        said.append(f"not taken: selection by a quality model: {recipe.select.missing}")
+        notes.append(f"not taken: selection by a quality model: {recipe.select.missing}")
     if not tally.documents:
-        said.append("the inputs hold no document at all")
+        notes.append("the inputs hold no document at all")
     if tally.documents >= LARGE:
-        said += [
+        notes += [
             f"edit {step.edit} changed none of {tally.documents:,} documents"
             for step in recipe.edits
             if not tally.changed[step.edit]
         ]
-        said += [
+        notes += [
             f"rule {rule.name} dropped none of {tally.documents:,} documents"
             for rule in recipe.rules
             if not tally.broken[rule.name] and not rule.name.startswith("empty_after_")
         ]
-    return tuple(said)
+    return tuple(notes)

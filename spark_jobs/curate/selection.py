@@ -1,4 +1,4 @@
-"""What a recipe selects of the documents that are left: by a quality model, by topic, and how often each is read."""
+"""Selects documents by a quality model and topics, and decides how often each is read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCORES = pa.schema(
         ("text_bytes", pa.int64()),
     ]
 )
-"""A row for each document that came to the model; `times` is how often a pass reads it, 0 of what is dropped."""
+"""A row for each scored document; `times` is how often a pass reads it, and 0 if it is dropped."""
 BUCKETS = pa.schema(
     [
         ("topic", pa.string()),
@@ -52,12 +52,12 @@ BUCKETS = pa.schema(
         ("effective_share", pa.float64()),
     ]
 )
-"""A row for each topic and step of the curve: what the recipe asks for beside what is read."""
+"""A row for each topic and step of the curve: the repeats that the recipe requests and those that are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """What was taken."""
+    """The scores, the buckets, and the documents that remain."""
 
     scores: pa.Table
     buckets: pa.Table
@@ -66,17 +66,17 @@ class Selected:
 
 
 def select(stage: Stage, selection: Selection, work: Path, expected: int = 0) -> Selected:
-    """Score the documents, and take what the recipe's curve says; writes scores.parquet and buckets.parquet.
+    """Score the documents and select them by the recipe's curve; writes scores.parquet and buckets.parquet.
 
-    A bucket begins at a quantile of the scores, of equal ones that with the greater id ranks higher, and its times
-    say how often a document of it is read; a part of a time is that share of the documents, chosen by a hash of the
-    seed and the id.
+    A bucket begins at a quantile of the scores; among equal scores, the greater id ranks higher. The bucket's times say
+    how often each of its documents is read. A fraction of a time is that share of the documents, chosen by a hash of
+    the seed and the id.
 
     Args:
-        expected: about how many documents there are, for the progress.
+        expected: approximate number of documents, for the progress bar.
 
     Raises:
-        WatershedError: a model is none, is not of two labels, lacks the label, or tells no topic that is weighted.
+        WatershedError: a file is not a model of two labels, or lacks the label; or a weighted topic has no documents.
     """
     recipe = MixtureRecipe(name="select", **selection.choice)
     table = _scored(stage, selection, expected)
@@ -110,7 +110,7 @@ def select(stage: Stage, selection: Selection, work: Path, expected: int = 0) ->
 
 
 def _scored(stage: Stage, selection: Selection, expected: int) -> pa.Table:
-    """id, score, topic and text_bytes of what is left."""
+    """id, score, topic and text_bytes of the documents."""
     assert selection.model is not None
     topics = selection.topics
     labelling = TopicClassifier(path=topics, sha256=sha256_of(topics)) if topics else None
@@ -124,7 +124,7 @@ def _scored(stage: Stage, selection: Selection, expected: int) -> pa.Table:
                 score = probabilities(text, selection.model, selection.label)
             except ValueError as error:
                 raise WatershedError(
-                    f"{selection.model}: cannot tell {selection.label} ({error})",
+                    f"{selection.model}: has no probability of {selection.label} ({error})",
                     "give a fastText model of two labels, and name in `label:` the one whose probability counts",
                 ) from error
             topic = topics_of(text, text, labelling) if labelling else pa.nulls(len(text), pa.string())
@@ -136,7 +136,7 @@ def _scored(stage: Stage, selection: Selection, expected: int) -> pa.Table:
 
 
 def _places(table: pa.Table, groups: list[str], boundaries: list[Fraction]) -> np.ndarray:
-    """By document, the number of its bucket: quantile q begins at rank floor(q x documents) of its group."""
+    """The number of each document's bucket: quantile q begins at rank floor(q x documents) of its group."""
     order = pc.sort_indices(table, [("score", "ascending"), ("id", "ascending")]).to_numpy()
     known = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     codes = np.array([known[group] for group in groups], np.int64)
@@ -150,7 +150,7 @@ def _places(table: pa.Table, groups: list[str], boundaries: list[Fraction]) -> n
 
 
 def _good(score: np.ndarray, recipe: MixtureRecipe) -> np.ndarray:
-    """Whether the score reaches a threshold; what is below a top fraction is read no times instead."""
+    """Whether each score reaches the threshold. For a top fraction all do; the documents below it have times 0."""
     if isinstance(recipe.keep, Threshold):
         least = recipe.keep.threshold
         return score >= least if recipe.keep.comparison == ">=" else score > least

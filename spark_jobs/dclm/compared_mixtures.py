@@ -1,16 +1,16 @@
-"""Two mixtures of the lake's documents to compare: as large as each other, with one tokenizer, apart from the held-out.
+"""Shards of two mixtures to compare: equally large, with the same tokenizer, without held-out documents.
 
-A mixture is named by what it takes of the documents that survived curation:
+A mixture is named after what it takes of the documents that survived curation:
 
     selected                the best-scored share, as `top_fraction=0.3`
-    unselected              all of them, the classifier unasked: `top_fraction=1`
+    unselected              all of them, whatever their score: `top_fraction=1`
     top_fraction=0.1        another share
-    rules=gopher            those that this recipe's rules keep too
+    rules=gopher            the documents that the rules of this recipe keep too
     top_fraction=0.5,rules=gopher
 
-Documents set aside for evaluation are in neither, and neither are those that hold a part of an asked one. Both are
-read in one order by hash and cut to the same number of bytes: what the largest run reads once, or the smaller of the
-two. So a mixture of few documents is compared with one of as few.
+Neither mixture contains documents that are set aside for evaluation, or that overlap with an evaluation question. Both
+are read in the same hash order and cut to the same number of bytes: as many as the largest run reads once, or the size
+of the smaller mixture.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from catalog.lake import Lake
 from catalog.names import close, find
 from catalog.progress import track
 from catalog.settings import Settings
-from dagster_project.families.dclm.recipes import JUDGES, RULES, mixture_recipe, shard_recipe
 
 if TYPE_CHECKING:
     import duckdb
 
-    from spark_jobs.dclm.shards import Workshop
+    from spark_jobs.selection.recipe import MixtureRecipe
+    from spark_jobs.shards.writer import ShardRecipe, ShardWriter
 
 CODE_VERSION = "1"
-"""Raised when the same mixtures would give other shards."""
+"""Increased when the same mixtures would give other shards."""
 NAMED = {"selected": "top_fraction=0.3", "unselected": "top_fraction=1"}
 SPARE = 1.1
-"""Bytes that are looked at over those that are wanted, for some hold a part of a held-out document."""
+"""Bytes to examine for each byte wanted, because documents that overlap with held-out text are left out."""
 OVERLAP = 0.2
-"""Share of the 13-grams of a question, or of a document that is asked about, from which a document is left out."""
+"""A document is left out if it holds at least this share of the 13-grams of a question or of its source document."""
 SOURCES = ("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.scores", "dclm.verdicts")
 BATCH_ROWS = 512
 
@@ -64,7 +64,7 @@ SELECT doc_id, key, text_bytes, sum(text_bytes) OVER (ORDER BY key, doc_id) AS r
 FROM taken SEMI JOIN (FROM dclm.verdicts WHERE recipe = $rules AND kept) v USING (doc_id)
 WHERE in_mixture QUALIFY reached - text_bytes < $bytes
 """
-"""Documents in the order of their key; the last one is the one that reaches the wanted bytes."""
+"""Documents in the order of their key, up to the one that reaches the wanted bytes."""
 
 TEXTS_SQL = """
 SELECT c.key, doc_id, coalesce(d.host, 'unknown') AS source, coalesce(p.text, e.text, d.text) AS text
@@ -80,15 +80,28 @@ SELECT 'held-out documents', doc_id, text FROM dclm.texts SEMI JOIN evals.exampl
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curation:
+    """The recipes that the lake's documents were curated by, and that the shards of a mixture follow too."""
+
+    rules: str
+    """The recipe whose survivors are deduplicated and scored."""
+    judges: tuple[str, ...]
+    """Recipes that dclm.verdicts holds the verdicts of."""
+    mixture: MixtureRecipe
+    """Its seed and held-out share decide which documents are set aside for evaluation."""
+    shards: ShardRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """What is taken of the documents that survived curation."""
+    """What a mixture takes of the documents that survived curation."""
 
     name: str
-    """As it was asked for."""
+    """The text that `parse_mixture` read."""
     top_fraction: float = 1.0
-    """Share of the scored documents, the best first; 1 does not ask the classifier."""
-    rules: str = RULES
-    """A recipe whose rules keep the documents too."""
+    """Share of the scored documents to take, the best first; 1 takes all of them, whatever their score."""
+    rules: str
+    """A recipe whose rules must keep the documents too."""
 
     def __post_init__(self) -> None:
         if not 0 < self.top_fraction <= 1:
@@ -96,42 +109,48 @@ class Mixture:
                 f"mixture {self.name}: top_fraction {self.top_fraction:g} is not in (0, 1]",
                 "write 0.1 for the best tenth",
             )
-        if self.rules not in JUDGES:
-            raise WatershedError(
-                f"mixture {self.name}: no verdicts of rules {self.rules!r}{close(self.rules, JUDGES)}",
-                f"choose one of {', '.join(JUDGES)}",
-            )
 
     @property
     def literals(self) -> dict[str, Any]:
-        """What decides its documents, whatever it is called."""
+        """What decides its documents; its name does not."""
         return {"top_fraction": self.top_fraction, "rules": self.rules}
 
 
-def parse_mixture(said: str) -> Mixture:
-    """A mixture from its name or its `KEY=VALUE,KEY=VALUE`.
+def parse_mixture(text: str, curation: Curation) -> Mixture:
+    """A mixture from its name or from `KEY=VALUE,KEY=VALUE`.
+
+    Args:
+        text: such as `selected`, or `top_fraction=0.1,rules=gopher`.
+        curation: names the recipes that `rules` may be; its own rules are the default.
 
     Raises:
-        WatershedError: it is neither.
+        WatershedError: the text is neither, or names a recipe without verdicts.
     """
-    values: dict[str, Any] = {}
-    said = find(said, NAMED) or said
-    for part in NAMED.get(said, said).split(","):
+    values: dict[str, Any] = {"rules": curation.rules}
+    text = find(text, NAMED) or text
+    for part in NAMED.get(text, text).split(","):
         key, found, value = part.partition("=")
         if not found or key not in ("top_fraction", "rules"):
             raise WatershedError(
-                f"no mixture is called {said!r}",
-                f"say {' or '.join(NAMED)}, or KEY=VALUE,... of top_fraction and rules: top_fraction=0.1,rules=gopher",
+                f"no mixture is called {text!r}",
+                f"use {' or '.join(NAMED)}, or KEY=VALUE,... of top_fraction and rules: top_fraction=0.1,rules=gopher",
             )
-        values[key] = _number(said, value) if key == "top_fraction" else find(value, JUDGES) or value
-    return Mixture(name=said, **values)
+        values[key] = _number(text, value) if key == "top_fraction" else find(value, curation.judges) or value
+    mixture = Mixture(name=text, **values)
+    if mixture.rules not in curation.judges:
+        raise WatershedError(
+            f"mixture {text}: dclm.verdicts holds no verdicts of the recipe {mixture.rules!r}"
+            f"{close(mixture.rules, curation.judges)}",
+            f"choose one of {', '.join(curation.judges)}",
+        )
+    return mixture
 
 
-def _number(said: str, value: str) -> float:
+def _number(text: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise WatershedError(f"mixture {said}: {value!r} is no number", "write top_fraction=0.1") from None
+        raise WatershedError(f"mixture {text}: {value!r} is not a number", "write top_fraction=0.1") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,13 +164,13 @@ class Dataset:
     documents: int
     bytes: int
     tokens: int
-    """Stored tokens of a pass."""
+    """Stored tokens."""
     vocab_size: int
     contaminated: int
-    """Documents left out because they hold a part of a held-out one."""
+    """Documents left out because they overlap with held-out text."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """Its fields for a report."""
         return {
             "top_fraction": self.mixture.top_fraction,
             "rules": self.mixture.rules,
@@ -169,9 +188,9 @@ class Chosen:
 
     doc_ids: list[str]
     ends: list[int]
-    """Bytes up to the end of each."""
+    """Cumulative bytes at the end of each document."""
     bytes: int
-    """That are taken: the last document may be cut."""
+    """Bytes to take; the last document may be cut."""
     contaminated: int
 
     def within(self, most: int) -> Chosen:
@@ -180,13 +199,16 @@ class Chosen:
         return Chosen(self.doc_ids[:count], self.ends[:count], min(most, self.bytes), self.contaminated)
 
 
-def write_datasets(settings: Settings, mixtures: Sequence[Mixture], train_tokens: int) -> list[Dataset]:
-    """Shards of all `mixtures`, equally large, under the files of ladder.comparison_runs; made ones are kept.
+def write_datasets(
+    settings: Settings, curation: Curation, mixtures: Sequence[Mixture], train_tokens: int
+) -> list[Dataset]:
+    """Write equally large shards of all `mixtures` among the files of ladder.comparison_runs, if not there already.
 
     Args:
-        settings: whose lake.
+        settings: name the lake.
+        curation: the recipes that the lake was curated by.
         mixtures: two or more.
-        train_tokens: that the largest run reads; no mixture holds more, for more would not be read.
+        train_tokens: the tokens that the largest run reads, and the most that a mixture gets.
 
     Raises:
         WatershedError: the lake lacks a table, or a mixture has too few documents.
@@ -200,14 +222,14 @@ def write_datasets(settings: Settings, mixtures: Sequence[Mixture], train_tokens
     made_from = {name: _recorded(lake, name) for name in (*SOURCES, "dclm.tokenizer", "evals.examples")}
     connection = connect(settings)
     try:
-        chosen = [_choose(connection, mixture, wanted) for mixture in mixtures]
+        chosen = [_choose(connection, curation, mixture, wanted) for mixture in mixtures]
         size = min(wanted, *(each.bytes for each in chosen))
         datasets = []
         for mixture, each in zip(mixtures, chosen, strict=True):
-            identity = fingerprint(CODE_VERSION, mixture.literals, size, OVERLAP, shard_recipe(), made_from)
-            workshop = _workshop(lake, identity, tokenizer)
-            _write(connection, workshop, each.within(size), row, mixture)
-            datasets.append(_dataset(workshop, mixture, each.within(size), row))
+            identity = fingerprint(CODE_VERSION, mixture.literals, size, OVERLAP, curation.shards, made_from)
+            writer = _writer(lake, identity, tokenizer, curation.shards)
+            _write(connection, writer, each.within(size), curation=curation, mixture=mixture, tokenizer=row)
+            datasets.append(_dataset(writer, mixture, each.within(size), row))
         return datasets
     finally:
         connection.close()
@@ -217,17 +239,17 @@ def _recorded(lake: Lake, name: str) -> dict[str, str]:
     written = lake.written(name)
     if not written:
         raise WatershedError(
-            f"{name} is not made yet: there is nothing to compare mixtures of",
+            f"{name} does not exist yet, and mixtures are made from it",
             "run `watershed demo`, or `watershed make evals.examples`",
         )
     return {part: commit.fingerprint for part, commit in sorted(written.items())}
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, mixture: Mixture, wanted: int) -> Chosen:
-    """The documents of a mixture that are first by key, without those that hold a part of a held-out one."""
+def _choose(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: Mixture, wanted: int) -> Chosen:
+    """The first documents of a mixture by key, without those that overlap with held-out text."""
     from spark_jobs.hash_order import key_of_share
 
-    recipe = mixture_recipe()
+    recipe = curation.mixture
     values = {
         "seed": str(recipe.seed),
         "heldout_key": key_of_share(recipe.heldout_share),
@@ -237,7 +259,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, mixture: Mixture, wanted: int
     }
     connection.execute(CHOSEN_SQL, values)
     ((count,),) = connection.execute("SELECT count(*) FROM chosen").fetchall()
-    out = _contaminated(connection, mixture, count)
+    out = _contaminated(connection, curation, mixture, count)
     rows = connection.execute("SELECT doc_id, text_bytes FROM chosen ORDER BY key, doc_id").fetchall()
     kept = [(doc_id, size) for doc_id, size in rows if doc_id not in out]
     if not kept:
@@ -252,15 +274,15 @@ def _choose(connection: duckdb.DuckDBPyConnection, mixture: Mixture, wanted: int
     return Chosen([doc_id for doc_id, _ in kept], ends, reached, len(out))
 
 
-def _contaminated(connection: duckdb.DuckDBPyConnection, mixture: Mixture, count: int) -> set[str]:
-    """Of the documents `chosen`, those that hold a part of what is asked about."""
+def _contaminated(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: Mixture, count: int) -> set[str]:
+    """The documents of the table `chosen` that overlap with evaluation questions."""
     from spark_jobs.contamination.ngrams import Decontamination, evaluation_examples, find_contamination
 
     asked = connection.execute(QUESTIONS_SQL).to_arrow_table().to_batches()
     examples = evaluation_examples(asked, Decontamination(share=OVERLAP))
     found: set[str] = set()
     with track(f"{mixture.name}: looking for held-out text", count, "documents") as task:
-        for batch in _texts(connection):
+        for batch in _texts(connection, curation):
             ids = batch.select(["doc_id", "text"]).rename_columns(["id", "text"])
             (marked,) = find_contamination([ids], examples)
             found.update(marked["id"].filter(marked["contaminated"]).to_pylist())
@@ -268,64 +290,70 @@ def _contaminated(connection: duckdb.DuckDBPyConnection, mixture: Mixture, count
     return found
 
 
-def _texts(connection: duckdb.DuckDBPyConnection, order: str = "") -> Iterator[pa.RecordBatch]:
+def _texts(connection: duckdb.DuckDBPyConnection, curation: Curation, order: str = "") -> Iterator[pa.RecordBatch]:
     """`key`, `doc_id`, `source` and `text` of the documents `chosen`."""
-    yield from connection.execute(TEXTS_SQL + order, {"recipe": RULES}).to_arrow_reader(BATCH_ROWS)
+    yield from connection.execute(TEXTS_SQL + order, {"recipe": curation.rules}).to_arrow_reader(BATCH_ROWS)
 
 
-def _workshop(lake: Lake, identity: str, tokenizer: Path) -> Workshop:
-    from spark_jobs.dclm.shards import Workshop
+def _writer(lake: Lake, identity: str, tokenizer: Path, recipe: ShardRecipe) -> ShardWriter:
+    from spark_jobs.shards.writer import ShardWriter
 
-    return Workshop(lake.folder("ladder.comparison_runs", "datasets", identity), tokenizer, shard_recipe())
+    return ShardWriter(lake.folder("ladder.comparison_runs", "datasets", identity), tokenizer, recipe)
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, workshop: Workshop, chosen: Chosen, row: dict[str, Any], mixture: Mixture
+    connection: duckdb.DuckDBPyConnection,
+    writer: ShardWriter,
+    chosen: Chosen,
+    *,
+    curation: Curation,
+    mixture: Mixture,
+    tokenizer: dict[str, Any],
 ) -> None:
-    """The shards of these documents and, last, their manifest; what stands there whole is not made again."""
+    """Write the shards of these documents and, last, their manifest, unless it exists already."""
     from catalog.files import write_whole
-    from spark_jobs.dclm.tokenizer import EOT
     from spark_jobs.shards.format import MANIFEST, TOKENIZER, parse_line, write_dataset, write_manifest
+    from spark_jobs.shards.tokenizer import EOT
 
-    if (workshop.folder / "train" / MANIFEST).is_file():
+    if (writer.folder / "train" / MANIFEST).is_file():
         return
     connection.register("wanted", pa.table({"doc_id": pa.array(chosen.doc_ids, pa.string())}))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE chosen AS SELECT doc_id, "
         "substr(sha256(concat_ws(chr(31), $seed, 'compare', doc_id)), 1, 16) AS key FROM wanted",
-        {"seed": str(mixture_recipe().seed)},
+        {"seed": str(curation.mixture.seed)},
     )
     notes = []
     with track(f"{mixture.name}: tokenising", len(chosen.doc_ids), "documents") as task:
-        # The last of shards of the nominal size would be any size, and may be smaller than a sequence.
-        shards = max(1, round(chosen.bytes / (workshop.recipe.shard_tokens * row["bytes_per_token"])))
+        # With shards of the nominal size, the last could be of any size, even smaller than a sequence.
+        shards = max(1, round(chosen.bytes / (writer.recipe.shard_tokens * tokenizer["bytes_per_token"])))
         most = math.ceil(chosen.bytes / shards)
-        texts = _cut(_texts(connection, "ORDER BY key, doc_id"), chosen.bytes)
+        texts = _cut(_texts(connection, curation, "ORDER BY key, doc_id"), chosen.bytes)
         for number, documents in enumerate(_shards(texts, most)):
-            notes.append(workshop.make("train", number, documents))
+            notes.append(writer.make("train", number, documents))
             task.advance(documents.num_rows)
     lines = [parse_line(note["line"]) for note in notes]
     filled = [line for line in lines if line.num_sequences]
     if not filled:
         raise WatershedError(
             f"mixture {mixture.name}: its {len(chosen.doc_ids)} documents fill no sequence of "
-            f"{workshop.recipe.sequence_length} tokens",
+            f"{writer.recipe.sequence_length} tokens",
             "take a larger top_fraction, or curate a larger crawl",
         )
-    write_whole(workshop.folder / TOKENIZER, workshop.tokenizer.read_bytes())
+    write_whole(writer.folder / TOKENIZER, writer.tokenizer.read_bytes())
     write_dataset(
-        workshop.folder,
-        fingerprint=workshop.folder.name,
-        vocab_size=row["vocab_size"],
-        sequence_length=workshop.recipe.sequence_length,
+        writer.folder,
+        fingerprint=writer.folder.name,
+        vocab_size=tokenizer["vocab_size"],
+        sequence_length=writer.recipe.sequence_length,
         eot=EOT,
-        seed=workshop.recipe.seed,
+        seed=writer.recipe.seed,
     )
-    write_manifest(workshop.folder / "train", filled)
+    write_manifest(writer.folder / "train", filled)
 
 
 def _cut(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
-    """The first `most` bytes of text, up to a character."""
+    """The first `most` bytes of text, cut at a whole character."""
     left = most
     for batch in batches:
         texts = []
@@ -336,7 +364,7 @@ def _cut(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatc
 
 
 def _shards(batches: Iterator[pa.RecordBatch], most: float) -> Iterator[pa.Table]:
-    """Documents gathered until they hold `most` bytes of text; the batches they come in decide nothing."""
+    """Documents in tables of `most` bytes of text each, independent of the incoming batches."""
     held: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
@@ -352,16 +380,16 @@ def _shards(batches: Iterator[pa.RecordBatch], most: float) -> Iterator[pa.Table
         yield pa.Table.from_batches(held)
 
 
-def _dataset(workshop: Workshop, mixture: Mixture, chosen: Chosen, row: dict[str, Any]) -> Dataset:
+def _dataset(writer: ShardWriter, mixture: Mixture, chosen: Chosen, row: dict[str, Any]) -> Dataset:
     from spark_jobs.shards.format import read_manifest
 
     return Dataset(
         mixture=mixture,
-        fingerprint=workshop.folder.name,
-        folder=workshop.folder,
+        fingerprint=writer.folder.name,
+        folder=writer.folder,
         documents=len(chosen.doc_ids),
         bytes=chosen.bytes,
-        tokens=sum(line.tokens for line in read_manifest(workshop.folder / "train")),
+        tokens=sum(line.tokens for line in read_manifest(writer.folder / "train")),
         vocab_size=row["vocab_size"],
         contaminated=chosen.contaminated,
     )

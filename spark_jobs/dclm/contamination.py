@@ -1,7 +1,7 @@
-"""dclm.contamination: which documents hold which evaluation examples, and how much of each; nothing is dropped here.
+"""dclm.contamination: which documents overlap with which evaluation examples, and by how much.
 
-A mixture drops what holds more than it allows (`MixtureRecipe.max_contamination`), so the threshold is changed without
-reading a text again. dclm.contamination_report has a row for every evaluation, one that nothing was found of too.
+Nothing is dropped here. A mixture drops documents above its `MixtureRecipe.max_contamination`, so a changed threshold
+needs no text to be read again. dclm.contamination_report has a row for every evaluation, even one without overlaps.
 """
 
 from __future__ import annotations
@@ -35,23 +35,24 @@ if TYPE_CHECKING:
 def write_contamination(
     spark: SparkSession, lake: Lake, recipe: str, evaluations: Sequence[Path], fingerprint: str, *, n: int = 13
 ) -> dict[str, Any]:
-    """Look for evaluation examples in what is left of the documents that `recipe` kept.
+    """Find evaluation examples in the survivors of `recipe`; replaces dclm.contamination and its report.
 
     Args:
-        evaluations: JSONL files, an evaluation each.
-        n: words of an n-gram.
+        evaluations: JSONL files, one for each evaluation.
+        n: words in an n-gram.
 
     Returns:
-        evaluations, documents that overlap with any, and warnings of evaluations too short to be found.
+        the number of evaluations and overlaps, overlapping documents by evaluation, and warnings of evaluations that
+        are too short to be found.
 
     Raises:
-        WatershedError: a file is none of examples, no evaluation has n words, or a stage before is not made.
+        WatershedError: a file has no examples, no example has n words, or an upstream table is missing.
     """
     if not evaluations:
         lake.replace(CONTAMINATION_REPORT, CONTAMINATION_REPORT.schema.empty_table(), fingerprint)
         lake.replace(CONTAMINATION, CONTAMINATION.schema.empty_table(), fingerprint)
         return {"evaluations": 0}
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NothingToLookFor)
         examples = evaluation_examples(example_batches(evaluations), Decontamination(n=n))
 
@@ -67,7 +68,7 @@ def write_contamination(
         "evaluations": len(examples.evaluations),
         "overlaps": overlaps,
         "documents": {row["evaluation"]: row["documents_overlapping"] for row in report},
-        "warnings": [str(each.message) for each in said if issubclass(each.category, NothingToLookFor)],
+        "warnings": [str(each.message) for each in caught if issubclass(each.category, NothingToLookFor)],
     }
 
 

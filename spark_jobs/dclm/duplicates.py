@@ -1,11 +1,11 @@
 """dclm.duplicates: equal and nearly equal documents among those that a recipe kept.
 
-What copies are, and which of them stays, is told in `clusters`; here Spark finds them.
+`spark_jobs.dedup.clusters` defines copies and which of them is kept. Here Spark finds them.
 
-- Documents are numbered by their rank in doc_id order, which no partitioning and no arrival changes.
-- Documents meet by text hash or by a band of their signatures, bringing along what they are compared by.
-- Spark finds pairs; the driver joins them to clusters with 4 bytes per document (`kernels.union_find`), and is
-  handed pairs one partition at a time; Spark then describes the clusters.
+- Documents are numbered by their rank in doc_id order, which does not depend on partitions or order of arrival.
+- Documents are grouped by text hash and by each band of their signatures, together with what they are compared by.
+- Spark finds pairs. The driver receives them one partition at a time and joins them to clusters with 4 bytes per
+  document (`kernels.union_find`). Spark then describes the clusters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PREFIX = 3
 """Hex digits of doc_id: documents are counted and numbered in 16**3 = 4,096 prefixes."""
 
 _AT_ONCE = 4096
-"""Documents whose marks are repeated, once a band, in one batch."""
+"""Documents whose comparison keys are repeated, once a band, in one batch."""
 
 Pairs = npt.NDArray[np.int32]
 """(n, 2): numbers of two documents that are copies."""
@@ -41,7 +41,7 @@ def write_duplicates(
 ) -> dict[str, int]:
     """Replace dclm.duplicates by the clusters among the documents that `recipe` kept.
 
-    The same documents give the same rows, however they are partitioned and whoever works on them.
+    The same documents give the same rows, whatever the partitions and the workers.
 
     Returns:
         documents compared, clusters, members of clusters by method, and documents dropped.
@@ -71,7 +71,7 @@ def write_duplicates(
 def _kept(spark: SparkSession, lake: Lake, recipe: str, options: NearCopies) -> DataFrame:
     from pyspark.sql import functions as F
 
-    # Documents are read several times over, and numbered each time: all of one version.
+    # Documents are read and numbered several times, which must see the same version.
     documents, verdicts = (
         write.read(spark, lake, name, lake.version(name)) for name in ("dclm.documents", "dclm.verdicts")
     )
@@ -83,7 +83,7 @@ def _kept(spark: SparkSession, lake: Lake, recipe: str, options: NearCopies) -> 
 
 
 def _number_starts(documents: DataFrame) -> npt.NDArray[np.int64]:
-    """Number of the first document of each doc_id prefix; behind the last, how many there are."""
+    """Number of the first document of each doc_id prefix, and at the end the number of documents."""
     from pyspark.sql import functions as F
 
     found = documents.groupBy(F.substring("doc_id", 1, PREFIX).alias("prefix")).count().toArrow()
@@ -93,7 +93,7 @@ def _number_starts(documents: DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _in_order(documents: DataFrame) -> DataFrame:
-    """Whole prefixes of doc_id together, and in its order."""
+    """Documents in doc_id order, with each prefix of doc_id in one partition."""
     from pyspark.sql import functions as F
 
     return documents.repartition(F.substring("doc_id", 1, PREFIX)).sortWithinPartitions("doc_id")
@@ -114,12 +114,12 @@ def number_documents(batches: Iterable[pa.RecordBatch], starts: npt.NDArray[np.i
 def _labels(
     documents: DataFrame, starts: npt.NDArray[np.int64], total: int, options: NearCopies
 ) -> npt.NDArray[np.int32]:
-    """For each number the least number of its cluster."""
+    """For each document number, the least number of its cluster."""
     from pyspark.storagelevel import StorageLevel
 
     from spark_jobs.kernels.union_find import UnionFind
 
-    # Chosen here, for workers should not wait for SciPy.
+    # Chosen here so that workers do not import SciPy.
     bands, rows = options.bands()
 
     def keys(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -134,7 +134,7 @@ def _labels(
     found = together.mapInArrow(pairs, "pairs binary").persist(StorageLevel.DISK_ONLY)
     sets = UnionFind(total)
     try:
-        # Computed by all workers at once, then handed over partition by partition.
+        # All workers compute at once; then the driver reads one partition after another.
         found.count()
         for row in found.toLocalIterator():
             edges = np.frombuffer(row["pairs"], np.int32).reshape(-1, 2)
@@ -147,7 +147,7 @@ def _labels(
 def meeting_places(
     batches: Iterable[pa.RecordBatch], options: NearCopies, bands: int, rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Where copies of a document would be found: a row for its text and one for each band of its signature.
+    """The keys under which copies of a document are found: one for its text and one for each band of its signature.
 
     Args:
         batches: text_hash, text_bytes, minhash, number, and text where it is compared.
@@ -156,8 +156,8 @@ def meeting_places(
         rows: values in a band.
 
     Returns:
-        key: equal for copies; exact: whether of the text; number; mark: what documents with that key are compared by,
-        text hash, length and signature for an exact key and a signature or a set of shingles for a band.
+        key: equal for copies; exact: whether the key is of the text; number; mark: what documents with that key are
+        compared by: text hash, length and signature for an exact key, a signature or a set of shingles for a band.
     """
     for batch in batches:
         number, hashes, signatures = (batch.column(name) for name in ("number", "text_hash", "minhash"))
@@ -186,7 +186,7 @@ def _meetings(key: pa.Array, number: pa.Array, mark: pa.Array, *, exact: bool) -
 
 
 def copies(batches: Iterable[pa.RecordBatch], options: NearCopies) -> Iterator[Pairs]:
-    """Pairs of copies among documents that meet, enough of them to connect each cluster.
+    """Pairs of copies among documents with a common key, enough of them to connect each cluster.
 
     Args:
         batches: as `meeting_places` makes them, ordered by key, exact and number; a key in one task only.
@@ -203,7 +203,7 @@ def copies(batches: Iterable[pa.RecordBatch], options: NearCopies) -> Iterator[P
 
 
 def _exact_copies(met: pa.Table) -> Pairs:
-    """Each document with the first of the same mark, which holds the key too."""
+    """Pairs of each document with the first that has the same mark (which includes the key)."""
     number = met["number"].to_numpy()
     group = met["mark"].combine_chunks().dictionary_encode().indices.to_numpy()
     _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
@@ -212,7 +212,7 @@ def _exact_copies(met: pa.Table) -> Pairs:
 
 
 def _near_copies(met: pa.Table, options: NearCopies) -> Pairs:
-    """Documents of the same key that are as alike as the threshold asks."""
+    """Pairs of documents with the same key that are as similar as the threshold requires."""
     from spark_jobs.kernels.near_copies import Marks, connect, runs
     from spark_jobs.kernels.union_find import UnionFind
 
@@ -235,7 +235,7 @@ def _near_copies(met: pa.Table, options: NearCopies) -> Pairs:
 
 
 def _clustered(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Numbers of the documents that are not alone."""
+    """Numbers of the documents in clusters of two or more."""
     sizes = np.bincount(labels, minlength=len(labels))
     return np.flatnonzero(sizes[labels] > 1).astype(np.int32)
 

@@ -1,9 +1,9 @@
-"""dclm.duplicates brought up to date shard by shard: what did not change is not compared again.
+"""dclm.duplicates, updated shard by shard: shards that did not change are not compared again.
 
-The index (`duplicate_index`) lies beside the table, one for each recipe. A shard is read again, without its texts, when
-dclm.documents or dclm.verdicts have a newer version of it, and compared again when the documents that the recipe keeps
-of it are others than before. The table is what `duplicates.write_duplicates` makes from scratch; that one has Spark's
-workers compare all with all, this one takes one process and reads the keys of all shards for each that is new.
+An index for each recipe (`spark_jobs.dedup.index`) is stored beside the table. A shard is read again, without its
+texts, if dclm.documents or dclm.verdicts has a newer version of it. It is compared again if the recipe now keeps other
+documents of it. The resulting table equals that of `duplicates.write_duplicates`, in which Spark's workers compare all
+documents; this job runs in one process and reads the keys of all shards for each new one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
     """Replace dclm.duplicates by the clusters among the documents that `recipe` keeps now.
 
     Returns:
-        documents compared, clusters, members of clusters by method, documents dropped; shards, and how many of them
-        were compared again.
+        documents compared, clusters, members of clusters by method, documents dropped, shards, and shards that were
+        compared again.
 
     Raises:
         WatershedError: there are no documents or verdicts yet, or the table could not be written.
@@ -59,7 +59,7 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
 
 
 def _index(lake: Lake, recipe: str, options: NearCopies) -> DuplicateIndex:
-    """The recipe's index; a new one where there is none or copies were told otherwise."""
+    """The recipe's index; a new one if there is none or the options of near copies changed."""
     folder = lake.folder("dclm.duplicates", "index", recipe)
     if folder.exists():
         index = DuplicateIndex.open(folder)
@@ -70,8 +70,8 @@ def _index(lake: Lake, recipe: str, options: NearCopies) -> DuplicateIndex:
 
 
 def _partitions(lake: Lake) -> list[dict[str, str]]:
-    """Shards that have documents, as columns and values."""
-    # Delta tells the columns in any order.
+    """Shards with documents, as partition columns and values."""
+    # Delta returns the columns in any order.
     found = lake.table(DOCUMENTS.name).partitions()
     return [{column: partition[column] for column in DOCUMENTS.partition_by} for partition in found]
 
@@ -85,7 +85,7 @@ def _origin(sources: Sequence[Mapping[str, Written]], shard: str) -> str:
 
 
 def _kept(lake: Lake, recipe: str, partition: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-    """Documents of a shard that the recipe keeps."""
+    """The documents of a shard that the recipe keeps."""
     chosen = [(column, "=", value) for column, value in partition.items()]
     verdicts = lake.table("dclm.verdicts").to_pyarrow_dataset(partitions=chosen)
     judged = verdicts.to_table(columns=["doc_id", "recipe", "kept"])

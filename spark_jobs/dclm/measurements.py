@@ -1,4 +1,4 @@
-"""dclm.measurements: recipes' edits and measures over stored documents; the crawl is not read again."""
+"""dclm.measurements: stored documents, edited and measured by each recipe; the crawl is not read again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHARD_COLUMNS = ("global_shard", "local_shard")
 DOCUMENT_COLUMNS = ("doc_id", *SHARD_COLUMNS, "state", "text", "url", "language", "language_score")
-"""What is read of dclm.documents."""
+"""Columns that are read from dclm.documents."""
 
 
 def measurement_batches(documents: Iterable[pa.RecordBatch], recipes: Sequence[Recipe]) -> Iterator[pa.RecordBatch]:
@@ -49,7 +49,7 @@ def measurement_batches(documents: Iterable[pa.RecordBatch], recipes: Sequence[R
 
 
 def values_of(batch: pa.RecordBatch, recipe: Recipe) -> pa.RecordBatch:
-    """What `classify` wants, of the rows of one recipe: `state`, and a column for each of `recipe.columns`."""
+    """The columns that `classify` needs, from the rows of one recipe: `state` and each of `recipe.columns`."""
     values = batch.column("values")
     keys, numbers = values.keys.to_pylist(), values.items
     names = _numbers(recipe)
@@ -70,7 +70,7 @@ def write_measurements(
     """Replace partitions of dclm.measurements, in one transaction: every document measured for every recipe.
 
     Returns:
-        of each part measurements, and of each recipe the steps that are not taken.
+        for each part, the number of measurements, and the steps of each recipe that are not taken.
 
     Raises:
         WatershedError: there are no documents yet, or the table could not be written.
@@ -92,12 +92,12 @@ def _numbers(recipe: Recipe) -> list[str]:
 
 
 def _label(recipe: Recipe) -> str:
-    """The one label that a recipe may look at: the language, by whichever definition."""
+    """The one label that a recipe may use: the language, by any definition."""
     return next((rule.column for rule in recipe.rules if rule.text), "language")
 
 
 def numbers_map(values: Mapping[str, pa.Array], recipe: Recipe, rows: int) -> pa.MapArray:
-    """The column `values`: of each document all numbers that the recipe's rules look at, in its order."""
+    """The column `values`: for each document, all numbers that the recipe's rules use, in the order of its rules."""
     names = _numbers(recipe)
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * len(names))
     keys = pa.array(names * rows, pa.string())

@@ -1,7 +1,7 @@
-"""What is trained on: documents by topic and quality, each as often as the recipe's curve says, and a held-out share.
+"""dclm.mixture: the training documents, repeated by topic and quality as the recipe's curve says, and a held-out share.
 
-Every choice is by hash of the document, never by chance, so adding documents to the lake moves none but those whose
-quantile changes. dclm.mixture_buckets tells what came of it.
+Every choice is by a hash of the document, so new documents in the lake change the choice of others only if their
+quantile changes. dclm.mixture_buckets reports the result.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def write_mixture(spark: SparkSession, lake: Lake, recipe: MixtureRecipe, fingerprint: str) -> dict[str, Any]:
-    """Choose among the scored documents: dclm.mixture, and of each bucket what came of it: dclm.mixture_buckets.
+    """Replace dclm.mixture by a choice of the scored documents, and dclm.mixture_buckets by a row for each bucket.
 
     Raises:
-        WatershedError: nothing is left to train on or to hold out, no mixture keeps under `max_source_share`, a topic
-            that is weighted has no document, or nothing is declared to be contaminated by.
+        WatershedError: no document is left to train on or to hold out; `max_source_share` cannot be met; a weighted
+            topic has no document; or `max_contamination` is set and no evaluation is declared.
     """
     from pyspark.sql import functions as F
 
@@ -62,7 +62,7 @@ def write_mixture(spark: SparkSession, lake: Lake, recipe: MixtureRecipe, finger
 
 
 def _pool(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
-    """All scored documents: `place` of the bucket, `times_index` into `_times`, and `good` where they may be taken."""
+    """All scored documents with `place` (of the bucket), `times_index` (into `_times`) and `good` (may be taken)."""
     from pyspark.sql import functions as F
 
     group = F.lit(ALL) if recipe.quantiles is Within.POOL else F.coalesce("topic", F.lit(ALL))
@@ -75,7 +75,7 @@ def _pool(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
     documents = survivors(spark, lake, recipe.rules).select(
         "doc_id", F.coalesce("host", F.lit("unknown")).alias("source"), "text_bytes"
     )
-    # What is below a top fraction is read no times, as `MixtureRecipe.times` says.
+    # `MixtureRecipe.times` is 0 for documents below a top fraction.
     good = F.lit(True)
     if isinstance(recipe.keep, Threshold):
         score, least = F.col("score"), recipe.keep.threshold
@@ -92,20 +92,20 @@ def _pool(spark: SparkSession, lake: Lake, recipe: MixtureRecipe) -> DataFrame:
 
 
 def _times(recipe: MixtureRecipe) -> list[Fraction]:
-    """Times by weighted topic, none first, and within it by bucket."""
+    """Times by weighted topic (first those of topics without a weight), and within a topic by bucket."""
     topics = (None, *(topic for topic, _ in recipe.topic_weights))
     return [recipe.times(boundary, topic) for topic in topics for boundary in recipe.boundaries()]
 
 
 def _clean(spark: SparkSession, lake: Lake, scores: DataFrame, recipe: MixtureRecipe) -> DataFrame:
-    """Documents that hold too much of an evaluation example are not good."""
+    """Set `good` to false for documents that hold too much of an evaluation example."""
     from pyspark.sql import functions as F
 
     if recipe.max_contamination is None:
         return scores
     if not lake.read("dclm.contamination_report", columns=["evaluation"]).num_rows:
         raise WatershedError(
-            f"mixture {recipe.name} drops what holds evaluation examples, and no evaluation is declared",
+            f"mixture {recipe.name} drops documents with evaluation examples, but no evaluation is declared",
             "name a folder of JSONL files in WATERSHED_EVALUATIONS, or leave out `max_contamination`",
         )
     found = write.read(spark, lake, "dclm.contamination").where(F.col("share") >= recipe.max_contamination)
@@ -114,9 +114,9 @@ def _clean(spark: SparkSession, lake: Lake, scores: DataFrame, recipe: MixtureRe
 
 
 def source_shares(taken: DataFrame, recipe: MixtureRecipe) -> dict[str, float]:
-    """Share of its documents that each too large source keeps, so that none gives more than `max_source_share`.
+    """The share of documents to keep of each source that exceeds `max_source_share`.
 
-    With cap c and bytes b the total T solves T = sum of min(b, c T): at most 1/c sources are cut, the largest ones.
+    With cap c and bytes b, the total T solves T = sum of min(b, c T). At most 1/c sources are cut, the largest ones.
     """
     from pyspark.sql import functions as F
 
@@ -150,7 +150,7 @@ def _within_share(shares: dict[str, float], recipe: MixtureRecipe) -> Column:
 
 
 def _tally(pool: DataFrame) -> list[dict[str, Any]]:
-    """By topic, bucket and split: all documents and bytes, those good enough, those taken, and what is read."""
+    """By topic, bucket and split: documents and bytes of the pool, good enough, and taken, and the bytes read."""
     from pyspark.sql import functions as F
 
     def of(condition: Column, name: str) -> Iterable[Column]:

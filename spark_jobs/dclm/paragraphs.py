@@ -1,6 +1,7 @@
-"""dclm.paragraphs: what is left of each document when what came before in its shard is removed.
+"""dclm.paragraphs: what is left of each document after text that occurred earlier in its shard is removed.
 
-Paragraphs and documents by a Bloom filter (bff), and, where the recipe names `substrings`, stretches byte for byte.
+A Bloom filter finds repeated paragraphs and documents (bff). If the recipe names `substrings`, repeated substrings are
+removed after them, byte for byte.
 """
 
 from __future__ import annotations
@@ -13,37 +14,32 @@ from catalog.lake import Lake, Part
 from catalog.tables.dclm import PARAGRAPHS
 from spark_jobs.dclm.shard_paragraphs import deduplicate_shards
 from spark_jobs.dclm.survivors import judged
-from spark_jobs.dedup.paragraphs import ParagraphOptions, Remove
-from spark_jobs.dedup.substrings import Keep, SubstringOptions
+from spark_jobs.dedup.paragraphs import ParagraphOptions
+from spark_jobs.dedup.substrings import SubstringOptions
+from spark_jobs.recipes import deduplications
 from spark_jobs.recipes.recipe import Recipe
 from spark_jobs.spark import tables as write
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-FALSE_POSITIVE_RATE = 0.01
-
 
 def paragraph_options(recipe: Recipe) -> tuple[ParagraphOptions, float]:
-    """What the recipe counts as met before, and the filter's false-positive rate.
+    """How the recipe removes paragraphs, and the false-positive rate of its Bloom filter.
 
     Raises:
         WatershedError: the recipe removes no paragraphs.
     """
     for step in recipe.deduplicate:
         if step.method == "paragraphs":
-            options = dict(step.options)
-            rate = options.pop("false_positive_rate", FALSE_POSITIVE_RATE)
-            if "remove" in options:
-                options["remove"] = Remove(options["remove"])
-            return ParagraphOptions(**options), rate
+            return deduplications.paragraph_options(step)
     raise WatershedError(
         f"recipe {recipe.name} removes no paragraphs", "give it `deduplicate: [{method: paragraphs, source: ...}]`"
     )
 
 
 def substring_options(recipe: Recipe) -> SubstringOptions | None:
-    """What stretches the recipe removes after paragraphs; None where it removes none.
+    """How the recipe removes repeated substrings after paragraphs; None if it does not.
 
     Raises:
         WatershedError: it removes them before paragraphs.
@@ -54,12 +50,9 @@ def substring_options(recipe: Recipe) -> SubstringOptions | None:
             if "paragraphs" in methods[methods.index("substrings") :]:
                 raise WatershedError(
                     f"recipe {recipe.name}: the lake removes paragraphs first, then substrings",
-                    "name `substrings` behind `paragraphs` in `deduplicate`",
+                    "list `substrings` after `paragraphs` in `deduplicate`",
                 )
-            options = dict(step.options)
-            if "keep" in options:
-                options["keep"] = Keep(options["keep"])
-            return SubstringOptions(**options)
+            return deduplications.substring_options(step)
     return None
 
 
@@ -70,7 +63,7 @@ def write_paragraphs(spark: SparkSession, lake: Lake, parts: Sequence[Part], rec
         of each part documents compared, and those kept.
 
     Raises:
-        WatershedError: a stage before is not made, or the filter would not fit into memory.
+        WatershedError: a table that this one is made from is missing, or the filter would not fit into memory.
     """
     from pyspark.sql import functions as F
 

@@ -1,4 +1,4 @@
-"""The crawl's archives as rows: which files there are, what they are, and which shard each belongs to."""
+"""dclm.pool: a row for each archive of the crawl, with its size, digest, state and shard."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ LISTS = (".paths", ".paths.gz")
 READERS = 2
 READ_BYTES = 1 << 22
 NO_DIGEST = "none"
-"""Digest of a file of which nothing could be read."""
+"""Digest of a file that could not be read."""
 
 
 def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.Table:
-    """The pool: a row per archive that `inputs` name, in the order of their file names.
+    """A row for each archive that `inputs` name, in the order of file names.
 
-    Archive i belongs to shard i // `files_per_shard`; a pool too large for 100 shards of that size is spread
-    evenly over them, neighbours together. Local files are read through once for their digest.
+    Archive i belongs to shard i // `files_per_shard`. A pool that is too large for 100 shards of that size is spread
+    evenly over them in order. Local files are read once to compute their digests.
 
     Args:
         inputs: WARC files, folders (searched for *.warc and *.warc.gz, at any depth), globs, http(s) URLs, or
             lists of these (.paths, .paths.gz) with an entry a line; an entry is relative to its list's folder,
             or to the root of the server that the list comes from.
         snapshot: name of the crawl.
-        files_per_shard: archives in a shard before the next is begun.
+        files_per_shard: archives in a shard.
 
     Returns:
-        rows of dclm.pool; an archive that cannot be read is one too, with its state and reason.
+        rows of dclm.pool, including archives that cannot be read, with their state and reason.
 
     Raises:
         WatershedError: an input does not exist or holds no archive, or two archives share a file name.

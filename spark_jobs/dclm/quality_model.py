@@ -1,174 +1,54 @@
-"""The quality classifier: fastText on declared positives and negatives, as DCLM-Baseline's (arXiv 2406.11794, 4.4).
-
-DCLM's positives are instruction answers and forum posts that it holds; here both classes are declared as predicates
-over dclm.documents, so the classifier is trained on the crawl at hand. The classes are balanced.
-"""
+"""dclm.quality_model: the quality classifier, trained on two classes of the documents that a recipe kept."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.errors import WatershedError
-from catalog.files import sha256_of, whole_file
 from catalog.lake import Lake
 from catalog.tables.dclm import QUALITY_MODEL
-from spark_jobs.classifiers.training import Hyperparameters, load, train
+from spark_jobs.classifiers.labels import GOOD, OTHER
+from spark_jobs.classifiers.quality import QualityRecipe, train_classifier
 from spark_jobs.dclm.survivors import survivors
 from spark_jobs.hash_order import hash_key_column, key_of_share
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-GOOD = "__label__hq"
-OTHER = "__label__cc"
-
-CONTINUOUS_PROSE = "stop_words >= 0.15 * words AND no_alphabetic_word_ratio <= 0.1 AND words >= 100"
-"""English that is written to be read: the eight stop words are some 17% of it, and far less of lists and listings."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QualityRecipe:
-    """What is good text, what is not, and how the classifier learns it."""
-
-    positives: str = CONTINUOUS_PROSE
-    """SQL predicate over dclm.documents: the good examples."""
-    negatives: str = "true"
-    """SQL predicate over dclm.documents: the others; a document that is also good does not count."""
-    per_class: int = 2_000
-    """Most documents of a class that are taken; DCLM takes 200,000."""
-    at_least: int = 100
-    """Fewest documents of a class that make a classifier."""
-    heldout_share: float = 0.1
-    """Share of the examples that measures its accuracy."""
-    seed: int = 0
-    epochs: int = 10
-    learning_rate: float = 1.0
-    """DCLM's are 5 and 0.1, for a hundred times as many examples: fastText takes a step an example."""
-    dim: int = 32
-    """Size of the word vectors; DCLM's is 100."""
-    word_ngrams: int = 2
-    min_count: int = 1
-    bucket: int = 100_000
-    """Rows for hashed bigrams."""
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        """The same in fastText's words."""
-        return Hyperparameters(
-            epoch=self.epochs,
-            lr=self.learning_rate,
-            dim=self.dim,
-            wordNgrams=self.word_ngrams,
-            minCount=self.min_count,
-            bucket=self.bucket,
-            # Its generator knows no seed 0 and takes 1 instead.
-            seed=self.seed + 1,
-        )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A classifier and how well it tells the held-out examples."""
-
-    sha256: str
-    bytes: int
-    trained_on: dict[str, int]
-    """Documents by label."""
-    heldout: int
-    accuracy: float
-
-
-def line_of(text: str) -> str:
-    """A document as fastText reads it: one line (DCLM's `" ".join(strip().splitlines())`).
-
-    A word that begins with fastText's own label prefix is broken up, for a page about fastText is no example of it.
-    """
-    return " ".join(text.strip().splitlines()).replace("__label__", "__label __")
-
-
-def train_classifier(examples: pa.Table, recipe: QualityRecipe, path: Path) -> Trained:
-    """Train on `examples` and save the model at `path`; the last `heldout_share` of each class is held out.
-
-    Args:
-        examples: rows of `key` (hash order), `label` (GOOD or OTHER) and `text`.
-
-    Raises:
-        WatershedError: the file cannot be written, or fastText fails.
-    """
-    examples = examples.sort_by([("key", "ascending"), ("text", "ascending")])
-    taught, heldout = _held_apart(examples, recipe.heldout_share)
-    with whole_file(path) as fresh, TemporaryDirectory(prefix="watershed-quality-") as scratch:
-        lines = Path(scratch, "examples.txt")
-        with lines.open("w", encoding="utf-8") as file:
-            file.writelines(f"{row['label']} {line_of(row['text'])}\n" for row in _rows(taught))
-        train(lines, fresh, recipe.hyperparameters)
-    return Trained(
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
-        trained_on=Counter(taught["label"].to_pylist()),
-        heldout=heldout.num_rows,
-        accuracy=_accuracy(load(path), heldout),
-    )
-
-
-def _held_apart(examples: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:
-    taught, heldout = [], []
-    for label in (GOOD, OTHER):
-        rows = examples.filter(pc.field("label") == label)
-        count = max(1, round(rows.num_rows * share))
-        taught.append(rows.slice(0, rows.num_rows - count))
-        heldout.append(rows.slice(rows.num_rows - count))
-    # Classes one after the other would teach fastText the last one.
-    return pa.concat_tables(taught).sort_by([("key", "ascending"), ("text", "ascending")]), pa.concat_tables(heldout)
-
-
-def _rows(table: pa.Table) -> Iterable[dict[str, Any]]:
-    return (row for batch in table.to_batches(max_chunksize=1024) for row in batch.to_pylist())
-
-
-def _accuracy(model: Any, examples: pa.Table) -> float:
-    right = sum(model.predict(line_of(row["text"]))[0][0] == row["label"] for row in _rows(examples))
-    return right / examples.num_rows
-
 
 def write_quality_model(
-    spark: SparkSession, lake: Lake, verdicts: str, recipe: QualityRecipe, fingerprint: str
+    spark: SparkSession, lake: Lake, recipe: str, quality: QualityRecipe, fingerprint: str
 ) -> dict[str, Any]:
-    """Train the classifier on documents that the recipe `verdicts` kept, and name it in dclm.quality_model.
+    """Train the classifier on the survivors of `recipe` and replace dclm.quality_model, which names its file.
 
     Raises:
-        WatershedError: a predicate is no SQL over dclm.documents, or a class has too few documents.
+        WatershedError: a predicate is not valid SQL over dclm.documents, or a class has too few documents.
     """
-    labelled = _labelled(survivors(spark, lake, verdicts), recipe)
+    labelled = _labelled(survivors(spark, lake, recipe), quality)
     found = {row["label"]: row["count"] for row in labelled.groupBy("label").count().collect()}
     good, other = found.get(GOOD, 0), found.get(OTHER, 0)
-    if min(good, other) < recipe.at_least:
+    if min(good, other) < quality.at_least:
         raise WatershedError(
             f"dclm.quality_model: {good} documents are positives and {other} negatives; "
-            f"a classifier needs {recipe.at_least} of each",
+            f"a classifier needs {quality.at_least} of each",
             "widen the predicates `positives` and `negatives` of its QualityRecipe, or give it a larger crawl",
         )
-    examples = _examples(labelled, found, min(recipe.per_class, good, other))
+    examples = _examples(labelled, found, min(quality.per_class, good, other))
     path = lake.folder("dclm.quality_model") / f"{fingerprint}.bin"
-    trained = train_classifier(examples, recipe, path)
+    trained = train_classifier(examples, quality, path)
     row = {
         "model_id": trained.sha256[:16],
-        "positives": recipe.positives,
-        "negatives": recipe.negatives,
+        "positives": quality.positives,
+        "negatives": quality.negatives,
         "positive_documents": trained.trained_on[GOOD],
         "negative_documents": trained.trained_on[OTHER],
         "heldout_documents": trained.heldout,
         "heldout_accuracy": trained.accuracy,
-        "seed": recipe.seed,
+        "seed": quality.seed,
         "path": lake.relative(path),
         "bytes": trained.bytes,
         "sha256": trained.sha256,
@@ -186,7 +66,7 @@ def write_quality_model(
 
 
 def _labelled(documents: DataFrame, recipe: QualityRecipe) -> DataFrame:
-    """Documents that are of either class, with its `label` and a `key` in hash order."""
+    """Documents of either class, with the class as `label` and a `key` that gives the hash order."""
     from pyspark.errors import AnalysisException, ParseException
     from pyspark.sql import functions as F
 
@@ -199,7 +79,7 @@ def _labelled(documents: DataFrame, recipe: QualityRecipe) -> DataFrame:
         _ = labelled.schema
     except (AnalysisException, ParseException) as error:
         raise WatershedError(
-            f"dclm.quality_model: {recipe.positives!r} or {recipe.negatives!r} is no predicate over dclm.documents: "
+            f"dclm.quality_model: {recipe.positives!r} or {recipe.negatives!r} is not a predicate over dclm.documents: "
             f"{str(error).splitlines()[0]}",
             "correct `positives` and `negatives` of its QualityRecipe",
         ) from error
@@ -209,8 +89,8 @@ def _labelled(documents: DataFrame, recipe: QualityRecipe) -> DataFrame:
 def _examples(labelled: DataFrame, found: dict[str, int], count: int) -> pa.Table:
     """The first `count` documents of each class in hash order.
 
-    Spark hands over the share of keys that holds them, with five standard deviations to spare, so that only these
-    texts leave it; then they are counted off.
+    Spark returns only the share of keys that should hold them, enlarged by five standard deviations; the first `count`
+    are then taken from these.
     """
     from pyspark.sql import functions as F
 

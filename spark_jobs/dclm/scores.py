@@ -12,9 +12,9 @@ import pyarrow as pa
 from catalog.files import stored_file
 from catalog.lake import Lake
 from catalog.tables.dclm import SCORES
+from spark_jobs.classifiers.labels import GOOD
 from spark_jobs.classifiers.reading import probabilities
 from spark_jobs.classifiers.topics import Labelling, TopicClassifier, topics_of
-from spark_jobs.dclm.quality_model import GOOD
 from spark_jobs.dclm.survivors import survivors
 from spark_jobs.selection.quantiles import ALL, quantile_cuts, quantile_place
 from spark_jobs.spark import tables as write
@@ -28,9 +28,9 @@ BUCKETS = 10
 def score_documents(
     batches: Iterator[pa.RecordBatch], model: Path, labelling: Labelling | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """(doc_id, text, host) in, (doc_id, score, topic) out: the probability of GOOD, to a millionth, and the topic.
+    """From (doc_id, text, host) to (doc_id, score, topic): the probability of GOOD, to a millionth, and the topic.
 
-    Without a labelling no topic is told, and `host` is not looked at.
+    Without a labelling, `topic` is null and `host` is not read.
     """
     for batch in batches:
         text = batch.column("text")
@@ -42,15 +42,16 @@ def score_documents(
 
 
 def write_scores(
-    spark: SparkSession, lake: Lake, verdicts: str, fingerprint: str, labelling: Labelling | None = None
+    spark: SparkSession, lake: Lake, recipe: str, fingerprint: str, labelling: Labelling | None = None
 ) -> dict[str, Any]:
-    """Score the documents that the recipe `verdicts` kept and that are no dropped duplicates: dclm.scores.
+    """Replace dclm.scores: the documents that survived `recipe` and its deduplication, scored.
 
     Args:
-        labelling: how a document gets its topic; none are told without.
+        recipe: name of the recipe whose survivors are scored.
+        labelling: how a document gets its topic; without it, topics are null.
 
     Raises:
-        WatershedError: there is no model, its file was changed, or a worker failed.
+        WatershedError: there is no quality model, its file was changed, or a worker failed.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql import functions as F
@@ -63,7 +64,7 @@ def write_scores(
     def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return score_documents(batches, model, labelling)
 
-    documents = survivors(spark, lake, verdicts).select("doc_id", "text", "host")
+    documents = survivors(spark, lake, recipe).select("doc_id", "text", "host")
     scores = documents.mapInArrow(scored, "doc_id string, score double, topic string")
     scores = scores.withColumn("group", F.lit(ALL)).persist(StorageLevel.MEMORY_AND_DISK)
     try:

@@ -1,8 +1,8 @@
-"""Paragraphs, documents and stretches met before, shard by shard: each shard of the pool has a filter of its own.
+"""Removes repeated paragraphs, documents and substrings, with a separate Bloom filter for each shard of the pool.
 
-That is how DCLM-Baseline was made: global shards, and within each local ones, are deduplicated apart (10 x 10 in the
-released pool). Within a shard documents come in the order of archive and record, so that the result is the same whoever
-works on it. The n-grams of every shard are counted first, and its filter is made for as many.
+DCLM-Baseline was made in this way: each local shard of each global shard is deduplicated separately (10 x 10 in the
+released pool). The documents of a shard come in the order of archive and record, so the result does not depend on the
+worker. The n-grams of every shard are counted first, and its filter is sized for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from spark_jobs.dedup.bloom_filter import MEMORY_LIMIT, BloomFilter, filter_size
-from spark_jobs.dedup.paragraphs import ParagraphOptions, deduplicate_paragraphs, estimate_ngrams
+from spark_jobs.dedup.paragraphs import FALSE_POSITIVE_RATE, ParagraphOptions, deduplicate_paragraphs, estimate_ngrams
 from spark_jobs.dedup.substrings import SubstringOptions, remove_repeated
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ LEFT = (
     "doc_id string, global_shard int, local_shard int, text string, removed_spans array<struct<start int, stop int>>, "
     "contained_ngrams long, total_ngrams long, kept boolean, repeated_bytes long"
 )
-"""Columns of what is left, as `paragraphs.deduplicate_paragraphs` and then `substring_dedup.remove_repeated` tell them;
-repeated_bytes is null where no substrings are looked for."""
+"""Columns of the result, as `dedup.paragraphs.deduplicate_paragraphs` and `dedup.substrings.remove_repeated` define
+them. repeated_bytes is null if substrings are not removed."""
 
 COUNTS = pa.schema([("global_shard", pa.int32()), ("local_shard", pa.int32()), ("ngrams", pa.int64())])
 
@@ -40,27 +40,27 @@ def deduplicate_shards(
     options: ParagraphOptions | None = None,
     *,
     substrings: SubstringOptions | None = None,
-    false_positive_rate: float = 0.01,
+    false_positive_rate: float = FALSE_POSITIVE_RATE,
     memory_limit: int = MEMORY_LIMIT,
 ) -> DataFrame:
-    """What is left of documents when each shard is deduplicated by itself, as LEFT.
+    """What is left of documents after each shard is deduplicated separately, in the columns of LEFT.
 
     Args:
         documents: doc_id, text, global_shard, local_shard, warc and record_offset; it is read twice.
-        options: what counts as met before; DCLM-Baseline's if none are given.
-        substrings: then, what stretches that stand elsewhere in the shard go; none if not given.
+        options: what counts as repeated; by default as in DCLM-Baseline.
+        substrings: which repeated substrings are removed afterwards; None for none.
         false_positive_rate: of the filters.
         memory_limit: bytes that the filter of a shard may take.
 
     Raises:
-        WatershedError: a shard needs a larger filter; names the size.
+        WatershedError: a shard needs a larger filter; the message names the size.
     """
     options = options or ParagraphOptions()
     sizes = {
         shard: filter_size(max(1, ngrams), false_positive_rate)
         for shard, ngrams in count_shards(documents, options).items()
     }
-    # Refused here, before any worker has begun.
+    # Checked here, before any worker starts.
     for size in sizes.values():
         BloomFilter.check(size, memory_limit)
 
@@ -82,7 +82,7 @@ def deduplicate_shards(
 
 
 def count_shards(documents: DataFrame, options: ParagraphOptions) -> dict[Shard, int]:
-    """n-grams of every shard."""
+    """Number of n-grams of every shard."""
 
     def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         totals: Counter[Shard] = Counter()
@@ -91,7 +91,7 @@ def count_shards(documents: DataFrame, options: ParagraphOptions) -> dict[Shard,
         rows = [{"global_shard": shard[0], "local_shard": shard[1], "ngrams": n} for shard, n in totals.items()]
         yield pa.RecordBatch.from_pylist(rows, COUNTS)
 
-    # A row for each task and shard: few.
+    # There are few rows: one for each task and shard.
     counted = documents.select("text", *SHARD).mapInArrow(count, "global_shard int, local_shard int, ngrams long")
     totals: Counter[Shard] = Counter()
     for row in counted.toArrow().to_pylist():
@@ -100,7 +100,7 @@ def count_shards(documents: DataFrame, options: ParagraphOptions) -> dict[Shard,
 
 
 def by_shard(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Shard, pa.RecordBatch]]:
-    """Batches cut where the shard changes, `id` being their doc_id where they have one."""
+    """Batches cut where the shard changes, with doc_id renamed to `id` if they have it."""
     for batch in batches:
         names = ["id" if name == "doc_id" else name for name in batch.schema.names]
         shards = list(zip(*(batch[name].to_pylist() for name in SHARD), strict=True))

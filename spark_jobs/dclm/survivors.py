@@ -1,4 +1,4 @@
-"""Which documents go on, and with what text: as the recipe's edits and the removal of paragraphs left them."""
+"""The documents that survive each stage of curation, with the text that the stages left of them."""
 
 from __future__ import annotations
 

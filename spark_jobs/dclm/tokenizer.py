@@ -1,22 +1,12 @@
-"""The tokenizer: byte-level BPE trained on the mixture's training text. Every text goes through it and back unharmed.
-
-No normalisation and no unknown token: a token stands for a run of bytes, so bytes of text are counted exactly from
-tokens. Id 0 ends a document; a page that spells `<|endoftext|>` out gets ordinary tokens for it.
-"""
+"""dclm.tokenizer: the vocabulary, learnt from the mixture's training text."""
 
 from __future__ import annotations
 
-import json
-import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from catalog.errors import WatershedError
 from catalog.files import sha256_of, stored_file, write_whole
@@ -25,150 +15,24 @@ from catalog.progress import track
 from catalog.tables.dclm import TOKENIZER
 from spark_jobs.dclm.survivors import texts_of
 from spark_jobs.hash_order import hash_key_column, key_of_share
+from spark_jobs.shards.tokenizer import TokenizerRecipe, encoder, tokenizer_bytes, train_tokenizer
 from spark_jobs.spark import tables as write
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-    from tokenizers import Tokenizer
-
-    from spark_jobs.kernels.byte_pairs import BytePairs
-
-END_OF_DOCUMENT = "<|endoftext|>"
-EOT = 0
-"""Its id."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerRecipe:
-    """How the vocabulary is learnt."""
-
-    vocab_size: int = 2048
-    """Entries, the 256 bytes and the end of a document among them; DCLM's tokenizer has 50,277."""
-    max_bytes: int = 8_000_000
-    """Bytes of training text that it learns from, about: whole documents, chosen by hash."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.vocab_size < 257:
-            raise WatershedError(
-                f"tokenizer: vocab_size {self.vocab_size} does not hold the 256 bytes and the end of a document",
-                "set `vocab_size` of its TokenizerRecipe to 257 or more",
-            )
-
-
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE (GPT-2's splitting into words) over `texts`; the same for any number of threads."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END_OF_DOCUMENT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.encode_special_tokens = True
-    return tokenizer
-
-
-def tokenizer_bytes(tokenizer: Tokenizer) -> bytes:
-    """tokenizer.json as it is stored."""
-    return (tokenizer.to_str(pretty=True) + "\n").encode()
-
-
-def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in the file; the end of a document, spelt out in a text, is text to it."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.encode_special_tokens = True
-    return tokenizer
-
-
-def encode(tokenizer: Tokenizer, text: str) -> NDArray[np.uint32]:
-    """Token ids of `text`, without an end of document."""
-    return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
-
-
-def encoder(tokenizer: Tokenizer) -> BytePairs:
-    """The tokenizer compiled, for many texts: the ids of `encode`.
-
-    Raises:
-        WatershedError: it is something other than byte-level BPE as `train_tokenizer` makes it.
-    """
-    from spark_jobs.kernels.byte_pairs import BytePairs
-
-    described = json.loads(tokenizer.to_str())
-    model, split = described["model"], described["pre_tokenizer"] or {}
-    plain = model["type"] == "BPE" and split.get("type") == "ByteLevel" and not described["normalizer"]
-    plain = plain and split["use_regex"] and not split["add_prefix_space"] and tokenizer.encode_special_tokens
-    unusual = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
-    learnt = all(added["special"] for added in described["added_tokens"])
-    if not plain or not learnt or any(model[setting] for setting in unusual):
-        raise WatershedError(
-            "the tokenizer is not plain byte-level BPE: it normalises, or splits in another way than GPT-2",
-            "materialise dclm.tokenizer again",
-        )
-    ids = model["vocab"]
-    byte_tokens = [ids[name] for name in _names_of_bytes()]
-    merges = [(ids[left], ids[right], ids[left + right]) for left, right in model["merges"]]
-    return BytePairs(np.array(byte_tokens, np.uint32), np.array(merges, np.uint32).reshape(-1, 3), _character_kinds())
-
-
-def _names_of_bytes() -> list[str]:
-    """The character that stands for each byte in a byte-level vocabulary: itself if it shows, else one free."""
-    shown = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    free = iter(range(256, 512))
-    return [chr(byte if byte in shown else next(free)) for byte in range(256)]
-
-
-@cache
-def _character_kinds() -> NDArray[np.uint8]:
-    """What each code point is to the library's regular expression: of those that this Python does not know, it tells.
-
-    Its Unicode is newer than Python's. Between a letter and a number, a letter joins the one and a number the other.
-    """
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    from spark_jobs.kernels.byte_pairs import LETTER, NUMBER, character_kinds
-
-    kinds = character_kinds()
-    unknown = [code for code in range(0x40000) if unicodedata.category(chr(code)) == "Cn"]
-    said = ByteLevel(add_prefix_space=False).pre_tokenize_str("".join(f"a{chr(code)}1" for code in unknown))
-    begins = np.zeros(3 * len(unknown), np.bool_)
-    begins[[start for _, (start, _) in said]] = True
-    _, parts_from_letter, joins_no_number = begins.reshape(-1, 3).T
-    kinds[np.array(unknown)[~parts_from_letter]] = LETTER
-    kinds[np.array(unknown)[~joins_no_number]] = NUMBER
-    return kinds
-
-
-def vocabulary(tokenizer: Tokenizer) -> list[str]:
-    """Entries by id. In a byte-level vocabulary each character of an entry is the name of one byte: "Ġ" the space."""
-    return [tokenizer.id_to_token(id_) or "" for id_ in range(tokenizer.get_vocab_size())]
-
-
-def bytes_of_tokens(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Bytes of UTF-8 text that each id stands for, shape (vocabulary,); 0 for the end of a document."""
-    sizes = np.array([len(entry) for entry in vocabulary(tokenizer)], dtype=np.int64)
-    sizes[EOT] = 0
-    return sizes
 
 
 def stored_tokenizer(lake: Lake) -> tuple[Path, dict[str, Any]]:
     """tokenizer.json of dclm.tokenizer, and its row.
 
     Raises:
-        WatershedError: it was not made, or the file is not the one that the row names.
+        WatershedError: the table is missing, or the file is not the one that its row names.
     """
     return stored_file(lake, "dclm.tokenizer")
 
 
 def write_tokenizer(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe, fingerprint: str) -> dict[str, Any]:
-    """Train on a capped sample of the mixture's training text, and name the file in dclm.tokenizer."""
+    """Train on a limited sample of the mixture's training text and replace dclm.tokenizer, which names the file."""
     texts = _sample(spark, lake, recipe)
     size = sum(len(text.encode()) for text in texts)
     if not size:
@@ -200,7 +64,7 @@ def write_tokenizer(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe, fi
 
 
 def _sample(spark: SparkSession, lake: Lake, recipe: TokenizerRecipe) -> Sequence[str]:
-    """Training texts in hash order: those whose keys lie below the share that holds `max_bytes`."""
+    """Training texts in hash order, with keys below the share that holds about `max_bytes`."""
     from pyspark.sql import functions as F
 
     train = write.read(spark, lake, "dclm.mixture").where(F.col("split") == "train")

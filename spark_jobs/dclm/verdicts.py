@@ -1,4 +1,4 @@
-"""dclm.verdicts: what recipes think of documents, told from what was measured of them; no text is read."""
+"""dclm.verdicts: which documents each recipe keeps, decided from dclm.measurements; no text is read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def verdict_batches(measurements: Iterable[pa.RecordBatch], recipes: Sequence[Re
 
     Args:
         measurements: rows of dclm.measurements.
-        recipes: each with its own name; rows of others are passed over.
+        recipes: each with its own name; rows of other recipes are skipped.
     """
     for batch in measurements:
         for recipe in recipes:
@@ -48,7 +48,7 @@ def write_verdicts(
     """Replace partitions of dclm.verdicts, in one transaction: every document judged by every recipe.
 
     Returns:
-        of each part verdicts, and of each recipe how many documents it kept.
+        for each part, the number of verdicts, and of documents kept by each recipe.
 
     Raises:
         WatershedError: there are no measurements yet, or the table could not be written.

@@ -1,4 +1,4 @@
-"""A Bloom filter sized for a promise, kept to it, and stored in a file that is trusted only with its digest."""
+"""A Bloom filter that keeps a promised false-positive rate, and is stored with a digest that is checked on reading."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from catalog.errors import WatershedError
 from catalog.files import whole_file
 
 BLOCK_BITS = 512
-"""Bits of a block, as in kernels/bloom.py: all bits of an n-gram lie in one."""
+"""Bits of a block, as in kernels/bloom.py: all bits of an n-gram are in one block."""
 MEMORY_LIMIT = 1 << 30
-"""Bytes that a filter may take unless more are allowed."""
+"""Default limit of a filter's bytes."""
 
 _MAGIC = b"WSBLOOM1"
 _MOST_PROBES = 24
 _SPREAD = 12
-"""Standard deviations around the mean number of n-grams in a block that are looked at."""
+"""Standard deviations of the number of n-grams in a block that the computation covers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSize:
-    """A filter for so many different n-grams at a rate of false positives."""
+    """Bits and hashes of a filter for `capacity` distinct n-grams at a given false-positive rate."""
 
     capacity: int
-    """Different n-grams that it can take and keep its promise."""
+    """Most distinct n-grams at which the filter keeps its rate."""
     false_positive_rate: float
-    """Share of n-grams never met that it takes for met once it is full, at most."""
+    """Largest share of unseen n-grams that a full filter reports as seen."""
     blocks: int
     """Blocks of 64 bytes."""
     probes: int
-    """Bits of an n-gram: of those up to ceil(bits / capacity x ln 2), which DCLM's bff takes and which is best where
-    n-grams spread over all bits, the number that is best in blocks."""
+    """Bits of an n-gram. DCLM's bff uses ceil(bits / capacity x ln 2), the best number for an unblocked filter; this is
+    the best number for blocks, which is at most as large."""
 
     @property
     def bytes(self) -> int:
@@ -44,10 +44,10 @@ class FilterSize:
 
 
 def false_positive_rate(ngrams: float, blocks: int, probes: int) -> float:
-    """Expected rate of a blocked filter with so many different n-grams in it.
+    """Expected false-positive rate of a blocked filter that holds `ngrams` distinct n-grams.
 
-    n-grams fall into blocks as in a Poisson process; the bits that j of them set in one are an occupancy problem,
-    of which mean and variance are exact here.
+    The number of n-grams in a block is Poisson distributed. The bits that j of them set are an occupancy problem, whose
+    mean and variance are exact here.
     """
     if ngrams <= 0:
         return 0.0
@@ -65,7 +65,7 @@ def false_positive_rate(ngrams: float, blocks: int, probes: int) -> float:
 
 
 def filter_size(capacity: int, false_positive_rate_: float) -> FilterSize:
-    """The least filter that takes `capacity` different n-grams at a rate of false positives.
+    """The smallest filter that holds `capacity` distinct n-grams at a false-positive rate.
 
     Raises:
         WatershedError: either is out of range.
@@ -91,7 +91,7 @@ def filter_size(capacity: int, false_positive_rate_: float) -> FilterSize:
 
 
 class BloomFilter:
-    """The n-grams met so far, up to a rate of false positives that it keeps or says that it cannot.
+    """The n-grams seen so far. The filter keeps its false-positive rate, or raises an error when it no longer can.
 
     `bits` is uint64, eight words a block, aligned to lines of memory; `tally` is int64: bits set, new n-grams added.
     """
@@ -100,7 +100,7 @@ class BloomFilter:
         """An empty filter.
 
         Raises:
-            WatershedError: it would take more than `memory_limit` bytes; names what it needs.
+            WatershedError: it would take more than `memory_limit` bytes; the message names the needed size.
         """
         self.check(size, memory_limit)
         self.size = size
@@ -112,10 +112,10 @@ class BloomFilter:
 
     @staticmethod
     def check(size: FilterSize, memory_limit: int) -> None:
-        """See to it that a filter fits.
+        """Check that a filter fits into memory.
 
         Raises:
-            WatershedError: it would take more than `memory_limit` bytes; names what it needs.
+            WatershedError: it would take more than `memory_limit` bytes; the message names the needed size.
         """
         if size.bytes > memory_limit:
             raise WatershedError(
@@ -131,25 +131,25 @@ class BloomFilter:
 
     @property
     def most_bits(self) -> int:
-        """Bits that are set when `capacity` different n-grams are in it: with more, the promise is broken."""
+        """Bits that are set when the filter holds `capacity` distinct n-grams; with more, its rate is too high."""
         size = self.size
         share = -math.expm1(size.probes * size.capacity / size.blocks * math.log1p(-1 / BLOCK_BITS) * _poisson(size))
         bits = size.blocks * BLOCK_BITS
-        # Chance alone sets a few more or fewer.
+        # Allow for random variation.
         return math.floor(share * bits + 3 * math.sqrt(bits))
 
     def require(self, ngrams: int) -> None:
-        """See to it that so many more n-grams may come.
+        """Check that the filter can take `ngrams` more n-grams.
 
         Raises:
-            WatershedError: they may not; names the size that would do.
+            WatershedError: it cannot; the message names a sufficient size.
         """
         wanted = int(self.tally[1]) + ngrams
         if wanted > self.size.capacity:
             raise self._too_small(f"{wanted:,} n-grams are expected in", wanted)
 
     def full(self, documents: int) -> WatershedError:
-        """What to raise when no more may be added, `documents` after the start."""
+        """The error for a filter that became full after `documents` documents."""
         return self._too_small(
             f"after {documents:,} documents {self.fill:.1%} of all bits are set in", 2 * int(self.tally[1])
         )
@@ -174,9 +174,9 @@ class BloomFilter:
             "tally": self.tally.tolist(),
             "sha256": digest,
         }
-        said = json.dumps(head).encode()
+        header = json.dumps(head).encode()
         with whole_file(path) as fresh, fresh.open("wb") as file:
-            file.write(_MAGIC + len(said).to_bytes(8, "little") + said)
+            file.write(_MAGIC + len(header).to_bytes(8, "little") + header)
             file.write(self.bits.data)
         return digest
 
@@ -185,13 +185,13 @@ class BloomFilter:
         """Read a filter that `save` wrote.
 
         Raises:
-            WatershedError: there is none, it is damaged, or it takes more than `memory_limit` bytes.
+            WatershedError: the file is missing or damaged, or the filter takes more than `memory_limit` bytes.
         """
         again = "make the filter again, or name the right file"
         try:
             with path.open("rb") as file:
                 if file.read(len(_MAGIC)) != _MAGIC:
-                    raise WatershedError(f"{path} holds no Bloom filter", again)
+                    raise WatershedError(f"{path} is not a Bloom filter", again)
                 head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
                 tally, digest = head.pop("tally"), head.pop("sha256")
                 loaded = cls(FilterSize(**head), memory_limit=memory_limit)
@@ -205,10 +205,10 @@ class BloomFilter:
 
 
 def _poisson(size: FilterSize) -> float:
-    """How much less n-grams set when they fall into blocks unevenly, as a factor of the exponent.
+    """The factor of the exponent by which uneven blocks reduce the bits set.
 
-    The share of bits unset is the mean of q^j over Poisson j with q = (1 - 1/512)^probes: exp(-mean (1 - q)), where
-    an even spread would make it q^mean.
+    The share of unset bits is the mean of q^j over Poisson j with q = (1 - 1/512)^probes, which is exp(-mean (1 - q)).
+    With an even spread it would be q^mean.
     """
     log_q = size.probes * math.log1p(-1 / BLOCK_BITS)
     return -math.expm1(log_q) / -log_q

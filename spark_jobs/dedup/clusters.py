@@ -1,12 +1,13 @@
-"""Clusters of equal and nearly equal documents: what a copy is, which one stays, and finding them without Spark.
+"""Clusters of equal and nearly equal documents: what a copy is, which copy is kept, and finding them without Spark.
 
 - Equal documents have the same text hash, length and signature.
-- Near copies share one of the LSH bands of their MinHash signatures (Broder 1997) AND, compared, are as alike as the
-  threshold asks: by the share of equal signature values, or exactly, by their sets of word 5-shingles.
-- A cluster is what such pairs connect. The longest text stands for it; of those as long, the least id.
+- Near copies share one of the LSH bands of their MinHash signatures (Broder 1997) AND reach a threshold of similarity,
+  measured by the share of equal signature values, or exactly, by their sets of word 5-shingles.
+- A cluster consists of the documents that such pairs connect. Its longest text is kept; among equally long texts, the
+  one with the least id.
 
-Which pairs there are depends on the two documents only, so clusters depend neither on the order of documents nor on
-how they are cut into batches, shards or workers.
+Whether two documents are a pair depends on these two only. Clusters therefore do not depend on the order of documents,
+or on batches, shards and workers.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ class Verify(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class NearCopies:
-    """What near copies are."""
+    """When two documents are near copies."""
 
     threshold: float = THRESHOLD
     """Jaccard similarity from which two documents are copies."""
     recall: float | None = None
-    """Least probability that a pair AT the threshold meets in a band. None: bands as datasketch chooses them, which
-    weigh missed pairs against needless comparisons; at 0.8 they meet 40 %, at 0.9 93 %."""
+    """Least probability that a pair AT the threshold shares a band. None: datasketch's bands, which balance missed
+    pairs against needless comparisons; of pairs at 0.8 they find 40 %, at 0.9 93 %."""
     verify: Verify = Verify.SIGNATURE
     permutations: int = 128
     """Values of a signature."""
@@ -61,7 +62,7 @@ class NearCopies:
         """LSH bands, and signature values in each.
 
         Raises:
-            WatershedError: no bands of so many permutations do.
+            WatershedError: no number of bands reaches the threshold or recall.
         """
         from spark_jobs.kernels.minhash import optimal_bands, recall_bands
 
@@ -76,12 +77,12 @@ class NearCopies:
 def cluster(documents: pa.Table | Iterable[pa.RecordBatch], options: NearCopies | None = None) -> pa.Table:
     """The clusters among documents, in the columns of dclm.duplicates and the order of doc_id.
 
-    Signatures, sets and keys wait in temporary files; memory holds some 80 bytes per document, and its id.
+    Signatures, sets and keys are stored in temporary files; memory holds about 80 bytes per document, and its id.
 
     Args:
         documents: id, text_hash, text_bytes, minhash (see kernels.text_hash and kernels.minhash), and text if
-            `options` say so. Rows without a text hash are like none.
-        options: what near copies are.
+            `options.verify` needs it. Rows without a text hash match no other row.
+        options: when two documents are near copies.
 
     Raises:
         WatershedError: a column is missing, or an id occurs twice.
@@ -102,7 +103,7 @@ def cluster(documents: pa.Table | Iterable[pa.RecordBatch], options: NearCopies 
 
 
 class Signed:
-    """Documents with what they are compared by: small columns in memory, signatures and keys in temporary files."""
+    """Documents and their comparison keys: small columns in memory, signatures and band keys in temporary files."""
 
     def __init__(self, options: NearCopies) -> None:
         self.options = options
@@ -126,12 +127,12 @@ class Signed:
         return self._documents
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in documents."""
+        """Add documents."""
         wanted = ["id", "text_hash", "text_bytes", "minhash"]
         wanted += ["text"] if self.options.verify is Verify.JACCARD else []
         if missing := [name for name in wanted if name not in batch.schema.names]:
             raise WatershedError(
-                f"documents to compare lack {', '.join(missing)}", "hand over text_hash, minhash and text_bytes too"
+                f"documents to compare lack {', '.join(missing)}", "pass text_hash, minhash and text_bytes too"
             )
         batch = batch.filter(batch["text_hash"].is_valid())
         values, widths, keys, prints = signed_batch(batch, self.options, self.bands, self.rows)
@@ -143,12 +144,16 @@ class Signed:
         self._batches.append(small.append_column("print", pa.array(prints)))
 
     def finish(self) -> None:
-        """All documents are there."""
+        """End adding documents.
+
+        Raises:
+            WatershedError: an id occurs twice.
+        """
         self._marks.flush()
         self._keys.flush()
         table = self.table()
         if len(pc.call_function("unique", [table["doc_id"]])) != len(table):
-            raise WatershedError("an id occurs twice among the documents to compare", "give every document its own")
+            raise WatershedError("an id occurs twice among the documents to compare", "give every document a unique id")
         self._bounds = np.concatenate([[0], *self._widths]).cumsum().astype(np.int64)
 
     def table(self) -> pa.Table:
@@ -160,7 +165,7 @@ class Signed:
         return pa.Table.from_batches(batches, schema).rename_columns(["doc_id", *schema.names[1:]])
 
     def join(self, band: int, sets: UnionFind) -> None:
-        """Join the copies that meet in a band, or, where it is -1, those of the same text."""
+        """Join the near copies that share a band, or, for band -1, the documents with equal text."""
         from spark_jobs.kernels.near_copies import connect, runs
 
         if not len(self):
@@ -173,12 +178,12 @@ class Signed:
         connect(found, self.marks(), sets, compare=comparison(self.options), threshold=self.options.threshold)
 
     def keys(self) -> npt.NDArray[np.int64]:
-        """(documents, bands), zero where there is no signature."""
+        """Band keys, (documents, bands); zero for a document without a signature."""
         shape = (len(self), self.bands)
         return np.memmap(self._keys, np.int64, "r", shape=shape) if len(self) else np.zeros(shape, np.int64)
 
     def signatures(self, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-        """(documents, permutations), zero where there is none."""
+        """Signatures, (documents, permutations); zero for a document without one."""
         values = np.zeros((len(documents), self.options.permutations), np.uint32)
         signed = np.flatnonzero(np.diff(self._bounds)[documents])
         marks = self.marks()
@@ -188,7 +193,7 @@ class Signed:
         return values
 
     def marks(self) -> Marks:
-        """What documents are compared by."""
+        """The values by which documents are compared: signatures or sets of shingles."""
         from spark_jobs.kernels.near_copies import Marks
 
         if not self._bounds[-1]:
@@ -200,17 +205,17 @@ class Signed:
 def signed_batch(
     batch: pa.RecordBatch, options: NearCopies, bands: int, rows: int
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """What documents are compared by.
+    """The values by which documents are compared, and their band keys.
 
     Args:
-        batch: minhash, and text where it is to be compared.
+        batch: minhash, and text if it is compared.
         options: how documents compare.
         bands: LSH bands.
         rows: signature values in a band.
 
     Returns:
-        values of all their marks, one after the other; how many each has, 0 if it is like none; (documents, bands)
-        keys; a hash of the signature, 0 where there is none.
+        the compared values of all documents, one after the other; the number of values of each document, 0 if it
+        matches no other; band keys, (documents, bands); a hash of each signature, 0 without one.
     """
     from spark_jobs.kernels.minhash import bands as band_keys
     from spark_jobs.kernels.minhash import shingles, signature_values
@@ -218,8 +223,8 @@ def signed_batch(
     values, valid = signature_values(batch["minhash"])
     if valid.any() and values.shape[1] != options.permutations:
         raise WatershedError(
-            f"signatures of {values.shape[1]} values where {options.permutations} are wanted",
-            "sign all documents with the same settings",
+            f"signatures of {values.shape[1]} values where {options.permutations} are expected",
+            "compute all signatures with the same settings",
         )
     keys = np.zeros((batch.num_rows, bands), np.int64)
     prints = np.zeros(batch.num_rows, np.int64)
@@ -234,14 +239,14 @@ def signed_batch(
 
 
 def comparison(options: NearCopies) -> int:
-    """The kernel's name for how documents compare."""
+    """The kernel's constant for the kind of comparison."""
     from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD
 
     return JACCARD if options.verify is Verify.JACCARD else ESTIMATE
 
 
 def equal_runs(*columns: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """A number for each row, the same for rows that are equal in all columns."""
+    """A number for each row, which is the same for rows that are equal in all columns."""
     order = np.lexsort(columns)
     ordered = [column[order] for column in columns]
     changes = np.zeros(len(order), np.bool_)
@@ -253,7 +258,7 @@ def equal_runs(*columns: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 
 
 def join_equal(table: pa.Table, sets: UnionFind) -> npt.NDArray[np.int32]:
-    """Join documents of equal text_hash, text_bytes and print (of the signature); returns (n, 2), those joined."""
+    """Join documents with equal text_hash, text_bytes and print (of the signature); returns the pairs, (n, 2)."""
     columns = (table[name].to_numpy() for name in ("print", "text_bytes", "text_hash"))
     _, first, inverse = np.unique(equal_runs(*columns), return_index=True, return_inverse=True)
     stands = first[inverse]
@@ -313,7 +318,7 @@ def describe(members: pa.Table) -> pa.Table:
 
 
 def _reason(size: int, longest: int, *, members: int, as_long: int, same_text: bool) -> str:
-    """`as_long` is 0 for a document that goes."""
+    """Why a document is kept or dropped; `as_long` is 0 for a dropped one."""
     if as_long > 1:
         return f"longest text ({size} bytes), least doc_id of the {as_long} as long"
     if as_long:
@@ -326,7 +331,7 @@ def _reason(size: int, longest: int, *, members: int, as_long: int, same_text: b
 
 
 def whole_runs(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[pa.Table]:
-    """The rows again, which are ordered by a column, cut so that all of one value are in one table."""
+    """Batches that are ordered by a column, regrouped so that all rows of a value are in one table."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         if not batch.num_rows:

@@ -1,16 +1,16 @@
-"""What was deduplicated before, kept on disk: a new shard is compared with all earlier ones without their texts.
+"""An index of deduplicated shards on disk: a new shard is compared with all earlier ones without their texts.
 
-A folder holds, of each shard, its documents (id, length, hashes, signature, band keys, in the order of id) and the
-pairs of copies that it added: within itself, and with each shard that was there. Whether two documents are a pair
-depends on these two only (`clusters`), so
+A folder holds for each shard its documents (id, length, hashes, signature, band keys, in the order of id) and the
+pairs of copies that it added: within itself, and with each earlier shard. Whether two documents are a pair depends on
+these two only (`clusters`). Therefore
 
-- adding a shard compares it with the others and leaves what they hold alone;
-- removing one removes its documents and the pairs that name it;
-- clusters are what all pairs connect: those that a run from scratch over all documents finds, in whatever order shards
-  came and went; which copy stays depends on length and id, not on arrival.
+- adding a shard compares it with the others and does not change what is stored of them;
+- removing a shard removes its documents and the pairs that name it;
+- the clusters that all pairs connect are those that a run over all documents finds, in whatever order shards were added
+  and removed; which copy is kept depends on length and id, not on the order of arrival.
 
-`index.json` names the shards and their files and is replaced last: a reader, or a crash, sees all of a change or
-nothing.
+`index.json` names the shards and their files. It is replaced last, so a reader sees all of a change or nothing, even
+after a crash.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class DuplicateIndex:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self._shards: dict[str, dict[str, Any]] = manifest["shards"]
-        said = manifest["options"]
-        self.options = NearCopies(**said | {"verify": Verify(said["verify"])})
+        stored = manifest["options"]
+        self.options = NearCopies(**stored | {"verify": Verify(stored["verify"])})
         self.bands, self.rows = manifest["bands"]
 
     @classmethod
@@ -60,7 +60,7 @@ class DuplicateIndex:
         """An empty index.
 
         Raises:
-            WatershedError: the folder holds one already, or copies are to be verified by their texts.
+            WatershedError: the folder holds an index already, or the options compare texts.
         """
         options = options or NearCopies()
         if (folder / _MANIFEST).exists():
@@ -78,7 +78,7 @@ class DuplicateIndex:
         """The index in a folder.
 
         Raises:
-            WatershedError: there is none, or it cannot be read.
+            WatershedError: there is no index, or it cannot be read.
         """
         try:
             manifest = json.loads((folder / _MANIFEST).read_text())
@@ -94,16 +94,16 @@ class DuplicateIndex:
         return {name: self._shards[name]["documents"] for name in sorted(self._shards)}
 
     def origin(self, name: str) -> str | None:
-        """What was said of where a shard came from; None where there is no such shard."""
+        """The origin that was given when the shard was added; None if there is no such shard."""
         return self._shards[name]["origin"] if name in self._shards else None
 
     def add(self, name: str, batches: Iterable[pa.RecordBatch], *, origin: str = "") -> bool:
-        """Add a shard, or put another in the place of the one of that name; returns whether it differs from that.
+        """Add a shard, or replace the one of that name; returns whether its documents changed.
 
         Args:
             name: of the shard.
             batches: id, text_hash, text_bytes and minhash, in any order.
-            origin: where it came from, to be asked for later, e.g. a version.
+            origin: where it came from, such as a version; `origin` returns it later.
 
         Raises:
             WatershedError: an id occurs twice, here or in another shard.
@@ -128,7 +128,7 @@ class DuplicateIndex:
         """Remove a shard.
 
         Raises:
-            WatershedError: there is none of that name.
+            WatershedError: there is no shard of that name.
         """
         if name not in self._shards:
             raise WatershedError(f"{self.folder} holds no shard {name}", f"name one of {', '.join(self.shards)}")
@@ -140,13 +140,13 @@ class DuplicateIndex:
         """Clusters among all documents, in the columns of dclm.duplicates and the order of doc_id.
 
         Args:
-            shards: report the documents of these only; they may be in clusters with others.
+            shards: report only documents of these shards; their clusters may include other shards.
         """
         members = self._clusters([self._open(name) for name in sorted(self._shards)], self._stored_pairs())
         return _report(members, None if shards is None else set(shards))
 
     def against(self, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-        """As `duplicates` would report the documents of a new shard, which is not added.
+        """The rows that `duplicates` would return for a new shard, without adding it.
 
         Args:
             batches: as in `add`.
@@ -196,7 +196,7 @@ class DuplicateIndex:
             other = self._open(name)
             known = [within, edges + np.int32(shard.documents)]
             pairs = np.sort(_find_pairs(shard, other, self.options, known), axis=1)
-            # Of those within one of the shards nothing is new.
+            # Pairs within one of the shards are known already.
             across = pairs[(pairs[:, 0] < shard.documents) & (pairs[:, 1] >= shard.documents)]
             found.append(_pair_rows(name, across - np.array([0, shard.documents], np.int32)))
         return pa.concat_tables(found)
@@ -236,7 +236,7 @@ class DuplicateIndex:
                 entry["pairs"] = self._store("pairs", lambda path, left=left: pq.write_table(left, path))
 
     def _store(self, folder: str, write: Callable[[Path], None]) -> str:
-        """Write a file that is named after its contents; returns the name."""
+        """Write a file that is named after the digest of its contents; returns the name."""
         place = self.folder / folder
         with whole_file(place / "fresh.parquet") as fresh:
             write(fresh)
@@ -253,7 +253,7 @@ class DuplicateIndex:
         }
 
     def _become(self, changed: DuplicateIndex) -> None:
-        """Make a change to be what the folder holds; files that no shard names any more go."""
+        """Store the changed index in the folder, and remove files that no shard names any more."""
         self._shards = changed._shards
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / _MANIFEST, json.dumps(self._manifest(), indent=1).encode())
@@ -276,7 +276,7 @@ _NO_MEMBERS = pa.schema(
 
 
 class _Shard:
-    """The documents of a shard, in the order of id; columns are read as they are asked for."""
+    """The documents of a shard, in the order of id; columns are read when needed."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
@@ -295,11 +295,11 @@ class _Shard:
         return column.flatten().to_numpy().reshape(self.documents, column.type.list_size)
 
     def signed(self) -> npt.NDArray[np.bool_]:
-        """Whether a document has a signature; without one it has no bands."""
+        """Whether each document has a signature; without one it has no bands."""
         return self.small(["print"])["print"].to_numpy() != 0
 
     def signatures(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-        """(wanted, values), those of the documents that are wanted; a row group in memory at a time."""
+        """Signatures of the wanted documents, (wanted, values), read one row group at a time."""
         file = pq.ParquetFile(self._path)
         found, start = [], 0
         for group in range(file.metadata.num_row_groups):
@@ -313,9 +313,9 @@ class _Shard:
 
 
 def _find_pairs(one: _Shard, other: _Shard | None, options: NearCopies, known: list[Edges]) -> Edges:
-    """Pairs that connect copies which `known` ones do not, within a shard or across two.
+    """Pairs that connect copies which `known` pairs do not connect, within a shard or across two.
 
-    Documents are numbered by row, those of the other shard behind those of the first.
+    Documents are numbered by row; those of the other shard follow those of the first.
     """
     from spark_jobs.kernels.near_copies import Marks, connect
     from spark_jobs.kernels.union_find import UnionFind
@@ -341,7 +341,7 @@ def _find_pairs(one: _Shard, other: _Shard | None, options: NearCopies, known: l
 
 
 def _meetings(shards: list[_Shard], starts: npt.NDArray[np.int64]) -> Iterator[Runs]:
-    """Documents that share a band, band by band; of two shards, only where documents of both do."""
+    """Documents that share a band, band by band; with two shards, only bands that both have documents in."""
     from spark_jobs.kernels.near_copies import runs
 
     keys = [shard.keys() for shard in shards]
@@ -376,7 +376,7 @@ def _edges(pairs: pa.Table) -> Edges:
 
 
 def _write_signed(signed: Signed, path: Path) -> None:
-    """The documents in the order of id, a row group at a time."""
+    """Write the documents in the order of id, one row group at a time."""
     table = signed.table()
     order = pc.call_function("array_sort_indices", [table["doc_id"].combine_chunks()]).to_numpy()
     schema = pa.schema(
@@ -389,7 +389,7 @@ def _write_signed(signed: Signed, path: Path) -> None:
             ("minhash", pa.binary(4 * signed.options.permutations)),
         ]
     )
-    # Signatures and keys are random bits: nothing would make them smaller.
+    # Signatures and keys are random bits, which do not compress.
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
         for start in range(0, len(order), ROW_GROUP):
             rows = order[start : start + ROW_GROUP]

@@ -1,14 +1,14 @@
-"""Paragraphs and documents that repeat what came before, as DCLM-Baseline removed them (bff, `old-both`).
+"""Removes paragraphs and documents that repeat earlier text, as DCLM-Baseline did (bff, `old-both`).
 
 Facts: arXiv 2406.11794, appendix on deduplication; mlfoundations/dclm, dedup/bff/src/main.rs, process_line_oldboth.
 
-- Tokens are what lies between Unicode word bounds, white space left out; an n-gram is `max_ngram` of them within a
-  paragraph; a paragraph of fewer, but of at least `min_ngram`, is one n-gram; one of fewer still is always kept.
-- A paragraph goes when MORE than `threshold` of its n-grams have been met; those of a paragraph that stays are
-  remembered, also if the document goes.
-- A document goes when more than `threshold` of the n-grams of all its paragraphs had been met.
+- Tokens are the segments between Unicode word bounds, without white space. An n-gram is `max_ngram` tokens within a
+  paragraph. A shorter paragraph of at least `min_ngram` tokens is one n-gram. A paragraph with fewer is always kept.
+- A paragraph is removed if MORE than `threshold` of its n-grams were seen before. The n-grams of a paragraph that stays
+  are remembered, even if its document is dropped.
+- A document is dropped if more than `threshold` of the n-grams of all its paragraphs were seen before.
 
-The result depends on the order of documents: hand them over in one that is fixed, e.g. by archive and offset.
+The result depends on the order of documents, so pass them in a fixed order, such as archive and offset.
 """
 
 from __future__ import annotations
@@ -25,32 +25,34 @@ from spark_jobs.dedup.bloom_filter import BloomFilter
 
 ROWS = 8192
 """Documents that are worked on at once."""
+FALSE_POSITIVE_RATE = 0.01
+"""Of the Bloom filter, unless a recipe sets another."""
 
 
 class Remove(StrEnum):
     """What is removed."""
 
     PARAGRAPH = "paragraph"
-    """Paragraphs that were mostly met before."""
+    """Paragraphs that were mostly seen before."""
     OLD_BOTH = "old-both"
-    """These, and documents whose n-grams were mostly met before: DCLM-Baseline's choice."""
+    """These, and documents whose n-grams were mostly seen before: DCLM-Baseline's choice."""
     DOCUMENT = "document"
-    """Documents only: n-grams reach over paragraphs, and those of a document that goes are not remembered."""
+    """Documents only: n-grams span paragraphs, and those of a dropped document are not remembered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParagraphOptions:
-    """What counts as met before. Defaults are those of DCLM-Baseline."""
+    """What counts as repeated. The defaults are those of DCLM-Baseline."""
 
     min_ngram: int = 13
     """Tokens that a paragraph must have to be compared at all."""
     max_ngram: int = 13
     """Tokens of an n-gram."""
     threshold: float = 0.8
-    """Share of n-grams met before above which a paragraph or document goes."""
+    """A paragraph or document is removed if more than this share of its n-grams was seen before."""
     remove: Remove = Remove.OLD_BOTH
     update: bool = True
-    """Remember the n-grams of what stays; without it, texts are compared with what the filter holds only."""
+    """Whether to remember the n-grams of text that stays; if not, texts are compared only with the given filter."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_ngram <= self.max_ngram:
@@ -60,19 +62,19 @@ class ParagraphOptions:
 
 
 EXACT_PARAGRAPHS = ParagraphOptions(min_ngram=1, max_ngram=2**31 - 1, remove=Remove.PARAGRAPH)
-"""Every paragraph that stood before, token for token: all its tokens are one n-gram. A filter for as many n-grams as
-there are paragraphs, at a rate of 1e-6, takes about five bytes of each."""
+"""Removes paragraphs that occurred before, token for token: all tokens of a paragraph are one n-gram. A filter for as
+many n-grams as there are paragraphs, at a rate of 1e-6, takes about five bytes for each."""
 
 
 def estimate_ngrams(
     batches: Iterable[pa.RecordBatch], options: ParagraphOptions | None = None, *, every: int = 1
 ) -> int:
-    """How many n-grams texts have, to size a filter: as many as it can ever come to hold.
+    """The number of n-grams of texts, to size a filter: an upper bound of what it will hold.
 
     Args:
         batches: a column `text`.
         options: n-gram sizes.
-        every: look at one batch in so many, the first of them, and take the others to be alike.
+        every: count only one batch in this many, and extrapolate.
     """
     from spark_jobs.kernels.bloom import count_ngrams
 
@@ -95,20 +97,20 @@ def deduplicate_paragraphs(
     *,
     expected_ngrams: int = 0,
 ) -> Iterator[pa.RecordBatch]:
-    """Remove what `filter_` has met, and remember what stays; in the order of arrival, a batch for a batch.
+    """Remove what `filter_` has seen, and remember what stays; a batch for each batch, in order.
 
     Args:
         batches: columns `id` and `text`; null texts stay null.
-        filter_: what was met before; changed in place.
-        options: DCLM-Baseline's if none are given.
-        expected_ngrams: those of all batches, if known, to refuse at once.
+        filter_: what was seen before; changed in place.
+        options: by default those of DCLM-Baseline.
+        expected_ngrams: of all batches, if known, to fail before the start.
 
     Returns:
-        id; text: what is left; removed_spans: UTF-8 bytes (start, stop) of the paragraphs that went, in the text as it
-        was; contained_ngrams and total_ngrams; kept: there is text left.
+        id; text: what is left; removed_spans: UTF-8 bytes (start, stop) of the removed paragraphs in the original text;
+        contained_ngrams and total_ngrams; kept: whether text is left.
 
     Raises:
-        WatershedError: the filter cannot take so many n-grams and keep its false-positive rate; names the size needed.
+        WatershedError: the filter cannot keep its false-positive rate; the message names a sufficient size.
     """
     filter_.require(expected_ngrams)
     return _deduplicate(batches, filter_, options or ParagraphOptions())

@@ -1,11 +1,11 @@
-"""Stretches of text that stand elsewhere too, exactly (ExactSubstr: Lee et al., arXiv 2107.06499, section 4.1).
+"""Finds substrings that occur elsewhere too, exactly (ExactSubstr: Lee et al., arXiv 2107.06499, section 4.1).
 
-A span is a longest run of bytes covered by substrings of at least `length` bytes, each of which occurs somewhere else
-in the corpus, in another document or in the same. With `keep=first` the first occurrence of each window of that length
-stays, in the order of documents; with `keep=none` all copies are spans, as the paper has it.
+A span is a maximal run of bytes covered by substrings of at least `length` bytes, each of which occurs elsewhere in the
+corpus, in another document or in the same. With `keep=first`, the first occurrence of each window of that length
+stays, in the order of documents. With `keep=none`, all copies are spans, as in the paper.
 
-Memory is bounded by `memory`: the hashes of all windows are looked at in as many ranges as it takes, and each reads
-the texts twice. Beyond that, the bytes that are covered wait in a temporary file, one for each byte of text.
+`memory` bounds the memory: the hashes of all windows are processed in as many ranges as needed, and each range reads
+the texts twice. The marks of covered bytes are stored in a temporary file, one byte for each byte of text.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from catalog.errors import WatershedError
 MEMORY = 1 << 29
 """Bytes for the hashes of one range."""
 _TABLE = 3
-"""Times the memory of the sorted hashes that a range may take at its peak, the table of repeated ones included."""
+"""Peak memory of a range relative to its sorted hashes, including the table of repeated hashes."""
 
 Texts = Callable[[], Iterable[pa.RecordBatch]]
-"""Opens the documents anew: batches with `id` and `text`, in the same order each time."""
+"""Opens the documents again: batches with `id` and `text`, in the same order each time."""
 
 
 class Keep(StrEnum):
-    """Which copy of a repeated stretch stays."""
+    """Which copy of a repeated substring stays."""
 
     FIRST = "first"
     NONE = "none"
@@ -40,17 +40,17 @@ class Keep(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SubstringOptions:
-    """What a repeated stretch is."""
+    """What a repeated substring is."""
 
     length: int = 200
-    """Bytes from which a substring counts: Lee et al. take 50 tokens of a BPE, some 200 bytes of English."""
+    """Fewest bytes of a substring. Lee et al. use 50 tokens of a BPE, about 200 bytes of English."""
     keep: Keep = Keep.FIRST
     memory: int = MEMORY
-    """Bytes for the hashes of windows; less of it takes more passes over the texts."""
+    """Bytes for the hashes of windows; with less memory, there are more passes over the texts."""
 
     def __post_init__(self) -> None:
         if self.length < 8:
-            raise WatershedError(f"substrings of {self.length} bytes are everywhere", "ask for 8 bytes or more")
+            raise WatershedError(f"substrings of {self.length} bytes occur everywhere", "set length to 8 bytes or more")
 
 
 def repeated_substrings(texts: Texts, options: SubstringOptions | None = None) -> Iterator[pa.RecordBatch]:
@@ -58,10 +58,11 @@ def repeated_substrings(texts: Texts, options: SubstringOptions | None = None) -
 
     Args:
         texts: opens the documents; called twice for each range of hashes, and twice more.
-        options: what a repeated stretch is.
+        options: what a repeated substring is.
 
     Returns:
-        a batch for a batch, with id, spans (start, stop; UTF-8 bytes, whole characters) and covered_bytes, their sum.
+        a batch for each batch, with id, spans (start, stop; UTF-8 bytes, whole characters) and covered_bytes (their
+        sum).
     """
     options = options or SubstringOptions()
     windows, size = 0, 0
@@ -81,11 +82,11 @@ def repeated_substrings(texts: Texts, options: SubstringOptions | None = None) -
 def remove_spans(text: pa.Array, spans: pa.ListArray) -> pa.Array:
     """Texts without their spans (start, stop; UTF-8 bytes, in order and apart)."""
     left: list[str | None] = []
-    for said, cut in zip(text.to_pylist(), spans.to_pylist(), strict=True):
-        if not cut or said is None:
-            left.append(said)
+    for whole, cut in zip(text.to_pylist(), spans.to_pylist(), strict=True):
+        if not cut or whole is None:
+            left.append(whole)
             continue
-        data = said.encode()
+        data = whole.encode()
         stops = [0, *(span["stop"] for span in cut)]
         starts = [*(span["start"] for span in cut), len(data)]
         left.append(b"".join(data[start:stop] for start, stop in zip(stops, starts, strict=True)).decode())
@@ -95,14 +96,14 @@ def remove_spans(text: pa.Array, spans: pa.ListArray) -> pa.Array:
 def remove_repeated(
     batches: Iterable[pa.RecordBatch], options: SubstringOptions | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Remove repeated stretches from documents that come but once; they wait in a temporary file.
+    """Remove repeated substrings from documents that can be iterated only once; a temporary file stores them.
 
     Args:
         batches: id, text, kept, and others, which stay as they are.
-        options: what a repeated stretch is.
+        options: what a repeated substring is.
 
     Returns:
-        a batch for a batch, with what is left of `text`, `kept` false where that is nothing, and repeated_bytes.
+        a batch for each batch, with the rest of `text`, `kept` false if nothing is left, and repeated_bytes.
     """
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Lines that are no sentences are dropped and citations cut, as datatrove's C4 filter does.
+"""Drops lines that are not sentences and cuts citations, as datatrove's C4 filter does.
 
 huggingface/datatrove 0.10.1, pipeline/filters/c4_filters.py, after C4 (arXiv 1910.10683, section 2.2). The filter also
 drops lines that name JavaScript or a policy (`drop_substring_lines`) and pages by `lorem_ipsum`, `curly_brackets` and
@@ -20,7 +20,7 @@ def c4_lines(
     terminal_punctuation: bool = True,
     min_words: int = 3,
 ) -> pa.Array:
-    """Keep lines that are sentences, one under another; strip the text."""
+    """Keep lines that are sentences, joined by newlines; strip the text."""
     from spark_jobs.kernels.peers import c4_lines as kernel
 
     return kernel.c4_lines(
@@ -35,10 +35,10 @@ def c4_lines(
 EDITS = (
     Edit(
         name="c4_lines",
-        description="drops lines that are no sentences, and cuts citations out",
+        description="drops lines that are not sentences, and cuts citations",
         options={
             "max_word_length": Option(
-                kind=int, description="characters that no word of a line may exceed; -1 for any", default=1000
+                kind=int, description="most characters of a word in a line; -1 for any", default=1000
             ),
             "citations": Option(
                 kind=bool, description="cut [1], [edit] and [citation needed] out of lines", default=True

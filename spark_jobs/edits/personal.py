@@ -1,10 +1,10 @@
-"""Personal data that can be told by its form is masked: e-mail addresses, IP addresses, phone numbers.
+"""Masks personal data that can be recognised by its form: e-mail addresses, IP addresses, phone numbers.
 
 E-mail and IP addresses are those of FineWeb (arXiv 2406.17557; huggingface/datatrove, pipeline/formatters/pii.py),
 phone numbers those of Dolma (arXiv 2402.00159; allenai/dolma, taggers/pii.py): ten digits as in North America, with
-ASCII digits only, also at a text's beginning. Unlike datatrove's, every address becomes the same text, so that what
-becomes of a document does not depend on those before it. Python's `re` decides, where a kernel finds the signs that
-it wants.
+ASCII digits only, also at a text's beginning. Unlike in datatrove, every address becomes the same text, so the result
+for a document does not depend on earlier documents. A kernel finds candidates by their characters, and Python's `re`
+decides.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _PHONE = re.compile(r"(?<!\S)\(?[0-9]{3}\)?[-. ]*[0-9]{3}[-. ]?[0-9]{4}")
 
 
 class _Form(NamedTuple):
-    """What personal data looks like, and which signs are in it."""
+    """A form of personal data, and the characters that identify candidates."""
 
     pattern: re.Pattern[str]
     within: str
-    """All characters that it may consist of."""
+    """All characters that may occur in it."""
     signs: str
-    """The first and the last of a range of characters among these."""
+    """The first and the last character of the range that candidates are searched by."""
     least: int
-    """How many of them it wants."""
+    """Fewest characters of that range in a candidate."""
 
 
 _EMAILS = _Form(_EMAIL, _LETTERS + "!#$%&'*+/=?^_`{|}~-.@[]:", "@", 1)
@@ -66,17 +66,17 @@ def mask_personal(
     ip_replacement: str = IP_REPLACEMENT,
     phone_replacement: str = PHONE_REPLACEMENT,
 ) -> pa.Array:
-    """Put a text in the place of each e-mail address, then each IPv4 address, then each phone number.
+    """Replace each e-mail address, then each IPv4 address, then each phone number by a fixed text.
 
     Args:
         text: documents.
         emails: mask e-mail addresses.
         ip_addresses: mask IP addresses.
         phone_numbers: mask phone numbers.
-        public_only: leave IP addresses that are not of the public internet.
-        email_replacement: what stands for an e-mail address.
-        ip_replacement: what stands for an IP address.
-        phone_replacement: what stands for a phone number.
+        public_only: leave IP addresses outside the public internet.
+        email_replacement: the replacement of an e-mail address.
+        ip_replacement: the replacement of an IP address.
+        phone_replacement: the replacement of a phone number.
     """
     if emails:
         text = _masked(text, _EMAILS, email_replacement)
@@ -99,7 +99,7 @@ def _masked(
     firsts = buffers.offsets[np.searchsorted(buffers.offsets, spans.starts, side="right") - 1]
     cuts = []
     for start, stop, first in zip(spans.starts.tolist(), spans.stops.tolist(), firsts.tolist(), strict=True):
-        # What a match may begin with depends on the character before, which is at most four bytes.
+        # Whether a match may begin depends on the character before it, which has at most four bytes.
         ahead = buffers.data[max(start - 4, first) : start].tobytes().decode(errors="ignore")[-1:]
         stretch = ahead + buffers.data[start:stop].tobytes().decode("ascii")
         for match in form.pattern.finditer(stretch, len(ahead)):
@@ -130,14 +130,14 @@ EDITS = (
             "ip_addresses": Option(kind=bool, description="mask IPv4 addresses", default=True),
             "phone_numbers": Option(kind=bool, description="mask phone numbers of ten digits", default=False),
             "public_only": Option(
-                kind=bool, description="leave IP addresses that are not of the public internet", default=True
+                kind=bool, description="leave IP addresses outside the public internet", default=True
             ),
             "email_replacement": Option(
-                kind=str, description="what stands for an e-mail address", default=EMAIL_REPLACEMENT
+                kind=str, description="replacement of an e-mail address", default=EMAIL_REPLACEMENT
             ),
-            "ip_replacement": Option(kind=str, description="what stands for an IP address", default=IP_REPLACEMENT),
+            "ip_replacement": Option(kind=str, description="replacement of an IP address", default=IP_REPLACEMENT),
             "phone_replacement": Option(
-                kind=str, description="what stands for a phone number", default=PHONE_REPLACEMENT
+                kind=str, description="replacement of a phone number", default=PHONE_REPLACEMENT
             ),
         },
         apply=mask_personal,

@@ -1,7 +1,7 @@
-"""Lines and paragraphs that a page says again are dropped; the first copy stays.
+"""Drops lines and paragraphs that occurred earlier in the page.
 
-As mlfoundations/dclm, baselines/mappers/modifiers.py, within_page_dedup. A kernel tells the pages that may repeat
-themselves; which pieces are equal is for `str` to say.
+As in mlfoundations/dclm, baselines/mappers/modifiers.py, within_page_dedup. A kernel finds the pages that may contain
+repeats; `str` comparison decides which pieces are equal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def drop_repeated_lines(text: pa.Array, *, normalize: bool = True) -> pa.Array:
-    """Drop lines that a text has said before.
+    """Drop lines that occurred earlier in the text.
 
     Args:
         text: documents.
@@ -29,7 +29,7 @@ def drop_repeated_lines(text: pa.Array, *, normalize: bool = True) -> pa.Array:
 
 
 def drop_repeated_paragraphs(text: pa.Array, *, normalize: bool = True) -> pa.Array:
-    """The same for paragraphs, which two newlines part."""
+    """Drop paragraphs (separated by two newlines) that occurred earlier in the text."""
     return _without_repeats(text, b"\n\n", normalize)
 
 
@@ -46,7 +46,7 @@ def _without_repeats(text: pa.Array, separator: bytes, normalize: bool) -> pa.Ar
 
 
 def _repeats(buffers: TextBuffers, document: int, separator: bytes, normalize: bool) -> list[tuple[int, int]]:
-    """Where a document repeats itself; each piece goes with the separator before it."""
+    """The repeated pieces of a document, each with the separator before it."""
     start, end = (int(offset) for offset in buffers.offsets[document : document + 2])
     seen: set[str | bytes] = set()
     cuts = []
@@ -68,13 +68,13 @@ _NORMALIZE = {
 EDITS = (
     Edit(
         name="drop_repeated_lines",
-        description="drops lines that a page has said before",
+        description="drops lines that occurred earlier in the page",
         options=_NORMALIZE,
         apply=drop_repeated_lines,
     ),
     Edit(
         name="drop_repeated_paragraphs",
-        description="drops paragraphs that a page has said before",
+        description="drops paragraphs that occurred earlier in the page",
         options=_NORMALIZE,
         apply=drop_repeated_paragraphs,
     ),

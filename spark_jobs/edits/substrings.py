@@ -1,7 +1,8 @@
-"""Lines that hold a phrase are dropped, or the phrase is cut out of them.
+"""Drops lines that contain a phrase, or cuts the phrase out of them.
 
-As mlfoundations/dclm, baselines/mappers/modifiers.py, substring_line_modifier, whose phrases are regular expressions
-("Read more..." finds any three characters behind the words). Python's `re` decides, on the lines that may match only.
+As in mlfoundations/dclm, baselines/mappers/modifiers.py, substring_line_modifier, whose phrases are regular expressions
+("Read more..." finds any three characters behind the words). Python's `re` decides; a kernel selects the lines
+that may match.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ def drop_substring_lines(
     remove_substring_only: bool = False,
     case_sensitive: bool = False,
 ) -> pa.Array:
-    """Drop lines that match, or cut what matches out of them; strip the text.
+    """Drop matching lines, or cut the matches out of them; strip the text.
 
     Args:
         text: documents.
-        banlist: regular expressions; one white space before what they find (behind it, for a prefix) belongs to it.
-        location: where in a line it must stand: any, prefix or suffix.
+        banlist: regular expressions; a match includes one white space before it (for a prefix, after it).
+        location: where in a line the match must be: any, prefix or suffix.
         max_words: lines of more words (`str.split`) are left as they are.
-        remove_substring_only: cut what matches; drop the line only where no more than white space is left of it.
-        case_sensitive: tell upper from lower case.
+        remove_substring_only: cut the match; drop the line only if nothing but white space is left.
+        case_sensitive: distinguish upper from lower case.
 
     Raises:
-        WatershedError: the banlist is empty, or one of it is no regular expression.
+        WatershedError: the banlist is empty, or an entry is not a regular expression.
     """
     from spark_jobs.kernels.cuts import stripped_without
     from spark_jobs.kernels.line_rules import without_blank_lines
@@ -52,7 +53,7 @@ def drop_substring_lines(
     phrases = (banlist,) if isinstance(banlist, str) else tuple(banlist)
     pattern = line_pattern(phrases, location, case_sensitive)
     if remove_substring_only and (max_words is None or max_words >= 0):
-        # Of a line of white space nothing is left, whatever matches.
+        # A line of white space is dropped, whatever matches.
         text = without_blank_lines(text)
     buffers = text_buffers(text)
     cuts: list[tuple[int, int]] = []
@@ -64,7 +65,7 @@ def drop_substring_lines(
 
 @cache
 def line_pattern(phrases: tuple[str, ...], location: str, case_sensitive: bool) -> re.Pattern[str]:
-    """The regular expression that DCLM makes of a banlist."""
+    """The regular expression that DCLM builds from a banlist."""
     if not phrases:
         raise WatershedError("drop_substring_lines: the banlist is empty", "name at least one phrase")
     either = "|".join(phrases if case_sensitive else (phrase.lower() for phrase in phrases))
@@ -73,7 +74,8 @@ def line_pattern(phrases: tuple[str, ...], location: str, case_sensitive: bool) 
         return re.compile(written, 0 if case_sensitive else re.IGNORECASE)
     except re.error as error:
         raise WatershedError(
-            f"drop_substring_lines: {either!r} is no regular expression ({error})", "escape its signs with a backslash"
+            f"drop_substring_lines: {either!r} is not a regular expression ({error})",
+            "escape special characters with a backslash",
         ) from error
 
 
@@ -82,7 +84,7 @@ class _Line(NamedTuple):
     start: int
     """Its first byte in the data of all documents."""
     stop: int
-    """The byte behind its newline, if it has one."""
+    """The byte after its newline, if it has one."""
 
 
 def _lines(buffers: TextBuffers, phrases: tuple[str, ...], case_sensitive: bool) -> Iterator[_Line]:
@@ -98,7 +100,7 @@ def _lines(buffers: TextBuffers, phrases: tuple[str, ...], case_sensitive: bool)
 
 
 def _cuts(line: _Line, pattern: re.Pattern[str], remove_substring_only: bool) -> list[tuple[int, int]]:
-    """What goes of a line."""
+    """The spans to cut out of a line."""
     if not remove_substring_only:
         return [(line.start, line.stop)] if pattern.search(line.text) else []
     left = pattern.sub("", line.text)
@@ -113,7 +115,7 @@ def _size(text: str) -> int:
 
 
 def _needle(phrase: str) -> str:
-    """The longest part of a phrase that stands in every line that it finds; empty where that is not plain to see."""
+    """The longest literal part of a phrase, which every matching line contains; empty if there is no simple one."""
     if any(sign in phrase for sign in r"\|[](){}?*+^$"):
         return ""
     return max(re.split(r"[^\x00-\x2d\x2f-\x7f]", phrase), key=len)
@@ -130,7 +132,7 @@ EDITS = (
             ),
             "max_words": Option(kind=int, description="lines of more words stay as they are", default=None),
             "remove_substring_only": Option(kind=bool, description="cut the phrase, not the line", default=False),
-            "case_sensitive": Option(kind=bool, description="tell upper from lower case", default=False),
+            "case_sensitive": Option(kind=bool, description="distinguish upper from lower case", default=False),
         },
         apply=drop_substring_lines,
     ),

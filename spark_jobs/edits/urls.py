@@ -1,8 +1,8 @@
-"""Web addresses are cut out of running text, as RefinedWeb asks and DCLM does.
+"""Removes web addresses from running text, as RefinedWeb describes and DCLM does.
 
 mlfoundations/dclm, baselines/mappers/modifiers.py, url_removal_modifier: first addresses by host name, then by number.
-Its code looks for host names only in a text that begins with the letters of some top-level domain, in either case
-("This ..." does, by .th): a slip, as it seems (`match` for `search`), that spares about half of all pages.
+Its code searches for host names only in a text that begins with the letters of some top-level domain, in either case
+("This ..." does, by .th). This seems to be a slip (`match` for `search`); it skips about half of all pages.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def remove_urls(text: pa.Array, *, domains: str | None = None, pages: str = BEGU
 
     Args:
         text: documents.
-        domains: a file with a top-level domain a line, in lower case; None for those that DCLM knows.
-        pages: where to look for host names, ALL or BEGUN; numeric addresses are cut everywhere.
+        domains: a file with one lower-case top-level domain in each line; None for DCLM's list.
+        pages: where to search for host names, ALL or BEGUN; numeric addresses are cut everywhere.
 
     Raises:
-        WatershedError: there is no such file.
+        WatershedError: the file cannot be read.
     """
     from spark_jobs.kernels.urls import domains_of, without_ipv4, without_urls, without_urls_where_begun
 
@@ -38,7 +38,7 @@ def remove_urls(text: pa.Array, *, domains: str | None = None, pages: str = BEGU
 
 @cache
 def top_level_domains(file: str | None = None) -> tuple[str, ...]:
-    """Names without a dot, in lower case, of a file's lines; None for the list of DCLM-Baseline."""
+    """Lower-case names without a dot, from the lines of a file; None for the list of DCLM-Baseline."""
     path = Path(file) if file else Path(__file__).with_name("top_level_domains.txt")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -59,7 +59,7 @@ EDITS = (
             ),
             "pages": Option(
                 kind=str,
-                description="where to look for host names: in all pages, or, as DCLM does, in those whose first"
+                description="where to search for host names: in all pages, or, as DCLM does, in those whose first"
                 " letters are a top-level domain",
                 default=BEGUN,
                 choices=(BEGUN, ALL),

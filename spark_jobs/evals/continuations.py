@@ -1,8 +1,8 @@
-"""Multiple-choice questions from held-out documents: which of four texts goes on from here?
+"""Multiple-choice questions from held-out documents: which of four texts continues a given context?
 
-Two tasks that differ in the distractors alone: true continuations of other held-out documents, from anywhere or from
-the same source. A continuation begins at a word, within a document, and all choices of a question have as many tokens,
-so neither a cut word nor a length gives the answer away.
+Two tasks differ only in their distractors, which are continuations of other held-out documents: from anywhere, or from
+the same source. A continuation begins at a word within a document, and all choices of a question have the same number
+of tokens, so neither a cut word nor the length gives the answer away.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from catalog.lake import Lake
 from catalog.progress import track
 from catalog.tables.evals import EXAMPLES, TASKS
 from spark_jobs.dclm.survivors import texts_of
-from spark_jobs.dclm.tokenizer import bytes_of_tokens, encode, load_tokenizer, stored_tokenizer, vocabulary
+from spark_jobs.dclm.tokenizer import stored_tokenizer
 from spark_jobs.hash_order import hash_key, hash_key_column, hash_number
+from spark_jobs.shards.tokenizer import bytes_of_tokens, encode, load_tokenizer, vocabulary
 from spark_jobs.spark import tables as write
 
 if TYPE_CHECKING:
@@ -44,17 +45,17 @@ TASK_DESCRIPTIONS = {
 QUESTIONS = "questions.npz"
 QUESTION_IDS = "questions.json"
 FIRST_TOKENS = 16
-"""Tokens at the start of a document that no context begins in: titles and bylines."""
+"""Tokens at the start of a document that are skipped, because they are titles and bylines."""
 LEAST_LETTERS = 0.6
-"""Share of letters and spaces in a continuation: tables and listings ask for nothing."""
+"""Least share of letters and spaces in a continuation, which excludes tables and listings."""
 LEAST_DISTINCT = 0.5
-"""Share of distinct tokens in a continuation."""
+"""Least share of distinct tokens in a continuation."""
 LIKE_TEXT = 0.5
 """Jaccard similarity of two choices' tokens from which they count as the same answer."""
 LIKE_DOCUMENT = 0.5
 """Estimated Jaccard similarity of two documents' shingles from which they are near-duplicates here."""
 DRAWS = 64
-"""Distractors tried for a question before it is given up."""
+"""Most distractors tried for a question."""
 
 Ids = NDArray[np.uint32]
 
@@ -63,13 +64,14 @@ NORMALISATION = "unconditional"
 METRIC = (
     "share of questions whose true choice gains most log-likelihood by its context, over its own after an empty one"
 )
-"""A choice that is likely after anything must not win by that: pointwise mutual information (OLMES, arXiv 2406.08446,
-section 3.2). Of the demo's continuations its 270k target tells 67% by it, and 36% by likelihood per byte."""
+"""Pointwise mutual information, so that a choice that is likely after any context gains nothing by it (OLMES, arXiv
+2406.08446, section 3.2). The demo's 270k target answers 67% of its questions by this measure, and 36% by likelihood
+per byte."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionRecipe:
-    """How many questions are asked, and how long they are."""
+    """The number and length of questions."""
 
     per_task: int = 600
     """Most questions of a task."""
@@ -77,9 +79,9 @@ class QuestionRecipe:
     continuation_tokens: int = 24
     choices: int = 4
     per_document: int = 12
-    """Most questions of a task that one document gives."""
+    """Most questions of a task from one document."""
     max_documents: int = 4_000
-    """Most held-out documents that are read, by hash."""
+    """Most held-out documents to read, chosen by hash."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -92,7 +94,7 @@ class QuestionRecipe:
 
 @dataclass(frozen=True)
 class Passage:
-    """A place in a held-out document: what stands before it, and what comes next."""
+    """A place in a held-out document, with the text before it and the text after it."""
 
     doc_id: str
     source: str
@@ -103,7 +105,7 @@ class Passage:
     context_text: str
     continuation_text: str
     minhash: bytes | None = field(repr=False, default=None)
-    """Its document's signature."""
+    """The signature of its document."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +120,21 @@ class Question:
 
 
 def passages(documents: pa.Table, tokenizer: Tokenizer, recipe: QuestionRecipe) -> list[Passage]:
-    """Places to ask at, in hash order of their documents, never overlapping.
+    """Passages to ask about, in hash order, without overlaps.
 
     Args:
-        documents: `doc_id`, `source`, `text`, `minhash`; their order decides nothing.
+        documents: `doc_id`, `source`, `text`, `minhash`, in any order.
     """
-    reader = _Reader(tokenizer, recipe)
+    finder = _PassageFinder(tokenizer, recipe)
     found: list[Passage] = []
     for batch in documents.to_batches(max_chunksize=256):
         for row in batch.to_pylist():
-            places = sorted(reader.places(row), key=lambda p: hash_key(recipe.seed, "passage", p.doc_id, p.start))
+            places = sorted(finder.places(row), key=lambda p: hash_key(recipe.seed, "passage", p.doc_id, p.start))
             found += places[: recipe.per_document]
     return sorted(found, key=lambda p: (hash_key(recipe.seed, "question", p.doc_id, p.start), p.doc_id, p.start))
 
 
-class _Reader:
+class _PassageFinder:
     """Finds the passages of one document after another."""
 
     def __init__(self, tokenizer: Tokenizer, recipe: QuestionRecipe) -> None:
@@ -183,7 +185,7 @@ def _asks_something(text: str, ids: Ids) -> bool:
 
 
 def make_questions(found: Sequence[Passage], task: str, recipe: QuestionRecipe) -> list[Question]:
-    """Up to `per_task` questions of `task`, in the order of `found`; passages without enough distractors ask none."""
+    """Up to `per_task` questions of `task`, in the order of `found`. A passage with too few distractors is skipped."""
     pools: dict[str, list[Passage]] = defaultdict(list)
     for passage in found:
         pools[passage.source if task == SAME_SOURCE else ""].append(passage)
@@ -199,7 +201,7 @@ def make_questions(found: Sequence[Passage], task: str, recipe: QuestionRecipe) 
 
 
 def _distractors(passage: Passage, pool: list[Passage], task: str, recipe: QuestionRecipe) -> list[Passage]:
-    """Other documents' continuations, drawn by hash, each unlike the true one and unlike each other."""
+    """Other documents' continuations, drawn by hash, each unlike the true one and the other distractors."""
     chosen = [passage]
     for draw in range(DRAWS):
         if len(chosen) == recipe.choices:
@@ -212,7 +214,7 @@ def _distractors(passage: Passage, pool: list[Passage], task: str, recipe: Quest
 
 
 def _alike(one: Passage, other: Passage) -> bool:
-    """The same document or nearly, or nearly the same words."""
+    """Whether two passages are of the same or nearly the same document, or have nearly the same words."""
     if one.doc_id == other.doc_id or one.continuation_text == other.continuation_text:
         return True
     words, others = set(one.continuation.tolist()), set(other.continuation.tolist())
@@ -232,7 +234,7 @@ def _question(passage: Passage, distractors: list[Passage], task: str, recipe: Q
 
 
 def question_files(questions: Sequence[Question], tasks: Sequence[str]) -> tuple[bytes, bytes]:
-    """questions.npz and questions.json, as trainers/answer_questions.py reads them."""
+    """questions.npz and questions.json, as the trainers read them."""
     options = [choice for question in questions for choice in question.choices]
     arrays = {
         "tokens": np.concatenate([option.continuation for option in options]).astype(np.uint32),
@@ -246,12 +248,12 @@ def question_files(questions: Sequence[Question], tasks: Sequence[str]) -> tuple
     }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    said = {
+    description = {
         "tasks": list(tasks),
         "normalisation": dict.fromkeys(tasks, NORMALISATION),
         "question_ids": [question.question_id for question in questions],
     }
-    return buffer.getvalue(), (json.dumps(said) + "\n").encode()
+    return buffer.getvalue(), (json.dumps(description) + "\n").encode()
 
 
 def _offsets(lengths: list[int]) -> NDArray[np.int64]:
@@ -259,10 +261,10 @@ def _offsets(lengths: list[int]) -> NDArray[np.int64]:
 
 
 def write_questions(spark: SparkSession, lake: Lake, recipe: QuestionRecipe, fingerprint: str) -> dict[str, Any]:
-    """Ask about the mixture's held-out documents: evals.examples, evals.tasks and the trainers' question files.
+    """Write questions about the mixture's held-out documents: evals.examples, evals.tasks, and files for the trainers.
 
     Raises:
-        WatershedError: a task has no question, for want of held-out text.
+        WatershedError: there is too little held-out text, so a task has no question.
     """
     tokenizer = load_tokenizer(stored_tokenizer(lake)[0])
     documents = _heldout(spark, lake, recipe)
@@ -286,7 +288,7 @@ def write_questions(spark: SparkSession, lake: Lake, recipe: QuestionRecipe, fin
 
 
 def questions_folder(lake: Lake, fingerprint: str) -> Path:
-    """Folder of questions.npz and questions.json."""
+    """The folder of questions.npz and questions.json."""
     return lake.folder("evals.examples", fingerprint)
 
 

@@ -1,9 +1,9 @@
-"""What of a document can be measured, by the name that recipes use.
+"""Statistics of documents, by the names that recipes use.
 
-- `base`: what statistics and edits are
-- `dclm`, `datatrove`, `dolma`: pages as their authors measure them
-- `urls`: where a page comes from
-- `language`: what it is written in
+- `base`: the types of statistics and edits
+- `dclm`, `datatrove`, `dolma`: statistics of pages as these projects define them
+- `urls`: the address of a page
+- `language`: the language of a text
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from catalog.errors import WatershedError
 from spark_jobs.measures.base import REQUIRED, Matcher, Option, Pass, Statistic
 
 REMOVED_RATIO = "words_removed_ratio"
-"""Told by the engine from two countings of words."""
+"""Computed by `recipes.steps` from two counts of words."""
 
 
-class Measured(NamedTuple):
-    """A statistic, and how it is told."""
+class PassStatistic(NamedTuple):
+    """A statistic and the pass that computes it."""
 
     statistic: Statistic
     by: Pass
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
 
 @cache
 def passes() -> tuple[Pass, ...]:
-    """All passes; the first that knows a statistic tells it."""
+    """All passes; the first that offers a statistic computes it."""
     from spark_jobs.measures import datatrove, dclm, dolma, language
 
     return (*language.PASSES, *dclm.PASSES, *datatrove.PASSES, *dolma.PASSES)
@@ -37,47 +37,47 @@ def passes() -> tuple[Pass, ...]:
 
 @cache
 def matchers() -> dict[str, Matcher]:
-    """All statistics with options of a recipe's own."""
+    """All statistics whose options a recipe sets."""
     from spark_jobs.measures import dclm, urls
 
     return {**dclm.MATCHERS, **urls.MATCHERS}
 
 
 @cache
-def _by_name() -> dict[str, list[Measured]]:
-    found: dict[str, list[Measured]] = {}
+def _by_name() -> dict[str, list[PassStatistic]]:
+    found: dict[str, list[PassStatistic]] = {}
     for by in passes():
         for statistic in by.statistics:
             known = found.setdefault(statistic.name, [])
             if all(other.statistic.options != statistic.options for other in known):
-                known.append(Measured(statistic, by))
+                known.append(PassStatistic(statistic, by))
     return found
 
 
-def fixed(name: str, options: Mapping[str, Any]) -> Measured:
-    """The statistic that a recipe means, which is no matcher.
+def fixed(name: str, options: Mapping[str, Any]) -> PassStatistic:
+    """The statistic of a name and a choice of definition; matchers are not among them.
 
     Raises:
-        WatershedError: it, or that definition of it, is not known.
+        WatershedError: the statistic, or this definition of it, is unknown.
     """
     known = _by_name().get(name)
     if known is None:
         names = [*_by_name(), *matchers(), REMOVED_RATIO]
         close = difflib.get_close_matches(name, names, 3, 0.5) or sorted(names)
         raise WatershedError(f"unknown statistic {name!r}", f"known: {', '.join(close)}")
-    said = {key: str(value) for key, value in options.items()}
+    chosen = {key: str(value) for key, value in options.items()}
     for measured in known:
-        if dict(measured.statistic.options) == said:
+        if dict(measured.statistic.options) == chosen:
             return measured
     definitions = [_spelt(measured.statistic.options) for measured in known]
-    raise WatershedError(f"{name} is not defined with {_spelt(said)}", f"known definitions: {'; '.join(definitions)}")
+    raise WatershedError(f"{name} is not defined with {_spelt(chosen)}", f"known definitions: {'; '.join(definitions)}")
 
 
 def checked(name: str, options: Mapping[str, Any], known: Mapping[str, Option]) -> dict[str, Any]:
-    """A recipe's options of a matcher or an edit, defaults filled in.
+    """A recipe's options of a matcher or an edit, with defaults filled in.
 
     Raises:
-        WatershedError: one is unknown, missing, of another kind or none of the choices.
+        WatershedError: an option is unknown, missing, of the wrong kind, or not one of the choices.
     """
     for key in options:
         if key not in known:
@@ -86,7 +86,7 @@ def checked(name: str, options: Mapping[str, Any], known: Mapping[str, Option]) 
     for key, option in known.items():
         value = options.get(key, option.default)
         if value is REQUIRED:
-            raise WatershedError(f"{name} wants the option {key!r}", option.description)
+            raise WatershedError(f"{name} needs the option {key!r}", option.description)
         if key in options:
             value = _as_kind(f"{name}: option {key}", value, option)
         values[key] = value
@@ -107,7 +107,7 @@ def _as_kind(place: str, value: Any, option: Option) -> Any:
         option.kind, "a number"
     )
     if not fits:
-        raise WatershedError(f"{place} is {value!r}", f"it wants {kind}: {option.description}")
+        raise WatershedError(f"{place} is {value!r}", f"give {kind}: {option.description}")
     if option.choices and value not in option.choices:
         raise WatershedError(f"{place} is {value!r}", f"use one of {', '.join(option.choices)}")
     return value

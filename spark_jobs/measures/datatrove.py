@@ -1,7 +1,7 @@
 """Statistics that datatrove's Gopher, C4 and FineWeb filters compare (huggingface/datatrove 0.10.1, pipeline/filters).
 
-Where its definition is another than DCLM's, the statistic says `by: datatrove`: words are spaCy's for English, the
-first copy of a repeated line or paragraph does not count, and characters are a share of the whole text's.
+Where its definition differs from DCLM's, the statistic has the option `by: datatrove`: words are spaCy's for English,
+the first copy of a repeated line or paragraph does not count, and characters are a share of the whole text's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Statistics that DCLM's page filters compare, and the phrases that they look for.
+"""Statistics that DCLM's page filters compare, and the phrases that they search for.
 
 mlfoundations/dclm, baselines/mappers/filters/content_filters.py: page_length_filter and stop_word_filter by their
-options, substring_filter, and all that `kernels.statistics` tells in one pass.
+options, substring_filter, and all that `kernels.statistics` computes in one pass.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LENGTHS = {
     ),
     "unicode": Statistic(
         name="words",
-        description="segments between Unicode word bounds that are no white space",
+        description="segments between Unicode word bounds that are not white space",
         options={"words": "unicode", "punctuation": "counted"},
     ),
     "unicode_alphanumeric": Statistic(
@@ -87,7 +87,7 @@ def _sentences(text: pa.Array) -> pa.RecordBatch:
     try:
         import blingfire
     except ImportError as error:
-        raise WatershedError("counting sentences wants the package blingfire", "pip install blingfire") from error
+        raise WatershedError("counting sentences needs the package blingfire", "pip install blingfire") from error
 
     def count(document: str) -> int:
         _, bounds = blingfire.text_to_sentences_and_offsets(document) if document else ("", ())
@@ -113,10 +113,10 @@ def substring_matches(
         file: or a file with a phrase a line.
         location: where in the text: any, prefix or suffix.
         exact_word: only between word bounds.
-        case_sensitive: tell upper from lower case.
+        case_sensitive: distinguish upper from lower case.
 
     Raises:
-        WatershedError: there is no phrase or no such file, or a phrase is no regular expression.
+        WatershedError: there is no phrase or no such file, or a phrase is not a regular expression.
     """
     pattern = _phrases(words_of("substring_matches", banlist, file), location, exact_word, case_sensitive)
 
@@ -135,7 +135,8 @@ def _phrases(phrases: tuple[str, ...], location: str, exact_word: bool, case_sen
         return re.compile(pattern)
     except re.error as error:
         raise WatershedError(
-            f"substring_matches: a phrase is no regular expression ({error})", "escape its signs with a backslash"
+            f"substring_matches: a phrase is not a regular expression ({error})",
+            "escape special characters with a backslash",
         ) from error
 
 
@@ -148,11 +149,11 @@ PASSES: tuple[Pass, ...] = (
     Pass(name="lengths", statistics=tuple(_LENGTHS.values()), compute=_lengths),
     Pass(
         name="sentences",
-        statistics=(Statistic(name="sentences", description="sentences, as blingfire parts them"),),
+        statistics=(Statistic(name="sentences", description="sentences, as blingfire splits them"),),
         compute=_sentences,
     ),
 )
-"""What a page looks like; how long it is, by other definitions; how many sentences it has."""
+"""Statistics of pages, lengths by other definitions, and sentences."""
 
 MATCHERS: dict[str, Matcher] = {
     "substring_matches": Matcher(
@@ -168,7 +169,7 @@ MATCHERS: dict[str, Matcher] = {
                 choices=("any", "prefix", "suffix"),
             ),
             "exact_word": Option(kind=bool, description="only between word bounds", default=False),
-            "case_sensitive": Option(kind=bool, description="tell upper from lower case", default=False),
+            "case_sensitive": Option(kind=bool, description="distinguish upper from lower case", default=False),
         },
         compute=substring_matches,
     )

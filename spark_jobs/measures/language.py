@@ -1,6 +1,6 @@
-"""What a text is written in, by fastText's lid.176 (Joulin et al. 2016).
+"""The language of a text, by fastText's lid.176 (Joulin et al. 2016).
 
-DCLM deletes newlines before it asks, datatrove writes spaces for them: one joins words, the other does not.
+DCLM deletes newlines first, which joins words; datatrove replaces them by spaces.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from spark_jobs.measures.base import Pass, Statistic
 
 
 def _languages(text: pa.Array, suffix: str = "") -> pa.RecordBatch:
-    from spark_jobs.archives.extract import languages
+    from spark_jobs.classifiers.languages import languages
 
     codes, scores = languages(text)
     return pa.record_batch({f"language{suffix}": codes, f"language_score{suffix}": scores.cast(pa.float64())})

@@ -11,7 +11,7 @@ from catalog.errors import WatershedError
 _SCHEME = re.compile(r"https?://(www\.)?")
 _CAMPAIGN = re.compile(r"\?(utm_|ref|feed).*")
 _PUNCTUATION = "，。、„”“«»１」「《》´∶：？！（）；–—．～’…━〈〉【】％►"
-"""What CCNet takes for punctuation, a full-width one among it."""
+"""What CCNet treats as punctuation, including a full-width digit one."""
 
 
 def normalize_url(url: str) -> str:
@@ -50,7 +50,7 @@ def _in_ascii(character: str) -> str:
     try:
         from anyascii import anyascii
     except ImportError as error:
-        raise WatershedError("ccnet_normalize wants the package anyascii", "pip install anyascii") from error
+        raise WatershedError("ccnet_normalize needs the package anyascii", "pip install anyascii") from error
     if unicodedata.category(character).startswith("S"):
         return ""
     return anyascii(character) + " " * ("IDEOGRAPH" in unicodedata.name(character, ""))

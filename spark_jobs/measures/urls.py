@@ -1,7 +1,7 @@
-"""Where a page comes from: lists of domains and words that its address is held against.
+"""Statistics of a page's address: matches with lists of domains and words.
 
 mlfoundations/dclm, baselines/mappers/filters/metadata_filters.py, url_substring_filter, after RefinedWeb (arXiv
-2306.01116, appendix G.1). The lists themselves are for a recipe to name: none comes with Watershed.
+2306.01116, appendix G.1). A recipe names the lists; none comes with Watershed.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def url_domains(
         url: addresses; host is all between `//` and the next slash, a port included.
         banlist: hosts.
         file: or a file with a host a line.
-        ignore: taken out of the address's host first, wherever they stand. DCLM says `www`, which makes
-            `.example.com` of `www.example.com`.
-        case_sensitive: tell upper from lower case.
+        ignore: texts to remove from the host first, at any position. DCLM removes `www`, which turns
+            `www.example.com` into `.example.com`.
+        case_sensitive: distinguish upper from lower case.
 
     Raises:
         WatershedError: there is no host in the list, or no such file.
@@ -73,7 +73,7 @@ def url_words(
         file: or a file with a word a line.
         whole_words: only between word bounds, which a hyphen and a dot are and an underscore is not.
         ignore: taken out of the address first, as hyphens and dots that hide a word.
-        case_sensitive: tell upper from lower case.
+        case_sensitive: distinguish upper from lower case.
 
     Raises:
         WatershedError: there is no word in the list, or no such file.
@@ -112,7 +112,7 @@ def _any_of(words: tuple[str, ...], whole_words: bool, case_sensitive: bool) -> 
 _LIST = {
     "banlist": Option(kind=tuple, description="what to look for", default=()),
     "file": Option(kind=str, description="a file with one a line", default=None),
-    "case_sensitive": Option(kind=bool, description="tell upper from lower case", default=False),
+    "case_sensitive": Option(kind=bool, description="distinguish upper from lower case", default=False),
 }
 MATCHERS: dict[str, Matcher] = {
     "url_domains": Matcher(
@@ -137,4 +137,4 @@ MATCHERS: dict[str, Matcher] = {
         reads="url",
     ),
 }
-"""What of an address is held against a list, by name."""
+"""The matchers of addresses, by name."""

@@ -1,4 +1,4 @@
-"""Lists of words that a recipe names: inline, or as a file of one's own."""
+"""Lists of words that a recipe gives, inline or as a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catalog.errors import WatershedError
 
 
 def words_of(name: str, inline: str | Sequence[str], file: str | None) -> tuple[str, ...]:
-    """The words that a statistic is to look for; a file goes before those inline.
+    """The words that a statistic searches for; a file takes precedence over inline words.
 
     Args:
         name: of the statistic, for errors.
@@ -19,7 +19,7 @@ def words_of(name: str, inline: str | Sequence[str], file: str | None) -> tuple[
         file: a text file with a word a line.
 
     Raises:
-        WatershedError: there is no word, or no such file.
+        WatershedError: there are no words, or no such file.
     """
     words = _lines(name, file) if file else (inline,) if isinstance(inline, str) else tuple(inline)
     if not words:
@@ -55,5 +55,5 @@ def _lines(name: str, file: str) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise WatershedError(
             f"{name}: the list {path} cannot be read ({error})",
-            f"put a text file with a word a line at {path.absolute()}, or set `file` to where it lies",
+            f"put a text file with a word a line at {path.absolute()}, or set `file` to its path",
         ) from error

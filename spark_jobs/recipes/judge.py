@@ -1,4 +1,7 @@
-"""Which documents a recipe keeps, told from measured values alone: a threshold changes without the text being read."""
+"""Which documents a recipe keeps, decided from measured values alone.
+
+A changed threshold therefore needs no text to be read again.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalog.columns import BROKEN_RULE
 from catalog.errors import WatershedError
 from spark_jobs.recipes.recipe import STATE_RULE, Recipe, Rule
 
-BROKEN = pa.list_(pa.struct([("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]))
+BROKEN = pa.list_(BROKEN_RULE)
+"""Type of the rules that a document breaks, as dclm.verdicts stores them."""
 
 
 class Verdicts(NamedTuple):
-    """What a recipe thinks of some documents, an entry each."""
+    """Which of some documents a recipe keeps and which rules they break, an entry each."""
 
     kept: pa.BooleanArray
     broken: pa.ListArray
-    """Of type BROKEN: all rules broken, the recipe's order, `state` before all others.
+    """Of type BROKEN: every rule that the document breaks, `state` first and then in the recipe's order.
 
-    `value` is the document's statistic; `threshold` the one it failed, of two (`between`) the nearer
-    one. Both are null where they are text, and `threshold` where there are several (`in`).
+    `value` is the document's statistic and `threshold` the bound that it failed (the nearer one of `between`). Both
+    are null for a label; `threshold` is also null for `in`, which has several.
     """
 
     def first_rule(self) -> pa.StringArray:
@@ -35,9 +40,9 @@ class Verdicts(NamedTuple):
 
 
 def classify(documents: pa.RecordBatch | pa.Table, recipe: Recipe) -> Verdicts:
-    """Judge documents by what was measured of them.
+    """Judge documents by their measured values.
 
-    A document that an edit emptied breaks that edit's rule, and is not blamed for what could not be measured after.
+    A document that an edit emptied breaks that edit's rule. What could not be measured after that edit breaks nothing.
 
     Args:
         documents: with the column `state` and each of `recipe.columns`; text is not needed.
@@ -53,12 +58,12 @@ def classify(documents: pa.RecordBatch | pa.Table, recipe: Recipe) -> Verdicts:
         if column not in documents.schema.names:
             raise WatershedError(
                 f"recipe {recipe.name}: documents have no column {column!r}",
-                f"hand over state, {', '.join(recipe.columns)}, as `measure` gives them",
+                f"pass the columns state, {', '.join(recipe.columns)}, as `measure` returns them",
             )
     rows = documents.num_rows
     emptying = {step.rule for step in recipe.edits}
     emptied = np.zeros(rows, np.bool_)
-    # A row per rule, the state's first; one more than rules.
+    # One row for the state and one for each rule.
     violated = np.zeros((len(recipe.rules) + 1, rows), np.bool_)
     values = np.full(violated.shape, np.nan)
     thresholds = np.full(violated.shape, np.nan)
@@ -77,7 +82,7 @@ def classify(documents: pa.RecordBatch | pa.Table, recipe: Recipe) -> Verdicts:
 
 
 def _holds(column: pa.Array, rule: Rule) -> np.ndarray:
-    """Where a column meets a rule; NaN and null meet none."""
+    """Where a column satisfies a rule; NaN and null never do."""
     if rule.keep == "in" or rule.text:
         return _is_in(column, rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,))
     values = _to_numpy(pc.cast(column, pa.float64()).fill_null(math.nan))
@@ -90,8 +95,8 @@ def _holds(column: pa.Array, rule: Rule) -> np.ndarray:
 
 
 def _is_in(column: pa.Array, values: tuple[object, ...]) -> np.ndarray:
-    """Where a column has one of the values; null is none of them."""
-    # Numbers meet as doubles; strings come in several layouts, of which not all can be looked up.
+    """Where a column has one of the values; null never matches."""
+    # Numbers are compared as doubles. Strings are cast because Arrow cannot look up every string layout.
     type_ = pa.string() if isinstance(values[0], str) else pa.float64()
     wanted = pc.SetLookupOptions(value_set=pa.array(values, type_))
     return _to_numpy(pc.call_function("is_in", [column.cast(type_)], wanted))

@@ -1,4 +1,4 @@
-"""Reads a recipe from YAML, strictly: an error names the file and the line, and nothing unknown passes."""
+"""Reads a recipe from YAML. Anything unknown is an error that names the file and the line."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import yaml
 from catalog.errors import WatershedError
 from catalog.names import close, find
 from spark_jobs import measures
-from spark_jobs.edits import EDITS
+from spark_jobs.edits import EDITS, current_name
 from spark_jobs.measures.base import Matcher
+from spark_jobs.recipes.deduplications import METHODS
 from spark_jobs.recipes.recipe import (
     COMPARISONS,
     RECIPES,
@@ -47,15 +48,13 @@ _SELECT_FIELDS = (
     "curve",
     "seed",
 )
-DEDUPLICATIONS = ("exact", "url", "minhash", "paragraphs", "substrings")
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """Read a recipe by its name, or from a YAML file of one's own.
+    """Read a published recipe by its name, or any recipe from a YAML file.
 
     Raises:
-        WatershedError: there is no such recipe, or the file says something that is not known; the
-            cause names file and line.
+        WatershedError: there is no such recipe, or the file is not a valid recipe; the cause names file and line.
     """
     path = Path(name_or_path)
     if path.suffix.lower() not in (".yaml", ".yml"):
@@ -70,10 +69,10 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WatershedError(f"{path}: cannot be read ({error})", "give the path of a recipe in YAML") from error
-    return _Reader(path).read(text)
+    return _RecipeReader(path).read(text)
 
 
-class _Reader:
+class _RecipeReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pending: list[str] = []
@@ -105,7 +104,7 @@ class _Reader:
         )
 
     def _step(self, node: yaml.Node) -> Step | None:
-        """A step; None for an optional one whose list is not at hand, which joins the pending ones."""
+        """A step; None for an optional rule whose list is missing, which is added to the pending steps."""
         fields = self._mapping(node)
         if "edit" in fields:
             return self._edit(node, fields)
@@ -114,12 +113,12 @@ class _Reader:
         return self._rule(node, fields)
 
     def _edit(self, node: yaml.Node, fields: Mapping[str, yaml.Node]) -> EditStep:
-        name = self._text(fields["edit"], "edit")
+        name = current_name(self._text(fields["edit"], "edit"))
         if name not in EDITS:
             raise self._error(fields["edit"], f"unknown edit {name!r}", f"known: {', '.join(sorted(EDITS))}")
         given = {key: self._value(value) for key, value in fields.items() if key not in ("edit", "source")}
         options = self._checked(node, f"edit {name}", given, EDITS[name].options)
-        return EditStep(edit=name, source=self._source(node, fields), options=options)
+        return EditStep(edit=name, stored_as=EDITS[name].stored_as, source=self._source(node, fields), options=options)
 
     def _rule(self, node: yaml.Node, fields: Mapping[str, yaml.Node]) -> Rule | None:
         name = self._text(fields["rule"], "rule")
@@ -135,7 +134,7 @@ class _Reader:
         if statistic == measures.REMOVED_RATIO:
             if "since" not in fields or options:
                 raise self._error(node, f"rule {name}: {statistic} is counted since an edit", "give it `since: EDIT`")
-            options = {"since": self._text(fields["since"], "since")}
+            options = {"since": self._since(fields["since"])}
         else:
             try:
                 if matcher := measures.matchers().get(statistic):
@@ -161,6 +160,11 @@ class _Reader:
             column=column,
             text=is_text,
         )
+
+    def _since(self, node: yaml.Node) -> str:
+        """The edit that `since` names, by the name that is stored."""
+        name = current_name(self._text(node, "since"))
+        return EDITS[name].stored_as if name in EDITS else name
 
     def _match_options(self, matcher: Matcher, options: Mapping[str, Any]) -> dict[str, Any]:
         values = measures.checked(matcher.name, options, matcher.options)
@@ -204,12 +208,10 @@ class _Reader:
     def _deduplication(self, node: yaml.Node) -> Deduplication:
         fields = self._mapping(node)
         if "method" not in fields:
-            raise self._error(node, "a deduplication without a method", f"known: {', '.join(DEDUPLICATIONS)}")
+            raise self._error(node, "a deduplication without a method", f"known: {', '.join(METHODS)}")
         method = self._text(fields["method"], "method")
-        if method not in DEDUPLICATIONS:
-            raise self._error(
-                fields["method"], f"unknown deduplication {method!r}", f"known: {', '.join(DEDUPLICATIONS)}"
-            )
+        if method not in METHODS:
+            raise self._error(fields["method"], f"unknown deduplication {method!r}", f"known: {', '.join(METHODS)}")
         options = {key: self._value(value) for key, value in fields.items() if key not in ("method", "source")}
         return Deduplication(method=method, source=self._source(node, fields), options=options)
 
@@ -246,7 +248,7 @@ class _Reader:
         )
 
     def _distinct(self, steps: list[Step], node: yaml.Node) -> tuple[Step, ...]:
-        """Give what is measured again after an edit a name of its own; refuse two rules of one name."""
+        """Give a value that is measured again after an edit its own name; refuse two rules of the same name."""
         if not steps:
             raise self._error(node, "`steps` has no step", "list at least one")
         taken = {STATE_RULE}
@@ -256,7 +258,7 @@ class _Reader:
         for step in steps:
             if isinstance(step, EditStep):
                 times = sum(isinstance(other, EditStep) and other.edit == step.edit for other in made)
-                last = step.edit + (f"_{times + 1}" if times else "")
+                last = step.stored_as + (f"_{times + 1}" if times else "")
                 made.append(dataclasses.replace(step, column=f"bytes_after_{last}", rule=f"empty_after_{last}"))
                 name = f"empty_after_{last}"
             else:
@@ -271,7 +273,7 @@ class _Reader:
 
     def _check_since(self, rule: Rule, before: list[Step], node: yaml.Node) -> None:
         since = rule.options.get("since") if rule.statistic == measures.REMOVED_RATIO else None
-        if since and since not in [step.edit for step in before if isinstance(step, EditStep)]:
+        if since and since not in [step.stored_as for step in before if isinstance(step, EditStep)]:
             raise self._error(node, f"rule {rule.name}: no edit {since!r} comes before it", "name an edit above it")
 
     def _checked(self, node: yaml.Node, place: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict:
@@ -341,10 +343,10 @@ def _composed(text: str) -> yaml.Node | None:
 
 
 def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a MixtureRecipe, as a selection says them.
+    """The fields of a MixtureRecipe that a selection sets.
 
     Raises:
-        ValueError, TypeError, WatershedError: one is none of its values.
+        ValueError, TypeError, WatershedError: a field has a value that is not allowed.
     """
     if "top_fraction" in given:
         keep: TopFraction | Threshold = TopFraction(top_fraction=float(given["top_fraction"]))
@@ -360,14 +362,14 @@ def _choice(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class MissingFile(WatershedError):
-    """A list or a model that a step needs is not at hand."""
+    """A list or a model that a step needs is missing."""
 
 
 def find_beside(name: str, beside: Path) -> Path:
-    """A list of words or a model: beside the recipe, or in the folder that WATERSHED_LISTS names.
+    """A list of words or a model, from the recipe's folder or the folder that WATERSHED_LISTS names.
 
     Raises:
-        MissingFile: in neither.
+        MissingFile: it is in neither.
     """
     import os
 
@@ -376,7 +378,7 @@ def find_beside(name: str, beside: Path) -> Path:
         if (folder / name).is_file():
             return (folder / name).resolve()
     what, how = ("list", ", a word a line,") if name.endswith(".txt") else ("file", "")
-    raise MissingFile(f"the {what} {name} is not at hand", f"put it{how} into the folder that WATERSHED_LISTS names")
+    raise MissingFile(f"the {what} {name} is missing", f"put it{how} into the folder that WATERSHED_LISTS names")
 
 
 def _is_kind(value: object, kind: str) -> bool:

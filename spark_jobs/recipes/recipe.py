@@ -1,8 +1,8 @@
-"""Recipes are data: what a paper does to a crawl, as a YAML file named after it (`spark_jobs/recipes`).
+"""Recipes are data: what a paper does to a crawl, as a YAML file named after the paper (`spark_jobs/recipes`).
 
-A recipe is a list of steps, taken in order. An edit rewrites the text; a rule says when a document is kept:
-statistic, comparison, threshold. A statistic is of the text as the edits before its rule left it. Where authors
-define a statistic differently, options choose the definition.
+A recipe is a list of steps that are taken in order. An edit rewrites the text. A rule names a statistic, a comparison
+and a threshold, and keeps the documents that meet it. A statistic is measured on the text as the edits before its rule
+left it. Where authors define a statistic differently, options choose the definition.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spark_jobs.classifiers.labels import GOOD
+
 RECIPES = Path(__file__).parent
 
 STATE_RULE = "state"
 """Broken by a document that is not `ok`, or lacks a statistic that the recipe asks for."""
 COMPARISONS = (">=", ">", "<=", "<", "==", "between", "in")
-"""How a document's value must stand to the threshold for the document to be kept; `between` includes both ends."""
+"""How the document's value must compare with the threshold; `between` includes both ends."""
 
 Threshold = float | str | tuple[float, float] | tuple[float, ...] | tuple[str, ...]
 
@@ -29,9 +31,9 @@ class Rule:
     """A document is kept if `statistic` `keep` `threshold`."""
 
     name: str
-    """What a document is said to break, e.g. `stop_words_minimum`: it has too few."""
+    """The name of what a document breaks, e.g. `stop_words_minimum`: it has too few."""
     statistic: str
-    """As `spark_jobs.measures` names it, e.g. `words`."""
+    """A name in `spark_jobs.measures`, e.g. `words`."""
     keep: str
     """One of COMPARISONS."""
     threshold: Threshold
@@ -39,9 +41,9 @@ class Rule:
     source: str
     """Paper and section, or repository and file."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Which definition of the statistic; a matcher's words."""
+    """The choice among definitions of the statistic, or the words of a matcher."""
     column: str = ""
-    """Name of the measured value. The statistic's own unless the recipe measures it several times."""
+    """Name of the measured value: that of the statistic, unless the recipe measures it several times."""
     text: bool = False
     """The statistic is a label, not a number."""
 
@@ -51,20 +53,23 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class EditStep:
-    """A rewriting of the text; a document of which nothing is left is dropped."""
+    """A rewriting of the text. A document that it empties is dropped."""
 
     edit: str
-    """As `spark_jobs.edits` names it."""
+    """A name in `spark_jobs.edits`."""
     source: str
+    stored_as: str = ""
+    """The edit's name in columns, rules and fingerprints; differs from `edit` if the edit was renamed later."""
     options: Mapping[str, Any] = field(default_factory=dict)
     column: str = ""
     """Name of the measured value, bytes of text that the edit left."""
     rule: str = ""
-    """The rule that a document breaks which the edit empties."""
+    """The rule that a document breaks if the edit leaves nothing of it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "column", self.column or f"bytes_after_{self.edit}")
-        object.__setattr__(self, "rule", self.rule or f"empty_after_{self.edit}")
+        object.__setattr__(self, "stored_as", self.stored_as or self.edit)
+        object.__setattr__(self, "column", self.column or f"bytes_after_{self.stored_as}")
+        object.__setattr__(self, "rule", self.rule or f"empty_after_{self.stored_as}")
 
 
 Step = Rule | EditStep
@@ -75,26 +80,26 @@ class Deduplication:
     """How a recipe finds copies among the documents that its steps keep."""
 
     method: str
-    """As `spark_jobs.curate.copies` names it: exact, url, minhash, paragraphs."""
+    """A key of `spark_jobs.recipes.deduplications.METHODS`."""
     source: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What a recipe takes of the documents that are left: by a quality model, and by topic where one is told."""
+    """What a recipe takes of the documents that are left, by a quality model and, if it names one, a topic model."""
 
     source: str
     model: Path | None
-    """fastText model of two labels; None where its file is not at hand."""
+    """fastText model of two labels; None where its file is missing."""
     missing: str = ""
-    """What is not at hand, and where it is looked for."""
-    label: str = "__label__hq"
+    """Which file is missing and where it was looked for; empty if none is."""
+    label: str = GOOD
     """The label whose probability is the score."""
     topics: Path | None = None
     """fastText model whose most probable label is the topic."""
     choice: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `spark_jobs.dclm.mixture.MixtureRecipe`: keep, curve, quantiles, topic_weights, seed."""
+    """Fields of `spark_jobs.selection.recipe.MixtureRecipe`: keep, curve, quantiles, topic_weights, seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +113,16 @@ class Recipe:
     deduplicate: tuple[Deduplication, ...] = ()
     select: Selection | None = None
     pending: tuple[str, ...] = ()
-    """Steps of the paper that are not taken, and why: said aloud whenever the recipe is used."""
+    """Steps of the paper that are not taken, and why; printed whenever the recipe is used."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """What documents are judged by, in order: its rules, and for each edit that something is left."""
+        """What documents are judged by, in order: the rules, and for each edit a rule that it left some text."""
         return tuple(step if isinstance(step, Rule) else _left_by(step) for step in self.steps)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Measured values that the rules look at, each once, in order."""
+        """Measured values that the rules read, each once, in order."""
         return tuple(dict.fromkeys(rule.column for rule in self.rules))
 
     @property
@@ -131,9 +136,9 @@ class Recipe:
         return _digest([self.name, self.measuring(), rules])
 
     def measuring(self) -> str:
-        """64 hex digits over what decides the edited text and the measured values; no threshold of a rule is in it."""
+        """64 hex digits over what decides the edited text and the measured values; thresholds are not part of it."""
         steps = [
-            ["edit", step.edit, _literals(step.options), step.column]
+            ["edit", step.stored_as, _literals(step.options), step.column]
             if isinstance(step, EditStep)
             else ["rule", step.statistic, _literals(step.options), step.column]
             for step in self.steps
@@ -151,7 +156,7 @@ def _left_by(step: EditStep) -> Rule:
 
 
 def _literals(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options, a file as what it holds."""
+    """The options, with each file replaced by the digest of its contents."""
     return {
         name: hashlib.sha256(Path(value).read_bytes()).hexdigest() if name == "file" and value else value
         for name, value in options.items()
@@ -169,7 +174,9 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def _sql_literal(value: float | str) -> str:
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(float(value))
+    from catalog.lake import sql_literal
+
+    return sql_literal(value if isinstance(value, str) else float(value))
 
 
 def _sql_term(rule: Rule) -> str:

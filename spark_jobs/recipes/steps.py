@@ -1,8 +1,8 @@
-"""Takes a recipe's steps over a batch of documents: rewrites their texts and measures what its rules look at.
+"""Applies a recipe's steps to a batch of documents: rewrites their texts and measures the values of its rules.
 
-Nothing is judged here: every document is measured by every rule, so that a threshold is changed later without the
-text, and a verdict can name all rules that a document breaks. A document whose text an edit leaves unchanged is not
-measured twice.
+Nothing is judged here. Every document is measured for every rule, so a threshold can change later without the text,
+and a verdict can name all rules that a document breaks. A document whose text an edit leaves unchanged is not measured
+twice.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from spark_jobs.recipes.recipe import EditStep, Recipe, Rule
 
 
 class Measurement(NamedTuple):
-    """What a recipe made of documents, an entry each."""
+    """The edited texts and measured values of documents, an entry each."""
 
     text: pa.Array
-    """As the edits left it."""
+    """The text after all edits."""
     values: dict[str, pa.Array]
-    """Of each of `recipe.columns`, in their order."""
+    """A column for each of `recipe.columns`, in their order."""
 
 
 def measure(documents: Mapping[str, pa.Array], recipe: Recipe) -> Measurement:
-    """Take the steps of a recipe.
+    """Apply the steps of a recipe.
 
     Args:
-        documents: `text`; `url` if a rule looks at it. Others, as `language`, are taken for the value of that column
-            of the text as it is handed over, and are not measured again unless an edit changes the text.
+        documents: `text`, and `url` if a rule reads it. Other columns, such as `language`, hold values that are known
+            for the original text; they are not measured again unless an edit changes the text.
         recipe: the steps.
 
     Raises:
-        WatershedError: a column that a rule looks at is missing.
+        WatershedError: a column that a rule reads is missing.
     """
     for step in recipe.steps:
         if isinstance(step, Rule) and _reads(step) not in documents:
             raise WatershedError(
-                f"recipe {recipe.name}: rule {step.name} looks at the column {_reads(step)!r}, which is missing",
+                f"recipe {recipe.name}: rule {step.name} reads the column {_reads(step)!r}, which is missing",
                 f"give the documents a column {_reads(step)!r}, or use a recipe without the rule",
             )
     since = {str(step.options["since"]) for step in recipe.steps if _counts_removed(step)}
@@ -60,7 +60,7 @@ def measure(documents: Mapping[str, pa.Array], recipe: Recipe) -> Measurement:
 
 
 def words_removed_ratio(before: pa.Array, after: pa.Array) -> pa.Array:
-    """Share of words that edits removed; null where there were none before.
+    """Share of words that edits removed; null for a text without words.
 
     mlfoundations/dclm, baselines/mappers/filters/content_filters.py, word_removal_ratio_filter.
     """
@@ -74,7 +74,7 @@ def _counts_removed(step: EditStep | Rule) -> bool:
 
 
 def _reads(rule: Rule) -> str:
-    """The column that a rule's statistic is of."""
+    """The column from which a rule's statistic is computed."""
     if rule.statistic == measures.REMOVED_RATIO:
         return "text"
     matcher = measures.matchers().get(rule.statistic)
@@ -82,8 +82,8 @@ def _reads(rule: Rule) -> str:
 
 
 @dataclass
-class _Told:
-    """Values of a pass, and the texts that they are of."""
+class _PassValues:
+    """The values of a pass, and the texts that they were computed from."""
 
     text: pa.Array
     values: pa.RecordBatch
@@ -91,29 +91,29 @@ class _Told:
 
 @dataclass
 class _Work:
-    """A batch on its way through the steps."""
+    """The state of a batch between steps."""
 
     text: pa.Array
     documents: Mapping[str, pa.Array]
     counted_before: set[str]
-    """Edits before whose first use words are counted."""
-    told: dict[str, _Told] = field(default_factory=dict)
+    """Edits (by stored name) before whose first use words are counted."""
+    computed: dict[str, _PassValues] = field(default_factory=dict)
     words_before: dict[str, pa.Array] = field(default_factory=dict)
     prepared: dict[Callable[[pa.Array], Any], tuple[pa.Array, Any]] = field(default_factory=dict)
-    """What passes make of texts first, by how they make it, and those texts."""
+    """By preparing function: the texts that it was applied to, and its result."""
     emptied: pa.Array | None = None
-    """Where an edit left nothing: what is not there is not measured."""
+    """Where an edit left nothing; these texts are not measured."""
 
     def __post_init__(self) -> None:
         for by in measures.passes():
             given = {each.column: self.documents.get(each.column) for each in by.statistics}
             if by.reads == "text" and all(values is not None for values in given.values()):
-                self.told[by.name] = _Told(self.text, pa.record_batch(given))
+                self.computed[by.name] = _PassValues(self.text, pa.record_batch(given))
 
     def edit(self, step: EditStep) -> pa.Array:
-        """Rewrite the texts; returns the bytes that are left of each, null where there were none before."""
-        if step.edit in self.counted_before and step.edit not in self.words_before:
-            self.words_before[step.edit] = self._words()
+        """Rewrite the texts; returns the remaining bytes of each, null for a text that was empty before."""
+        if step.stored_as in self.counted_before and step.stored_as not in self.words_before:
+            self.words_before[step.stored_as] = self._words()
         had = pc.greater(pc.binary_length(self.text), 0)
         self.text = EDITS[step.edit].apply(self.text, **step.options)
         left = pc.cast(pc.binary_length(self.text), pa.int64())
@@ -121,7 +121,7 @@ class _Work:
         return pc.if_else(had, left, None)
 
     def value(self, rule: Rule) -> pa.Array:
-        """What a rule looks at, of the texts as they are now; null where an edit left nothing."""
+        """The value of a rule for the current texts; null where an edit left nothing."""
         values = self._value(rule)
         return values if self.emptied is None else pc.if_else(self.emptied, None, values)
 
@@ -131,7 +131,7 @@ class _Work:
         if rule.statistic in measures.matchers():
             matcher = measures.matchers()[rule.statistic]
             array = self.text if matcher.reads == "text" else self.documents[matcher.reads]
-            # A document without an address matches none.
+            # A document without an address matches nothing.
             return pc.fill_null(matcher.compute(array, **rule.options), 0)
         found = measures.fixed(rule.statistic, rule.options)
         return self._of(found.by).column(found.statistic.column)
@@ -140,10 +140,10 @@ class _Work:
         return self._of(measures.fixed("words", {}).by).column("words")
 
     def _of(self, by: Pass) -> pa.RecordBatch:
-        """Values of a pass for the texts as they are now."""
+        """The values of a pass for the current texts."""
         if by.reads != "text":
             return by.compute(self.documents[by.reads])
-        known = self.told.get(by.name)
+        known = self.computed.get(by.name)
         if known is not None and known.text is self.text:
             return known.values
         text, ready = self.prepared.get(by.prepare, (None, None)) if by.prepare else (None, None)
@@ -156,12 +156,12 @@ class _Work:
                 ready = by.prepare(self.text)
                 self.prepared[by.prepare] = self.text, ready
             values = by.compute(self.text, ready)
-        self.told[by.name] = _Told(self.text, values)
+        self.computed[by.name] = _PassValues(self.text, values)
         return values
 
 
-def _renewed(by: Pass, known: _Told, text: pa.Array) -> pa.RecordBatch:
-    """Known values, measured again where the text is another."""
+def _renewed(by: Pass, known: _PassValues, text: pa.Array) -> pa.RecordBatch:
+    """Known values, measured again where the text changed."""
     changed = pc.fill_null(pc.not_equal(known.text, text), False)
     rows = np.flatnonzero(changed.to_numpy(zero_copy_only=False))
     if not len(rows):

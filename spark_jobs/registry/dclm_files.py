@@ -1,7 +1,8 @@
-"""DCLM's experiment registry (mlfoundations/dclm, exp_data) as rows: a JSON file a data set, model and evaluation.
+"""Reads the experiment registry of DCLM (mlfoundations/dclm, exp_data), which has a JSON file for each record.
 
-Which entry of a file fills which column is data below; what type it must have, whether it may be missing and what must
-be true of it is the contract's. A file that does not fit is refused by name before anything is written.
+The mappings below say which entry of a file fills which column. The contract says which type the entry must have,
+whether it may be missing, and what must be true of it. A file that does not fit is refused by name before anything is
+written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -94,34 +95,50 @@ EVALUATION_ENTRIES = {
 } | {name.replace(" ", "_"): f"aggregated_task_categories_centered.{name}" for name in CATEGORIES}
 
 
+class Aggregate(Protocol):
+    """An aggregate of an evaluation's scores."""
+
+    @property
+    def value(self) -> float | None:
+        """None where a task that it needs has no score."""
+
+
+Aggregates = Callable[[Mapping[str, float], str], Mapping[str, Aggregate]]
+"""From scores by task and a version of DCLM's aggregates ("v1", "v2") to the aggregates by kind.
+
+`trainers.icl.aggregate.aggregates` is one; this room does not import trainers, so its caller passes it.
+"""
+
+
 @dataclass(frozen=True)
-class Entry:
-    """One file: its name relative to the registry, and what it says."""
+class RegistryFile:
+    """One file: its name relative to the registry, and its JSON object."""
 
     file: str
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
 
     def at(self, place: str) -> Any:
-        """What stands at a dotted place; None where nothing does, or where it is not available ("N/A ...")."""
-        found: Any = self.said
+        """The value at a dotted path; None if it is missing or not available ("N/A ...")."""
+        found: Any = self.content
         for key in place.split("."):
             found = found.get(key) if isinstance(found, dict) else None
         return None if isinstance(found, str) and found.startswith("N/A") else found
 
-    def refuse(self, said: str) -> WatershedError:
-        """The error that this file has."""
-        return WatershedError(f"{self.file}: {said}", "mend the file or take it away; nothing was written")
+    def refuse(self, cause: str) -> WatershedError:
+        """The error for this file."""
+        return WatershedError(f"{self.file}: {cause}", "correct the file or remove it; nothing was written")
 
 
 def registry_folder(settings: Settings) -> Path:
     """`[registry] folder`.
 
     Raises:
-        WatershedError: none is set.
+        WatershedError: it is not set.
     """
     if settings.registry_folder is None:
         raise WatershedError(
-            "no registry is named", "run `watershed registry import DIR`, or set [registry] folder in watershed.toml"
+            "no registry folder is set",
+            "run `watershed registry import DIR`, or set [registry] folder in watershed.toml",
         )
     return settings.registry_folder
 
@@ -130,7 +147,7 @@ def registry_files(folder: Path) -> dict[str, list[Path]]:
     """The JSON files in each of `FOLDERS`, by name.
 
     Raises:
-        WatershedError: one of the folders is missing or holds none.
+        WatershedError: one of the folders is missing or holds no JSON file.
     """
     found = {}
     for name in FOLDERS:
@@ -144,27 +161,31 @@ def registry_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of all files' names and contents: what the rows follow from."""
-    said = hashlib.sha256()
+    """SHA-256 of all files' names and contents, which decide the rows."""
+    hasher = hashlib.sha256()
     for paths in registry_files(folder).values():
         for path in paths:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-            said.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return said.hexdigest()
+            hasher.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return hasher.hexdigest()
 
 
-def read_registry(folder: Path) -> dict[str, pa.Table]:
+def read_registry(folder: Path, aggregates: Aggregates) -> dict[str, pa.Table]:
     """Rows of `models.registry_datasets`, `models.registry`, `evals.registry` and `evals.registry_scores`, by uuid.
 
+    Args:
+        folder: holds `FOLDERS`.
+        aggregates: computes the aggregates of an evaluation from its tasks' scores, to compare with the stored ones.
+
     Raises:
-        WatershedError: a file that is no JSON, lacks an entry, has one of a wrong kind, or the uuid of another.
+        WatershedError: a file is not JSON, lacks an entry, has one of a wrong kind, or repeats the uuid of another.
     """
     entries = {name: [_read(folder, path) for path in paths] for name, paths in registry_files(folder).items()}
     tokenized, raw, trained, evaluated = (entries[name] for name in FOLDERS)
     rows = {
         models.REGISTRY_DATASETS: [_dataset(entry) for entry in (*tokenized, *raw)],
         models.REGISTRY: [_row(models.REGISTRY, MODEL_ENTRIES, entry) for entry in trained],
-        evals.REGISTRY: [_evaluation(entry) for entry in evaluated],
+        evals.REGISTRY: [_evaluation(entry, aggregates) for entry in evaluated],
     }
     for contract, each in rows.items():
         _hold(contract, each)
@@ -183,21 +204,21 @@ def read_registry(folder: Path) -> dict[str, pa.Table]:
     }
 
 
-def _read(folder: Path, path: Path) -> Entry:
-    entry = Entry(path.relative_to(folder).as_posix(), {})
+def _read(folder: Path, path: Path) -> RegistryFile:
+    entry = RegistryFile(path.relative_to(folder).as_posix(), {})
     try:
         stored = path.read_bytes()
-        said = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
+        parsed = json.loads(gzip.decompress(stored) if path.suffix == ".gz" else stored)
     except (OSError, EOFError) as error:
         raise entry.refuse(f"cannot be read ({error})") from error
     except ValueError as error:
-        raise entry.refuse(f"no JSON ({error})") from error
-    if not isinstance(said, dict):
-        raise entry.refuse("holds no object")
-    return Entry(entry.file, said)
+        raise entry.refuse(f"not JSON ({error})") from error
+    if not isinstance(parsed, dict):
+        raise entry.refuse("is not a JSON object")
+    return RegistryFile(entry.file, parsed)
 
 
-def _dataset(entry: Entry) -> dict[str, Any]:
+def _dataset(entry: RegistryFile) -> dict[str, Any]:
     row = _row(models.REGISTRY_DATASETS, DATASET_ENTRIES, entry)
     size, sources = entry.at("size"), entry.at("sources")
     listed = sources if isinstance(sources, list) else []
@@ -211,30 +232,28 @@ def _dataset(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _evaluation(entry: Entry) -> dict[str, Any]:
+def _evaluation(entry: RegistryFile, aggregates: Aggregates) -> dict[str, Any]:
     scores = entry.at(SCORES)
     if not isinstance(scores, dict) or not scores:
         raise entry.refuse(f"lacks {SCORES}, the tasks' scores")
     for task, score in scores.items():
         if not _is_number(score) or not 0 <= score <= 1:
-            raise entry.refuse(f"the score of {task} is {score!r}, which is none of 0..1")
+            raise entry.refuse(f"the score of {task} is {score!r}, which is not in 0..1")
     row = _row(evals.REGISTRY, EVALUATION_ENTRIES, entry)
-    return row | {"tasks": len(scores), "missing_tasks": _missing(entry), **_errors(scores, row)}
+    return row | {"tasks": len(scores), "missing_tasks": _missing(entry), **_errors(scores, row, aggregates)}
 
 
-def _missing(entry: Entry) -> list[str]:
-    """The tasks without a score, which the registry writes as Python writes a list."""
+def _missing(entry: RegistryFile) -> list[str]:
+    """The tasks without a score, which the registry stores as a Python literal."""
     try:
         found = ast.literal_eval(entry.at("missing tasks"))
     except (ValueError, TypeError, SyntaxError) as error:
-        raise entry.refuse("'missing tasks' is no list of tasks") from error
+        raise entry.refuse("'missing tasks' is not a list of tasks") from error
     return [str(task) for task in found]
 
 
-def _errors(scores: Mapping[str, float], stored: Mapping[str, Any]) -> dict[str, float | None]:
-    """What is reckoned from the tasks less what is stored; None where either is not there."""
-    from trainers.icl.aggregate import aggregates
-
+def _errors(scores: Mapping[str, float], stored: Mapping[str, Any], aggregates: Aggregates) -> dict[str, float | None]:
+    """Each aggregate as computed from the tasks, minus the stored one; None where either is missing."""
     errors = {}
     for name in evals.AGGREGATES:
         kind, version = name.split("_")
@@ -243,12 +262,12 @@ def _errors(scores: Mapping[str, float], stored: Mapping[str, Any]) -> dict[str,
     return errors
 
 
-def _row(contract: Contract, entries: Mapping[str, str], entry: Entry) -> dict[str, Any]:
+def _row(contract: Contract, entries: Mapping[str, str], entry: RegistryFile) -> dict[str, Any]:
     row = {name: _value(entry, place, contract.column(name)) for name, place in entries.items()}
-    return row | {"file": entry.file, "record": json.dumps(entry.said, ensure_ascii=False, sort_keys=True)}
+    return row | {"file": entry.file, "record": json.dumps(entry.content, ensure_ascii=False, sort_keys=True)}
 
 
-def _value(entry: Entry, place: str, column: Column) -> Any:
+def _value(entry: RegistryFile, place: str, column: Column) -> Any:
     value = entry.at(place)
     if value is None:
         if column.nullable:
@@ -256,9 +275,9 @@ def _value(entry: Entry, place: str, column: Column) -> Any:
         raise entry.refuse(f"lacks {place!r}")
     if pa.types.is_timestamp(column.type):
         return _time(entry, place, value)
-    fits, said = KINDS[column.type]
+    fits, kind = KINDS[column.type]
     if not fits(value):
-        raise entry.refuse(f"{place!r} is {value!r}, which is no {said}")
+        raise entry.refuse(f"{place!r} is {value!r}, which is not a {kind}")
     return value
 
 
@@ -267,27 +286,27 @@ def _is_number(value: Any) -> bool:
 
 
 KINDS: dict[pa.DataType, tuple[Callable[[Any], bool], str]] = {
-    pa.string(): (lambda value: isinstance(value, str), "text"),
-    pa.bool_(): (lambda value: isinstance(value, bool), "true or false"),
+    pa.string(): (lambda value: isinstance(value, str), "string"),
+    pa.bool_(): (lambda value: isinstance(value, bool), "boolean"),
     pa.int64(): (lambda value: isinstance(value, int) and not isinstance(value, bool), "whole number"),
     pa.float64(): (_is_number, "finite number"),
 }
 
 
-def _time(entry: Entry, place: str, value: Any) -> datetime.datetime:
+def _time(entry: RegistryFile, place: str, value: Any) -> datetime.datetime:
     for form in TIMES:
         try:
             return datetime.datetime.strptime(value, form).replace(tzinfo=datetime.UTC)
         except (TypeError, ValueError):
             continue
-    raise entry.refuse(f"{place!r} is {value!r}, which is no time such as 2024_04_18-22_10_32")
+    raise entry.refuse(f"{place!r} is {value!r}, which is not a time such as 2024_04_18-22_10_32")
 
 
 def _hold(contract: Contract, rows: list[dict[str, Any]]) -> None:
-    """Refuse what the table would refuse, by file; what takes other tables is left to the gate."""
+    """Refuse rows that break the contract, by file. Checks that need other tables are left to the gate."""
     seen: dict[str, str] = {}
     for row in rows:
-        file = Entry(row["file"], {})
+        file = RegistryFile(row["file"], {})
         if row["uuid"] in seen:
             raise file.refuse(f"its uuid {row['uuid']} is that of {seen[row['uuid']]}")
         seen[row["uuid"]] = row["file"]

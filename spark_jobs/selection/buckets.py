@@ -1,4 +1,4 @@
-"""What came of a mixture, bucket by bucket: what the recipe asked for beside what is read."""
+"""The result of a mixture by bucket: the repeats that the recipe requests and those that a pass reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tally = Sequence[dict[str, Any]]
 
 
 def split_counts(tally: Tally) -> dict[str, int]:
-    """Of each split its documents, their bytes, and the bytes that a pass reads."""
+    """Documents, their bytes, and the bytes that a pass reads, by split."""
     counts = dict.fromkeys(
         (f"{split}_{what}" for split in ("train", "heldout") for what in ("documents", "bytes", "read_bytes")), 0
     )
@@ -31,7 +31,7 @@ def bucket_rows(
 
     Args:
         boundaries: quantiles at which buckets begin, by place.
-        times: how often the recipe has a kept document of a bucket and topic read.
+        times: how often the recipe reads a kept document of a bucket and topic.
     """
     rows: list[dict[str, Any]] = []
     for topic, place in sorted({(row["topic"] or ALL, row["place"]) for row in tally}):

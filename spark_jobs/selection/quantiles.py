@@ -1,7 +1,7 @@
-"""Cutting a pool by rank: where a quantile of the scores begins, ties told apart by doc_id.
+"""Quantiles of a pool by score, with ties broken by doc_id.
 
-Two histograms of bounded size tell it, over the scores (which are stored to a millionth), and over prefixes of doc_id
-within the scores where a cut falls; nothing is sorted.
+Nothing is sorted. Two histograms of bounded size find where a quantile begins: one over the scores, which are stored
+to a millionth, and one over prefixes of doc_id among documents of the scores where a cut falls.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 PREFIX = 4
 """Hex digits of doc_id that order documents of one score."""
 ALL = "all"
-"""The only group, where there are no others."""
+"""The name of the only group if documents are not grouped."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a quantile begins: at `score`, and there at documents whose doc_id begins with `prefix` or more."""
+    """The beginning of a quantile: at `score`, with documents whose doc_id prefix is at least `prefix`."""
 
     score: float
     prefix: str
@@ -35,7 +35,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Cuts:
-    """How many documents a group has, and where its quantiles begin, in their order."""
+    """The number of documents of a group, and the beginnings of its quantiles, in order."""
 
     total: int
     cuts: tuple[Cut, ...]
@@ -68,7 +68,7 @@ def quantile_cuts(scores: DataFrame, quantiles: Sequence[Fraction]) -> dict[str,
 
 
 def quantile_place(cuts: Mapping[str, Cuts]) -> Column:
-    """How many quantiles begin at or below the document, by `group`, `score` and `doc_id`."""
+    """The number of quantiles that begin at or below the document, by `group`, `score` and `doc_id`."""
     from pyspark.sql import functions as F
 
     def place(of: Cuts) -> Column:
@@ -81,7 +81,7 @@ def quantile_place(cuts: Mapping[str, Cuts]) -> Column:
 
 
 def _ranked(levels: pa.Table, quantiles: Sequence[Fraction]) -> tuple[int, list[tuple[float, int]]]:
-    """How many documents there are, and for each quantile its score and how many of that score lie below it."""
+    """The number of documents, and for each quantile its score and the number of documents of that score below it."""
     values, counts = levels["score"].to_numpy(), levels["count"].to_numpy()
     ends = np.cumsum(counts)
     ranks = [int(quantile * int(ends[-1])) for quantile in quantiles]

@@ -1,8 +1,8 @@
 """What a mixture takes of scored documents, and how often: a threshold or the best share, and a curve.
 
 Documents fall into buckets, quality by topic. A curve says how often a pass over the training data reads a document of
-a bucket (Olmo 3, arXiv 2512.13961, upsamples its best vigintiles of each topic up to seven times and drops the worst
-40%); part of a time is a share of the documents.
+a bucket. (Olmo 3, arXiv 2512.13961, upsamples the best vigintiles of each topic up to seven times and drops the worst
+40%.) A fraction of a time is that share of the documents.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COMPARISONS = (">=", ">")
 
 
 class Within(StrEnum):
-    """Of what quantiles are."""
+    """The documents that quantiles are taken of."""
 
     POOL = "pool"
     TOPIC = "topic"
@@ -28,7 +28,7 @@ class Within(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TopFraction:
-    """The best-scored share, by rank: exactly so many documents, of equal scores those with the later ids.
+    """The best-scored share, by rank: exactly this share of documents, with ties broken in favour of later ids.
 
     DCLM-Baseline is the top 0.1 of its pool (arXiv 2406.11794, section 4.4).
     """
@@ -42,7 +42,7 @@ class TopFraction:
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """What scores so much, whatever share of the pool that is.
+    """The documents that reach a score, whatever share of the pool they are.
 
     DCLM keeps hq_prob >= 0.018112 (mlfoundations/dclm, baselines/baselines_configs/fasttext_filter.yaml).
     """
@@ -50,12 +50,12 @@ class Threshold:
     threshold: float
     """To a millionth, as scores are stored."""
     comparison: str = ">="
-    """How a score must stand to the threshold: >= or >."""
+    """How the score must compare with the threshold: >= or >."""
 
     def __post_init__(self) -> None:
         if round(self.threshold, DECIMALS) != self.threshold or not 0 <= self.threshold <= 1:
             raise WatershedError(
-                f"threshold {self.threshold} is no score: they are stored to a millionth, in [0, 1]", "round it"
+                f"threshold {self.threshold} is not a score: scores are stored to a millionth, in [0, 1]", "round it"
             )
         if self.comparison not in COMPARISONS:
             raise WatershedError(f"comparison {self.comparison!r} of a threshold", "write >= or >")
@@ -63,27 +63,27 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureRecipe:
-    """What is taken from where, and how often."""
+    """Which documents a mixture takes, and how often each is read."""
 
     name: str = "documentation"
     rules: str = "dclm-baseline"
     """Recipe whose edits the texts carry."""
     keep: TopFraction | Threshold = TopFraction(top_fraction=0.8)
-    """What is good enough; the rest is never read."""
+    """Which documents are good enough; the others are never read."""
     curve: tuple[tuple[float, float], ...] = ((0.0, 1), (0.9, 2))
     """How often a pass reads what is kept: steps of a quantile of the scores and the times from there on. Of
     ((0, 0.5), (0.8, 2), (0.95, 4)) every second document below 0.8 is read once, the best twentieth four times."""
     quantiles: Within = Within.POOL
     """Whether `top_fraction` and the curve's quantiles are of the whole pool or of each topic's documents."""
     topic_weights: tuple[tuple[str, float], ...] = ()
-    """By topic, what the times are multiplied by; 1 for topics that are not named, 0 to leave one out."""
+    """A factor of the times by topic; 1 for topics that are not named, 0 to leave a topic out."""
     max_contamination: float | None = None
-    """Share of an evaluation example's n-grams from which a document that holds them is dropped, at 0 for a single one
-    (dclm.contamination); None drops none."""
+    """A document is dropped if it holds at least this share of an evaluation example's n-grams (dclm.contamination); at
+    0, one n-gram is enough. None drops no document."""
     heldout_share: float = 0.1
-    """Share of the taken documents that is never trained on."""
+    """Share of the taken documents that is held out from training."""
     max_source_share: float = 1.0
-    """Most of the taken bytes that one host may give; a larger one is thinned by hash."""
+    """Largest share of the taken bytes from one host; a larger host is thinned by hash."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,8 +91,8 @@ class MixtureRecipe:
         most = max((times for _, times in self.curve), default=0) * max((1, *(w for _, w in self.topic_weights)))
         share = self.max_contamination
         wrong = [
-            said
-            for said, holds in (
+            problem
+            for problem, holds in (
                 (f"curve {self.curve} does not begin at quantile 0", steps[:1] == [0]),
                 (f"curve {self.curve} does not rise through quantiles below 1", _rises([*steps, 1])),
                 (f"curve {self.curve} has times below 0", all(times >= 0 for _, times in self.curve)),
@@ -128,5 +128,5 @@ def _rises(numbers: list[float]) -> bool:
 
 
 def _exact(number: float) -> Fraction:
-    """As it is written: 0.1 is a tenth."""
+    """The number as it is written: 0.1 is a tenth."""
     return Fraction(str(number))

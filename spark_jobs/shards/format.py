@@ -1,4 +1,4 @@
-"""Shards as trainers read them: plain WebDataset tars of .npy members, and the manifest that says where each lies.
+"""The format of shards that trainers read: plain WebDataset tars of .npy members, and a manifest of their offsets.
 
     train/shard_00000000.tar    members 00000000-000000.tokens.npy, ...: (n, L + 1) tokens, n <= 256
     train/manifest.jsonl        a line a shard, in order: counts, digest, sources, each member's byte offset
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from catalog.files import write_whole
 
 SEQUENCES_PER_MEMBER = 256
-"""webdataset reads some eight times as many sequences a second from members of 256 as from one .npy a sequence."""
+"""webdataset reads about eight times as many sequences a second from members of 256 sequences as from single ones."""
 MANIFEST = "manifest.jsonl"
 DATASET = "dataset.json"
 TOKENIZER = "tokenizer.json"
@@ -35,8 +35,8 @@ Sequences = NDArray[np.uint16] | NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
-class Member:
-    """One .npy in a tar."""
+class TarMember:
+    """One .npy file in a tar."""
 
     name: str
     offset: int
@@ -46,7 +46,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestLine:
-    """What the manifest says of a shard."""
+    """The manifest's entry for a shard."""
 
     shard: str
     split: str
@@ -56,12 +56,12 @@ class ManifestLine:
     dtype: str
     tokens: int
     text_bytes: int
-    """UTF-8 bytes of the text that the tokens stand for; an end of document stands for none."""
+    """UTF-8 bytes of the text of the tokens; the end-of-document token has none."""
     bytes: int
     sha256: str
     sources: dict[str, int]
     """Tokens by source, by name."""
-    members: tuple[Member, ...]
+    members: tuple[TarMember, ...]
 
 
 def shard_name(number: int) -> str:
@@ -70,11 +70,11 @@ def shard_name(number: int) -> str:
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
-    """Little-endian 16 bits where every id fits, else 32."""
+    """Little-endian, 16 bits if every id fits, else 32."""
     return np.dtype("<u2" if vocab_size <= 65_536 else "<u4")
 
 
-def tar_bytes(number: int, sequences: Sequences) -> tuple[bytes, tuple[Member, ...]]:
+def tar_bytes(number: int, sequences: Sequences) -> tuple[bytes, tuple[TarMember, ...]]:
     """The tar of shard `number` and its members.
 
     Args:
@@ -89,7 +89,7 @@ def tar_bytes(number: int, sequences: Sequences) -> tuple[bytes, tuple[Member, .
             # TarInfo's own defaults are time 0, owner 0 and mode 0644.
             header = tarfile.TarInfo(f"{number:08d}-{place:06d}.tokens.npy")
             header.size = array.tell()
-            members.append(Member(header.name, buffer.tell() + tarfile.BLOCKSIZE, len(rows)))
+            members.append(TarMember(header.name, buffer.tell() + tarfile.BLOCKSIZE, len(rows)))
             array.seek(0)
             tar.addfile(header, array)
     return buffer.getvalue(), tuple(members)
@@ -98,7 +98,7 @@ def tar_bytes(number: int, sequences: Sequences) -> tuple[bytes, tuple[Member, .
 def write_shard(
     folder: Path, split: str, number: int, sequences: Sequences, *, text_bytes: int, sources: dict[str, int]
 ) -> ManifestLine:
-    """Write `folder`/shard_NNNNNNNN.tar whole, and say what the manifest says of it."""
+    """Write `folder`/shard_NNNNNNNN.tar, whole or not at all; returns its entry for the manifest."""
     data, members = tar_bytes(number, sequences)
     write_whole(folder / f"{shard_name(number)}.tar", data)
     return ManifestLine(
@@ -128,9 +128,9 @@ def read_shard(path: Path) -> Sequences:
 
 
 def write_manifest(folder: Path, lines: Iterable[ManifestLine]) -> None:
-    """`folder`/manifest.jsonl, sorted by shard: the split is complete once it stands there."""
-    said = (json.dumps(asdict(line), separators=(",", ":")) for line in sorted(lines, key=lambda line: line.shard))
-    write_whole(folder / MANIFEST, "".join(f"{line}\n" for line in said).encode())
+    """`folder`/manifest.jsonl, sorted by shard; its presence marks the split as complete."""
+    texts = (json.dumps(asdict(line), separators=(",", ":")) for line in sorted(lines, key=lambda line: line.shard))
+    write_whole(folder / MANIFEST, "".join(f"{line}\n" for line in texts).encode())
 
 
 def read_manifest(folder: Path) -> list[ManifestLine]:
@@ -139,21 +139,21 @@ def read_manifest(folder: Path) -> list[ManifestLine]:
     return [parse_line(json.loads(line)) for line in lines]
 
 
-def parse_line(said: dict[str, Any]) -> ManifestLine:
+def parse_line(fields: dict[str, Any]) -> ManifestLine:
     """A manifest line from its JSON object."""
-    members = tuple(Member(**member) for member in said["members"])
-    return ManifestLine(members=members, **{name: value for name, value in said.items() if name != "members"})
+    members = tuple(TarMember(**member) for member in fields["members"])
+    return ManifestLine(members=members, **{name: value for name, value in fields.items() if name != "members"})
 
 
 def write_dataset(
     folder: Path, *, fingerprint: str, vocab_size: int, sequence_length: int, eot: int, seed: int
 ) -> None:
     """`folder`/dataset.json."""
-    said = {
+    fields = {
         "fingerprint": fingerprint,
         "vocab_size": vocab_size,
         "sequence_length": sequence_length,
         "eot": eot,
         "seed": seed,
     }
-    write_whole(folder / DATASET, (json.dumps(said, indent=2) + "\n").encode())
+    write_whole(folder / DATASET, (json.dumps(fields, indent=2) + "\n").encode())

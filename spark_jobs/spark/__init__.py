@@ -1,1 +1,1 @@
-"""Spark itself: the session, its Java and jars, and one Delta transaction a write."""
+"""Spark: the session, its Java and jars, and reading and replacing Delta tables."""

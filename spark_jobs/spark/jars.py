@@ -1,9 +1,8 @@
-"""Jars that Spark does not bring (Delta Lake's, and an object store's), fetched once and then used offline.
+"""Jars that Spark does not include (for Delta Lake and object stores), fetched once and then used offline.
 
-Spark resolves Maven coordinates by itself, but it does so on every start and asks the network when it cannot
-help it. So the first start lets Spark's own resolver (Ivy) fetch them into the cache folder, from whichever
-repositories it is configured with, and every later start is handed the files. Delta needs but its own jars
-and Unity Catalog's client; the rest of what is resolved is in Spark already.
+Spark can resolve Maven coordinates, but it does so on every start and may need the network. Therefore the first start
+lets Spark's own resolver (Ivy) fetch the jars into the cache folder, from the repositories that it is configured with,
+and later starts use the files. Delta needs only its own jars and Unity Catalog's client; Spark includes the others.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from spark_jobs.spark.java import cache_folder
 
 SCALA = "2.13"
 NEEDED = ("io.delta_", "io.unitycatalog_")
-"""Of what Delta's coordinates resolve to; see `Wanted.kept`."""
+"""Beginnings of the names of Delta's jars; see `Wanted.kept`."""
 MANIFEST = "manifest.json"
 TIMEOUT_S = 900
 
@@ -40,14 +39,14 @@ def delta_coordinates() -> str:
 
 
 def delta_jars(java_home: Path, config: dict[str, str]) -> list[Path]:
-    """Delta's jars in the cache, in name order; fetched when they are not there.
+    """Delta's jars in the cache, in name order; fetched if they are missing.
 
     Args:
         java_home: a Java for Spark's resolver, from `find_java`.
-        config: Spark configuration; its `spark.jars.ivySettings` and `spark.jars.repositories` are heeded.
+        config: Spark configuration; its `spark.jars.ivySettings` and `spark.jars.repositories` are used.
 
     Raises:
-        WatershedError: they are not cached and could not be fetched; nothing half is left behind.
+        WatershedError: they are not cached and could not be fetched; no partial files are left.
     """
     return cached_jars(
         Wanted(label="Delta's jars", megabytes=14, coordinates=(delta_coordinates(),), kept=NEEDED), java_home, config
@@ -60,19 +59,19 @@ class Wanted:
 
     label: str
     megabytes: int
-    """What is sent over the network, for who reads the error."""
+    """Approximate size of the download, for the error message."""
     coordinates: tuple[str, ...]
-    """Of Maven; the first names the folder in the cache."""
+    """Maven coordinates; the first names the folder in the cache."""
     kept: tuple[str, ...]
-    """How the names of the jars begin that are kept of all that are resolved: group_artifact-version.jar."""
+    """Beginnings of the names (group_artifact-version.jar) of the resolved jars to keep."""
     excluded: tuple[str, ...] = ()
-    """group:artifact of what is not even fetched."""
+    """group:artifact of dependencies that are not fetched."""
     digest: str = ""
-    """sha256 of the manifest, where the jars are pinned."""
+    """sha256 of the manifest, if the jars are pinned."""
 
 
 def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list[Path]:
-    """The jars in the cache, in name order; fetched when they are not there. See `delta_jars`."""
+    """The jars in the cache, in name order; fetched if they are missing. See `delta_jars`."""
     folder = cache_folder() / "jars" / wanted.coordinates[0].replace(":", "_")
     if (cached := _listed(folder)) is not None:
         return cached
@@ -95,7 +94,7 @@ def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list
 
 
 def _listed(folder: Path) -> list[Path] | None:
-    """The jars that the folder's manifest lists; None when there is none or a file is not as listed."""
+    """The jars in the folder's manifest; None if the manifest is missing or a file differs from it."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest.items())
@@ -111,15 +110,15 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
     home = Path(pyspark.__file__).parent
     program = work / "nothing.py"
     program.write_text("")
-    # A ~/.m2 with a pom but no jar makes Ivy fail, so it is shown an empty home.
-    said = {
+    # Ivy fails on a ~/.m2 with a pom but no jar, so it gets an empty home folder.
+    asked = {
         "spark.jars.packages": ",".join(wanted.coordinates),
         "spark.jars.ivy": str(work),
         "spark.driver.extraJavaOptions": f"-Duser.home={work}",
         **({"spark.jars.excludes": ",".join(wanted.excluded)} if wanted.excluded else {}),
         **{key: config[key] for key in ("spark.jars.ivySettings", "spark.jars.repositories") if key in config},
     }
-    options = [part for key, value in said.items() for part in ("--conf", f"{key}={value}")]
+    options = [part for key, value in asked.items() for part in ("--conf", f"{key}={value}")]
     command = [home / "bin" / "spark-submit", "--master", "local[1]", *options, program]
     environment = {**os.environ, "JAVA_HOME": str(java_home), "SPARK_HOME": str(home)}
     try:
@@ -127,22 +126,20 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
             command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work
         )
         failed = run.returncode != 0
-        said_last = [line.strip() for line in run.stderr.splitlines() if line.strip()]
+        output = [line.strip() for line in run.stderr.splitlines() if line.strip()]
     except subprocess.TimeoutExpired:
-        failed, said_last = True, [f"no answer within {TIMEOUT_S} s"]
+        failed, output = True, [f"no answer within {TIMEOUT_S} s"]
     if failed:
-        why = next(
-            (line for line in said_last if "unresolved" in line or "not found" in line or "no answer" in line), ""
-        )
+        why = next((line for line in output if "unresolved" in line or "not found" in line or "no answer" in line), "")
         raise WatershedError(
-            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (said_last or ['no reason given'])[-1]}",
+            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (output or ['no reason given'])[-1]}",
             f"connect to the network once ({wanted.megabytes} MB), or copy {cache_folder() / 'jars'} from a machine "
             "that has it",
         )
 
 
 def _keep_needed(wanted: Wanted, work: Path) -> Path:
-    """A folder in `work` with the needed jars, each read through once, and a manifest of their digests."""
+    """A folder in `work` with the needed jars, each checked once, and a manifest of their digests."""
     fresh = work / "whole"
     fresh.mkdir()
     manifest = {}
@@ -161,14 +158,14 @@ def _keep_needed(wanted: Wanted, work: Path) -> Path:
     _, artifact, release = wanted.coordinates[0].split(":")
     if not any(name.endswith(f"_{artifact}-{release}.jar") for name in manifest):
         raise WatershedError(f"Maven's answer holds no {artifact}", "run it again, or check spark.jars.ivySettings")
-    said = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    found = hashlib.sha256(said.encode()).hexdigest()
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    found = hashlib.sha256(text.encode()).hexdigest()
     if wanted.digest and found != wanted.digest:
         raise WatershedError(
             f"{wanted.label} are not the pinned ones: sha256 of their manifest is {found}",
             "check which repositories spark.jars.ivySettings and spark.jars.repositories name; nothing was kept",
         )
-    (fresh / MANIFEST).write_text(said)
+    (fresh / MANIFEST).write_text(text)
     return fresh
 
 

@@ -1,9 +1,9 @@
-"""A Java that Spark starts on: the user's, the system's, or the runtime that is installed as a Python wheel.
+"""Finds a Java for Spark: the user's, the system's, or the runtime that is installed as a Python wheel.
 
-Spark 4.2 passes `--add-modules=jdk.incubator.vector` to every JVM. The wheel's runtime is built without that
-module and would not start; any other warns about it on every start. Only `spark.ml` uses it, with a fallback,
-so Java is always started through a launcher that leaves the argument out. So is an opening of a package that
-Java 24 and later no longer have, and warn about.
+Spark 4.2 passes `--add-modules=jdk.incubator.vector` to every JVM. The wheel's runtime is built without that module
+and would not start; other Javas warn about it on every start. Only `spark.ml` uses the module, and it has a fallback.
+Therefore Java is always started through a launcher that removes the argument. The launcher also removes an option to
+open a package that Java 24 and later no longer have, and would warn about.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import subprocess
 from pathlib import Path
 
 from catalog.errors import WatershedError
+from catalog.files import whole_path
 from catalog.settings import SparkSettings
 
 CACHE = "WATERSHED_CACHE"
-"""Environment variable of the folder for what is fetched or made once per user."""
+"""Environment variable that names the cache folder of a user."""
 
 MINIMUM = 17
 """Oldest Java that Spark 4 supports."""
@@ -76,27 +77,25 @@ def find_java(settings: SparkSettings) -> Path:
 
 
 def java_version(java: Path) -> int | None:
-    """Feature release of an executable (8, 17, 25); None where it does not run."""
+    """Feature release of an executable (8, 17, 25); None if it does not run."""
     try:
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    match = re.search(r'version "(?:1\.)?(\d+)', said.stderr + said.stdout)
+    match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     return int(match.group(1)) if match else None
 
 
 def launcher(java: Path, version: int) -> Path:
-    """A JAVA_HOME in the cache whose `bin/java` starts `java` without what it lacks (see above)."""
+    """A JAVA_HOME in the cache whose `bin/java` starts `java` without the unsupported arguments (see above)."""
     dropped = [VECTOR_MODULE, *([SECURITY_ACTION] if version >= SECURITY_ACTION_GONE else [])]
     script = LAUNCHER.format(java=shlex.quote(str(java.resolve())), dropped="|".join(dropped))
     home = cache_folder() / "java" / hashlib.sha256(script.encode()).hexdigest()[:16]
     target = home / "bin" / "java"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f"java.{os.getpid()}")
-        fresh.write_text(script)
-        fresh.chmod(0o755)
-        fresh.replace(target)
+        with whole_path(target) as fresh:
+            fresh.write_text(script)
+            fresh.chmod(0o755)
     return home
 
 

@@ -1,9 +1,9 @@
-"""Spark and a lake in an object store: the jars, the settings, and commits that the store itself lets in or not.
+"""Spark and a lake in an object store: the jars, the settings, and conditional commits.
 
-Delta's own way to commit to S3 (S3SingleDriverLogStore) looks whether the version is there and then stores it: two
-processes may both see nothing, and one commit is lost. `ConditionalLogStore` stores it with If-None-Match instead, as
-delta-rs does, so that Spark and delta-rs may write a table at the same time. It is compiled once, by the compiler
-that Spark generates code with.
+Delta's own S3 commit (S3SingleDriverLogStore) checks whether a version exists and then stores it. Two processes may
+both find that it does not exist, and then one commit is lost. `ConditionalLogStore` stores the version with
+If-None-Match instead, as delta-rs does, so that Spark and delta-rs may write a table at the same time. It is compiled
+once, by the compiler that Spark uses for generated code.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ LOG_STORE = Path(__file__).with_name("ConditionalLogStore.java")
 COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"
 """Janino's command line, in the jars that come with Spark."""
 PROOF = ".conditional-put"
-"""Name of the object, under the lake's root, that proves what the store does."""
+"""Name of the object, under the lake's root, that tests whether the store supports conditional puts."""
 CONDITION = "fs.option.create.conditional.overwrite"
 """Hadoop's name for PUT with If-None-Match, since 3.4.2 (HADOOP-19256)."""
 
 
 def s3a_configuration(options: Mapping[str, str]) -> dict[str, str]:
-    """delta-rs's storage options, as Spark and Hadoop's s3a read them."""
+    """delta-rs's storage options as configuration of Spark and Hadoop's s3a."""
     names = {
         "AWS_ENDPOINT_URL": "spark.hadoop.fs.s3a.endpoint",
         "AWS_REGION": "spark.hadoop.fs.s3a.endpoint.region",
@@ -64,7 +64,7 @@ def object_store_jars(java_home: Path, config: dict[str, str], delta: list[Path]
 
     Args:
         java_home: a Java for Spark's resolver and the compiler, from `find_java`.
-        config: Spark configuration, of which the repositories are heeded.
+        config: Spark configuration, whose repositories are used.
         delta: Delta's jars.
 
     Raises:
@@ -97,7 +97,7 @@ def object_store_jars(java_home: Path, config: dict[str, str], delta: list[Path]
 
 
 def _log_store(java_home: Path, compiler: list[Path], libraries: list[Path]) -> Path:
-    """The jar of ConditionalLogStore, compiled against `libraries` when it is not in the cache."""
+    """The jar of ConditionalLogStore, compiled against `libraries` if it is not in the cache."""
     named = hashlib.sha256(LOG_STORE.read_bytes() + "".join(path.name for path in libraries).encode()).hexdigest()
     jar = cache_folder() / "jars" / f"watershed_conditional-log-store-{named[:16]}.jar"
     if jar.exists():
@@ -116,26 +116,28 @@ def _log_store(java_home: Path, compiler: list[Path], libraries: list[Path]) -> 
 
 
 def prove_conditional_put(session: SparkSession, settings: Settings) -> None:
-    """Store an object on condition that there is none of its name, twice if need be: a store that takes the second
-    would lose one of two commits of the same version. The object stays, and proves it at once next time.
+    """Check that the store refuses a conditional put (If-None-Match) of an object that exists.
+
+    A store that accepts it would lose one of two commits of the same version. The object stays, so the next check
+    needs only one put.
 
     Raises:
-        WatershedError: the store took it, does not know the condition, or does not serve.
+        WatershedError: the store accepted the second put, does not support the condition, or does not answer.
     """
     root = settings.lake_root
     context: Any = session.sparkContext
     path = context._jvm.org.apache.hadoop.fs.Path(f"s3a://{root.removeprefix('s3://')}/{PROOF}")
-    said = _store_once(context, path) or _store_once(context, path) or "it stored a second object of the same name"
-    if "RemoteFileChangedException" in said:
+    answer = _store_once(context, path) or _store_once(context, path) or "it stored a second object of the same name"
+    if "RemoteFileChangedException" in answer:
         return
-    raise refusal(said, root, full_options(root, settings.lake.storage_options)) or WatershedError(
-        f"{root}: commits rest on PUT with If-None-Match, which the store does not honour: {said}",
+    raise refusal(answer, root, full_options(root, settings.lake.storage_options)) or WatershedError(
+        f"{root}: commits rest on PUT with If-None-Match, which the store does not honour: {answer}",
         "use one that does: docs/configuration.md, A lake on S3",
     )
 
 
 def _store_once(context: Any, path: Any) -> str | None:
-    """What the store said to an object of that name on condition that there is none; None where it took it."""
+    """The error of a conditional put (If-None-Match), or None if the store accepted it."""
     from py4j.protocol import Py4JJavaError
 
     try:

@@ -1,4 +1,4 @@
-"""The one Spark session of this process: started late, quietly, and with Delta."""
+"""The Spark session of this process, started when it is first needed, with Delta and without Spark's log output."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.errors import WatershedError
+from catalog.files import write_whole
 from catalog.lake import Lake
 from catalog.object_store import full_options, is_object_store
 from catalog.settings import Settings
@@ -46,11 +47,10 @@ LOCAL = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.python.worker.reuse": "true",
 }
-"""Small local work waits for tasks and planning, not for data: few partitions, no UI."""
+"""Small local jobs spend their time on tasks and planning, not on data, so there are few partitions and no UI."""
 
 LOCAL_JAVA = "-XX:+UseSerialGC"
-"""Java keeps its second compiler: planning, most of what a small partition costs, takes a third less with it once
-warm."""
+"""Java's second compiler stays on: once warm, it cuts planning, most of the cost of a small partition, by a third."""
 
 QUIET = """\
 status = error
@@ -64,19 +64,19 @@ appender.console.target = SYSTEM_ERR
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex{0}
 """
-"""Log4j from the first line on; Spark reads its own log level too late to silence the start. A failed job reaches
-its caller as an exception, so what it logs below `fatal` would only be said twice."""
+"""Log4j's configuration from the start; Spark reads its own log level too late to silence the first lines. A failed job
+raises an exception, so its log messages below `fatal` would only repeat it."""
 
 _sessions: dict[str, SparkSession] = {}
 _starting = threading.RLock()
 
 
 def spark_session(settings: Settings) -> SparkSession:
-    """The session that `settings` describe, started at the first call of the process; stopped at its exit.
+    """The session that `settings` describe. The first call starts it; it stops when the process exits.
 
     Raises:
-        WatershedError: no Java, Delta's jars cannot be had, the master or Connect server does not answer, or the lake's
-            object store does not serve or would lose commits.
+        WatershedError: there is no Java, Delta's jars cannot be fetched, the master or Connect server does not answer,
+            or the lake's object store does not answer or could lose commits.
     """
     described = f"{settings.spark!r} {_options(settings)!r}"
     with _starting:
@@ -125,7 +125,7 @@ def _start(settings: Settings) -> SparkSession:
     java_home = find_java(settings.spark)
     jars = delta_jars(java_home, settings.spark.config)
     if is_object_store(settings.lake_root):
-        # Hadoop would ask a server that is not there for minutes.
+        # Hadoop would retry for minutes if the server does not answer.
         Lake.of(settings).reach()
         jars += object_store_jars(java_home, settings.spark.config, jars)
     os.environ["JAVA_HOME"] = str(java_home)
@@ -137,7 +137,7 @@ def _start(settings: Settings) -> SparkSession:
     try:
         session = builder.getOrCreate()
     except (PySparkException, Py4JError, OSError) as error:
-        # Of an error of the JVM the first line says only which call failed.
+        # The first line of a JVM error only names the call that failed.
         why = next((line for line in str(error).splitlines() if not line.startswith("An error occurred")), "")
         raise WatershedError(
             f"Spark did not start on {settings.spark.master}: {why.removeprefix(': ')}",
@@ -154,13 +154,13 @@ def _start(settings: Settings) -> SparkSession:
 
 
 def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
-    """Spark's configuration for `settings`; what `[spark] config` says comes last."""
+    """Spark's configuration for `settings`; `[spark] config` overrides it."""
     local = settings.spark.master.startswith("local")
     java = [f"-Dlog4j2.configurationFile=file:{_quiet_file()}", *([LOCAL_JAVA] if local else [])]
     scratch = Path(tempfile.gettempdir()) / f"watershed-spark-{os.getuid()}"
-    said = dict(settings.spark.config)
-    # Options of the JVM add up; anything else that the user says replaces what is said here.
-    java.append(said.pop("spark.driver.extraJavaOptions", ""))
+    configured = dict(settings.spark.config)
+    # The user's JVM options are added to ours; any other entry of the user replaces ours.
+    java.append(configured.pop("spark.driver.extraJavaOptions", ""))
     return {
         **ALWAYS,
         **DELTA,
@@ -170,7 +170,7 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(java).strip(),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         **(s3a_configuration(_options(settings)) if is_object_store(settings.lake_root) else {}),
-        **said,
+        **configured,
     }
 
 
@@ -179,19 +179,16 @@ def _options(settings: Settings) -> dict[str, str]:
 
 
 def _partitions(master: str) -> dict[str, str]:
-    """A partition a worker, and two at least, so that what depends on partitions shows on any machine."""
-    said = re.fullmatch(r"local\[(\d+)[\d,]*\]", master)
-    workers = int(said.group(1)) if said else 1 if master == "local" else os.cpu_count() or 1
+    """One partition for each worker, but at least two, so that a dependence on partitions shows on any machine."""
+    local = re.fullmatch(r"local\[(\d+)[\d,]*\]", master)
+    workers = int(local.group(1)) if local else 1 if master == "local" else os.cpu_count() or 1
     count = str(max(workers, 2))
     return {"spark.sql.shuffle.partitions": count, "spark.default.parallelism": count}
 
 
 def _quiet_file() -> Path:
-    """The file of QUIET."""
+    """The file that holds QUIET."""
     target = cache_folder() / "spark" / "log4j2.properties"
     if not target.exists() or target.read_text() != QUIET:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f"{target.name}.{os.getpid()}")
-        fresh.write_text(QUIET)
-        fresh.replace(target)
+        write_whole(target, QUIET.encode())
     return target

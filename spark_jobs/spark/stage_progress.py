@@ -1,4 +1,4 @@
-"""How far a Spark stage is, told by its tasks as they end."""
+"""The progress of a Spark stage, reported by its tasks when they end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 @contextmanager
 def stage_progress(spark: SparkSession, label: str, total: int, unit: str) -> Generator[Callable[[int], None]]:
-    """Track work that tasks do inside the block; each calls what is yielded with how many units it has done.
+    """Track the work of tasks inside the block. A task calls the yielded function with the units that it has done.
 
-    Spark brings the counts along when a task ends, in an accumulator that is looked at here; a task that is repeated
-    counts again, up to `total`. A Connect server has no accumulators: nothing is told until the block ends.
+    The counts are in a Spark accumulator, which is updated when a task ends and polled here. A repeated task counts
+    again, up to `total`. A Connect server has no accumulators, so progress is reported only when the block ends.
     """
     # A Connect session has no such attribute.
     context = getattr(spark, "sparkContext", None)
@@ -31,12 +31,12 @@ def stage_progress(spark: SparkSession, label: str, total: int, unit: str) -> Ge
     over = threading.Event()
     with track(label, total, unit) as task:
 
-        def tell() -> None:
+        def report() -> None:
             task.reach(min(counter.value, total))
 
         def look() -> None:
             while not over.wait(SECONDS_BETWEEN_LOOKS):
-                tell()
+                report()
 
         looking = threading.Thread(target=look, name=f"progress of {label}", daemon=True)
         looking.start()
@@ -45,4 +45,4 @@ def stage_progress(spark: SparkSession, label: str, total: int, unit: str) -> Ge
         finally:
             over.set()
             looking.join()
-        tell()
+        report()

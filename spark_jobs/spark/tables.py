@@ -1,4 +1,4 @@
-"""Spark and the lake: a table or some of its partitions are replaced in one Delta transaction, and read."""
+"""Reading lake tables with Spark, and replacing a table or some of its partitions in one Delta transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def replace(
     frame: DataFrame, contract: Contract, lake: Lake, fingerprint: str, partition: Mapping[str, Any] | None = None
 ) -> int:
-    """Replace the table, or one `partition` of it, by the rows of `frame`; returns how many they are.
+    """Replace the table, or one `partition` of it, by the rows of `frame`; returns the number of rows.
 
     One Delta transaction that carries the fingerprint: a failure at any moment leaves the version before.
 
@@ -115,7 +115,7 @@ def rows_of(lake: Lake, name: str, parts: Sequence[Part]) -> list[int]:
 
 
 def counts(lake: Lake, name: str, column: str, partition: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """How many rows of the table, or of one `partition`, have each value of `column`, in the values' order."""
+    """The number of rows of the table, or of one `partition`, by value of `column`, in the order of values."""
     chosen = [(key, "=", str(value)) for key, value in (partition or {}).items()] or None
     tally: dict[str, int] = {}
     for batch in lake.table(name).to_pyarrow_dataset(partitions=chosen).to_batches(columns=[column]):
@@ -141,12 +141,12 @@ def counts_by_part(
 
 
 def spark_path(path: str) -> str:
-    """A lake path as Spark's file systems name it: s3:// is Hadoop's s3a://."""
+    """A lake path as Spark's file systems name it: s3:// becomes Hadoop's s3a://."""
     return "s3a://" + path.removeprefix("s3://") if path.startswith("s3://") else path
 
 
 def spark_schema(schema: pa.Schema) -> StructType:
-    """An Arrow schema in Spark's types. All may be null to Spark: Delta holds rows to the contract as it writes."""
+    """An Arrow schema in Spark's types, all of them nullable, because Delta checks the contract when it writes."""
     from pyspark.sql.pandas.types import from_arrow_schema
     from pyspark.sql.types import StructField, StructType
 
@@ -161,21 +161,23 @@ _MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE|METADATA)[A-Z_.]*)\
 
 
 def mendable(error: Exception, name: str) -> Exception:
-    """What to raise for a failed Spark job over the table `name`: a WatershedError where its user can mend it, with
-    the cause in one line; else `error` itself, which is a bug to be seen whole."""
-    said = str(error)
-    if found := _WITHIN_WORKER.search(said):
+    """The error to raise for a failed Spark job that writes the table `name`.
+
+    It is a WatershedError with the cause in one line if the user can fix it; otherwise `error` itself, which is a bug.
+    """
+    message = str(error)
+    if found := _WITHIN_WORKER.search(message):
         cause, _, mend = found.group(1).strip().rpartition("; ")
         return WatershedError(cause or mend, mend)
     stands = "the version before stands; mend the rows and run it again"
-    if found := _BROKEN_RULE.search(said):
+    if found := _BROKEN_RULE.search(message):
         rule = (found.group(1) or found.group(3)).strip().rstrip(".")
         values = ", ".join(line.removeprefix(" - ") for line in (found.group(2) or "").splitlines() if line)
         return WatershedError(f"{name} was not written: {rule} {values}".rstrip(), stands)
-    if found := _MISFIT.search(said):
+    if found := _MISFIT.search(message):
         return WatershedError(f"{name} was not written: {found.group(2).strip()}", stands)
-    if "No space left on device" in said:
+    if "No space left on device" in message:
         return WatershedError(f"{name} was not written: the disk is full", "free some space and run it again")
-    if "Java heap space" in said or "java.lang.OutOfMemoryError" in said:
+    if "Java heap space" in message or "java.lang.OutOfMemoryError" in message:
         return WatershedError(f"{name} was not written: Spark ran out of memory", "raise [spark] driver_memory")
     return error

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import WatershedError
-from catalog.files import PARTIAL, sha256_of, whole_file, whole_folder, write_whole
+from catalog.files import PARTIAL, sha256_of, whole_file, whole_folder, whole_path, write_whole
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -167,3 +167,12 @@ def test_bytes_are_on_the_disk_before_they_have_their_name(
         wanted = 2
     assert len(events[: events.index("rename")]) == wanted
     assert events[-1] == f"fsync {tmp_path.name}", "the folder is flushed last, which holds the name"
+
+
+@pytest.mark.parametrize("error", [OSError("of the block"), ValueError("of the block")])
+def test_an_error_of_a_block_that_does_other_work_passes_unchanged(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, whole_path(tmp_path / "place") as partial:
+        partial.write_text("a part")
+        raise error
+    assert raised.value is error
+    assert not list(tmp_path.iterdir())

@@ -22,9 +22,10 @@ from catalog.tables.dclm import (
     TOKENIZER,
     VERDICTS,
 )
-from spark_jobs.dclm.quality_model import GOOD, OTHER, QualityRecipe, train_classifier
-from spark_jobs.dclm.tokenizer import tokenizer_bytes, train_tokenizer
+from spark_jobs.classifiers.labels import GOOD, OTHER
+from spark_jobs.classifiers.quality import QualityRecipe, train_classifier
 from spark_jobs.hash_order import hash_key
+from spark_jobs.shards.tokenizer import tokenizer_bytes, train_tokenizer
 
 RECIPE = "dclm-baseline"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from catalog.columns import boolean, column, integer, real, text
+from catalog.columns import BROKEN_RULE, boolean, column, integer, real, text
 from catalog.contract import Contract, between, one_of, references, row_count
 from catalog.tables.dclm.columns import IN_SHARD, OWNER, PAGE_TEXT, SHARD_COLUMNS, doc_id
 from catalog.tables.dclm.crawl import DOCUMENT_STATES
 from catalog.tables.languages import LANGUAGES
-
-BROKEN_RULE = pa.struct([("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())])
 
 MEASUREMENTS = Contract(
     name="dclm.measurements",

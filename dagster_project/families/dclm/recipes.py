@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from catalog.errors import WatershedError
 
 if TYPE_CHECKING:
+    from spark_jobs.classifiers.quality import QualityRecipe
     from spark_jobs.classifiers.topics import Labelling
-    from spark_jobs.dclm.quality_model import QualityRecipe
-    from spark_jobs.dclm.shards import ShardRecipe
-    from spark_jobs.dclm.tokenizer import TokenizerRecipe
     from spark_jobs.recipes.recipe import Recipe
     from spark_jobs.selection.recipe import MixtureRecipe
+    from spark_jobs.shards.tokenizer import TokenizerRecipe
+    from spark_jobs.shards.writer import ShardRecipe
 
 RULES = "dclm-baseline"
 """The recipe whose verdicts decide deduplication, scoring and the mixture."""
@@ -59,7 +59,7 @@ def paragraph_literals(recipe: Recipe) -> Any:
 
 def quality_recipe(*_: Any) -> tuple[str, QualityRecipe]:
     """Return the name of the rules whose kept documents train the classifier, and the recipe of its training."""
-    from spark_jobs.dclm.quality_model import QualityRecipe
+    from spark_jobs.classifiers.quality import QualityRecipe
 
     return RULES, QualityRecipe()
 
@@ -118,13 +118,13 @@ def mixture_recipe(*_: Any) -> MixtureRecipe:
 
 def tokenizer_recipe(*_: Any) -> TokenizerRecipe:
     """Return the recipe of the tokenizer."""
-    from spark_jobs.dclm.tokenizer import TokenizerRecipe
+    from spark_jobs.shards.tokenizer import TokenizerRecipe
 
     return TokenizerRecipe(vocab_size=VOCABULARY)
 
 
 def shard_recipe(*_: Any) -> ShardRecipe:
     """Return the recipe of the training shards."""
-    from spark_jobs.dclm.shards import ShardRecipe
+    from spark_jobs.shards.writer import ShardRecipe
 
     return ShardRecipe(sequence_length=SEQUENCE_LENGTH)

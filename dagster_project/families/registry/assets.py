@@ -21,7 +21,9 @@ from spark_jobs.registry.dclm_files import digest, read_registry, registry_folde
 )
 def registered(making: Making) -> dict[str, Any]:
     """Reads the JSON files in `[registry] folder`. All files are read before the first row is written."""
-    tables = read_registry(making.recipe)
+    from trainers.icl.aggregate import aggregates
+
+    tables = read_registry(making.recipe, aggregates)
     for contract in (models.REGISTRY_DATASETS, models.REGISTRY, evals.REGISTRY_SCORES, evals.REGISTRY):
         making.replace(contract, tables[contract.name])
     return {name: rows.num_rows for name, rows in tables.items()}

@@ -1,4 +1,4 @@
-"""Crawls to start from: a real one of this machine's documentation, and one of faulty files.
+"""Crawls for the demo and for tests: a real one of this machine's documentation, and one of faulty files.
 
 `write_crawl` writes WARC files of pages found on the machine; `write_faults` writes one WARC file for each
 fault that a reader has to survive.

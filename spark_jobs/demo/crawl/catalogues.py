@@ -45,7 +45,7 @@ def gettext_pages(folders: tuple[Path, ...] = LOCALE_FOLDERS) -> Iterator[Page]:
 
 
 def bundle_pages(site_packages: Path) -> Iterator[Page]:
-    """A page per translated resource bundle in the Java archives that packages bring along."""
+    """A page per translated resource bundle in the Java archives of packages."""
     for jar in sorted(site_packages.glob("*/jars/*.jar")):
         if jar.stat().st_size > MAX_JAR_BYTES:
             continue
@@ -87,7 +87,7 @@ def catalogue_body(page: Page) -> str:
 
 
 def _gettext_messages(path: Path) -> list[str]:
-    """Translations of a `.mo` file, in order of their originals; plural forms one by one.
+    """Translations of a `.mo` file, in order of their originals; each plural form separately.
 
     Source: GNU gettext manual, "The Format of GNU MO Files".
     """

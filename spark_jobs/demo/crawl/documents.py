@@ -1,4 +1,4 @@
-"""Files that are documents already: HTML pages, READMEs, licences, change logs, notes."""
+"""Pages from files that are documents: HTML pages, READMEs, licences, change logs, notes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_HTML_BYTES = 400_000
 MAX_TEXT_CHARACTERS = 60_000
 TEMPLATE_MARKS = (b"{{", b"{%", b"<%=", b"$base_")
 GZIP_RATIO = 3
-"""How much longer a packed text is taken to be, where unpacking it to look would cost too much."""
+"""Assumed ratio of a packed text's size to its compressed size; unpacking it to measure would cost too much."""
 SKIPPED_FOLDERS = frozenset({"__pycache__", "site-packages", "test", "tests", "node_modules"})
 HTML_NAME = re.compile(r"\.html?$", re.IGNORECASE)
 TEXT_NAME = re.compile(
@@ -51,7 +51,7 @@ CLASSES = {
 
 
 def system_documents(folders: tuple[Path, ...] = SYSTEM_FOLDERS) -> Iterator[Page]:
-    """Pages that the system's documentation folders allow: one host a system package."""
+    """Pages from the system's documentation folders, with a host for each system package."""
     for folder in folders:
         for relative in _walk(folder):
             host = f"www.{_host_label(relative.split('/')[0])}.example"
@@ -79,7 +79,7 @@ def _host_label(name: str) -> str:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Files that their names call documents, relative to the folder, in a fixed order."""
+    """Files whose names identify them as documents, relative to the folder, in a fixed order."""
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
         inside = os.path.relpath(root, folder)
@@ -89,7 +89,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _document(path: Path, host: str, address: str) -> Iterator[Page]:
-    """The page that a document file allows: none for links, templates and files of a few words."""
+    """The page of a document file; none for links, templates and files of a few words."""
     if path.is_symlink():
         return
     size = path.stat().st_size * (GZIP_RATIO if path.suffix == ".gz" else 1)
@@ -128,7 +128,7 @@ def _head(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """A text file, unpacked if its name ends in `.gz`: UTF-8, or Latin-1 where it is not."""
+    """A text file, unpacked if its name ends in `.gz`: decoded as UTF-8, or else as Latin-1."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error):
@@ -140,7 +140,7 @@ def read_text(path: Path) -> str:
 
 
 def text_body(page: Page) -> str:
-    """The document as HTML, cut at a length beyond which nobody reads; "" if it is no text."""
+    """The document as HTML, cut at a maximum length; "" if it is not text."""
     text = read_text(page.source)
     if "\x00" in text:
         return ""

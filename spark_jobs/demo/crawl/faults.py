@@ -1,4 +1,4 @@
-"""WARC files with one fault each, and the odd but valid ones beside them: what a reader has to survive.
+"""Writes WARC files with one fault each, and unusual but valid ones, to test readers.
 
 Every file but the unreadable ones also holds sound pages, so that a reader can be held to losing nothing else.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.files import write_whole
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
 HOST = "https://faults.example"
@@ -35,13 +36,13 @@ class Fault:
     name: str
     """File name."""
     fault: str
-    """What is odd about it, one line."""
+    """What is unusual about it, in one line."""
     sound_pages: tuple[str, ...]
-    """Addresses of its HTML pages whose text any correct reader gets, in order."""
+    """Addresses of the HTML pages whose text any correct reader returns, in order."""
     faulty_pages: tuple[str, ...] = ()
-    """Addresses of records that are there but hold no text that could be kept as it is."""
+    """Addresses of records whose text cannot be kept as it is."""
     readable: bool = True
-    """False where not even the file's first record can be read."""
+    """False if not even the first record of the file can be read."""
 
 
 def sound_page(address: str) -> bytes:
@@ -56,7 +57,7 @@ def sound_page(address: str) -> bytes:
 
 
 def write_faults(folder: Path) -> tuple[Fault, ...]:
-    """Write one WARC file a fault into `folder`, the same bytes every time, and say what each is.
+    """Write one WARC file for each fault into `folder`, always with the same bytes, and describe each.
 
     Args:
         folder: made if missing; files of the same names are replaced.
@@ -65,9 +66,7 @@ def write_faults(folder: Path) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     for make in FAULTS:
         fault, data = make()
-        part = folder / f"{fault.name}.part"
-        part.write_bytes(data)
-        part.replace(folder / fault.name)
+        write_whole(folder / fault.name, data)
         faults.append(fault)
     return tuple(faults)
 

@@ -67,7 +67,7 @@ MDOC_CALLABLE = MDOC_TEXT | {"Ta", "Ap"}
 
 
 def manual_pages(folders: tuple[Path, ...] = MANUAL_FOLDERS) -> Iterator[Page]:
-    """Pages that the system's manual folders allow; those in other languages count as translations."""
+    """Pages from the system's manual folders; pages in other languages count as translations."""
     for folder in folders:
         for section in sorted(folder.glob("**/man[1-9]")):
             inside = section.relative_to(folder).as_posix()
@@ -96,7 +96,7 @@ def _manual_page(entry: os.DirEntry[str], inside: str, lang: str) -> Iterator[Pa
 
 
 def manual_body(page: Page) -> str:
-    """A manual page as HTML; "" where the file only points at another one."""
+    """A manual page as HTML; "" if the file only refers to another one."""
     text = read_text(page.source)
     if text.lstrip().startswith(".so ") or not text:
         return ""
@@ -138,7 +138,7 @@ def roff_html(source: str) -> str:
 
 
 class _RoffPage:
-    """HTML of a roff page as its lines come in."""
+    """Builds the HTML of a roff page line by line."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []

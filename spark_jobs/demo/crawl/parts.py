@@ -1,4 +1,4 @@
-"""WARC files written side by side: every file is a part that any process can write, with the same bytes.
+"""Writes WARC files in parallel: any process can write any file, with the same bytes.
 
 The other processes are plain ones, `python -m spark_jobs.demo.crawl.worker`, that read their parts from standard
 input and report on standard output. A `multiprocessing` pool would import the caller's main module again,
@@ -22,6 +22,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+from catalog.files import whole_path
 from spark_jobs.demo.crawl.pages import Page, Site
 from spark_jobs.demo.crawl.render import fetch
 from spark_jobs.demo.crawl.warc import gzip_member, response, warcinfo
@@ -52,13 +53,13 @@ class WarcPart:
     """Position of its first page in the crawl, which decides the dates."""
     pages: tuple[Page, ...]
     sites: dict[str, Site]
-    """By host: those of its pages."""
+    """The sites of its pages, by host."""
     max_html_bytes: int
 
 
 @dataclass(frozen=True)
 class WrittenPart:
-    """One WARC file that is there, and what is in it."""
+    """A finished WARC file, and what is in it."""
 
     file: CrawlFile
     pages_by_kind: dict[str, int]
@@ -66,18 +67,17 @@ class WrittenPart:
 
 
 def write_part(part: WarcPart, fetched_pages: Callable[[int], None]) -> WrittenPart:
-    """Write one WARC file; it gets its name when it is complete.
+    """Write one WARC file, whole or not at all.
 
     Args:
         part: which file, and the pages planned for it.
-        fetched_pages: called with how many pages were fetched since the last call.
+        fetched_pages: called with the number of pages fetched since the last call.
     """
     kinds: Counter[str] = Counter()
     hosts: set[str] = set()
     html_bytes = length = 0
     digest = hashlib.sha256()
-    unfinished = part.path.with_name(f"{part.path.name}.{os.getpid()}.part")
-    with unfinished.open("wb") as file:
+    with whole_path(part.path) as unfinished, unfinished.open("wb") as file:
         records = _records(part, kinds, hosts, fetched_pages)
         for record, payload_length in records:
             member = gzip_member(record)
@@ -87,9 +87,6 @@ def write_part(part: WarcPart, fetched_pages: Callable[[int], None]) -> WrittenP
             html_bytes += payload_length
             if html_bytes >= part.max_html_bytes:
                 break
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(part.path)
     written = CrawlFile(part.path.name, length, digest.hexdigest(), sum(kinds.values()), html_bytes)
     return WrittenPart(written, dict(kinds), tuple(sorted(hosts)))
 
@@ -113,7 +110,7 @@ def _records(
 
 
 def write_parts(parts: Sequence[WarcPart], *, workers: int, progress: Progress) -> list[WrittenPart]:
-    """Write all parts with that many processes; the result is in the order of the parts.
+    """Write all parts with `workers` processes; returns results in the order of the parts.
 
     Raises:
         OSError: a file could not be written, here or in another process.
@@ -167,7 +164,7 @@ def _write_in_processes(parts: Sequence[WarcPart], workers: int, total: int, pro
 
 
 def _start(parts: Sequence[WarcPart], messages: Queue[dict[str, Any]]) -> subprocess.Popen[bytes]:
-    """A process that writes the parts, and a thread that passes on what it says."""
+    """A process that writes parts, and a thread that forwards its reports."""
     room = str(Path(__file__).parents[3])
     paths = [room, *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(

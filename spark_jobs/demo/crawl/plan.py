@@ -1,4 +1,4 @@
-"""Which pages make up a crawl: every page that the machine allows, then a balanced, seeded choice of them."""
+"""Plans a crawl: lists all pages that this machine's files can provide, and makes a balanced, seeded choice of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHARES = {
     "stub": 0.03,
     "index": 0.01,
 }
-"""Part of the crawl that each kind gets where the machine has enough of it; the rest goes to the others."""
+"""Share of the crawl of each kind, if the machine has enough pages of it; other kinds get the rest."""
 COPY_SHARE = 0.04
 """Part of the crawl that is a page again under a second address: half the same bytes, half a second visit."""
 EDITION_SHARE = 0.05
@@ -41,7 +41,7 @@ COPIED_ADDRESSES = ("?utm_source=newsletter&utm_medium=email", "?ref=sidebar", "
 
 @dataclass(frozen=True)
 class CrawlPlan:
-    """A crawl before anything is rendered."""
+    """A planned crawl; nothing is rendered yet."""
 
     pages: tuple[Page, ...]
     """In the order in which they are fetched."""
@@ -69,7 +69,7 @@ def plan_crawl(pages: int, *, seed: int) -> CrawlPlan:
 
 @lru_cache(maxsize=1)
 def available_pages(site_packages: Path, stdlib: Path) -> tuple[Page, ...]:
-    """Every page that this machine's files allow, each address once; looked for once a process."""
+    """Every page that this machine's files can provide, each address once; the search runs once in a process."""
     packages = installed_packages(site_packages)
     python = Package("python", _python_version(), _stdlib_top_level(stdlib), stdlib)
     found: list[Page] = [*reference_pages(stdlib), *module_pages(stdlib, python)]
@@ -161,7 +161,7 @@ def _in_turn(pages: list[Page], seed: int) -> list[Page]:
 
 
 def _weighted_key(page: Page, seed: int) -> float:
-    """Exponential draw whose rate is the page's length: sampling without replacement, longer pages first.
+    """An exponential draw with the page's length as its rate: weighted sampling without replacement.
 
     Source: Efraimidis and Spirakis, Weighted random sampling with a reservoir (2006).
     """

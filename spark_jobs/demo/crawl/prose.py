@@ -144,7 +144,7 @@ def _directive(name: str, argument: str, body: list[str], level: int, older: boo
 
 
 def plain_text_html(text: str, *, level: int = 2) -> str:
-    """A README, licence or change log as HTML: prose as paragraphs, anything aligned by hand as it stands."""
+    """A README, licence or change log as HTML: prose as paragraphs, manually aligned text unchanged."""
     parts: list[str] = []
     for block in _blocks(text.expandtabs(8).replace("\r", "")):
         first = block[0].strip()

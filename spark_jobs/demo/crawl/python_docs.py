@@ -202,7 +202,7 @@ def _entry_html(entry: Entry, own_page: bool, older: bool) -> str:
 
 
 def _parse_object(data: bytes, name: str) -> ast.Module | None:
-    """One class or function of a big module, parsed without the rest; None where it cannot be cut out."""
+    """One class or function of a big module, parsed without the rest; None if it cannot be separated."""
     start = next((match for match in DEFINITION.finditer(data) if match[1].decode() == name), None)
     if start is None:
         return None
@@ -214,7 +214,7 @@ def _parse_object(data: bytes, name: str) -> ast.Module | None:
 
 
 def _parse(data: bytes) -> ast.Module:
-    """The module's syntax tree; the collector rests meanwhile, for it would walk the growing tree in vain."""
+    """The syntax tree of the module; the garbage collector is off meanwhile, since it would only traverse the tree."""
     collecting = gc.isenabled()
     gc.disable()
     try:

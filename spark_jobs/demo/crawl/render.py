@@ -20,7 +20,7 @@ SERVERS = ("nginx", "Apache/2.4.62 (Debian)", "cloudfront", "GitHub.com", "openr
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came back for one address."""
+    """The response of one address."""
 
     message: bytes
     """HTTP status line, headers and payload."""
@@ -43,11 +43,11 @@ RENDERERS: dict[str, Callable[[Page], str]] = {
     "manual": manual_body,
     "translation": _translation_body,
 }
-"""Article of a page by its kind; `html` pages are sent as they lie on the disk, `index` pages list a site."""
+"""Article of a page by its kind; `html` pages are sent unchanged from the disk, `index` pages list a site."""
 
 
 def fetch(page: Page, site: Site, index: int) -> Fetched | None:
-    """The response for a page, or None where its source turns out to hold nothing to show.
+    """The response for a page, or None if its source has nothing to show.
 
     Args:
         page: what was asked for.

@@ -37,7 +37,7 @@ def crumbs(page: Page, site: Site) -> list[tuple[str, str]]:
 
 
 def neighbours(page: Page, site: Site, count: int = SIDEBAR_LINKS) -> list[tuple[str, str]]:
-    """The site's pages around this one in reading order: (title, path)."""
+    """The pages before and after this one in reading order: (title, path)."""
     paths = [path for _, path in site.pages]
     here = bisect_left(paths, page.path)
     start = max(0, min(here - count // 2, len(paths) - count))

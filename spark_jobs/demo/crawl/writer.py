@@ -1,4 +1,4 @@
-"""A crawl of this machine's own documentation, written as a crawler writes it: WARC files and a manifest."""
+"""Writes a crawl of this machine's own documentation in a crawler's format: WARC files and a manifest."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import WatershedError
+from catalog.files import PARTIAL, write_whole
 from spark_jobs.demo.crawl.parts import CrawlFile, Progress, WarcPart, write_parts
 from spark_jobs.demo.crawl.plan import plan_crawl
 
 CRAWL_SEED = 20_250_115
 CRAWL_VERSION = 1
-"""Raised when the pages or their bytes change, so that a crawl of an older version is written anew."""
+"""Increased when the pages or their bytes change, so that a crawl of an older version is written again."""
 MANIFEST = "crawl.json"
-OWN_FILE = re.compile(r"^WATERSHED-\w+-\d{5}\.warc\.gz(?:\.\d+\.part)?$")
+OWN_FILE = re.compile(rf"^\.?WATERSHED-\w+-\d{{5}}\.warc\.gz(?:\.\d+(?:\.part|\{PARTIAL}))?$")
 MAX_WORKERS = 4
 
 
 @dataclass(frozen=True)
 class CrawlSize:
-    """How much a crawl holds at most."""
+    """The limits of a crawl."""
 
     pages: int
-    """Pages, second addresses and older editions included."""
+    """Number of pages, including second addresses and older editions."""
     warc_files: int
-    """WARC files that the pages are dealt to."""
+    """Number of WARC files that the pages are distributed over."""
     max_html_bytes: int
-    """HTML before compression, in bytes: a file that has had its part takes no more pages."""
+    """Bytes of HTML before compression; a file that reaches its share takes no more pages."""
 
 
 @dataclass(frozen=True)
 class CrawlReport:
-    """What a crawl holds."""
+    """The contents of a crawl."""
 
     files: tuple[CrawlFile, ...]
     pages_by_kind: dict[str, int]
-    """Pages of each kind; `copy` and `edition` count second addresses and older editions, whatever their kind."""
+    """Pages of each kind; `copy` and `edition` count second addresses and older editions, of all kinds."""
     hosts: int
 
     @property
@@ -70,7 +71,7 @@ def write_crawl(
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> CrawlReport:
-    """Write a crawl of this machine's documentation into `folder`, or return at once if it is there already.
+    """Write a crawl of this machine's documentation into `folder`, or return at once if it exists already.
 
     The same machine, size and seed give the same bytes. Each WARC file appears under its name only when it is
     complete, and the manifest `crawl.json` only when all of them are; WARC files of an earlier crawl go first.
@@ -140,9 +141,8 @@ def _clear(folder: Path) -> None:
 
 
 def _write_manifest(folder: Path, size: CrawlSize, seed: int, report: CrawlReport) -> None:
-    part = folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps({**_made_from(size, seed), "report": asdict(report)}, indent=1) + "\n", "utf-8")
-    part.replace(folder / MANIFEST)
+    manifest = json.dumps({**_made_from(size, seed), "report": asdict(report)}, indent=1) + "\n"
+    write_whole(folder / MANIFEST, manifest.encode())
 
 
 def _made_from(size: CrawlSize, seed: int) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _made_from(size: CrawlSize, seed: int) -> dict[str, Any]:
 
 
 def _finished(folder: Path, size: CrawlSize, seed: int) -> CrawlReport | None:
-    """The report of the crawl in the folder, if it is this crawl and every file is as it was written."""
+    """The report of the crawl in the folder, if its recipe matches and every file has the recorded digest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         if {key: manifest[key] for key in ("version", "size", "seed")} != _made_from(size, seed):

@@ -18,7 +18,7 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.tables.ladder import COMPARISONS
 from dagster_project.cli import main
-from dagster_project.families.ladder.comparison.decide import share_right_before
+from dagster_project.families.ladder.comparison.decide import curation, share_right_before
 from quality.gate import check
 from spark_jobs.dclm.compared_mixtures import parse_mixture
 from tests.small_lake import row, settings_in, write_lake
@@ -182,19 +182,23 @@ def test_both_tables_hold_to_their_contracts_and_dagster_shows_them(
     [
         ("best", "no mixture is called 'best'"),
         ("top_fraction=2", "is not in \\(0, 1\\]"),
-        ("top_fraction=some", "'some' is no number"),
-        ("rules=strict", "no verdicts of rules 'strict'"),
+        ("top_fraction=some", "'some' is not a number"),
+        ("rules=strict", "holds no verdicts of the recipe 'strict'"),
         ("top_fraction=0.1,host=a", "no mixture is called"),
     ],
 )
 def test_an_invalid_mixture_is_refused(name: str, cause: str) -> None:
     with pytest.raises(WatershedError, match=cause):
-        parse_mixture(name)
+        parse_mixture(name, curation())
 
 
 def test_mixtures_are_named_by_what_they_take() -> None:
-    assert parse_mixture("selected").literals == parse_mixture("top_fraction=0.3").literals
-    assert parse_mixture("rules=gopher,top_fraction=0.1").literals == {"top_fraction": 0.1, "rules": "gopher"}
+    assert parse_mixture("selected", curation()).literals == parse_mixture("top_fraction=0.3", curation()).literals
+    tenth = parse_mixture("rules=gopher,top_fraction=0.1", curation())
+    assert tenth.literals == {
+        "top_fraction": 0.1,
+        "rules": "gopher",
+    }
 
 
 @pytest.mark.parametrize(

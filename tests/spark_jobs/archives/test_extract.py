@@ -13,7 +13,8 @@ from made_documents import prose
 
 from catalog.tables.languages import LANGUAGES
 from spark_jobs.archives import extract as extraction
-from spark_jobs.archives.extract import LANGUAGE_CHARACTERS, Extracted, Extractor, decode, extract, language, languages
+from spark_jobs.archives.extract import Extracted, Extractor, decode, extract
+from spark_jobs.classifiers.languages import LANGUAGE_CHARACTERS, language, languages
 
 SHARED = os.environ.get("WATERSHED_SHARED")
 SAYINGS = {

@@ -75,7 +75,7 @@ def test_a_classifier_labels_as_fasttext_does(tmp_path: Path) -> None:
     assert labelling.identity == TopicClassifier(path=Path("elsewhere"), sha256=labelling.sha256).identity
     with pytest.raises(WatershedError, match="is not the file that the recipe names"):
         TopicClassifier(path=model, sha256="0" * 64).check()
-    with pytest.raises(WatershedError, match="is not there"):
+    with pytest.raises(WatershedError, match="is missing"):
         TopicClassifier(path=tmp_path / "gone.bin", sha256="0" * 64).check()
 
 

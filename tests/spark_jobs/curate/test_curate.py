@@ -33,12 +33,12 @@ steps:
     keep: ">="
     threshold: 20
     source: made here
-  - edit: drop_short_lines
+  - edit: keep_lines_of_length
     min_words: 2
     source: made here
   - rule: words_removed_ratio_maximum
     statistic: words_removed_ratio
-    since: drop_short_lines
+    since: keep_lines_of_length
     keep: "<="
     threshold: 0.2
     source: made here
@@ -129,7 +129,7 @@ def test_what_is_done_stays_done_when_an_input_is_damaged(tmp_path: Path, recipe
     inputs = write(tmp_path / "in", DOCUMENTS)
     whole = Path(inputs[2]).read_text()
     Path(inputs[2]).write_text(whole[:-10])
-    with pytest.raises(WatershedError, match=r"2.jsonl:3: no valid JSON"):
+    with pytest.raises(WatershedError, match=r"2.jsonl:3: not valid JSON"):
         run(inputs, recipe, tmp_path / "out")
     assert not (tmp_path / "out/kept.parquet").exists()
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("tally.json")}
@@ -152,7 +152,7 @@ def test_against_an_earlier_run_copies_are_as_if_all_had_come_at_once(tmp_path: 
     run(write(tmp_path / "all", early | late), recipe, tmp_path / "both")
     assert rows(tmp_path / "second/duplicates.parquet") == rows(tmp_path / "both/duplicates.parquet")
     assert rows(tmp_path / "second/kept.parquet").keys() == {"longer"}
-    with pytest.raises(WatershedError, match="no index"):
+    with pytest.raises(WatershedError, match="not an index"):
         run(write(tmp_path / "late", late), recipe, tmp_path / "third", against=[tmp_path / "early"])
 
 
@@ -199,7 +199,7 @@ def test_paragraphs_that_came_before_are_removed(tmp_path: Path) -> None:
 
 def test_two_documents_of_one_id_are_refused(tmp_path: Path, recipe: Recipe) -> None:
     inputs = [*write(tmp_path / "a", {"x": PROSE}, 1), *write(tmp_path / "b", {"x": OTHER}, 1)]
-    with pytest.raises(WatershedError, match="1 ids stand for more than one document, as 'x'"):
+    with pytest.raises(WatershedError, match="1 ids stand for more than one document, such as 'x'"):
         run(inputs, recipe, tmp_path / "out")
 
 
@@ -224,7 +224,7 @@ def test_a_document_is_explained_step_by_step(tmp_path: Path, recipe: Recipe) ->
     inputs = write(tmp_path / "in", DOCUMENTS)
     run(inputs, recipe, tmp_path / "out")
     said = "\n".join(explain_document(find_sources(inputs), recipe, "menu", tmp_path / "out"))
-    assert re.search(r"drop_short_lines .* NOTHING LEFT", said)
+    assert re.search(r"keep_lines_of_length .* NOTHING LEFT", said)
     assert "-Contact" in said
     assert "verdict: dropped, breaks 1 rules, empty_after_drop_short_lines first" in said
     copy = "\n".join(explain_document(find_sources(inputs), recipe, "other", tmp_path / "out"))
@@ -266,7 +266,7 @@ def test_documents_that_hold_evaluation_examples_are_dropped_and_counted(tmp_pat
     assert funnel(recipe, outcome)[-2:] == [("evaluation examples", 3, 1, 1), ("kept", 2, 0, 0)]
     assert "<code>quiz</code>" in write_report(tmp_path / "out", recipe, outcome).read_text()
     (tmp_path / "broken.jsonl").write_text("{")
-    with pytest.raises(WatershedError, match=r"broken.jsonl:1: no valid JSON"):
+    with pytest.raises(WatershedError, match=r"broken.jsonl:1: not valid JSON"):
         run(inputs, recipe, tmp_path / "again", evaluations=[tmp_path / "broken.jsonl"])
 
 

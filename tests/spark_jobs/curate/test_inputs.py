@@ -62,7 +62,7 @@ def test_parquet_gives_the_same_documents(tmp_path: Path) -> None:
 
 
 def test_archives_give_every_record_with_its_state(tmp_path: Path) -> None:
-    from spark_jobs.dclm.documents import document_id
+    from spark_jobs.archives.documents import document_id
 
     write_faults(tmp_path)
     found = documents(tmp_path)
@@ -94,21 +94,21 @@ def test_an_empty_file_holds_no_document_and_long_ones_come_in_batches(tmp_path:
 @pytest.mark.parametrize(
     ("name", "held", "cause"),
     [
-        ("x.jsonl", b'{"id": 1, "text": "a"}\n{"id": 2, "te', r"x.jsonl:2: no valid JSON"),
-        ("x.jsonl", b'{"id": 1, "text": "\xff"}\n', r"x.jsonl:1: no valid JSON in UTF-8"),
+        ("x.jsonl", b'{"id": 1, "text": "a"}\n{"id": 2, "te', r"x.jsonl:2: not valid JSON"),
+        ("x.jsonl", b'{"id": 1, "text": "\xff"}\n', r"x.jsonl:1: not valid JSON in UTF-8"),
         ("x.jsonl", b'{"id": 1}\n', r"x.jsonl:1: no column 'text'"),
         ("x.jsonl", b'{"text": "a"}\n', r"x.jsonl:1: no column 'id'"),
         ("x.jsonl", b'{"id": null, "text": "a"}\n', r"x.jsonl:1: `id` is None"),
         ("x.jsonl", b'{"id": 1, "text": 5}\n', r"x.jsonl:1: `text` is int"),
-        ("x.jsonl", b"[1]\n", r"x.jsonl:1: a JSON object is wanted"),
+        ("x.jsonl", b"[1]\n", r"x.jsonl:1: expected a JSON object"),
         (
             "x.jsonl.gz",
             gzip.compress(b'{"id": 1, "text": "a"}\n' * 999, mtime=0)[:-20],
             r"x.jsonl.gz: damaged or cut short",
         ),
         ("x.jsonl.zst", b"no zstandard", r"x.jsonl.zst: damaged or cut short"),
-        ("x.parquet", b"no parquet at all", r"x.parquet: no Parquet file"),
-        ("x.txt", b"text", r"x.txt: not a kind of file that is read"),
+        ("x.parquet", b"no parquet at all", r"x.parquet: not a Parquet file"),
+        ("x.txt", b"text", r"x.txt: a file of this kind cannot be read"),
     ],
 )
 def test_a_damaged_file_is_an_error_with_its_place(tmp_path: Path, name: str, held: bytes, cause: str) -> None:

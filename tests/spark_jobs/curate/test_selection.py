@@ -168,7 +168,7 @@ def test_an_optional_model_that_is_not_at_hand_is_a_warning(
     here.write_text(RECIPE + "  top_fraction: 0.1\n  optional: true\n")
     sources = find_sources([str(folder / "all.jsonl")])
     outcome = curate(sources, load_recipe(here), tmp_path / "out", workers=1)
-    assert any("selection by a quality model: the file quality.bin is not at hand" in said for said in outcome.warnings)
+    assert any("selection by a quality model: the file quality.bin is missing" in said for said in outcome.warnings)
     assert outcome.selected is None
     assert len(table(tmp_path / "out" / "kept.parquet")) == DOCUMENTS
     monkeypatch.setenv("WATERSHED_LISTS", str(folder))
@@ -183,12 +183,12 @@ def test_an_optional_model_that_is_not_at_hand_is_a_warning(
         ("", "keeps by one thing"),
         ("  top_fraction: 0.1\n  threshold: 0.5\n", "keeps by one thing"),
         ("  top_fraction: 1.5\n", r"top_fraction 1.5 is not in \(0, 1\]"),
-        ("  threshold: 0.12345678\n", "is no score"),
+        ("  threshold: 0.12345678\n", "is not a score"),
         ("  top_fraction: 0.1\n  curve: [[0.5, 1]]\n", "does not begin at quantile 0"),
         ("  top_fraction: 0.1\n  curve: often\n", "select: "),
         ("  top_fraction: 0.1\n  quantiles: shelf\n", "'shelf' is not a valid Within"),
         ("  top_fraction: 0.1\n  topic_weights: {code: 2}\n", "by topic without topics"),
-        ("  top_fraction: 0.1\n  topics: nowhere.bin\n", "the file nowhere.bin is not at hand"),
+        ("  top_fraction: 0.1\n  topics: nowhere.bin\n", "the file nowhere.bin is missing"),
         ("  top_fraction: 0.1\n  best: 3\n", "unknown field 'best'"),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_selection_that_makes_no_sense_is_refused_with_its_line(folder: Path, 
 def test_a_model_that_cannot_tell_is_refused_and_leaves_earlier_results(folder: Path, tmp_path: Path) -> None:
     run(folder, "  top_fraction: 0.1\n", tmp_path)
     before = (tmp_path / "kept.parquet").read_bytes()
-    with pytest.raises(WatershedError, match="cannot tell __label__best"):
+    with pytest.raises(WatershedError, match="has no probability of __label__best"):
         run(folder, "  top_fraction: 0.1\n  label: __label__best\n", tmp_path)
     path = folder / "other.yaml"
     path.write_text(RECIPE.replace("quality.bin", "topics.bin") + "  top_fraction: 0.1\n")

@@ -13,7 +13,12 @@ from made_documents import RECIPE, curated_lake, doc_id, prose
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from spark_jobs.contamination.examples import example_batches
-from spark_jobs.contamination.ngrams import Decontamination, Report, evaluation_examples, find_contamination
+from spark_jobs.contamination.ngrams import (
+    ContaminationReport,
+    Decontamination,
+    evaluation_examples,
+    find_contamination,
+)
 from spark_jobs.dclm.contamination import write_contamination
 
 if TYPE_CHECKING:
@@ -57,7 +62,7 @@ def test_documents_that_are_left_overlap_as_told_without_spark(
     with pytest.warns(UserWarning, match="sums"):
         examples = evaluation_examples(example_batches(evaluations), Decontamination())
     batch = pa.record_batch({"id": [doc_id(n) for n in left], "text": [TEXTS[n] for n in left]})
-    report = Report(examples)
+    report = ContaminationReport(examples)
     (alone,) = find_contamination([batch], examples, report)
     expected = {
         (row["id"], each["evaluation"], each["example_id"], each["matched"], each["ngrams"], each["ngram"])
@@ -88,5 +93,5 @@ def test_without_evaluations_nothing_is_told_and_a_damaged_one_is_named(spark: S
     assert write_contamination(spark, lake, RECIPE, [], "b" * 16) == {"evaluations": 0}
     assert lake.read("dclm.contamination").num_rows == lake.read("dclm.contamination_report").num_rows == 0
     (tmp_path / "torn.jsonl").write_text('{"query": "a"}\n{"query": ')
-    with pytest.raises(WatershedError, match=r"torn.jsonl:2: no valid JSON"):
+    with pytest.raises(WatershedError, match=r"torn.jsonl:2: not valid JSON"):
         write_contamination(spark, lake, RECIPE, [tmp_path / "torn.jsonl"], "b" * 16)

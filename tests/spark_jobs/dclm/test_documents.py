@@ -16,9 +16,10 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake, Part
 from catalog.progress import listening
 from catalog.tables.dclm import DOCUMENTS, POOL, STATISTICS
+from spark_jobs.archives.documents import BATCH_ROWS, document_id, documents_batches, host_of
 from spark_jobs.archives.extract import extract
 from spark_jobs.archives.records import read_record
-from spark_jobs.dclm.documents import BATCH_ROWS, document_id, documents_batches, host_of, write_documents
+from spark_jobs.dclm.documents import write_documents
 from spark_jobs.dclm.pool import register
 from spark_jobs.demo.crawl.faults import sound_page
 

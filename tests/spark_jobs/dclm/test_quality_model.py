@@ -11,8 +11,10 @@ from made_documents import RECIPE, curated_lake, examples, listing, prose
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
 from catalog.lake import Lake
+from spark_jobs.classifiers.labels import GOOD, OTHER
+from spark_jobs.classifiers.quality import QualityRecipe, line_of, train_classifier
 from spark_jobs.classifiers.training import load
-from spark_jobs.dclm.quality_model import GOOD, OTHER, QualityRecipe, line_of, train_classifier, write_quality_model
+from spark_jobs.dclm.quality_model import write_quality_model
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -94,7 +96,7 @@ def test_too_few_examples_are_an_error_that_counts_them(spark: SparkSession, tau
 
 def test_a_predicate_that_is_no_sql_is_an_error_that_names_it(spark: SparkSession, taught: tuple[Lake, Any]) -> None:
     lake, _ = taught
-    with pytest.raises(WatershedError, match=r"'no_such_column > 1'.*no predicate over dclm.documents"):
+    with pytest.raises(WatershedError, match=r"'no_such_column > 1'.*not a predicate over dclm.documents"):
         write_quality_model(spark, lake, RECIPE, QualityRecipe(positives="no_such_column > 1"), "b" * 16)
-    with pytest.raises(WatershedError, match=r"'words >'.*no predicate over dclm.documents"):
+    with pytest.raises(WatershedError, match=r"'words >'.*not a predicate over dclm.documents"):
         write_quality_model(spark, lake, RECIPE, QualityRecipe(positives="words >"), "b" * 16)

@@ -13,8 +13,9 @@ from made_documents import RECIPE, curated_lake, doc_id, listing, prose, teach_c
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
+from spark_jobs.classifiers.labels import GOOD
+from spark_jobs.classifiers.quality import QualityRecipe, line_of
 from spark_jobs.classifiers.training import load
-from spark_jobs.dclm.quality_model import GOOD, QualityRecipe, line_of
 from spark_jobs.dclm.scores import score_documents, write_scores
 from spark_jobs.selection.quantiles import quantile_cuts
 

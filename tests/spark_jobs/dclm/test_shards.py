@@ -22,10 +22,12 @@ from webdataset.compat import WebDataset
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
 from catalog.lake import Lake
-from spark_jobs.dclm.shards import ShardRecipe, Workshop, lay_out, plan_shards, write_shards
-from spark_jobs.dclm.tokenizer import EOT, load_tokenizer, stored_tokenizer, vocabulary
+from spark_jobs.dclm.shards import plan_shards, write_shards
+from spark_jobs.dclm.tokenizer import stored_tokenizer
 from spark_jobs.hash_order import hash_key
 from spark_jobs.shards.format import read_manifest, read_shard, tar_bytes, token_dtype
+from spark_jobs.shards.tokenizer import EOT, load_tokenizer, vocabulary
+from spark_jobs.shards.writer import ShardRecipe, ShardWriter, lay_out
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +42,8 @@ from pathlib import Path
 from catalog.lake import Lake
 from catalog.settings import load_settings
 from spark_jobs.spark.session import spark_session
-from spark_jobs.dclm.shards import ShardRecipe, write_shards
+from spark_jobs.dclm.shards import write_shards
+from spark_jobs.shards.writer import ShardRecipe
 root, project = sys.argv[1:]
 lake = Lake(root, Path(root) / "_files", {})
 recipe = ShardRecipe(sequence_length=31, shard_tokens=6_000, seed=7)
@@ -241,7 +244,7 @@ def test_a_writer_that_dies_between_files_leaves_no_half_shard(
     made: tuple[Lake, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake, _ = made
-    workshop = Workshop(tmp_path, stored_tokenizer(lake)[0], RECIPE)
+    writer = ShardWriter(tmp_path, stored_tokenizer(lake)[0], RECIPE)
     rows = [{"key": hash_key(0, "x", n), "doc_id": doc_id(n), "source": host(n), "text": TEXTS[n]} for n in range(20)]
     documents = pa.Table.from_pylist(rows)
 
@@ -251,15 +254,15 @@ def test_a_writer_that_dies_between_files_leaves_no_half_shard(
     with monkeypatch.context() as patch:
         patch.setattr(pq, "write_table", full)
         with pytest.raises(WatershedError, match=r"parquet was not written: No space left on device; free some space"):
-            workshop.make("train", 0, documents)
+            writer.make("train", 0, documents)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["shard_00000000.tar"]
-    assert not workshop.is_finished("train", 0)
-    workshop.make("train", 0, documents.take(list(range(19, -1, -1))))
-    assert workshop.is_finished("train", 0)
+    assert not writer.is_finished("train", 0)
+    writer.make("train", 0, documents.take(list(range(19, -1, -1))))
+    assert writer.is_finished("train", 0)
     assert not list(tmp_path.rglob(".*"))
-    straight = replace(workshop, folder=tmp_path / "straight")
+    straight = replace(writer, folder=tmp_path / "straight")
     straight.make("train", 0, documents)
-    assert straight.tar("train", 0).read_bytes() == workshop.tar("train", 0).read_bytes()
+    assert straight.tar("train", 0).read_bytes() == writer.tar("train", 0).read_bytes()
 
 
 def test_the_same_data_set_comes_from_one_worker_and_from_two(

@@ -43,7 +43,7 @@ def drop_counter_lines(text: str) -> str:
     return of_lines(text, lambda line: not counter.search(line.lower()), True)
 
 
-def drop_short_lines(text: str, least: int, most: float = math.inf) -> str:
+def keep_lines_of_length(text: str, least: int, most: float = math.inf) -> str:
     return of_lines(text, lambda line: not line or least <= len(line.split()) <= most, False)
 
 
@@ -55,7 +55,7 @@ def drop_unpunctuated_lines(text: str, remove_ellipses: bool) -> str:
     return of_lines(text, keeps, False)
 
 
-def drop_long_words(text: str, most: int, split: Callable[[str], list[str]], alphanumeric: bool) -> str:
+def drop_lines_with_long_words(text: str, most: int, split: Callable[[str], list[str]], alphanumeric: bool) -> str:
     def keeps(line: str) -> bool:
         words = [word for word in split(line) if (word[0].isalnum() if alphanumeric else word.strip())]
         return all(len(word) <= most for word in words)

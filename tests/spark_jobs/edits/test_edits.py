@@ -18,13 +18,13 @@ from catalog.errors import WatershedError
 from spark_jobs.edits import EDITS
 from spark_jobs.edits.lines import (
     drop_counter_lines,
-    drop_long_words,
+    drop_lines_with_long_words,
     drop_numeric_lines,
-    drop_short_lines,
     drop_unpunctuated_lines,
     drop_uppercase_lines,
+    keep_lines_of_length,
 )
-from spark_jobs.edits.marks import limit_newlines, remove_citations
+from spark_jobs.edits.newlines_and_citations import limit_newlines, remove_citations
 from spark_jobs.edits.repeats import drop_repeated_lines, drop_repeated_paragraphs
 from spark_jobs.edits.substrings import drop_substring_lines
 from spark_jobs.edits.urls import ALL, BEGUN, remove_urls, top_level_domains
@@ -95,8 +95,8 @@ def test_counters_are_dropped() -> None:
 @pytest.mark.parametrize(("least", "most"), [(2, None), (0, 3), (2, 10), (5, None), (0, None), (1, 0)])
 def test_lines_of_too_few_or_too_many_words_are_dropped(least: int, most: int | None) -> None:
     assert_equal(
-        lambda texts: drop_short_lines(texts, min_words=least, max_words=most),
-        lambda text: reference.drop_short_lines(text, least, math.inf if most is None else most),
+        lambda texts: keep_lines_of_length(texts, min_words=least, max_words=most),
+        lambda text: reference.keep_lines_of_length(text, least, math.inf if most is None else most),
     )
 
 
@@ -104,8 +104,8 @@ def test_words_of_a_line_are_counted_across_blocks() -> None:
     texts = [("a" * i + "\u3000" + "b" * j + "\u00a0c")[:190] for i in range(55, 75) for j in range(0, 140, 7)]
     for least in (2, 3):
         assert_equal(
-            lambda batch, least=least: drop_short_lines(batch, min_words=least),
-            lambda text, least=least: reference.drop_short_lines(text, least),
+            lambda batch, least=least: keep_lines_of_length(batch, min_words=least),
+            lambda text, least=least: reference.keep_lines_of_length(text, least),
             texts,
         )
 
@@ -128,8 +128,10 @@ def test_lines_with_long_words_are_dropped(
 ) -> None:
     texts = TEXTS[: len(EDGE_CASES) + 500]
     assert_equal(
-        lambda batch: drop_long_words(batch, max_length=most, words=words, punctuation=punctuation),
-        lambda text: reference.drop_long_words(text, most, lambda line: list(split(line)), punctuation == "ignored"),
+        lambda batch: drop_lines_with_long_words(batch, max_length=most, words=words, punctuation=punctuation),
+        lambda text: reference.drop_lines_with_long_words(
+            text, most, lambda line: list(split(line)), punctuation == "ignored"
+        ),
         texts,
     )
 
@@ -195,9 +197,9 @@ def test_what_a_page_says_again_is_dropped(normalize: bool) -> None:
 OPTIONS = {
     "drop_substring_lines": {"banlist": ("items in cart", "a"), "remove_substring_only": True},
     "drop_numeric_lines": {"max_ratio": 0.5},
-    "drop_short_lines": {"min_words": 2},
+    "keep_lines_of_length": {"min_words": 2},
     "mask_personal": {"phone_numbers": True},
-    "drop_long_words": {"max_length": 5},
+    "drop_lines_with_long_words": {"max_length": 5},
     "remove_urls": {"pages": ALL},
 }
 
@@ -223,7 +225,7 @@ def test_layouts_of_arrow_strings_and_neighbours_do_not_matter(name: str) -> Non
 @pytest.mark.parametrize("name", sorted(EDITS.keys() - {"c4_lines"}))
 def test_a_batch_that_needs_no_edit_is_handed_back(name: str) -> None:
     texts = pa.array(["The river rises in the hills.", None, "It gathers the rain of the whole valley."])
-    options = {**OPTIONS, "drop_substring_lines": {"banlist": ("items in cart",)}, "drop_long_words": {}}
+    options = {**OPTIONS, "drop_substring_lines": {"banlist": ("items in cart",)}, "drop_lines_with_long_words": {}}
     edited = EDITS[name].apply(texts, **options.get(name, {}))
     assert edited.equals(texts)
     assert edited.buffers()[2].address == texts.buffers()[2].address

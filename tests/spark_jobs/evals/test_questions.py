@@ -17,7 +17,6 @@ from tokenizers import Tokenizer
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from spark_jobs.dclm.tokenizer import load_tokenizer, tokenizer_bytes, train_tokenizer
 from spark_jobs.evals.continuations import (
     ANY_SOURCE,
     SAME_SOURCE,
@@ -29,6 +28,7 @@ from spark_jobs.evals.continuations import (
     questions_folder,
     write_questions,
 )
+from spark_jobs.shards.tokenizer import load_tokenizer, tokenizer_bytes, train_tokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

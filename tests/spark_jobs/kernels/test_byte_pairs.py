@@ -11,7 +11,7 @@ from made_texts import EDGE_CASES, random_texts
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from catalog.errors import WatershedError
-from spark_jobs.dclm.tokenizer import encode, encoder, train_tokenizer
+from spark_jobs.shards.tokenizer import encode, encoder, train_tokenizer
 
 ALPHABET = [
     *"  \n\t\r\u00a0\u2028\u3000\x1c\x85''''\"!-…abcrstdlmve019٣½éжあ漢한😀\u0301\u0897ꟋSTLD",

@@ -15,10 +15,10 @@ from made_texts import EDGE_CASES, random_texts
 
 from catalog.errors import WatershedError
 from spark_jobs.contamination.ngrams import (
+    ContaminationReport,
     Decontamination,
     Examples,
     NothingToLookFor,
-    Report,
     evaluation_examples,
     find_contamination,
 )
@@ -59,7 +59,7 @@ def contamination(
 ) -> tuple[list[dict[str, Any]], pa.Table]:
     ids = [f"d{place:03d}" for place in range(len(texts))]
     documents = pa.table({"id": ids, "text": pa.array(texts, pa.string())})
-    report = Report(examples)
+    report = ContaminationReport(examples)
     batches = list(find_contamination(documents.to_batches(max_chunksize=5), examples, report))
     return pa.Table.from_batches(batches).to_pylist(), report.table()
 
@@ -155,7 +155,7 @@ def test_the_report_does_not_depend_on_the_order_of_documents() -> None:
     examples = examples_of(asked, Decontamination(n=3))
     tables = []
     for order in (list(range(60)), list(range(60))[::-1]):
-        report = Report(examples)
+        report = ContaminationReport(examples)
         list(find_contamination(documents.take(pa.array(order)).to_batches(max_chunksize=7), examples, report))
         tables.append(report.table())
     assert tables[0].equals(tables[1])

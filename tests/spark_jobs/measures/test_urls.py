@@ -78,7 +78,7 @@ def test_lists_come_from_files_and_a_missing_one_is_named(name: str, tmp_path: P
         matcher.compute(urls, file=str(tmp_path / "none.txt"))
     with pytest.raises(WatershedError, match="no word is given"):
         matcher.compute(urls)
-    with pytest.raises(TypeError, match="strings is wanted"):
+    with pytest.raises(TypeError, match="array of strings"):
         matcher.compute(pa.array([None]), banlist="a")
     defaults = {key: option.default for key, option in matcher.options.items()} | {"banlist": ("example.com",)}
     assert matcher.compute(urls, **defaults).to_pylist() == [1, 0]

@@ -19,7 +19,8 @@ import pytest
 
 from catalog.errors import WatershedError
 from spark_jobs import measures
-from spark_jobs.archives.extract import extract, language
+from spark_jobs.archives.extract import extract
+from spark_jobs.classifiers.languages import language
 from spark_jobs.edits import EDITS
 from spark_jobs.measures import dclm, urls
 from spark_jobs.measures.normal import ccnet_normalize, normalize_url, normalize_whitespace_and_lowercase
@@ -38,10 +39,10 @@ EDITED = {
     "uppercase_ratio_line_modifier": ("drop_uppercase_lines", {}),
     "numeric_ratio_line_modifier": ("drop_numeric_lines", {}),
     "counter_line_modifier": ("drop_counter_lines", {}),
-    "line_length_modifier": ("drop_short_lines", {"min_length": "min_words", "max_length": "max_words"}),
+    "line_length_modifier": ("keep_lines_of_length", {"min_length": "min_words", "max_length": "max_words"}),
     "substring_line_modifier": ("drop_substring_lines", {"max_length": "max_words"}),
     "punctuation_line_modifier": ("drop_unpunctuated_lines", {}),
-    "word_length_modifier": ("drop_long_words", {"model": "words", "ignore_punctuation": "punctuation"}),
+    "word_length_modifier": ("drop_lines_with_long_words", {"model": "words", "ignore_punctuation": "punctuation"}),
     "citation_removal_modifier": ("remove_citations", {}),
 }
 WORDS = {"fasttext": "fasttext", "split": "split", "uniseg": "unicode"}

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import WatershedError
+from spark_jobs.curate.copies import FINDERS
+from spark_jobs.recipes.deduplications import METHODS
 from spark_jobs.recipes.reader import load_recipe
 from spark_jobs.recipes.recipe import EditStep
 
@@ -52,7 +54,60 @@ def test_what_is_measured_again_after_an_edit_has_a_name_of_its_own(tmp_path: Pa
     ]
 
 
-def test_an_unknown_recipe_is_told_with_those_there_are(tmp_path: Path) -> None:
+RENAMED = """\
+name: x
+description: Edits that were renamed.
+source: nowhere
+steps:
+  - edit: drop_short_lines
+    min_words: 2
+    source: nowhere
+  - edit: drop_short_lines
+    max_words: 9
+    source: nowhere
+  - edit: drop_long_words
+    max_length: 9
+    source: nowhere
+  - rule: lost_maximum
+    statistic: words_removed_ratio
+    since: drop_short_lines
+    keep: "<="
+    threshold: 0.05
+    source: nowhere
+  - rule: words_range
+    statistic: words
+    keep: between
+    threshold: [5, 1000000]
+    source: nowhere
+"""
+
+
+def test_a_renamed_edit_keeps_its_former_name_in_files_and_in_fingerprints(tmp_path: Path) -> None:
+    former, current = tmp_path / "former.yaml", tmp_path / "current.yaml"
+    former.write_text(RENAMED)
+    names = {"drop_short_lines": "keep_lines_of_length", "drop_long_words": "drop_lines_with_long_words"}
+    text = RENAMED
+    for old, new in names.items():
+        text = text.replace(old, new)
+    current.write_text(text)
+    assert load_recipe(former) == load_recipe(current)
+    assert {step.edit for step in load_recipe(current).edits} == set(names.values())
+    # As computed before the edits were renamed: tables that were made then are still up to date.
+    assert load_recipe(current).fingerprint() == "4b94c43b88007e2f908ff4c924973e36f7e1ed775e65498cc5f2bf5537de83c0"
+
+
+def test_published_recipes_keep_the_fingerprints_that_tables_were_made_with() -> None:
+    assert {name: load_recipe(name).fingerprint()[:16] for name in ("dclm-baseline", "refinedweb")} == {
+        "dclm-baseline": "9c1c50bcdd2a962e",
+        "refinedweb": "3da416095d3e1e04",
+    }
+
+
+def test_every_deduplication_that_a_recipe_may_name_can_be_run() -> None:
+    assert FINDERS.keys() == METHODS.keys()
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(WatershedError, match=r"no recipe is called 'goofer'.*c4, dclm-baseline"):
         load_recipe("goofer")
     with pytest.raises(WatershedError, match="cannot be read"):

@@ -69,7 +69,7 @@ def test_dclm_baseline_has_its_published_thresholds_and_its_order() -> None:
     assert rules["words_removed_ratio_maximum"] == ("words_removed_ratio", "<=", 0.05)
     order = [step.edit if isinstance(step, EditStep) else step.name for step in recipe.steps]
     places = [order.index(name) for name in ("remove_urls", "language_english", "words_minimum")]
-    places += [order.index(name) for name in ("drop_uppercase_lines", "drop_short_lines", "drop_substring_lines")]
+    places += [order.index(name) for name in ("drop_uppercase_lines", "keep_lines_of_length", "drop_substring_lines")]
     assert places == sorted(places)
     assert order[-1] == "words_removed_ratio_maximum"
 

@@ -14,17 +14,16 @@ from made_documents import SPELT_OUT, listing, mixed_lake, prose
 from tokenizers import Tokenizer
 
 from catalog.errors import WatershedError
-from spark_jobs.dclm.tokenizer import (
+from spark_jobs.dclm.tokenizer import stored_tokenizer, write_tokenizer
+from spark_jobs.shards.tokenizer import (
     END_OF_DOCUMENT,
     EOT,
     TokenizerRecipe,
     bytes_of_tokens,
     encode,
     load_tokenizer,
-    stored_tokenizer,
     tokenizer_bytes,
     train_tokenizer,
-    write_tokenizer,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ TEXTS = [prose(seed) for seed in range(30)] + [listing(seed) for seed in range(1
 TRAIN = """
 import hashlib
 from made_documents import listing, prose
-from spark_jobs.dclm.tokenizer import tokenizer_bytes, train_tokenizer
+from spark_jobs.shards.tokenizer import tokenizer_bytes, train_tokenizer
 texts = [prose(seed) for seed in range(30)] + [listing(seed) for seed in range(10)]
 print(hashlib.sha256(tokenizer_bytes(train_tokenizer(texts, 600))).hexdigest())
 """

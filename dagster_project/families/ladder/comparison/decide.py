@@ -20,10 +20,10 @@ from catalog.lake import WHOLE, Lake
 from catalog.names import close, find
 from catalog.settings import Settings
 from catalog.tables.ladder import COMPARISON_RUNS, COMPARISONS
-from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH
+from dagster_project.families.dclm.recipes import JUDGES, RULES, SEQUENCE_LENGTH, mixture_recipe, shard_recipe
 from dagster_project.families.ladder.comparison.runs import Measured, planned, train_all
 from dagster_project.families.models.runs import ladder, target_runs
-from spark_jobs.dclm.compared_mixtures import Dataset, Mixture, parse_mixture, write_datasets
+from spark_jobs.dclm.compared_mixtures import Curation, Dataset, Mixture, parse_mixture, write_datasets
 
 if TYPE_CHECKING:
     from trainers.ladder.decide import Array, Prediction, Share
@@ -97,6 +97,11 @@ class Comparison:
         return next(each for each in self.decided if (each.task, each.measure) == (task, measure))
 
 
+def curation() -> Curation:
+    """The recipes of the dclm assets, which decide what a mixture can take."""
+    return Curation(rules=RULES, judges=JUDGES, mixture=mixture_recipe(), shards=shard_recipe())
+
+
 def make_plan(
     settings: Settings,
     names: tuple[str, str],
@@ -124,7 +129,7 @@ def make_plan(
     """
     from trainers.pretraining.presets import canonical, parse, plan, run_name
 
-    first, second = (parse_mixture(name) for name in names)
+    first, second = (parse_mixture(name, curation()) for name in names)
     if first.literals == second.literals:
         raise WatershedError(f"{first.name} and {second.name} are the same mixture", "name two that differ")
     target = canonical(target) if target else target_runs(settings)[0]
@@ -178,7 +183,7 @@ def compare(settings: Settings, plan: Plan, *, check: bool, log: Callable[[str],
 
     lake = Lake.of(settings)
     target = plan_run(plan.target, _vocabulary(lake), SEQUENCE_LENGTH)
-    datasets = tuple(write_datasets(settings, plan.mixtures, target["tokens"]))
+    datasets = tuple(write_datasets(settings, curation(), plan.mixtures, target["tokens"]))
     questions = lake.written("evals.examples")[WHOLE].fingerprint
     small = planned(lake, datasets, plan.runs, plan.seeds)
     large = planned(lake, datasets, (plan.target,), plan.seeds)

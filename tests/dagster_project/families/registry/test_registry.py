@@ -64,7 +64,7 @@ def ranks_sql() -> str:
 def write_tables(project: Path, registry: Path) -> None:
     """Write the tables as the asset does, without Dagster around it."""
     lake = Lake.of(load_settings(project))
-    for name, table in read_registry(registry).items():
+    for name, table in read_registry(registry, aggregates).items():
         lake.replace(contract(name), table, "f" * 16)
 
 
@@ -90,7 +90,7 @@ def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project
     (registry / "evals" / "eval21.json").write_text("{")
     refused = watershed("registry", "import", str(registry))
     assert refused.exit_code == 2
-    assert "error: evals/eval21.json: no JSON" in refused.stderr
+    assert "error: evals/eval21.json: not JSON" in refused.stderr
     assert "mend:" in refused.stderr
     assert versions(project) == second
 
@@ -134,7 +134,7 @@ def test_missing_references_are_named_and_only_warn(project: Path, registry: Pat
 
 
 def test_stored_aggregates_are_compared_with_the_scores(project: Path, registry: Path) -> None:
-    tables = read_registry(registry)
+    tables = read_registry(registry, aggregates)
     stored = {row["uuid"]: row for row in tables["evals.registry"].to_pylist()}
     for number in (21, 22, 23):
         errors = [value for name, value in stored[uuid(number)].items() if name.endswith("_error")]
@@ -159,10 +159,10 @@ def test_an_aggregate_with_a_missing_task_is_null_and_names_it(registry: Path) -
 
 def test_a_compressed_file_is_read_as_it_is_without(registry: Path) -> None:
     path = registry / "evals" / "eval22.json"
-    plain = read_registry(registry)["evals.registry"].drop_columns("file")
+    plain = read_registry(registry, aggregates)["evals.registry"].drop_columns("file")
     path.with_suffix(".json.gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    assert read_registry(registry)["evals.registry"].drop_columns("file") == plain
+    assert read_registry(registry, aggregates)["evals.registry"].drop_columns("file") == plain
 
 
 def test_the_digest_is_of_names_and_contents_alone(registry: Path, tmp_path: Path) -> None:
@@ -183,24 +183,24 @@ def change(**entries: Any) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("name", "spoil", "cause"),
     [
-        ("evals/eval21.json", lambda path: path.write_text("{"), "no JSON"),
-        ("evals/eval21.json", lambda path: path.write_bytes(b"\xff{}"), "no JSON"),
-        ("evals/eval21.json", lambda path: path.write_text("[1]"), "holds no object"),
+        ("evals/eval21.json", lambda path: path.write_text("{"), "not JSON"),
+        ("evals/eval21.json", lambda path: path.write_bytes(b"\xff{}"), "not JSON"),
+        ("evals/eval21.json", lambda path: path.write_text("[1]"), "is not a JSON object"),
         ("evals/eval21.json", change(Core_v2=...), "lacks 'Core_v2'"),
-        ("evals/eval21.json", change(Core_v2="high"), "'Core_v2' is 'high', which is no finite number"),
+        ("evals/eval21.json", change(Core_v2="high"), "'Core_v2' is 'high', which is not a finite number"),
         ("evals/eval21.json", change(Core_v2=float("nan")), "'Core_v2' is nan"),
         ("evals/eval21.json", change(eval_metrics={}), "lacks eval_metrics.icl"),
         ("evals/eval21.json", change(eval_metrics={"icl": {"boolq": 1.5}}), "the score of boolq is 1.5"),
-        ("evals/eval21.json", change(**{"missing tasks": "copa"}), "'missing tasks' is no list"),
+        ("evals/eval21.json", change(**{"missing tasks": "copa"}), "'missing tasks' is not a list"),
         ("evals/eval21.json", change(eval_version="v3"), "version is one of v1, v2, but it is 'v3'"),
         ("evals/eval21.json", change(uuid=uuid(22)), f"its uuid {uuid(22)} is that of evals/eval"),
-        ("evals/eval21.json", change(creation_date="May"), "'creation_date' is 'May', which is no time"),
+        ("evals/eval21.json", change(creation_date="May"), "'creation_date' is 'May', which is not a time"),
         ("models/model11.json", change(hyperparameters={}), "lacks 'hyperparameters.model'"),
         ("models/model11.json", change(uuid="eleven"), "uuid matches"),
         (
             "datasets/tokenized/data1.json",
             change(num_tokens="many"),
-            "'num_tokens' is 'many', which is no whole number",
+            "'num_tokens' is 'many', which is not a whole number",
         ),
         ("datasets/tokenized/data1.json", change(sources=["data3"]), "sources are not all of uuid and name"),
     ],
@@ -211,7 +211,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(
 ) -> None:
     spoil(registry / name)
     with pytest.raises(WatershedError) as refused:
-        read_registry(registry)
+        read_registry(registry, aggregates)
     assert cause in refused.value.cause
     assert refused.value.cause.startswith(("evals/", name))
     assert "\n" not in refused.value.cause
@@ -229,7 +229,7 @@ def test_without_a_folder_the_demo_asks_for_nothing_and_the_job_says_what_to_set
     assert not set(TABLES["registry"]) & set(DEMO)
     refused = watershed("make", "evals.registry")
     assert refused.exit_code == 2
-    assert "no registry is named" in refused.stderr
+    assert "no registry folder is set" in refused.stderr
     assert "[registry] folder" in refused.stderr
 
 

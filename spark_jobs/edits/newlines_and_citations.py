@@ -1,4 +1,4 @@
-"""Newlines in a row and citations of a wiki, as mlfoundations/dclm, baselines/mappers/modifiers.py."""
+"""Limits runs of newlines and removes wiki citations, as in mlfoundations/dclm, baselines/mappers/modifiers.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spark_jobs.measures.base import Edit, Option
 
 
 def limit_newlines(text: pa.Array, *, max_consecutive: int = 2) -> pa.Array:
-    """Cut newlines beyond so many in a row (newline_removal_modifier)."""
+    """Cut newlines beyond `max_consecutive` in a row (newline_removal_modifier)."""
     from spark_jobs.kernels.marks import with_newlines_in_a_row
 
     if max_consecutive < 0:
@@ -27,10 +27,8 @@ def remove_citations(text: pa.Array) -> pa.Array:
 EDITS = (
     Edit(
         name="limit_newlines",
-        description="cuts newlines beyond so many in a row",
-        options={
-            "max_consecutive": Option(kind=int, description="how many newlines may follow one another", default=2)
-        },
+        description="cuts newlines beyond a number in a row",
+        options={"max_consecutive": Option(kind=int, description="most newlines in a row", default=2)},
         apply=limit_newlines,
     ),
     Edit(
