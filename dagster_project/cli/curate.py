@@ -80,6 +80,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
     from spark_jobs.curate.inputs import find_sources
     from spark_jobs.curate.report import funnel, write_report
     from spark_jobs.curate.run import curate
+    from spark_jobs.kernels.warm import is_warm, warm_in_background
     from spark_jobs.light_imports import light_imports
     from spark_jobs.recipes.reader import load_recipe
 
@@ -91,6 +92,8 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
         for line in explain_document(sources, steps, explain, out):
             click.echo(line)
         return
+    if not is_warm():
+        warm_in_background()
     with _bars():
         outcome = curate(sources, steps, out, against=against, evaluations=evaluations, workers=workers)
     report = write_report(out, steps, outcome)

@@ -2,13 +2,14 @@
 
 Extraction is DCLM's (arXiv 2406.11794, section 4.1): resiliparse's main content as plain text, with its defaults.
 Compiled kernels produce the same characters (`kernels/html/text.py`). resiliparse reads the few pages that they do
-not handle.
+not handle, and every page until the kernels are compiled.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ to find the main content grows with this product, so a few bytes of nested tags 
 may be 150 deep."""
 REMEMBERED_BYTES = 64_000_000
 """Memory for the last extracted pages; a page that was crawled twice is extracted once."""
+LOOK_AGAIN_SECONDS = 0.5
+"""Time between two looks whether another process has compiled the kernels of main content."""
 _TEXTUAL = ("xml", "json", "javascript")
 """Endings of media types that are text and that a browser can show as a page."""
 _REPLACEMENT = "�"
@@ -84,14 +87,39 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
 
 def _main_content(html: str, page: bytes) -> str:
     """The main content of a page. `page` is `html` in UTF-8. Raises what resiliparse raises."""
-    from spark_jobs.kernels.html.text import main_content
+    if _kernels_are_ready():
+        from spark_jobs.kernels.html.text import main_content
 
-    text = main_content(page)
-    if text is not None:
-        return text
+        text = main_content(page)
+        if text is not None:
+            return text
     from resiliparse.extract.html2text import extract_plain_text
 
     return extract_plain_text(html, main_content=True)
+
+
+class _Waiting:
+    """When to look again whether another process has compiled the kernels of main content."""
+
+    is_over = False
+    until = 0.0
+
+
+def _kernels_are_ready() -> bool:
+    """Whether main content is read by kernels by now; until they are compiled, resiliparse reads the same text.
+
+    The first call of a process has them compiled by another one, if need be. Looking for machine code takes a look at
+    the clock a page, and at the disk once in LOOK_AGAIN_SECONDS.
+    """
+    if not _Waiting.is_over and time.monotonic() >= _Waiting.until:
+        from spark_jobs.kernels.html.text import is_ready
+        from spark_jobs.kernels.warm import warm_in_background
+
+        _Waiting.is_over = is_ready()
+        if not _Waiting.is_over and not _Waiting.until:
+            warm_in_background(["html"], processes=1)
+        _Waiting.until = time.monotonic() + LOOK_AGAIN_SECONDS
+    return _Waiting.is_over
 
 
 class Extractor:

@@ -28,5 +28,7 @@ What these are made of:
 - `html_walk` (and `html_filters`, `html_classes`, `html_links`, `html_lines`): what of the tree is main content
 - `repetition`: how much of a document repeats itself
 - `scratch`: room for the words of one document
-- `compiled`, `inlined`: how all of them are compiled, where machine code is kept, and what becomes part of its callers
+- `compiled`, `inlined`, `linking`, `machine_code`: how all of them are compiled, what becomes part of its callers,
+  where machine code is kept
+- `exercises`, `warm`: each of them called once, and what compiles them ahead of their first use
 """

@@ -27,7 +27,7 @@ from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.hashing import KEY_0, KEY_1, KEY_2, fold, hash_bytes, hash_pair, load64, load_few
 from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.scratch import scratch
-from spark_jobs.kernels.text_buffers import TextArray, text_buffers
+from spark_jobs.kernels.text_buffers import TextArray, text_buffers, validity
 from spark_jobs.kernels.unicode_tables import lower_case, properties
 from spark_jobs.kernels.words import decode, find_words
 
@@ -192,7 +192,7 @@ def signature_values(signatures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """
     if isinstance(signatures, pa.ChunkedArray):
         signatures = signatures.combine_chunks()
-    valid = signatures.is_valid().to_numpy(zero_copy_only=False)
+    valid = validity(signatures)
     if pa.types.is_fixed_size_binary(signatures.type):
         width = signatures.type.byte_width
     else:

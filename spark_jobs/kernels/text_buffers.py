@@ -77,11 +77,20 @@ def text_buffers(text: TextArray) -> TextBuffers:
     else:
         offsets = np.zeros(1, width)
     offsets = _frozen(np.require(offsets, np.int64, "CA"))
-    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    valid = validity(array)
     buffers = TextBuffers(data=data, offsets=offsets, valid=_frozen(valid))
     if buffers.longest >= 1 << 31:
         raise ValueError(f"a document of {buffers.longest} bytes: kernels count positions in 31 bits")
     return buffers
+
+
+def validity(array: pa.Array) -> np.ndarray:
+    """Whether each value is not null; Arrow's own conversion of booleans imports pandas, which takes a second."""
+    bitmap = array.buffers()[0]
+    if bitmap is None:
+        return np.ones(len(array), np.bool_)
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=array.offset + len(array), bitorder="little")
+    return bits[array.offset :].view(np.bool_)
 
 
 def _one_array(text: TextArray) -> pa.Array:

@@ -49,6 +49,17 @@ LOCAL = {
 }
 """Small local jobs spend their time on tasks and planning, not on data, so there are few partitions and no UI."""
 
+CLUSTER = {
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.python.worker.reuse": "true",
+}
+"""On a cluster a partition is as large as AQE's advisory size, not as small as there are cores for: each task of a
+Python stage costs its worker a start. Delta would read the log of a table in 50 tasks at every read and write."""
+
+WORKERS_KNOW = ("NUMBA_CACHE_DIR", "WATERSHED_KERNELS", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+"""Environment variables of the driver that its executors get too: where kernels' machine code lies."""
+
 LOCAL_JAVA = "-XX:+UseSerialGC"
 """Java's second compiler stays on: once warm, it cuts planning, most of the cost of a small partition, by a third."""
 
@@ -164,7 +175,8 @@ def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
     return {
         **ALWAYS,
         **DELTA,
-        **({**LOCAL, **_partitions(settings.spark.master)} if local else {}),
+        **({**LOCAL, **_partitions(settings.spark.master)} if local else CLUSTER),
+        **{f"spark.executorEnv.{name}": os.environ[name] for name in WORKERS_KNOW if name in os.environ},
         "spark.jars": ",".join(map(str, jars)),
         "spark.driver.memory": settings.spark.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(java).strip(),

@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 
+from spark_jobs.kernels import compiled
 from spark_jobs.kernels.html.classes import rules
 from spark_jobs.kernels.html.filters import Measures
 from spark_jobs.kernels.html.lines import Page, page
@@ -34,7 +35,8 @@ class _Room(threading.local):
     """Arrays that a thread's pages are parsed into and their texts written to, made anew for larger ones."""
 
     def __init__(self) -> None:
-        self.rows = self.bytes = 0
+        # An empty page takes no more than this, and there is no room yet.
+        self.rows = self.bytes = -1
 
     def fit(self, size: int, tags: int) -> None:
         """Make room for a page of so many bytes and `<`."""
@@ -51,6 +53,11 @@ class _Room(threading.local):
 
 
 _ROOM = _Room()
+
+
+def is_ready() -> bool:
+    """Whether `main_content` can be asked without compiling first."""
+    return compiled.is_ready(parse_into, walk)
 
 
 def main_content(html: bytes) -> str | None:

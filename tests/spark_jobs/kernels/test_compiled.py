@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_without_a_folder_to_write_to_kernels_still_run(monkeypatch: pytest.Monk
     monkeypatch.setattr(compiled._config, "CACHE_DIR", "")
     compiled.cache_folder.cache_clear()
     try:
-        assert compiled.cache_folder("text_hash") is None
+        assert compiled.cache_folder(text_hash.__name__) is None
         double = compiled.entry(lambda number: 2 * number)
         assert double(21) == 42
     finally:
@@ -62,21 +63,66 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path: Path, monkey
     monkeypatch.setattr(compiled._config, "CACHE_DIR", "")
     compiled.cache_folder.cache_clear()
     try:
-        trusted = compiled.cache_folder("text_hash")
+        trusted = compiled.cache_folder(text_hash.__name__)
         assert trusted is not None
         assert trusted.is_relative_to(tmp_path)
         trusted.chmod(0o777)
         compiled.cache_folder.cache_clear()
-        fallback = compiled.cache_folder("text_hash")
+        fallback = compiled.cache_folder(text_hash.__name__)
         assert fallback is None or not fallback.is_relative_to(tmp_path)
     finally:
         compiled.cache_folder.cache_clear()
 
 
 def test_code_is_kept_by_what_it_is_made_of() -> None:
-    assert {"statistics", "blocks", "words", "compiled"} <= set(compiled._sources("statistics"))
-    assert "minhash" not in compiled._sources("statistics")
-    assert len({compiled.cache_folder(kernel) for kernel in ("statistics", "minhash", "text_hash")}) == 3
+    sources = compiled._sources(statistics.__name__)
+    made_of = {f"{compiled.PACKAGE}.{name}" for name in ("statistics", "blocks", "words", "compiled", "linking")}
+    assert made_of <= set(sources)
+    assert minhash.__name__ not in sources
+    assert len({compiled.cache_folder(module.__name__) for module in (statistics, minhash, text_hash)}) == 3
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that stands for that of the kernels, with none in it."""
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "compiled.py").touch()
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    for function in (compiled._read, compiled._fingerprint):
+        function.cache_clear()
+    yield tmp_path
+    for function in (compiled._read, compiled._fingerprint):
+        function.cache_clear()
+
+
+def test_modules_in_subfolders_are_part_of_what_imports_them(package: Path) -> None:
+    files = {
+        "top.py": "from spark_jobs.kernels.html import parse, TAGS\nfrom spark_jobs.kernels.html.walk import step",
+        "html/__init__.py": "from spark_jobs.kernels.html.nodes import TAGS",
+        "html/parse.py": "from spark_jobs.kernels.html import nodes\nimport spark_jobs.kernels.words",
+        "html/nodes.py": "import numpy",
+        "html/walk.py": "from . import lines\nfrom ..words import decode",
+        "html/lines.py": "",
+        "html/unused.py": "",
+        "words.py": "",
+    }
+    for name, source in files.items():
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text(source)
+    found = {name.removeprefix(f"{compiled.PACKAGE}.") for name in compiled._sources(f"{compiled.PACKAGE}.top")}
+    expected = {"compiled", "top", "html", "html.parse", "html.nodes", "html.walk", "html.lines", "words"}
+    assert found == expected
+    before = compiled._fingerprint(f"{compiled.PACKAGE}.top")
+    (package / "html" / "lines.py").write_text("# edited")
+    for function in (compiled._read, compiled._fingerprint):
+        function.cache_clear()
+    assert compiled._fingerprint(f"{compiled.PACKAGE}.top") != before
+
+
+def test_an_import_that_is_not_found_is_named(package: Path) -> None:
+    (package / "top.py").write_text("from spark_jobs.kernels.html.gone import step")
+    with pytest.raises(ModuleNotFoundError, match=r"spark_jobs\.kernels\.html\.gone"):
+        compiled._sources(f"{compiled.PACKAGE}.top")
 
 
 def test_every_kernel_has_one_signature_whatever_it_is_given() -> None:

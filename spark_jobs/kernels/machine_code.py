@@ -1,0 +1,96 @@
+"""The machine code of an entry on disk: found in any of several folders, made by one process at a time.
+
+numba's own cache names its folder after the place of the source and its files after a line, so that another copy of the
+same program compiles anew. Here a folder is named after what the machine code depends on (`compiled.cache_folder`), and
+may be copied to another place or machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from numba.core import caching
+
+
+class _Names(caching.CompileResultCacheImpl):
+    """What numba asks of a cache: how its files are called and what goes into them."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self._lineno = function.__code__.co_firstlineno
+        self._py_file = function.__code__.co_filename
+        self._filename_base = f"{function.__qualname__}.py{sys.version_info[0]}{sys.version_info[1]}"
+
+    @property
+    def _locator(self) -> _Names:
+        """Where numba asks for the source file that it names in a warning."""
+        return self
+
+
+class MachineCode(caching.FunctionCache):
+    """The cached machine code of one entry, which is called with one signature only."""
+
+    def __init__(self, function: FunctionType, folders: list[Path], own: Path | None) -> None:
+        """Look in `folders`, in this order, and write to `own`, which may be one of them."""
+        self._name, self._py_func, self._impl = repr(function), function, _Names(function)
+        self._files = [self._file(folder) for folder in folders]
+        self._own = own
+        self.is_kept = own is not None
+        """Whether machine code can be written."""
+        self._cache_path = str(own)
+        # The name of the folder says which source this was made from.
+        self._data = f"{self._impl.filename_base}.1.nbc"
+        self._folders = folders
+        self.enable()
+
+    def _file(self, folder: Path) -> Any:
+        return caching.IndexDataCacheFile(str(folder), self._impl.filename_base, "")
+
+    def is_there(self) -> bool:
+        """Whether machine code is in one of the folders."""
+        return any((folder / self._data).exists() for folder in self._folders)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code for a signature; None if there is none."""
+        target_context.refresh()
+        key = self._index_key(sig, target_context.codegen())
+        for file in self._files:
+            # A shipped folder may have been cut short in copying.
+            with suppress(OSError, EOFError, pickle.UnpicklingError):
+                data = file.load(key)
+                if data is not None:
+                    return self._impl.rebuild(target_context, data)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code; where it cannot be written, the next process compiles again."""
+        if self._own is not None and self._impl.check_cachable(data):
+            with suppress(OSError):
+                key = self._index_key(sig, data.codegen)
+                self._file(self._own).save(key, self._impl.reduce(data))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process compiles this entry, unless its machine code is there already."""
+        if self._own is None or self.is_there():
+            yield
+            return
+        try:
+            lock = os.open(self._own / f"{self._impl.filename_base}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield
+            return
+        try:
+            # A file system without locks makes two processes compile, which does no harm.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)

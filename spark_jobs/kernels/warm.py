@@ -1,0 +1,109 @@
+"""Compile kernels ahead of their first use: `python -m spark_jobs.kernels.warm [MODULE ...] [--out FOLDER]`.
+
+Several processes take one module each, those that take longest first. What is compiled already is only loaded. With
+`--out` the machine code goes into a folder that may be copied to machines of the same kind of processor, into a
+container image for example; there, WATERSHED_KERNELS names it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+from spark_jobs.kernels import exercises
+from spark_jobs.kernels.exercises import EXERCISES, sample
+
+POLITE = 5
+"""The `nice` value of a background process, which gives way to others."""
+
+
+def warm(modules: Sequence[str] = (), processes: int | None = None) -> Iterator[tuple[str, float]]:
+    """Compile modules, all unless some are named, in processes of their own.
+
+    Args:
+        modules: names of EXERCISES.
+        processes: as many as there are cores unless given.
+
+    Yields:
+        each module when it is done, and its processor time in seconds.
+    """
+    wanted = [name for name in EXERCISES if not modules or name in modules]
+    workers = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(exercise, name) for name in wanted]):
+            yield future.result()
+    if len(wanted) == len(EXERCISES) and (marker := _marker()):
+        marker.touch()
+
+
+def is_warm() -> bool:
+    """Whether all modules have been compiled for this version of the code on this machine."""
+    marker = _marker()
+    return marker is not None and marker.exists()
+
+
+def _marker() -> Path | None:
+    from spark_jobs.kernels.compiled import cache_folder
+
+    # The exercises import every module, so their folder is named after the sources of all of them.
+    folder = cache_folder(exercises.__name__)
+    return folder / "all-compiled" if folder else None
+
+
+def exercise(module: str) -> tuple[str, float]:
+    """Compile one module in this process. Returns its name and the processor time in seconds."""
+    began = time.process_time()
+    EXERCISES[module](sample())
+    return module, time.process_time() - began
+
+
+def warm_in_background(modules: Sequence[str] = (), processes: int | None = None) -> subprocess.Popen[bytes] | None:
+    """Start to compile in another process, which outlives this one; None if no process can be started.
+
+    Any number of them may run: each entry is compiled by one, and the others wait for its machine code.
+    """
+    more = [] if processes is None else ["--processes", str(processes)]
+    with suppress(OSError):
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__, *modules, *more, "--background"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m spark_jobs.kernels.warm", description=__doc__.split("\n\n")[0])
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="all unless named")
+    parser.add_argument("--processes", type=int, help="as many as there are cores unless given")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write machine code there, to be copied elsewhere")
+    parser.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.modules) - EXERCISES.keys():
+        parser.error(f"no kernels are called {', '.join(sorted(unknown))}; there are {', '.join(sorted(EXERCISES))}")
+    if chosen.background:
+        if is_warm():
+            return
+        os.nice(POLITE)
+    if chosen.out:
+        # The processes that compile read these when they start.
+        os.environ["NUMBA_CACHE_DIR"] = str(chosen.out.absolute())
+        os.environ.pop("WATERSHED_KERNELS", None)
+    for module, seconds in warm(chosen.modules, chosen.processes):
+        print(f"{module:<18}{seconds:6.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
