@@ -44,8 +44,8 @@ from dagster_project.cli.screen.errors import user_errors
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="JSONL",
-    help="The examples of an evaluation, one JSON object a line. Documents that contain an example are dropped. May be "
-    "given several times.",
+    help="The examples of an evaluation, one JSON object per line. Documents that contain an example are dropped. May "
+    "be given several times.",
 )
 @click.option(
     "--workers",

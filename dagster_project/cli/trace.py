@@ -168,7 +168,7 @@ def _print_fate(screen: Console, decided: Fate) -> None:
     if decided.duplicate_of:
         _line(screen, "duplicate", f"of {decided.duplicate_of}, one of {decided.cluster_size} copies")
     elif decided.cluster_size:
-        _line(screen, "duplicate", f"stands for {decided.cluster_size} copies")
+        _line(screen, "duplicate", f"represents a cluster of {decided.cluster_size} copies")
     if decided.score is not None:
         _line(screen, "score", f"{decided.score:.3f}, bucket {decided.bucket}")
     if decided.split:

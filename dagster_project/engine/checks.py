@@ -62,7 +62,7 @@ def require_passing(instance: dg.DagsterInstance, settings: Settings, names: Ite
         if failed:
             raise WatershedError(
                 f"{name} fails its contract: {failed[0].line()}",
-                f"see `watershed check {name}`; mend its rows or materialise it again",
+                f"see `watershed check {name}`; correct its rows or materialise it again",
             )
 
 

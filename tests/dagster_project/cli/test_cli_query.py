@@ -165,7 +165,8 @@ def test_describe_a_view_a_card_a_table_not_made_and_an_unknown_one(tmp_path: Pa
     assert watershed("describe", "dclm.pool", "--card").stdout.startswith("# dclm.pool\n")
     assert "not made yet" in watershed("describe", "dclm.shards").stdout
     unknown = watershed("describe", "dclm.nope")
-    assert (unknown.exit_code, unknown.stderr.splitlines()[0]) == (2, "error: no table is called 'dclm.nope'")
+    assert unknown.exit_code == 2
+    assert unknown.stderr.startswith("error: no table is called 'dclm.nope'")
 
 
 def test_trace_follows_a_document_forward(lake: Settings) -> None:
