@@ -31,11 +31,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from trainers.core import checkpoint
+from trainers.core.loading import load_decoder
 from trainers.data.shards import Sequences, Split, check_manifest
-from trainers.exchange import load_decoder
 from trainers.models.config import MoEConfig
 from trainers.models.moe import MoEDecoder
-from trainers.pretraining.config import read_config
+from trainers.process.config_file import read_config
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import read_jsonl, write_json, write_jsonl

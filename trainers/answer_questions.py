@@ -30,7 +30,7 @@ from trainers.icl.questions import Ints, Questions, read_questions
 from trainers.models.config import DenseConfig
 from trainers.models.dense import DenseDecoder
 from trainers.models.loss import token_nats
-from trainers.pretraining.config import read_config
+from trainers.process.config_file import read_config
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json, write_jsonl

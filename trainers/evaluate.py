@@ -29,7 +29,7 @@ from trainers.icl.prompts import Prompt, digest_of, write_prompts
 from trainers.icl.score import batches, greedy_texts, loglikelihoods
 from trainers.icl.tasks import Task, Version, checked_version, chosen_tasks
 from trainers.icl.tokens import Request, TooLong, most_written, requests
-from trainers.pretraining.config import read_config
+from trainers.process.config_file import read_config
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import sha256_file, write_json
 from trainers.process.progress import Progress, pipes_session

@@ -34,8 +34,9 @@ from trainers.models.config import active_parameter_count, flops_per_token, para
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
 from trainers.pretraining.balance import ExpertBalance
-from trainers.pretraining.config import Resolved, RunConfig, named_sources, read_config, resolve
+from trainers.pretraining.config import Resolved, RunConfig, named_sources, resolve
 from trainers.pretraining.heldout import measure
+from trainers.process.config_file import read_config
 from trainers.process.device import chosen_device, peak_flops, peak_memory_bytes
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import write_atomically, write_json
@@ -72,7 +73,7 @@ def _initial(config: RunConfig) -> DenseDecoder | None:
     """The model whose weights the run begins with, on the CPU."""
     if not config.init:
         return None
-    from trainers.exchange import load_decoder
+    from trainers.core.loading import load_decoder
 
     return load_decoder(Path(config.init))
 

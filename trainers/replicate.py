@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.pretraining.config import RunConfig, from_mapping, read_config
+from trainers.pretraining.config import RunConfig
+from trainers.process.config_file import from_mapping, read_config
 from trainers.process.errors import exit_code
 
 

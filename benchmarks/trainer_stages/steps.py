@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from benchmarks.trainer_stages.plain_decoder import PlainDecoder
 from trainers.core import checkpoint
 from trainers.core.adamw import AdamW
+from trainers.core.optimiser import Optimiser
 from trainers.exchange import export_model
 from trainers.models.config import DenseConfig, MoEConfig, flops_per_token
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
 from trainers.models.hugging_face import to_tensors
-from trainers.pretraining.presets import Optimiser
 from trainers.process.device import peak_flops
 
 Step = Callable[[Tensor], Tensor]

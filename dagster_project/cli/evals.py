@@ -52,7 +52,7 @@ def run_command(*, into_lake: bool, **said: Any) -> None:
     from catalog.progress import track
     from dagster_project.cli.screen.bars import Bars
     from trainers.evaluate import IclConfig, evaluate
-    from trainers.pretraining.config import from_mapping
+    from trainers.process.config_file import from_mapping
 
     said |= {name: str(said[name]) for name in ("model", "data", "out")}
     said["tasks"] = [name.strip() for name in said["tasks"].split(",") if name.strip()]

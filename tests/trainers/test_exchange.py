@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from dagster_project.cli.model import model_command
 from trainers.core import checkpoint
 from trainers.core.checkpoint import MODEL
-from trainers.exchange import export_model, import_model, load_decoder, logits, main
+from trainers.core.loading import load_decoder
+from trainers.exchange import export_model, import_model, logits, main
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.decoder import decoder
 from trainers.process.errors import TrainerError

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from trainers.core.optimiser import Optimiser
 from trainers.core.ranks import Ranks, gathered, local, put_part
-from trainers.pretraining.presets import Optimiser
 
 
 class AdamW:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import yaml
-
+from trainers.core.optimiser import Optimiser
 from trainers.core.schedule import SCHEDULES
 from trainers.data.shards import Split
 from trainers.models.config import DenseConfig, model_config
-from trainers.pretraining.presets import Optimiser, Preset, preset
+from trainers.pretraining.presets import Preset, preset
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_text
 
@@ -23,7 +20,6 @@ CODE_VERSION = "trainers-1"
 """Part of every fingerprint; raised when the same configuration would give other weights."""
 
 Dtype = Literal["float32", "bfloat16"]
-C = TypeVar("C")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,64 +87,6 @@ class Resolved:
     preset: Preset
     identity: dict[str, Any]
     fingerprint: str
-
-
-def read_config(path: Path | str, kind: type[C]) -> C:
-    """Read a dataclass from a YAML or JSON file; TrainerError names an unknown, missing or mistyped field."""
-    path = Path(path)
-    if not path.is_file():
-        raise TrainerError(f"config file {path} does not exist", "give --config the path of a YAML or JSON file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainerError(f"{path} is neither YAML nor JSON: {_one_line(error)}", "mend its syntax") from None
-    return from_mapping(values, kind, str(path))
-
-
-def from_mapping(values: Any, kind: type[C], place: str) -> C:
-    """Build a configuration dataclass, with errors that name the field."""
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{place} holds no fields", f"write {', '.join(_required(kind))} in it")
-    known = _fields(kind)
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise TrainerError(f"{place} has an unknown field {name!r}", f"{hint}fields: {', '.join(known)}")
-    for name in _required(kind):
-        if name not in values:
-            raise TrainerError(f"{place} lacks the field {name!r}", f"add {name}")
-    for name, value in values.items():
-        _check_type(place, name, value, str(known[name].type))
-    return kind(**values)
-
-
-def _fields(kind: type) -> dict[str, Field[Any]]:
-    found: dict[str, Field[Any]] = kind.__dict__["__dataclass_fields__"]
-    return found
-
-
-def _required(kind: type) -> list[str]:
-    return [n for n, f in _fields(kind).items() if f.default is MISSING and f.default_factory is MISSING]
-
-
-def _check_type(place: str, name: str, value: Any, annotation: str) -> None:
-    kinds: dict[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "Mapping[str, Any]": (Mapping,),
-        "Sequence[Mapping[str, Any]]": (list, tuple),
-    }
-    allowed = kinds.get(annotation)
-    if allowed is None:
-        return
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        raise TrainerError(f"{place}: {name} is {value!r}", f"give {name} as {annotation}")
-    if annotation == "int" and value < 0:
-        raise TrainerError(f"{place}: {name} is {value}", f"give {name} as 0 or more")
 
 
 def named_sources(config: RunConfig) -> list[tuple[Path, float]]:
@@ -261,7 +199,3 @@ def _check_fields(name: str, values: Mapping[str, Any], kind: DenseConfig | Opti
     for key in values:
         if key not in allowed:
             raise TrainerError(f"{name} has no field {key!r} to set", f"fields: {', '.join(allowed)}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

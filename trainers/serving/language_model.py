@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers.core import checkpoint
-from trainers.exchange import CONFIG
-from trainers.icl.tokens import FileTokenizer, Tokenizer, TransformersTokenizer
+from trainers.core.loading import CONFIG
 from trainers.models.dense import Attention, Block, DenseDecoder
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 from trainers.process.run_folder import TOKENIZER
+from trainers.serving.tokenizers import FileTokenizer, Tokenizer, TransformersTokenizer
 
 READ_BY_TRANSFORMERS = (".json", ".safetensors", ".bin", ".model", ".txt", ".py", ".jinja")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

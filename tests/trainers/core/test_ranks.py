@@ -14,7 +14,8 @@ from made_shards import make_shards
 from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
 from trainers.data.shards import ShuffledLoader, check_manifest
 from trainers.pretrain import pretrain
-from trainers.pretraining.config import RunConfig, from_mapping
+from trainers.pretraining.config import RunConfig
+from trainers.process.config_file import from_mapping
 from trainers.process.files import read_jsonl
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,8 @@ from trainers.data.mixing import MixedLoader, interleaved
 from trainers.data.shards import Sequences, ShuffledLoader, check_manifest
 from trainers.exchange import export_model
 from trainers.pretrain import pretrain
-from trainers.pretraining.config import RunConfig, from_mapping, named_sources
+from trainers.pretraining.config import RunConfig, named_sources
+from trainers.process.config_file import from_mapping
 from trainers.process.errors import TrainerError
 
 
