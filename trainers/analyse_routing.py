@@ -38,7 +38,7 @@ from trainers.models.moe import MoEDecoder
 from trainers.process.config_file import read_config
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError, exit_code
-from trainers.process.files import read_jsonl, write_json, write_jsonl
+from trainers.process.files import read_jsonl, whole_file, write_json, write_jsonl
 from trainers.process.progress import Progress, pipes_session
 from trainers.routing.counts import Ints, RoutingCounts, saturation
 from trainers.routing.tables import coactivation_rows, domain_rows, summary, vocabulary_rows
@@ -238,8 +238,7 @@ def _write(
 
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / ".counts.npz.partial"
-    with partial.open("wb") as file:
+    with whole_file(out / "counts.npz") as file:
         np.savez_compressed(
             file,
             together_LEE=counts.together_LEE,
@@ -248,7 +247,6 @@ def _write(
             domain_tokens_D=counts.domain_tokens_D,
             **{f"first_LVE_{variant}": table for variant, table in counts.first_LVE.items()},  # ty: ignore
         )
-    partial.replace(out / "counts.npz")
     write_jsonl(out / "saturation.jsonl", rows)
     write_jsonl(out / "coactivation.jsonl", coactivation_rows(counts))
     write_jsonl(out / "domains.jsonl", domain_rows(counts))

@@ -11,7 +11,6 @@ is by itself. results.jsonl has a line a question, summary.json one entry a task
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -26,13 +25,14 @@ from numpy.typing import NDArray
 
 from trainers.core import checkpoint
 from trainers.core.checkpoint import Checkpoint
+from trainers.core.loading import decoder_of
 from trainers.icl.questions import Ints, Questions, read_questions
 from trainers.models.config import DenseConfig
 from trainers.models.dense import DenseDecoder
 from trainers.models.loss import token_nats
-from trainers.process.config_file import read_config
+from trainers.process.command import run_from_config
 from trainers.process.device import chosen_device
-from trainers.process.errors import TrainerError, exit_code
+from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json, write_jsonl
 from trainers.process.progress import Progress, pipes_session
 
@@ -80,7 +80,7 @@ def evaluate(config: EvalConfig) -> list[dict[str, Any]]:
             summary = _earlier(out, fingerprint)
             if summary is None:
                 progress = Progress("evaluate", found.folder.name, len(questions.options), pipes=pipes)
-                model = found.decoder().to(chosen_device(config.device))
+                model = decoder_of(found).to(chosen_device(config.device))
                 rows = scored_rows(model, questions, config.batch, progress.step)
                 summary = _write(found, questions, rows, fingerprint, out)
                 progress.event("finished", **summary)
@@ -244,14 +244,7 @@ def task_summaries(questions: Questions, rows: Sequence[dict[str, Any]]) -> list
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainers.answer_questions", description="Score multiple-choice questions."
-    )
-    parser.add_argument(
-        "--config", required=True, metavar="FILE", help="YAML or JSON; fields in trainers/answer_questions.py"
-    )
-    path = parser.parse_args(arguments).config
-    return exit_code(lambda: evaluate(read_config(path, EvalConfig)))
+    return run_from_config(EvalConfig, evaluate, arguments)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ architectures are those of models/hugging_face.py. transformers itself is not ne
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from trainers.core.loading import CONFIG, INDEX, ONE_FILE, TensorFolder, load_de
 from trainers.models.config import DenseConfig
 from trainers.models.hugging_face import to_config_json, to_tensors
 from trainers.process.errors import TrainerError, exit_code
-from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json
+from trainers.process.files import canonical_json, sha256_file, sha256_text, whole_file, whole_folder, write_json
 from trainers.process.run_folder import TOKENIZER
 
 CODE_VERSION = "exchange-1"
@@ -98,19 +97,13 @@ def export_model(
     found = checkpoint.chosen(source)
     eot = found.state.get("eot")
     config_json = to_config_json(found.model_config, dtype, eot)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(target) as partial:
         _write_tensors(partial, to_tensors(found.model_config, found.weights()), DTYPES[dtype], shard_bytes)
         for file in [tokenizer] if tokenizer else _found_tokenizer(found.folder):
             shutil.copyfile(file, partial / (TOKENIZER if tokenizer else file.name))
         if (partial / TOKENIZER).is_file() and not (partial / TOKENIZER_CONFIG).is_file():
             write_json(partial / TOKENIZER_CONFIG, _tokenizer_config(partial / TOKENIZER, found.model_config, eot))
         write_json(partial / CONFIG, config_json)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _found_tokenizer(folder: Path) -> list[Path]:
@@ -175,11 +168,8 @@ def write_logits(source: Path, tokens: str, out: Path) -> tuple[int, int]:
     except ValueError:
         raise TrainerError(f"tokens are {tokens!r}", "give whole numbers with commas between, such as 5,6,7") from None
     found = logits(source, numbers)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file:
+    with whole_file(out) as file:
         np.save(file, found)
-    partial.replace(out)
     rows, columns = found.shape
     return rows, columns
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from spark_jobs.shards.format import write_dataset, write_manifest, write_shard
-from trainers.data.shards import ShuffledLoader, check_manifest
+from trainers.data.loader import ShuffledLoader
+from trainers.data.shards import Sequences, check_manifest
 
 BATCH = 64
 SHARDS = 8
@@ -114,7 +115,8 @@ def ours(folder: Path, tokens: NDArray[np.uint16]) -> Reader:
     write_manifest(folder / "train", lines)
 
     def rest(done: int) -> Iterator[Batch]:
-        loader = ShuffledLoader(check_manifest(folder / "train", digests=False), seed=0, consumed=done * BATCH)
+        split = check_manifest(folder / "train", digests=False)
+        loader = ShuffledLoader(Sequences(split), seed=0, consumed=done * BATCH)
         while loader.consumed < len(tokens):
             yield torch.from_numpy(loader.next_batch(min(BATCH, len(tokens) - loader.consumed)))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainers.core import checkpoint
+from trainers.core.checkpoint import Checkpoint
 from trainers.models.config import DenseConfig
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
@@ -65,7 +66,7 @@ def _tensor_files(folder: Path) -> dict[str, str]:
         with safe_open(folder / ONE_FILE, framework="pt") as file:
             return dict.fromkeys(file.keys(), ONE_FILE)
     except SafetensorError as error:
-        raise TrainerError(f"{folder / ONE_FILE} is no safetensors file: {error}", "copy it again in full") from None
+        raise TrainerError(f"{folder / ONE_FILE} is not a safetensors file: {error}", "copy it again in full") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -98,12 +99,19 @@ def read_hugging_face(folder: Path) -> tuple[DenseConfig, dict[str, Tensor]]:
     return config, weights
 
 
+def decoder_of(found: Checkpoint) -> DenseDecoder:
+    """The decoder of a checkpoint, in float32 on the CPU."""
+    model = decoder(found.model_config)
+    model.load_state_dict(found.weights())
+    return model
+
+
 def load_decoder(source: Path) -> DenseDecoder:
     """The decoder of a checkpoint, of a run folder's newest one, or of a Hugging Face folder; float32, on the CPU."""
     if not source.is_dir():
-        raise TrainerError(f"{source} is no folder", "give a checkpoint, or a folder in the Hugging Face format")
+        raise TrainerError(f"{source} is not a folder", "give a checkpoint, or a folder in the Hugging Face format")
     if not (source / CONFIG).is_file() or "model_type" not in read_json(source / CONFIG):
-        return checkpoint.chosen(source).decoder()
+        return decoder_of(checkpoint.chosen(source))
     config, weights = read_hugging_face(source)
     model = decoder(config)
     model.load_state_dict(weights)

@@ -15,6 +15,7 @@ from trainers.ladder.forecast import Forecast
 from trainers.ladder.laws import sigmoid
 from trainers.ladder.protocols import curve_points, final_loss
 from trainers.ladder.runs import LadderRuns, Target
+from trainers.process.files import whole_file
 
 COLUMNS = 5
 GREY = "#7f8c8d"
@@ -56,11 +57,10 @@ def _grid(tasks: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write the PNG beside `path` first, then rename it; returns `path`."""
-    part = path.with_name(f"{path.name}.part")
-    # No date and no version in the file: the same fit gives the same bytes.
-    figure.savefig(part, format="png", metadata={"Software": None})
-    part.replace(path)
+    """Write the figure as a PNG, whole; returns `path`."""
+    with whole_file(path) as file:
+        # No date and no version in the file: the same fit gives the same bytes.
+        figure.savefig(file, format="png", metadata={"Software": None})
     return path
 
 

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from trainers.core.optimiser import Optimiser
+from trainers.core.plan import LoopConfig
 from trainers.core.schedule import SCHEDULES
 from trainers.data.shards import Split
-from trainers.models.config import DenseConfig, model_config
+from trainers.models.config import DenseConfig, MoEConfig, flops_per_token, model_config
 from trainers.pretraining.presets import Preset, preset
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_text
@@ -19,43 +20,23 @@ from trainers.process.files import canonical_json, sha256_text
 CODE_VERSION = "trainers-1"
 """Part of every fingerprint; raised when the same configuration would give other weights."""
 
-Dtype = Literal["float32", "bfloat16"]
+
+PART_FLOPS = 1.5e9
+"""Fewest FLOPs of a part: below that its kernels are too short for threads to gain anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(LoopConfig):
     """One training run. Only `preset`, `shards` and `out` must be given."""
 
     preset: str
     """The dial: size and Chinchilla multiple, such as "70k-1xC"."""
     shards: str
     """Folder with train/, heldout/ and dataset.json."""
-    out: str
-    """Run folder: checkpoints, metrics.jsonl and result.json go here. One folder, one run."""
-    run: str = ""
-    """A label for result.json and progress; the preset's name when empty."""
     seed: int = 0
     """Of the initial weights and the order of sequences."""
-    threads: int = 1
-    """CPU threads; 0 leaves torch's own choice. Tiny models gain little from a second."""
-    device: str = "auto"
-    """"auto" takes a GPU when there is one; else "cpu", "cuda" or "cuda:1"."""
-    dtype: Dtype = "float32"
-    """"bfloat16" runs matrix products in bfloat16 (autocast); weights stay in float32."""
-    compile: bool = False
-    """torch.compile each block; on a CPU this needs a C++ compiler and a minute, too long for a tiny model."""
-    microbatch: int = 0
-    """Sequences a forward pass; gradients are added up to the whole batch. 0: the whole batch at once."""
-    checkpoint_every: int = 0
-    """Steps between checkpoints; 0: a quarter of the run. There is always one at the end."""
-    keep_checkpoints: int = 3
-    """Newest checkpoints kept; 0 keeps all."""
-    evaluate_every: int = 0
-    """Steps between measurements on held-out shards; 0: only at the end."""
     heldout_sequences: int = 0
     """Held-out sequences measured, from the first on; 0: all."""
-    log_every: int = 0
-    """Steps a row of metrics.jsonl; 0: a two-hundredth of the run."""
     verify_digests: bool = True
     """Read every shard through once before the first step and compare its SHA-256."""
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -74,9 +55,6 @@ class RunConfig:
     shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty."""
     document_masking: bool = False
     """No attention across the end-of-text tokens of the shards."""
-    spike: float = 2.0
-    """A loss this many nats above its running mean stops the run, its last checkpoint kept; 0: only one that is no
-    number does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +65,18 @@ class Resolved:
     preset: Preset
     identity: dict[str, Any]
     fingerprint: str
+
+
+def parts_of(preset: Preset) -> int:
+    """Parts of a batch that threads may share on a CPU: 1, 2 or 4, by the FLOPs of a step.
+
+    A mixture that balances its experts keeps its batch whole: its balance is that of the tokens seen together.
+    """
+    model = preset.model
+    if isinstance(model, MoEConfig) and model.load_balancing_weight:
+        return 1
+    flops = flops_per_token(model) * preset.batch * model.sequence_length
+    return next((parts for parts in (4, 2) if flops >= parts * PART_FLOPS and preset.batch >= parts), 1)
 
 
 def named_sources(config: RunConfig) -> list[tuple[Path, float]]:

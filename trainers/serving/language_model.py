@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers.core import checkpoint
-from trainers.core.loading import CONFIG
+from trainers.core.loading import CONFIG, decoder_of
 from trainers.models.dense import Attention, Block, DenseDecoder
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
@@ -262,7 +262,7 @@ def _own(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
         raise TrainerError(f"{found.folder} has no {TOKENIZER}", "put the tokenizer of its shards beside it")
     tokenizer = FileTokenizer(path, found.state.get("eot"))
     digest = sha256_text(found.model_sha256 + sha256_file(path))
-    return Opened(OwnDecoder(found.decoder(), device, dtype), tokenizer, digest)
+    return Opened(OwnDecoder(decoder_of(found), device, dtype), tokenizer, digest)
 
 
 def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
