@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from trainers.core import checkpoint
 from trainers.core.checkpoint import Checkpoint
 from trainers.core.loading import decoder_of
+from trainers.icl.choice import choose
 from trainers.icl.questions import Ints, Questions, read_questions
 from trainers.models.config import DenseConfig
 from trainers.models.dense import DenseDecoder
@@ -202,17 +203,18 @@ def result_rows(
         here = slice(int(questions.options_start[q]), int(questions.options_start[q + 1]))
         choice_logprobs, choice_bytes = logprobs[here], questions.option_bytes[here]
         gold, task = int(questions.gold[q]), questions.tasks[questions.task[q]]
-        scores = choice_logprobs
-        if questions.normalisation[task] == "bytes":
-            scores = choice_logprobs / choice_bytes
-        elif questions.normalisation[task] == "unconditional" and unconditional is not None:
-            scores = choice_logprobs - unconditional[here]
-        predicted = int(np.argmax(scores))
+        normalisation = questions.normalisation[task]
+        choice = choose(
+            choice_logprobs,
+            gold,
+            lengths_C=choice_bytes if normalisation == "bytes" else None,
+            alone_C=unconditional[here] if normalisation == "unconditional" and unconditional is not None else None,
+        )
         row = {
             "question_id": question_id,
             "task": task,
-            "predicted": predicted,
-            "correct": predicted == gold,
+            "predicted": choice.predicted,
+            "correct": choice.correct,
             "gold": gold,
             "choice_logprobs": choice_logprobs.tolist(),
             "choice_bytes": choice_bytes.tolist(),
