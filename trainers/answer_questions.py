@@ -2,11 +2,11 @@
 
     eval.json    {"checkpoint": "runs/70k-1xC", "questions": "questions.npz", "out": "evals/70k-1xC"}
 
-Each option is scored by the sum of its tokens' log-probabilities after the question's context; the prediction is the
-option with the highest score (lowest number on a tie): log-probability a UTF-8 byte, or as the task's normalisation
-says. Continuations of one length are told apart far better by "unconditional", which takes away how likely an option
-is by itself. results.jsonl has a line a question, summary.json one entry a task. The task loss of a scaling law is
-`bits_per_byte`, that of the right option whatever the normalisation.
+Each option is scored by the sum of its tokens' log-probabilities after the question's context. The prediction is the
+option with the highest score (the lowest number on a tie): log-probability a UTF-8 byte, or as the task's
+normalisation says. "unconditional" separates continuations of one length far better: it takes away how likely an
+option is by itself. results.jsonl has a line a question, summary.json one entry a task. The task loss of a scaling law
+is `bits_per_byte`, that of the right option whatever the normalisation.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def import_model(source: Path, target: Path) -> Checkpoint:
     if target.exists():
         raise TrainerError(f"{target} exists", "give a place where nothing is yet")
     config, weights = read_hugging_face(source)
-    said = read_json(source / CONFIG)
-    eos = said.get("eos_token_id")
+    parsed = read_json(source / CONFIG)
+    eos = parsed.get("eos_token_id")
     parts = sorted({CONFIG, *TensorFolder(source).files.values()})
     identity = {"code": CODE_VERSION, "model": asdict(config), "files": {p: sha256_file(source / p) for p in parts}}
     state = {
@@ -112,9 +112,9 @@ def _found_tokenizer(folder: Path) -> list[Path]:
 
 def _tokenizer_config(path: Path, config: DenseConfig, eot: int | None) -> dict[str, Any]:
     """tokenizer_config.json of a tokenizer.json that came without one."""
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.sequence_length}
+    written = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.sequence_length}
     tokens = {entry["id"]: entry["content"] for entry in read_json(path).get("added_tokens", [])}
-    return said | ({"eos_token": tokens[eot]} if eot in tokens else {})
+    return written | ({"eos_token": tokens[eot]} if eot in tokens else {})
 
 
 def _write_tensors(folder: Path, tensors: Iterator[tuple[str, Tensor]], dtype: torch.dtype, shard_bytes: int) -> None:
@@ -191,13 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     writes.add_argument("--dtype", default="float32", help=" or ".join(DTYPES))
     scores.add_argument("--tokens", required=True, help="token numbers, such as 5,6,7")
     scores.add_argument("--out", required=True, type=Path, help=".npy, float32 of shape (tokens, vocabulary)")
-    said = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     work = {
-        "import": lambda: import_model(said.source, said.target),
-        "export": lambda: export_model(said.source, said.target, tokenizer=said.tokenizer, dtype=said.dtype),
-        "logits": lambda: write_logits(said.source, said.tokens, said.out),
+        "import": lambda: import_model(given.source, given.target),
+        "export": lambda: export_model(given.source, given.target, tokenizer=given.tokenizer, dtype=given.dtype),
+        "logits": lambda: write_logits(given.source, given.tokens, given.out),
     }
-    return exit_code(work[said.verb])
+    return exit_code(work[given.verb])
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(TrainerError, match=r"lm_head\.weight is missing"):
         load_decoder(tmp_path / "out")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(TrainerError, match="is no safetensors file"):
+    with pytest.raises(TrainerError, match="is not a safetensors file"):
         load_decoder(tmp_path / "out")
     path.unlink()
     with pytest.raises(TrainerError, match="holds neither"):

@@ -149,7 +149,7 @@ def chosen(folder: Path) -> Checkpoint:
     """The checkpoint in `folder`, or the newest whole one of the run in it.
 
     Raises:
-        TrainerError: there is none.
+        TrainerError: no checkpoint in it is whole.
     """
     found = open_checkpoint(folder) if (folder / STATE).is_file() else latest(folder)
     if found is None:

@@ -125,10 +125,10 @@ def _read_manifest(path: Path) -> tuple[Shard, ...]:
             members = tuple(Member(**member) for member in row.pop("members"))
             fields = {name: row[name] for name in Shard.__dataclass_fields__ if name != "members"}
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise TrainerError(f"{path}, line {number} is no shard: {error!r}", "write the shards again") from None
+            raise TrainerError(f"{path}, line {number} is not a shard: {error!r}", "write the shards again") from None
         shards.append(Shard(**fields, members=members))
     if not shards:
-        raise TrainerError(f"{path} names no shard", "let more documents through, so that a shard is filled")
+        raise TrainerError(f"{path} names no shards", "let more documents through, so that a shard is filled")
     names = [shard.shard for shard in shards]
     if names != sorted(set(names)):
         raise TrainerError(f"{path} names a shard twice or out of order", "write the shards again")

@@ -105,7 +105,7 @@ def paired_differences(first: ArrayLike, second: ArrayLike, measure: Measure) ->
     if bad.any():
         run, seed = np.argwhere(bad)[0].tolist()
         raise TrainerError(
-            f"{measure.name} of run {run}, seed {seed} is no number", "leave out runs that diverged, for both"
+            f"{measure.name} of run {run}, seed {seed} is not finite", "leave out runs that diverged, for both"
         )
     return measure.better * (a - b)
 

@@ -98,7 +98,7 @@ class Step2:
     noise: float
     """Standard deviation of an accuracy from seed to seed and from the number of questions."""
     degrees_of_freedom: int
-    """Points less fitted parameters; the ideal point is no measurement and does not count."""
+    """Points less fitted parameters; the ideal point is not a measurement and does not count."""
     loss: tuple[float, ...]
     accuracy: tuple[float, ...]
     ideal_point: bool
@@ -138,7 +138,7 @@ def fit_step1(n: Numbers, d: Numbers, loss: Numbers) -> Step1:
         loss: bits per byte of the correct answer.
 
     Raises:
-        TrainerError: fewer than three runs, one size or one token count only, or numbers that are none.
+        TrainerError: fewer than three runs, one size or one token count only, or a value that is not finite.
     """
     sizes, tokens, losses = _columns("step 1", n=n, d=d, loss=loss)
     if len(losses) < MIN_RUNS:
@@ -186,7 +186,7 @@ def fit_step2(
         questions: how many each accuracy was measured on; few questions scatter it, which widens the band.
 
     Raises:
-        TrainerError: fewer than three points, one loss only, or numbers that are none.
+        TrainerError: fewer than three points, one loss only, or a value that is not finite.
     """
     losses, accuracies = _columns("step 2", positive=("loss",), loss=loss, accuracy=accuracy)
     if not 0.0 < chance < 1.0:

@@ -100,11 +100,11 @@ def _draw_step2(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forec
             axes.plot(loss, accuracy, ".", color=colour, ms=4, label=size)
             everything += loss.tolist()
     for target, colour in zip(targets, TARGET_COLOURS * len(targets), strict=False):
-        said, loss = forecast.targets[target.name][task], fitted.loss(target)
+        predicted, loss = forecast.targets[target.name][task], fitted.loss(target)
         axes.errorbar(
             [loss],
-            [said.accuracy],
-            yerr=[[said.accuracy - said.low], [said.high - said.accuracy]],
+            [predicted.accuracy],
+            yerr=[[predicted.accuracy - predicted.low], [predicted.high - predicted.accuracy]],
             fmt="D",
             color=colour,
             capsize=3,
@@ -124,11 +124,11 @@ def _draw_bands(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forec
     """Every task's forecasts with bands, beside the ladder's best run."""
     tasks = list(forecast.fits)
     for index, (target, colour) in enumerate(zip(targets, TARGET_COLOURS * len(targets), strict=False)):
-        said = [forecast.targets[target.name][task] for task in tasks]
+        predicted = [forecast.targets[target.name][task] for task in tasks]
         axes.errorbar(
-            [p.accuracy for p in said],
+            [p.accuracy for p in predicted],
             np.arange(len(tasks)) + 0.22 * (index - (len(targets) - 1) / 2),
-            xerr=[[p.accuracy - p.low for p in said], [p.high - p.accuracy for p in said]],
+            xerr=[[p.accuracy - p.low for p in predicted], [p.high - p.accuracy for p in predicted]],
             fmt="D",
             color=colour,
             capsize=3,

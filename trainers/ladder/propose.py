@@ -84,18 +84,18 @@ def _neighbours(values: Sequence[T], least: int) -> list[tuple[T, ...]]:
     return [tuple(values[i:j]) for i in range(len(values)) for j in range(i + least, len(values) + 1)]
 
 
-def target_workload(said: str) -> Workload:
-    """A target as said: "7B-4T" (a ladder size and its tokens), "7B-5xC", "7B-1x", or NAME=PARAMS,TOKENS.
+def target_workload(text: str) -> Workload:
+    """The target that `text` names: "7B-4T" (a ladder size and its tokens), "7B-5xC", "7B-1x", or NAME=PARAMS,TOKENS.
 
     Raises:
         TrainerError: none of these.
     """
-    if "=" in said:
-        target = parse_target(said, {})
+    if "=" in text:
+        target = parse_target(text, {})
         return counted_workload(target.parameters, target.tokens)
-    match = re.fullmatch(r"(?P<size>.+)-(?P<tokens>\d+(\.\d+)?)(?P<unit>[BT])", said)
+    match = re.fullmatch(r"(?P<size>.+)-(?P<tokens>\d+(\.\d+)?)(?P<unit>[BT])", text)
     if match is None or match["size"] not in SCALES:
-        return named_workload(said)
+        return named_workload(text)
     one = named_workload(run_name(match["size"], 1))
     tokens = float(match["tokens"]) * {"B": 1e9, "T": 1e12}[match["unit"]]
-    return replace(one, name=said, tokens=round(tokens), flops=one.flops / one.tokens * tokens)
+    return replace(one, name=text, tokens=round(tokens), flops=one.flops / one.tokens * tokens)

@@ -177,11 +177,11 @@ def power_law(parameters: Array) -> Law:
     return Law(terms=(size, Term(of="tokens", log_scale=b, exponent=beta)), floor=floor)
 
 
-def _terms(*said: tuple[Literal["parameters", "tokens", "flops"], float, float, float]) -> tuple[Term, ...]:
-    """Terms of (x, its unit, scale at one unit, exponent); one without scale is none."""
+def _terms(*parts: tuple[Literal["parameters", "tokens", "flops"], float, float, float]) -> tuple[Term, ...]:
+    """Terms of (x, its unit, scale at one unit, exponent); a term without scale is left out."""
     return tuple(
         Term(of=of, log_scale=float(np.log(scale) + exponent * np.log(unit)), exponent=float(exponent))
-        for of, unit, scale, exponent in said
+        for of, unit, scale, exponent in parts
         if scale > 0
     )
 

@@ -195,17 +195,17 @@ class HuggingFaceModel:
         self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
     ) -> tuple[Tensor, Memory]:
         held_BT = torch.cat((memory.held_BT, held_BS), 1) if memory else held_BS
-        said: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
+        inputs: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
         if memory:
-            said["past_key_values"] = memory.cache
+            inputs["past_key_values"] = memory.cache
         if "position_ids" in self._takes:
-            said["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
+            inputs["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
         first = int(at[:, 1].min()) if at is not None else tokens_BS.shape[1] - 1
         if "logits_to_keep" in self._takes:
-            said["logits_to_keep"] = tokens_BS.shape[1] - first
+            inputs["logits_to_keep"] = tokens_BS.shape[1] - first
         else:
             first = 0
-        out = self.model(**said)
+        out = self.model(**inputs)
         logits = out.logits[at[:, 0], at[:, 1] - first] if at is not None else out.logits[:0, 0]
         return logits, Memory(out.past_key_values, held_BT)
 
@@ -236,12 +236,12 @@ def open_model(folder: Path, device: str = "auto", dtype: str = "float32") -> Op
     """A checkpoint, a run folder's newest one, or a folder in the Hugging Face format.
 
     Raises:
-        TrainerError: it is none of these, has no tokenizer, or needs transformers where there is none.
+        TrainerError: the folder is none of these, has no tokenizer, or needs transformers, which is not installed.
     """
     if dtype not in DTYPES:
         raise TrainerError(f"dtype is {dtype!r}", f"choose one of {', '.join(DTYPES)}")
     if not folder.is_dir():
-        raise TrainerError(f"{folder} is no folder", "give a checkpoint, a run, or a Hugging Face folder")
+        raise TrainerError(f"{folder} is not a folder", "give a checkpoint, a run, or a Hugging Face folder")
     place = chosen_device(device)
     opened = _hugging_face if _is_hugging_face(folder) else _own
     return opened(folder, place, DTYPES[dtype])

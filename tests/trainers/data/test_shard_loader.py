@@ -120,7 +120,7 @@ def test_every_broken_shard_is_told_of_at_once(shards):
         (lambda rows: rows[0]["members"][1].update(offset=1024), "no such array at the offset of 00000000-000001"),
         (lambda rows: rows[0]["members"][1].update(offset=512), "shard_00000000 has members out of order"),
         (lambda rows: rows.append(rows[0]), "names a shard twice"),
-        (lambda rows: rows[0].pop("sha256"), "line 1 is no shard"),
+        (lambda rows: rows[0].pop("sha256"), "line 1 is not a shard"),
         (lambda rows: rows.clear(), "names no shard"),
     ],
 )
