@@ -53,7 +53,7 @@ def _steps(gpu_only: bool) -> list[dict[str, object]]:
     for work in works():
         if gpu_only and work.device == "cpu":
             continue
-        for row in contest(work, _tell):
+        for row in contest(work, _report):
             mfu = f"{row.mfu:.1%}" if row.mfu is not None else ""
             print(
                 f"| {row.work} | {row.side} | {row.tokens_s:,.0f} | {row.ours_over_it:.2f} | "
@@ -69,7 +69,7 @@ def _workers() -> list[dict[str, object]]:
 
     print("| preset | parts | workers | step, ms | over one part, one worker |")
     print("|---|---|---|---|---|")
-    rows = contest(PRESETS, STEPS, _tell)
+    rows = contest(PRESETS, STEPS, _report)
     for row in rows:
         print(f"| {row.preset} | {row.parts} | {row.workers} | {row.step_ms:.1f} | {row.speedup:.2f} |", flush=True)
     print()
@@ -80,7 +80,7 @@ def _loaders(sequences: int) -> list[dict[str, object]]:
     from benchmarks.trainer_stages.loaders import contest
 
     with tempfile.TemporaryDirectory(prefix="watershed-benchmark-") as folder:
-        rows = contest(Path(folder), sequences, LENGTH, ROUNDS, _tell)
+        rows = contest(Path(folder), sequences, LENGTH, ROUNDS, _report)
     print("\n| loader | sequences/s | ours over it | first batch after a stop, ms | goes on exactly | same tokens |")
     print("|---|---|---|---|---|---|")
     for row in rows:
@@ -93,7 +93,7 @@ def _loaders(sequences: int) -> list[dict[str, object]]:
     return [asdict(row) for row in rows]
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 

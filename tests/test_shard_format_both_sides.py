@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_shards import chain, write_dataset_json, write_split
+from made_shards import chain, write_dataset_json, write_split  # ty: ignore[import-not-found]
 
 from dagster_project.families.models.training import PROGRESS
 from spark_jobs.shards import format as written

@@ -74,11 +74,11 @@ class Asked:
     data_digest: str
 
 
-def evaluate(config: IclConfig, tell: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def evaluate(config: IclConfig, report: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Ask, write, and return the summary.
 
     Args:
-        tell: called with the examples done and asked; else progress goes to stdout.
+        report: called with the examples done and asked; else progress goes to stdout.
 
     Raises:
         TrainerError: a malformed file, a model that cannot be opened, or another evaluation in `out`.
@@ -92,14 +92,14 @@ def evaluate(config: IclConfig, tell: Callable[[int, int], None] | None = None) 
     with _claimed(out), pipes_session() as pipes:
         journals = [_journal(config, entry, opened) for entry in asked]
         total, done = sum(len(entry.prompts) for entry in asked), sum(len(journal.rows) for journal in journals)
-        progress = Progress("evals", _name(config), total, done, pipes, silent=tell is not None)
+        progress = Progress("evals", _name(config), total, done, pipes, silent=report is not None)
         for entry, journal in zip(asked, journals, strict=True):
             try:
                 for answered in _ask(config, entry, journal, opened):
                     done += answered
                     progress.step(done, task=entry.task.name)
-                    if tell:
-                        tell(done, total)
+                    if report:
+                        report(done, total)
             except TooLong as error:
                 missing[entry.task.name] = error.cause
             journal.close()

@@ -55,19 +55,19 @@ class Reader:
     """After some batches: what then begins anew and gives the rest."""
 
 
-def contest(folder: Path, sequences: int, length: int, rounds: int, tell: Callable[[str], None]) -> list[LoaderRow]:
+def contest(folder: Path, sequences: int, length: int, rounds: int, report: Callable[[str], None]) -> list[LoaderRow]:
     """Write the tokens three times and read them in turns."""
     draw = np.random.default_rng(0)
     tokens = draw.integers(0, VOCABULARY, (sequences, length + 1)).astype(np.uint16)
     sides = {"ours": ours, "WebDataset": webdataset, "litdata": litdata}
     readers = {}
     for side, made in sides.items():
-        tell(f"loaders: writing for {side}")
+        report(f"loaders: writing for {side}")
         readers[side] = made(folder / side, tokens)
     best, seen = dict.fromkeys(sides, float("inf")), {}
     for number in range(rounds):
         for side, reader in readers.items():
-            tell(f"loaders: round {number + 1} of {rounds}, {side}")
+            report(f"loaders: round {number + 1} of {rounds}, {side}")
             began = time.process_time()
             batches = list(reader.epoch())
             best[side] = min(best[side], time.process_time() - began)

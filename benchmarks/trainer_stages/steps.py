@@ -137,7 +137,7 @@ GPU_WORKS = (
 )
 
 
-def contest(work: Work, tell: Callable[[str], None]) -> list[StepRow]:
+def contest(work: Work, report: Callable[[str], None]) -> list[StepRow]:
     """All sides of one shape in turns; ours comes first."""
     model = decoder(work.config).initialise(0)
     sides: dict[str, Step] = {"ours": _ours(model, work)}
@@ -150,7 +150,7 @@ def contest(work: Work, tell: Callable[[str], None]) -> list[StepRow]:
     best = dict.fromkeys(sides, float("inf"))
     for number in range(work.rounds):
         for side, step in sides.items():
-            tell(f"{work.name}: round {number + 1} of {work.rounds}, {side}")
+            report(f"{work.name}: round {number + 1} of {work.rounds}, {side}")
             seconds, found = _turn(step, batches)
             losses.setdefault(side, found)
             best[side] = min(best[side], seconds)

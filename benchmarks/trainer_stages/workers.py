@@ -34,7 +34,7 @@ class WorkersRow:
     """Over the batch in one part by one worker."""
 
 
-def contest(names: Sequence[str], steps: int, tell: Callable[[str], None]) -> list[WorkersRow]:
+def contest(names: Sequence[str], steps: int, report: Callable[[str], None]) -> list[WorkersRow]:
     """A row a preset and setting: the batch in one part, then in its parts, at least two, by 1, 2 and 4 workers."""
     torch.set_num_threads(1)
     rows = []
@@ -48,7 +48,7 @@ def contest(names: Sequence[str], steps: int, tell: Callable[[str], None]) -> li
         held = {(count, workers): Parts(model, count, workers) for count, workers in settings}
         best = dict.fromkeys(held, float("inf"))
         for number in range(steps):
-            tell(f"{name}: step {number + 1} of {steps}")
+            report(f"{name}: step {number + 1} of {steps}")
             for key, each in held.items():
                 best[key] = min(best[key], _step(each, batch))
         alone = best[1, 1]

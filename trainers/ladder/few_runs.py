@@ -76,9 +76,14 @@ class Step1:
     d: tuple[float, ...]
     loss: tuple[float, ...]
 
+    @property
+    def parameters(self) -> Array:
+        """(5,): a, b, alpha, beta, E, as trainers/ladder/laws.py takes them."""
+        return np.array([self.a, self.b, self.alpha, self.beta, self.E])
+
     def at(self, n: float | Array, d: float | Array) -> Array:
         """Loss in bits per byte at N parameters and D tokens."""
-        return loss_at(np.array([self.a, self.b, self.alpha, self.beta, self.E]), n, d)
+        return loss_at(self.parameters, n, d)
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,14 @@ class Step2:
     ideal_point: bool
     """Whether (loss 0, accuracy 1) took part in the fit."""
 
+    @property
+    def curve(self) -> Array:
+        """(4,): a, L0, k, b, as trainers/ladder/laws.py takes them."""
+        return np.array([self.a, self.L0, self.k, self.b])
+
     def at(self, loss: float | Array) -> Array:
         """Accuracy at a loss in bits per byte."""
-        return sigmoid(np.asarray(loss, dtype=float), self.a, self.L0, self.k, self.b)
+        return sigmoid(np.asarray(loss, dtype=float), *self.curve)
 
 
 @dataclass(frozen=True)

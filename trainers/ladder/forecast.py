@@ -251,9 +251,7 @@ def _few(
         accuracy = [run.measured(task) for run in ladder.runs]
         step2 = fit_step2(loss, accuracy, chance, questions=ladder.questions.get(task))
         forms[task] = f"{step1.protocol}, {step2.protocol}"
-        law = power_law(np.array([step1.a, step1.b, step1.alpha, step1.beta, step1.E]))
-        curve = np.array([step2.a, step2.L0, step2.k, step2.b])
-        fits[task] = Fitted(law=law, curve=curve, intermediate=BITS_PER_BYTE)
+        fits[task] = Fitted(law=power_law(step1.parameters), curve=step2.curve, intermediate=BITS_PER_BYTE)
         for target in targets:
             predicted = predict(step1, step2, target.parameters, target.tokens)
             predictable, reason = verdicts[task]

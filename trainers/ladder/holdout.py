@@ -22,8 +22,8 @@ from trainers.ladder.protocols import CANDIDATES, Fitter, Protocol
 from trainers.ladder.runs import LadderRuns, Run
 
 TOLERANCE = 1.2
-"""`auto` averages the protocols whose hold-out error is within this factor of the best one's: few runs do not tell
-these apart."""
+"""`auto` averages the protocols whose hold-out error is within this factor of the best one's: few runs do not separate
+these."""
 NEAREST = float(np.log(2.0))
 """Least log of compute that a forecast counts as reaching ahead."""
 

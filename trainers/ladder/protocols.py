@@ -77,7 +77,7 @@ CANDIDATES: tuple[Protocol, ...] = tuple(
     )
 )
 """Short runs count for less or not at all, for they mislead forecasts of models trained for long; and step 1 knows
-parameters and tokens apart, for FLOPs alone do not tell such a model from a larger one."""
+parameters and tokens apart, for FLOPs alone do not separate such a model from a larger one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,9 +170,7 @@ class _Table:
         try:
             values = np.array([float(row[name]) for row in self.rows])
         except (TypeError, ValueError) as error:
-            raise TrainerError(
-                f"{self.path}: column {name!r} is not all numbers", "mend the file"
-            ) from error
+            raise TrainerError(f"{self.path}: column {name!r} is not all numbers", "mend the file") from error
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values))) + 2
             raise TrainerError(f"{self.path}, line {row}: {name!r} is not finite", "leave that checkpoint out")
