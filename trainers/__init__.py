@@ -1,32 +1,22 @@
-"""What runs on an accelerator: torch, webdataset and NumPy only.
+"""What runs on an accelerator: models, their training, their serving and their evaluation.
 
-A trainer is its own process: it reads a folder of shards and a config file and hands back files. Nothing here
-imports another room, Dagster or Spark, so it runs on a bare GPU machine.
+A trainer is its own process: it reads a folder of shards and a configuration file and writes files. Nothing here
+imports another room, Dagster or Spark, so it runs on a bare GPU machine. It needs torch, NumPy and PyYAML; shards are
+also read by webdataset; the Hugging Face format needs safetensors and tokenizers, results pyarrow, ladders SciPy, and
+pictures matplotlib, each imported where it is used.
 
-    errors.py       one line of cause, one of mend
-    names.py        names as people write them, in either case of letters
-    files.py        atomic writes and digests
-    models/         decoders, dense and of experts, and their loss; they know nothing of optimisers or ranks
-    presets.py      one dial, "70k-2xC", sets every hyper-parameter; no torch, so a plan costs nothing
-    permutation.py  a shuffle that is a function, not a list
-    data.py         shard manifest, memory-mapped loader
-    questions.py    multiple-choice questions as token arrays
-    config.py       a run's configuration and its fingerprint
-    schedule.py     learning rate over steps
-    adamw.py        the optimiser
-    ranks.py        torchrun's ranks, and tensors of which each holds a part
-    balance.py      how evenly experts were used in a step
-    checkpoint.py   digested checkpoints
-    run_folder.py   one run a folder, one process at a time
-    device.py       CPU or GPU, and its peak
-    progress.py     progress lines for a parent process, and Dagster Pipes when it is there
-    heldout.py      bits per byte on held-out shards
-    icl/            in-context evaluations, DCLM's 53 tasks among them: python -m trainers.evaluate --config FILE
-    ladder/         forecasts of large models from small runs
-    pretrain.py     python -m trainers.pretrain --config run.yaml
-    evaluate.py     python -m trainers.answer_questions --config eval.json
-    hugging_face.py names and shapes in the Hugging Face format
-    exchange.py     python -m trainers.exchange import|export|logits
-    routing.py      python -m trainers.analyse_routing --checkpoint FOLDER --shards FOLDER --out FOLDER
-    routing_*.py    its sums, its tables and its pictures
+A file at the top is a command: python -m trainers.COMMAND. Folders are engines, which know no family:
+
+    process/      configuration file, run folder, whole files, device, errors, progress
+    data/         sources and loaders: shards, shuffling, mixing by weight
+    models/       decoders, dense and of experts; their loss, size and cost
+    core/         the training loop and what it needs: objective, optimiser, checkpoints, ranks, worker threads
+    serving/      a model that reads tokens in steps; tokenizers
+
+or families, which use the engines:
+
+    pretraining/  presets ("70k-2xC" sets every hyper-parameter), configuration, objective, held-out loss
+    icl/          in-context evaluation: DCLM's 53 tasks, prompts, multiple choice
+    routing/      how a mixture of experts routes: counts, tables, pictures
+    ladder/       forecasts of large models from small runs
 """

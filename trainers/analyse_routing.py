@@ -31,14 +31,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from trainers.core import checkpoint
+from trainers.core.loading import load_decoder
 from trainers.data.shards import Sequences, Split, check_manifest
-from trainers.exchange import load_decoder
 from trainers.models.config import MoEConfig
 from trainers.models.moe import MoEDecoder
-from trainers.pretraining.config import read_config
+from trainers.process.config_file import read_config
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError, exit_code
-from trainers.process.files import read_jsonl, write_json, write_jsonl
+from trainers.process.files import read_jsonl, whole_file, write_json, write_jsonl
 from trainers.process.progress import Progress, pipes_session
 from trainers.routing.counts import Ints, RoutingCounts, saturation
 from trainers.routing.tables import coactivation_rows, domain_rows, summary, vocabulary_rows
@@ -238,8 +238,7 @@ def _write(
 
     out = config.out
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / ".counts.npz.partial"
-    with partial.open("wb") as file:
+    with whole_file(out / "counts.npz") as file:
         np.savez_compressed(
             file,
             together_LEE=counts.together_LEE,
@@ -248,13 +247,12 @@ def _write(
             domain_tokens_D=counts.domain_tokens_D,
             **{f"first_LVE_{variant}": table for variant, table in counts.first_LVE.items()},  # ty: ignore
         )
-    partial.replace(out / "counts.npz")
     write_jsonl(out / "saturation.jsonl", rows)
     write_jsonl(out / "coactivation.jsonl", coactivation_rows(counts))
     write_jsonl(out / "domains.jsonl", domain_rows(counts))
     write_jsonl(out / "vocabulary.jsonl", vocabulary_rows(counts))
     pictures = plot_all(counts, rows, out)
-    said = {
+    report = {
         "checkpoint": final.name,
         "earlier": [place.name for place in earlier],
         "layers": counts.layers,
@@ -265,8 +263,8 @@ def _write(
         "summary": summary(counts),
         "pictures": [picture.name for picture in pictures],
     }
-    write_json(out / "routing.json", said)
-    return said
+    write_json(out / "routing.json", report)
+    return report
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -276,15 +274,15 @@ def _named(text: str) -> tuple[str, Path]:
 
 def read_routing_config(path: str) -> RoutingConfig:
     """The same options from a YAML or JSON file; `shards` is a list of [DOMAIN=]FOLDER."""
-    said = read_config(path, RoutingConfig)
-    shards = (said.shards,) if isinstance(said.shards, str) else said.shards
+    options = read_config(path, RoutingConfig)
+    shards = (options.shards,) if isinstance(options.shards, str) else options.shards
     return replace(
-        said,
-        checkpoint=Path(said.checkpoint),
+        options,
+        checkpoint=Path(options.checkpoint),
         shards=tuple(_named(str(each)) for each in shards),
-        out=Path(said.out),
-        earlier=tuple(map(Path, said.earlier)),
-        domains=Path(said.domains) if said.domains else None,
+        out=Path(options.out),
+        earlier=tuple(map(Path, options.earlier)),
+        domains=Path(options.domains) if options.domains else None,
     )
 
 
@@ -305,9 +303,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sequences", type=int, default=1024, help="the most a folder; 0: all")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default="auto")
-    said = vars(parser.parse_args(given))
-    said |= {"shards": tuple(said["shards"]), "earlier": tuple(said["earlier"])}
-    return exit_code(lambda: analyse(RoutingConfig(**said)))
+    options = vars(parser.parse_args(given))
+    options |= {"shards": tuple(options["shards"]), "earlier": tuple(options["earlier"])}
+    return exit_code(lambda: analyse(RoutingConfig(**options)))
 
 
 if __name__ == "__main__":

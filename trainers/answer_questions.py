@@ -2,16 +2,15 @@
 
     eval.json    {"checkpoint": "runs/70k-1xC", "questions": "questions.npz", "out": "evals/70k-1xC"}
 
-Each option is scored by the sum of its tokens' log-probabilities after the question's context; the prediction is the
-option with the highest score (lowest number on a tie): log-probability a UTF-8 byte, or as the task's normalisation
-says. Continuations of one length are told apart far better by "unconditional", which takes away how likely an option
-is by itself. results.jsonl has a line a question, summary.json one entry a task. The task loss of a scaling law is
-`bits_per_byte`, that of the right option whatever the normalisation.
+Each option is scored by the sum of its tokens' log-probabilities after the question's context. The prediction is the
+option with the highest score (the lowest number on a tie): log-probability a UTF-8 byte, or as the task's
+normalisation says. "unconditional" separates continuations of one length far better: it takes away how likely an
+option is by itself. results.jsonl has a line a question, summary.json one entry a task. The task loss of a scaling law
+is `bits_per_byte`, that of the right option whatever the normalisation.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -26,13 +25,15 @@ from numpy.typing import NDArray
 
 from trainers.core import checkpoint
 from trainers.core.checkpoint import Checkpoint
+from trainers.core.loading import decoder_of
+from trainers.icl.choice import choose
 from trainers.icl.questions import Ints, Questions, read_questions
 from trainers.models.config import DenseConfig
 from trainers.models.dense import DenseDecoder
 from trainers.models.loss import token_nats
-from trainers.pretraining.config import read_config
+from trainers.process.command import run_from_config
 from trainers.process.device import chosen_device
-from trainers.process.errors import TrainerError, exit_code
+from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json, write_jsonl
 from trainers.process.progress import Progress, pipes_session
 
@@ -80,7 +81,7 @@ def evaluate(config: EvalConfig) -> list[dict[str, Any]]:
             summary = _earlier(out, fingerprint)
             if summary is None:
                 progress = Progress("evaluate", found.folder.name, len(questions.options), pipes=pipes)
-                model = found.decoder().to(chosen_device(config.device))
+                model = decoder_of(found).to(chosen_device(config.device))
                 rows = scored_rows(model, questions, config.batch, progress.step)
                 summary = _write(found, questions, rows, fingerprint, out)
                 progress.event("finished", **summary)
@@ -202,17 +203,18 @@ def result_rows(
         here = slice(int(questions.options_start[q]), int(questions.options_start[q + 1]))
         choice_logprobs, choice_bytes = logprobs[here], questions.option_bytes[here]
         gold, task = int(questions.gold[q]), questions.tasks[questions.task[q]]
-        scores = choice_logprobs
-        if questions.normalisation[task] == "bytes":
-            scores = choice_logprobs / choice_bytes
-        elif questions.normalisation[task] == "unconditional" and unconditional is not None:
-            scores = choice_logprobs - unconditional[here]
-        predicted = int(np.argmax(scores))
+        normalisation = questions.normalisation[task]
+        choice = choose(
+            choice_logprobs,
+            gold,
+            lengths_C=choice_bytes if normalisation == "bytes" else None,
+            alone_C=unconditional[here] if normalisation == "unconditional" and unconditional is not None else None,
+        )
         row = {
             "question_id": question_id,
             "task": task,
-            "predicted": predicted,
-            "correct": predicted == gold,
+            "predicted": choice.predicted,
+            "correct": choice.correct,
             "gold": gold,
             "choice_logprobs": choice_logprobs.tolist(),
             "choice_bytes": choice_bytes.tolist(),
@@ -244,14 +246,7 @@ def task_summaries(questions: Questions, rows: Sequence[dict[str, Any]]) -> list
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainers.answer_questions", description="Score multiple-choice questions."
-    )
-    parser.add_argument(
-        "--config", required=True, metavar="FILE", help="YAML or JSON; fields in trainers/answer_questions.py"
-    )
-    path = parser.parse_args(arguments).config
-    return exit_code(lambda: evaluate(read_config(path, EvalConfig)))
+    return run_from_config(EvalConfig, evaluate, arguments)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ with each task's scores, CORE, EXTENDED and MMLU. Killed and started again, it g
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import json
-import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,9 +27,9 @@ from trainers.icl.prompts import Prompt, digest_of, write_prompts
 from trainers.icl.score import batches, greedy_texts, loglikelihoods
 from trainers.icl.tasks import Task, Version, checked_version, chosen_tasks
 from trainers.icl.tokens import Request, TooLong, most_written, requests
-from trainers.pretraining.config import read_config
-from trainers.process.errors import TrainerError, exit_code
-from trainers.process.files import sha256_file, write_json
+from trainers.process.command import run_from_config
+from trainers.process.errors import TrainerError
+from trainers.process.files import sha256_file, whole_file, write_json
 from trainers.process.progress import Progress, pipes_session
 from trainers.serving.language_model import Opened, open_model
 
@@ -76,11 +74,11 @@ class Asked:
     data_digest: str
 
 
-def evaluate(config: IclConfig, tell: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def evaluate(config: IclConfig, report: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Ask, write, and return the summary.
 
     Args:
-        tell: called with the examples done and asked; else progress goes to stdout.
+        report: called with the examples done and asked; else progress goes to stdout.
 
     Raises:
         TrainerError: a malformed file, a model that cannot be opened, or another evaluation in `out`.
@@ -94,14 +92,14 @@ def evaluate(config: IclConfig, tell: Callable[[int, int], None] | None = None) 
     with _claimed(out), pipes_session() as pipes:
         journals = [_journal(config, entry, opened) for entry in asked]
         total, done = sum(len(entry.prompts) for entry in asked), sum(len(journal.rows) for journal in journals)
-        progress = Progress("evals", _name(config), total, done, pipes, silent=tell is not None)
+        progress = Progress("evals", _name(config), total, done, pipes, silent=report is not None)
         for entry, journal in zip(asked, journals, strict=True):
             try:
                 for answered in _ask(config, entry, journal, opened):
                     done += answered
                     progress.step(done, task=entry.task.name)
-                    if tell:
-                        tell(done, total)
+                    if report:
+                        report(done, total)
             except TooLong as error:
                 missing[entry.task.name] = error.cause
             journal.close()
@@ -123,7 +121,7 @@ def _read_tasks(config: IclConfig) -> tuple[list[Asked], dict[str, str]]:
     """Every task that has a file, and why the others cannot be asked."""
     folder = Path(config.data)
     if not folder.is_dir():
-        raise TrainerError(f"{folder} is no folder", "give the folder of the task files")
+        raise TrainerError(f"{folder} is not a folder", "give the folder of the task files")
     asked, missing = [], {}
     for task in chosen_tasks(config.tasks):
         path = find_file(folder, task)
@@ -232,12 +230,10 @@ def _write_results(
             "prompt_digest": pa.string(),
         }
     )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with pq.ParquetWriter(partial, schema) as writer:
+    with whole_file(path) as file, pq.ParquetWriter(file, schema) as writer:
         for entry, rows in zip(asked, answers, strict=True):
             same = {"model": model, "task": entry.task.name, "version": version}
             writer.write_table(pa.Table.from_pylist([same | row for row in rows], schema))
-    partial.replace(path)
 
 
 def _summary(
@@ -263,10 +259,7 @@ def _summary(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.evaluate", description="Evaluate a model in context.")
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML or JSON; fields in trainers/evaluate.py")
-    path = parser.parse_args(arguments).config
-    return exit_code(lambda: evaluate(read_config(path, IclConfig)))
+    return run_from_config(IclConfig, evaluate, arguments)
 
 
 if __name__ == "__main__":

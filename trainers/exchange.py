@@ -5,14 +5,12 @@
     python -m trainers.exchange logits  CHECKPOINT_OR_FOLDER --tokens 5,6,7 --out logits.npy
 
 A folder holds config.json, safetensors and the tokenizer's files, as transformers' AutoModelForCausalLM loads it; the
-architectures are those of hugging_face.py. transformers itself is not needed.
+architectures are those of models/hugging_face.py. transformers itself is not needed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,16 +25,14 @@ from torch import Tensor
 
 from trainers.core import checkpoint
 from trainers.core.checkpoint import MODEL, Checkpoint
+from trainers.core.loading import CONFIG, INDEX, ONE_FILE, TensorFolder, load_decoder, read_hugging_face, read_json
 from trainers.models.config import DenseConfig
-from trainers.models.decoder import decoder
-from trainers.models.dense import DenseDecoder
-from trainers.models.hugging_face import from_config_json, from_tensors, to_config_json, to_tensors
+from trainers.models.hugging_face import to_config_json, to_tensors
 from trainers.process.errors import TrainerError, exit_code
-from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json
+from trainers.process.files import canonical_json, sha256_file, sha256_text, whole_file, whole_folder, write_json
 from trainers.process.run_folder import TOKENIZER
 
 CODE_VERSION = "exchange-1"
-CONFIG, ONE_FILE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = (
     TOKENIZER,
@@ -52,91 +48,13 @@ SHARD_BYTES = 5_000_000_000
 """Of a safetensors file; more are split, with an index beside them."""
 
 
-class TensorFolder:
-    """The tensors of a folder's safetensors files, read one by one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.files = _tensor_files(folder)
-        self._open: dict[str, Any] = {}
-        self.used: set[str] = set()
-
-    def read(self, name: str) -> Tensor:
-        """The tensor called `name`; TrainerError when no file has it."""
-        mend = "copy the folder again in full"
-        if name not in self.files:
-            raise TrainerError(f"{self.folder}: the tensor {name} is missing", mend)
-        self.used.add(name)
-        try:
-            return self._file(self.files[name]).get_tensor(name)
-        except Exception as error:  # safetensors has one error for all that is wrong with a file
-            place = self.folder / self.files[name]
-            raise TrainerError(f"{place}: {name} cannot be read: {' '.join(str(error).split())}", mend) from None
-
-    def _file(self, name: str) -> Any:
-        from safetensors import safe_open
-
-        if name not in self._open:
-            self._open[name] = safe_open(self.folder / name, framework="pt")
-        return self._open[name]
-
-    def left_over(self, tied: bool) -> list[str]:
-        """Names that nobody read, but for what older versions stored twice or could have computed."""
-        known = ("rotary_emb.inv_freq", "lm_head.weight") if tied else ("rotary_emb.inv_freq",)
-        return sorted(name for name in self.files.keys() - self.used if not name.endswith(known))
-
-
-def _tensor_files(folder: Path) -> dict[str, str]:
-    """The file of each tensor."""
-    from safetensors import SafetensorError, safe_open
-
-    if (folder / INDEX).is_file():
-        return dict(_read_json(folder / INDEX)["weight_map"])
-    if not (folder / ONE_FILE).is_file():
-        raise TrainerError(f"{folder} holds neither {ONE_FILE} nor {INDEX}", "give a folder with safetensors files")
-    try:
-        with safe_open(folder / ONE_FILE, framework="pt") as file:
-            return dict.fromkeys(file.keys(), ONE_FILE)
-    except SafetensorError as error:
-        raise TrainerError(f"{folder / ONE_FILE} is no safetensors file: {error}", "copy it again in full") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainerError(f"{path} cannot be read: {' '.join(str(error).split())}", "give a whole folder") from None
-
-
-def read_hugging_face(folder: Path) -> tuple[DenseConfig, dict[str, Tensor]]:
-    """Configuration and weights of a folder, held against each other in name and shape.
-
-    Raises:
-        TrainerError: an architecture that is not known here, or a tensor missing, left over or of another shape.
-    """
-    if not (folder / CONFIG).is_file():
-        raise TrainerError(f"{folder} holds no {CONFIG}", "give a checkpoint, or a folder in the Hugging Face format")
-    config = from_config_json(_read_json(folder / CONFIG), str(folder / CONFIG))
-    tensors = TensorFolder(folder)
-    weights = from_tensors(config, tensors.read)
-    for name in tensors.left_over(config.tied):
-        raise TrainerError(f"{folder}: {name} has no place in the model of {CONFIG}", "give a matching config.json")
-    with torch.device("meta"):
-        expected = {name: tuple(p.shape) for name, p in decoder(config).named_parameters()}
-    for name, shape in expected.items():
-        if tuple(weights[name].shape) != shape:
-            found = tuple(weights[name].shape)
-            raise TrainerError(f"{folder}: {name} has shape {found}, not {shape}", "give a matching config.json")
-    return config, weights
-
-
 def import_model(source: Path, target: Path) -> Checkpoint:
     """Write a Hugging Face folder as the checkpoint `target`: its numbers as they are, the tokenizer's files beside."""
     if target.exists():
         raise TrainerError(f"{target} exists", "give a place where nothing is yet")
     config, weights = read_hugging_face(source)
-    said = _read_json(source / CONFIG)
-    eos = said.get("eos_token_id")
+    parsed = read_json(source / CONFIG)
+    eos = parsed.get("eos_token_id")
     parts = sorted({CONFIG, *TensorFolder(source).files.values()})
     identity = {"code": CODE_VERSION, "model": asdict(config), "files": {p: sha256_file(source / p) for p in parts}}
     state = {
@@ -179,19 +97,13 @@ def export_model(
     found = checkpoint.chosen(source)
     eot = found.state.get("eot")
     config_json = to_config_json(found.model_config, dtype, eot)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(target) as partial:
         _write_tensors(partial, to_tensors(found.model_config, found.weights()), DTYPES[dtype], shard_bytes)
         for file in [tokenizer] if tokenizer else _found_tokenizer(found.folder):
             shutil.copyfile(file, partial / (TOKENIZER if tokenizer else file.name))
         if (partial / TOKENIZER).is_file() and not (partial / TOKENIZER_CONFIG).is_file():
             write_json(partial / TOKENIZER_CONFIG, _tokenizer_config(partial / TOKENIZER, found.model_config, eot))
         write_json(partial / CONFIG, config_json)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _found_tokenizer(folder: Path) -> list[Path]:
@@ -200,9 +112,9 @@ def _found_tokenizer(folder: Path) -> list[Path]:
 
 def _tokenizer_config(path: Path, config: DenseConfig, eot: int | None) -> dict[str, Any]:
     """tokenizer_config.json of a tokenizer.json that came without one."""
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.sequence_length}
-    tokens = {entry["id"]: entry["content"] for entry in _read_json(path).get("added_tokens", [])}
-    return said | ({"eos_token": tokens[eot]} if eot in tokens else {})
+    written = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.sequence_length}
+    tokens = {entry["id"]: entry["content"] for entry in read_json(path).get("added_tokens", [])}
+    return written | ({"eos_token": tokens[eot]} if eot in tokens else {})
 
 
 def _write_tensors(folder: Path, tensors: Iterator[tuple[str, Tensor]], dtype: torch.dtype, shard_bytes: int) -> None:
@@ -228,18 +140,6 @@ def _write_tensors(folder: Path, tensors: Iterator[tuple[str, Tensor]], dtype: t
     if len(files) > 1:
         places = {key: name for name, held in zip(names, files, strict=True) for key in held}
         write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
-
-
-def load_decoder(source: Path) -> DenseDecoder:
-    """The decoder of a checkpoint, of a run folder's newest one, or of a Hugging Face folder; float32, on the CPU."""
-    if not source.is_dir():
-        raise TrainerError(f"{source} is no folder", "give a checkpoint, or a folder in the Hugging Face format")
-    if not (source / CONFIG).is_file() or "model_type" not in _read_json(source / CONFIG):
-        return checkpoint.chosen(source).decoder()
-    config, weights = read_hugging_face(source)
-    model = decoder(config)
-    model.load_state_dict(weights)
-    return model
 
 
 def logits(source: Path, tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -268,11 +168,8 @@ def write_logits(source: Path, tokens: str, out: Path) -> tuple[int, int]:
     except ValueError:
         raise TrainerError(f"tokens are {tokens!r}", "give whole numbers with commas between, such as 5,6,7") from None
     found = logits(source, numbers)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file:
+    with whole_file(out) as file:
         np.save(file, found)
-    partial.replace(out)
     rows, columns = found.shape
     return rows, columns
 
@@ -294,13 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     writes.add_argument("--dtype", default="float32", help=" or ".join(DTYPES))
     scores.add_argument("--tokens", required=True, help="token numbers, such as 5,6,7")
     scores.add_argument("--out", required=True, type=Path, help=".npy, float32 of shape (tokens, vocabulary)")
-    said = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     work = {
-        "import": lambda: import_model(said.source, said.target),
-        "export": lambda: export_model(said.source, said.target, tokenizer=said.tokenizer, dtype=said.dtype),
-        "logits": lambda: write_logits(said.source, said.tokens, said.out),
+        "import": lambda: import_model(given.source, given.target),
+        "export": lambda: export_model(given.source, given.target, tokenizer=given.tokenizer, dtype=given.dtype),
+        "logits": lambda: write_logits(given.source, given.tokens, given.out),
     }
-    return exit_code(work[said.verb])
+    return exit_code(work[given.verb])
 
 
 if __name__ == "__main__":

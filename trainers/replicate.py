@@ -9,15 +9,15 @@ finished one returns at once.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.pretraining.config import RunConfig, from_mapping, read_config
-from trainers.process.errors import exit_code
+from trainers.pretraining.config import RunConfig
+from trainers.process.command import run_from_config
+from trainers.process.config_file import from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,7 @@ def replicate(config: ReplicateConfig) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.replicate", description="Train, then evaluate.")
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML or JSON; trainers/replicate.py")
-    path = parser.parse_args(arguments).config
-    return exit_code(lambda: replicate(read_config(path, ReplicateConfig)))
+    return run_from_config(ReplicateConfig, replicate, arguments)
 
 
 if __name__ == "__main__":

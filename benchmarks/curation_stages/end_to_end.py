@@ -58,10 +58,11 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
 def kept_by_us(archive: dict[str, Any], recipes: list[Any]) -> set[str]:
     """Addresses of the documents of an archive that all recipes keep."""
+    from catalog.tables.dclm import DOCUMENTS
     from spark_jobs.archives.documents import documents_batches
 
     found: set[str] = set()
-    for batch in documents_batches([archive]):
+    for batch in documents_batches([archive], DOCUMENTS.schema):
         left = batch.filter(pc.field("state") == "ok")
         for recipe in recipes:
             columns = {name: left.column(name) for name in ("text", "url", "language", "language_score")}

@@ -14,6 +14,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     from resiliparse.extract.html2text import extract_plain_text
     from trafilatura import extract as trafilatura
 
+    from catalog.tables.dclm import DOCUMENTS
     from spark_jobs.archives.documents import documents_batches
     from spark_jobs.archives.extract import decode, extract
     from spark_jobs.kernels.html.text import main_content
@@ -26,7 +27,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
     def fused() -> list[str | None]:
         found: list[str | None] = []
-        for batch in documents_batches([pages.pool_row()]):
+        for batch in documents_batches([pages.pool_row()], DOCUMENTS.schema):
             found += batch.column("text").drop_null().to_pylist()
         return found
 

@@ -56,14 +56,17 @@ def measured(corpus: Path, sizes: Sequence[int], told: Callable[[str], None]) ->
 
 def fused(corpus: Path, scratch: Path, copies: int) -> tuple[str, int, int, float]:
     """The fused stage over the same archive again and again: every pass is a new one to it."""
+    from catalog.tables.dclm import DOCUMENTS
     from spark_jobs.archives.documents import documents_batches
 
     pages = read_pages(corpus, FUSED_PAGES, scratch)
     archive = pages.pool_row()
     # Models are loaded and kernels ready before it is timed, here and below.
-    list(documents_batches([archive]))
+    list(documents_batches([archive], DOCUMENTS.schema))
     documents, seconds = 0, 0.0
-    for batch, spent in _timed(batch for _ in range(copies) for batch in documents_batches([archive])):
+    for batch, spent in _timed(
+        batch for _ in range(copies) for batch in documents_batches([archive], DOCUMENTS.schema)
+    ):
         documents += batch.num_rows
         seconds += spent
     return "archives read, extracted, measured and signed", documents, pages.payload_bytes * copies, seconds

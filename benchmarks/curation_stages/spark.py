@@ -32,10 +32,12 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in (number for batch in batches for number in batch.column("id").to_pylist()):
-            yield from documents_batches([row])
+            yield from documents_batches([row], DOCUMENTS.schema)
 
     def bare() -> pa.Table:
-        return pa.Table.from_batches(batch for _ in range(passes) for batch in documents_batches([row]))
+        return pa.Table.from_batches(
+            batch for _ in range(passes) for batch in documents_batches([row], DOCUMENTS.schema)
+        )
 
     def through_spark() -> pa.Table:
         frame = spark.range(0, passes, 1, 1).mapInArrow(work, write.spark_schema(DOCUMENTS.schema))

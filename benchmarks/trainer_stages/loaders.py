@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from spark_jobs.shards.format import write_dataset, write_manifest, write_shard
-from trainers.data.shards import ShuffledLoader, check_manifest
+from trainers.data.loader import ShuffledLoader
+from trainers.data.shards import Sequences, check_manifest
 
 BATCH = 64
 SHARDS = 8
@@ -54,19 +55,19 @@ class Reader:
     """After some batches: what then begins anew and gives the rest."""
 
 
-def contest(folder: Path, sequences: int, length: int, rounds: int, told: Callable[[str], None]) -> list[LoaderRow]:
+def contest(folder: Path, sequences: int, length: int, rounds: int, report: Callable[[str], None]) -> list[LoaderRow]:
     """Write the tokens three times and read them in turns."""
     draw = np.random.default_rng(0)
     tokens = draw.integers(0, VOCABULARY, (sequences, length + 1)).astype(np.uint16)
     sides = {"ours": ours, "WebDataset": webdataset, "litdata": litdata}
     readers = {}
     for side, made in sides.items():
-        told(f"loaders: writing for {side}")
+        report(f"loaders: writing for {side}")
         readers[side] = made(folder / side, tokens)
     best, seen = dict.fromkeys(sides, float("inf")), {}
     for number in range(rounds):
         for side, reader in readers.items():
-            told(f"loaders: round {number + 1} of {rounds}, {side}")
+            report(f"loaders: round {number + 1} of {rounds}, {side}")
             began = time.process_time()
             batches = list(reader.epoch())
             best[side] = min(best[side], time.process_time() - began)
@@ -114,7 +115,8 @@ def ours(folder: Path, tokens: NDArray[np.uint16]) -> Reader:
     write_manifest(folder / "train", lines)
 
     def rest(done: int) -> Iterator[Batch]:
-        loader = ShuffledLoader(check_manifest(folder / "train", digests=False), seed=0, consumed=done * BATCH)
+        split = check_manifest(folder / "train", digests=False)
+        loader = ShuffledLoader(Sequences(split), seed=0, consumed=done * BATCH)
         while loader.consumed < len(tokens):
             yield torch.from_numpy(loader.next_batch(min(BATCH, len(tokens) - loader.consumed)))
 

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from benchmarks.trainer_stages.plain_decoder import PlainDecoder
 from trainers.core import checkpoint
 from trainers.core.adamw import AdamW
+from trainers.core.optimiser import Optimiser
 from trainers.exchange import export_model
 from trainers.models.config import DenseConfig, MoEConfig, flops_per_token
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
 from trainers.models.hugging_face import to_tensors
-from trainers.pretraining.presets import Optimiser
 from trainers.process.device import peak_flops
 
 Step = Callable[[Tensor], Tensor]
@@ -137,7 +137,7 @@ GPU_WORKS = (
 )
 
 
-def contest(work: Work, told: Callable[[str], None]) -> list[StepRow]:
+def contest(work: Work, report: Callable[[str], None]) -> list[StepRow]:
     """All sides of one shape in turns; ours comes first."""
     model = decoder(work.config).initialise(0)
     sides: dict[str, Step] = {"ours": _ours(model, work)}
@@ -150,7 +150,7 @@ def contest(work: Work, told: Callable[[str], None]) -> list[StepRow]:
     best = dict.fromkeys(sides, float("inf"))
     for number in range(work.rounds):
         for side, step in sides.items():
-            told(f"{work.name}: round {number + 1} of {work.rounds}, {side}")
+            report(f"{work.name}: round {number + 1} of {work.rounds}, {side}")
             seconds, found = _turn(step, batches)
             losses.setdefault(side, found)
             best[side] = min(best[side], seconds)

@@ -75,7 +75,7 @@ def run_command(*, into_lake: bool, **options: Any) -> None:
     from catalog.progress import track
     from dagster_project.cli.screen.bars import Bars
     from trainers.evaluate import IclConfig, evaluate
-    from trainers.pretraining.config import from_mapping
+    from trainers.process.config_file import from_mapping
 
     options |= {name: str(options[name]) for name in ("model", "data", "out")}
     options["tasks"] = [name.strip() for name in options["tasks"].split(",") if name.strip()]

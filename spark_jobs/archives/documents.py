@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from catalog.tables.dclm import DOCUMENTS, STATISTICS
-
 if TYPE_CHECKING:
     from spark_jobs.archives.extract import Extractor
     from spark_jobs.archives.records import Record
@@ -26,11 +24,12 @@ BATCH_ROWS = 4_096
 POOL_COLUMNS = ["warc", "uri", "bytes", "global_shard", "local_shard", "state"]
 
 
-def documents_batches(archives: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-    """Rows of dclm.documents, in archive order: one per response record and one per damage.
+def documents_batches(archives: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Documents in archive order: a row per response record and a row per damage.
 
     Args:
         archives: rows of dclm.pool with POOL_COLUMNS; only those in the state `ready` have documents.
+        schema: the schema of dclm.documents, or some of its fields.
 
     Raises:
         WatershedError: an archive is missing or is not the one that was registered.
@@ -49,10 +48,10 @@ def documents_batches(archives: Iterable[Mapping[str, Any]]) -> Iterator[pa.Reco
             rows.append(row)
             held += row["text_bytes"]
             if held >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
-                yield _batch(rows)
+                yield _batch(rows, schema)
                 rows, held = [], 0
     if rows:
-        yield _batch(rows)
+        yield _batch(rows, schema)
 
 
 def document_id(warc: str, offset: int, payload_digest: str | None) -> str:
@@ -94,7 +93,7 @@ def host_of(url: str | None) -> str | None:
         return None
 
 
-def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
     """The rows as a batch, with the language, statistics, hash and signature of each text."""
     from spark_jobs.classifiers.languages import languages
     from spark_jobs.kernels.minhash import minhash
@@ -110,12 +109,12 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
         "language_score": scores,
         "text_hash": text_hash(text),
         "minhash": minhash(text),
-        **{name: measured.column(name) for name, _, _ in STATISTICS},
+        **dict(zip(measured.schema.names, measured.columns, strict=True)),
     }
     arrays = [
         computed[field.name].cast(field.type)
         if field.name in computed
         else pa.array([row[field.name] for row in rows], field.type)
-        for field in DOCUMENTS.schema
+        for field in schema
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS.schema)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -100,6 +100,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    from catalog.tables.dclm import DOCUMENTS
     from spark_jobs.archives.documents import documents_batches
 
     archive = {
@@ -110,7 +111,7 @@ def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordB
         "local_shard": 0,
         "state": "ready",
     }
-    for batch in documents_batches([archive]):
+    for batch in documents_batches([archive], DOCUMENTS.schema):
         rows = batch.num_rows
         columns = {
             "id": batch.column("doc_id"),

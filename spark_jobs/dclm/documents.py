@@ -45,7 +45,8 @@ def write_documents(spark: SparkSession, lake: Lake, parts: Sequence[Part]) -> l
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                yield from documents_batches(archives[index] for index in batch.column("id").to_pylist())
+                found = (archives[index] for index in batch.column("id").to_pylist())
+                yield from documents_batches(found, DOCUMENTS.schema)
                 finished(batch.num_rows)
 
         frame = tasks.mapInArrow(read, write.spark_schema(DOCUMENTS.schema))

@@ -26,7 +26,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.errors import WatershedError
-from catalog.tables.dclm import DUPLICATES
 
 if TYPE_CHECKING:
     from spark_jobs.kernels.near_copies import Marks
@@ -274,14 +273,28 @@ def pick(table: pa.Table, labels: npt.NDArray[np.int32]) -> pa.Table:
     return table.take(pa.array(chosen)).append_column("cluster", pa.array(labels[chosen]))
 
 
+MEMBERS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("cluster_size", pa.int64(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("kept_doc_id", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""The schema of the members of clusters; the contract of `dclm.duplicates` says what each column means."""
+
+
 def describe(members: pa.Table) -> pa.Table:
-    """Rows of dclm.duplicates.
+    """A row for each member of a cluster, by doc_id: which copy is kept, and why.
 
     Args:
         members: doc_id, text_hash, text_bytes and cluster (any number) of all members of clusters.
     """
     if not len(members):
-        return DUPLICATES.schema.empty_table()
+        return MEMBERS.empty_table()
     order = [("cluster", "ascending"), ("text_bytes", "descending"), ("doc_id", "ascending")]
     members = members.sort_by(order)
     ids = members["doc_id"].combine_chunks()
@@ -314,7 +327,7 @@ def describe(members: pa.Table) -> pa.Table:
         "kept_doc_id": ids.take(pa.array(best)),
         "reason": pa.array(reasons, pa.string()),
     }
-    return pa.table(columns).select(DUPLICATES.schema.names).cast(DUPLICATES.schema).take(pa.array(by_id))
+    return pa.table(columns).cast(MEMBERS).take(pa.array(by_id))
 
 
 def _reason(size: int, longest: int, *, members: int, as_long: int, same_text: bool) -> str:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FunctionType
@@ -77,7 +77,7 @@ class MachineCode(caching.FunctionCache):
                 self._file(self._own).save(key, self._impl.reduce(data))
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Generator[None]:
         """Wait until no other process compiles this entry, unless its machine code is there already."""
         if self._own is None or self.is_there():
             yield

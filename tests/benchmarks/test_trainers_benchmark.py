@@ -27,7 +27,7 @@ def test_all_sides_of_a_step_have_the_same_losses(kind: str) -> None:
 
 
 def test_all_loaders_give_every_sequence_once_and_go_on_exactly(tmp_path: Path) -> None:
-    rows = loaders.contest(tmp_path, sequences=640, length=32, rounds=1, told=silent)
+    rows = loaders.contest(tmp_path, sequences=640, length=32, rounds=1, report=silent)
     assert [row.side for row in rows] == ["ours", "WebDataset", "litdata"]
     assert all(row.same_tokens and row.resumed_exactly for row in rows)
 

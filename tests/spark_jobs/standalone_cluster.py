@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ DEPLOY = "org.apache.spark.deploy"
 
 
 @contextmanager
-def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
+def standalone_cluster(folder: Path, workers: int = 2) -> Generator[str]:
     """Start a cluster that keeps its files in `folder`; its master's URL. All is stopped at the end."""
     with ExitStack() as running:
         master_log = folder / "master.log"
@@ -37,7 +37,7 @@ def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
 
 
 @contextmanager
-def _daemon(log: Path, name: str, *arguments: str) -> Iterator[None]:
+def _daemon(log: Path, name: str, *arguments: str) -> Generator[None]:
     home = Path(pyspark.__file__).parent
     environment = {
         **os.environ,

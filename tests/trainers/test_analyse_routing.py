@@ -12,7 +12,8 @@ from PIL import Image
 from trainers.analyse_routing import RoutingConfig, analyse, main, read_corpora
 from trainers.exchange import export_model
 from trainers.pretrain import pretrain
-from trainers.pretraining.config import RunConfig, from_mapping
+from trainers.pretraining.config import RunConfig
+from trainers.process.config_file import from_mapping
 from trainers.process.errors import TrainerError
 from trainers.process.files import read_jsonl
 from trainers.routing.counts import RoutingCounts, saturation

@@ -152,7 +152,7 @@ def test_what_was_scored_is_not_scored_again_until_something_changes(run, tmp_pa
 @pytest.mark.parametrize(
     ("questions", "cause"),
     [
-        ([("t", [1], [[2], [3]], 2)], "a gold option is none of its question's"),
+        ([("t", [1], [[2], [3]], 2)], "a gold option is not one of its question's"),
         ([("t", [1], [[2]], 0)], "fewer than two options"),
         ([("t", [1], [[2], []], 0)], "no byte"),
         ([("t", [1], [[2], [99]], 0)], "has token 99, the model knows 64"),
@@ -176,7 +176,7 @@ def test_a_file_of_no_questions_is_refused(run, tmp_path, capsys, content):
     path.with_suffix(".json").write_text("{}")
     (tmp_path / "eval.json").write_text(json.dumps({"checkpoint": str(run), "questions": str(path), "out": "x"}))
     assert main(["--config", str(tmp_path / "eval.json")]) == 2
-    assert "is no questions file" in capsys.readouterr().err
+    assert "is not a questions file" in capsys.readouterr().err
 
 
 def test_a_folder_without_checkpoint_is_refused(tmp_path, capsys):

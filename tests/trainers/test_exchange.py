@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from dagster_project.cli.model import model_command
 from trainers.core import checkpoint
 from trainers.core.checkpoint import MODEL
-from trainers.exchange import export_model, import_model, load_decoder, logits, main
+from trainers.core.loading import load_decoder
+from trainers.exchange import export_model, import_model, logits, main
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.decoder import decoder
 from trainers.process.errors import TrainerError
@@ -202,7 +203,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(TrainerError, match=r"lm_head\.weight is missing"):
         load_decoder(tmp_path / "out")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(TrainerError, match="is no safetensors file"):
+    with pytest.raises(TrainerError, match="is not a safetensors file"):
         load_decoder(tmp_path / "out")
     path.unlink()
     with pytest.raises(TrainerError, match="holds neither"):

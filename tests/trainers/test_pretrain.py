@@ -14,7 +14,8 @@ from made_shards import make_shards
 from trainers.core.checkpoint import checkpoint_folders, latest
 from trainers.data.shards import check_manifest
 from trainers.pretrain import main, pretrain
-from trainers.pretraining.config import RunConfig, from_mapping, resolve
+from trainers.pretraining.config import RunConfig, resolve
+from trainers.process.config_file import from_mapping
 from trainers.process.device import PEAKS, peak_flops
 from trainers.process.errors import TrainerError
 from trainers.process.files import read_jsonl

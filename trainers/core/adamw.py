@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from trainers.core.optimiser import Optimiser
 from trainers.core.ranks import Ranks, gathered, local, put_part
-from trainers.pretraining.presets import Optimiser
 
 
 class AdamW:
-    """Updates a model's parameters, or this rank's part of them; all are decayed but those named in `undecayed`."""
+    """Updates a model's parameters, or this rank's part of them; all are decayed except those named in `undecayed`."""
 
     def __init__(self, model: nn.Module, settings: Optimiser, undecayed: tuple[str, ...]) -> None:
         self.settings = settings
@@ -29,12 +29,13 @@ class AdamW:
         self.steps = {name: torch.zeros((), device=p.device) for name, p in self.parameters.items()}
 
     def step(self, rate: float) -> None:
-        """One update at learning rate `rate` from the gradients that are there; then they are dropped."""
-        for decay, names in self._groups():
-            grads = [self.parameters[name].grad for name in names]
+        """One update at learning rate `rate` of the parameters that have a gradient; the gradients are then dropped."""
+        for decay, group in self._groups():
+            grads = {name: grad for name in group if (grad := self.parameters[name].grad) is not None}
+            names = list(grads)
             adamw(
                 [local(self.parameters[name]).detach() for name in names],
-                [local(grad) for grad in grads if grad is not None],
+                [local(grad) for grad in grads.values()],
                 [self.first[name] for name in names],
                 [self.second[name] for name in names],
                 [],
@@ -69,7 +70,7 @@ class AdamW:
         return moments | {"steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over whole moments saved by `gather`, onto the parameters' devices."""
+        """Load whole moments saved by `gather`, onto the parameters' devices."""
         for name, parameter in self.parameters.items():
             put_part(self.first[name], state["first"][name], parameter)
             put_part(self.second[name], state["second"][name], parameter)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -19,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers.core.adamw import AdamW
 from trainers.core.ranks import Ranks, gathered, local, put
 from trainers.models.config import DenseConfig, model_config
-from trainers.models.decoder import decoder
-from trainers.models.dense import DenseDecoder
 from trainers.process.errors import TrainerError
-from trainers.process.files import sha256_file, write_json
+from trainers.process.files import flush_to_disk, sha256_file, whole_folder, write_json
 
 MODEL, OPTIMISER, STATE = "model.pt", "optimizer.pt", "state.json"
 
@@ -50,20 +47,14 @@ class Checkpoint:
 
     @property
     def model_config(self) -> DenseConfig:
-        """The shape of the decoder whose weights these are."""
+        """The shape of the decoder whose weights these are, or which the trained model contains."""
         return model_config(self.state["config"]["model"])
 
     def weights(self) -> dict[str, Tensor]:
         """Whole parameters by name, on the CPU, mapped from the file."""
         return torch.load(self.folder / MODEL, map_location="cpu", weights_only=True, mmap=True)
 
-    def decoder(self) -> DenseDecoder:
-        """The trained decoder, on the CPU."""
-        model = decoder(self.model_config)
-        model.load_state_dict(self.weights())
-        return model
-
-    def load_model(self, model: DenseDecoder) -> None:
+    def load_model(self, model: nn.Module) -> None:
         """Put the weights, or this rank's part of them, into `model`."""
         weights = self.weights()
         for name, parameter in model.named_parameters():
@@ -75,7 +66,7 @@ class Checkpoint:
         optimiser.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
 
 
-def digest_of(model: DenseDecoder) -> str:
+def digest_of(model: nn.Module) -> str:
     """Hex SHA-256 of a model's parameters on the CPU, by name: the same from whatever format they were read."""
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
@@ -89,7 +80,7 @@ def folder_name(step: int) -> str:
 
 
 def save(
-    run_folder: Path, state: dict[str, Any], model: DenseDecoder, optimiser: AdamW, ranks: Ranks | None = None
+    run_folder: Path, state: dict[str, Any], model: nn.Module, optimiser: AdamW, ranks: Ranks | None = None
 ) -> Checkpoint:
     """Write the checkpoint of state["step"], replacing one of that step. Every rank calls this; the first writes."""
     ranks = ranks or Ranks()
@@ -98,7 +89,7 @@ def save(
     weights, moments = gathered(parts, parameters, ranks), optimiser.gather(ranks)
     place = run_folder / folder_name(state["step"])
     whole = write(place, state, {MODEL: weights, OPTIMISER: moments}) if ranks.first else None
-    return Checkpoint(place, ranks.told(whole))
+    return Checkpoint(place, ranks.from_first(whole))
 
 
 def write(place: Path, state: dict[str, Any], contents: dict[str, Any], beside: Sequence[Path] = ()) -> dict[str, Any]:
@@ -106,20 +97,15 @@ def write(place: Path, state: dict[str, Any], contents: dict[str, Any], beside: 
 
     Returns the state with the digests of `contents`.
     """
-    partial = place.with_name(f".{place.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, content in contents.items():
-        with (partial / name).open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-    for source in beside:
-        shutil.copyfile(source, partial / source.name)
-    whole = state | {"digests": {name: sha256_file(partial / name) for name in contents}}
-    write_json(partial / STATE, whole)
-    shutil.rmtree(place, ignore_errors=True)
-    partial.rename(place)
+    with whole_folder(place) as folder:
+        for name, content in contents.items():
+            with (folder / name).open("wb") as file:
+                torch.save(content, file)
+                flush_to_disk(file)
+        for source in beside:
+            shutil.copyfile(source, folder / source.name)
+        whole = state | {"digests": {name: sha256_file(folder / name) for name in contents}}
+        write_json(folder / STATE, whole)
     return whole
 
 
@@ -130,7 +116,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         digests = state["digests"]
     except (OSError, json.JSONDecodeError, KeyError) as error:
-        raise TrainerError(f"{folder} is no checkpoint: {type(error).__name__}", mend) from None
+        raise TrainerError(f"{folder} is not a checkpoint: {type(error).__name__}", mend) from None
     for name, digest in digests.items():
         if not (folder / name).is_file() or sha256_file(folder / name) != digest:
             raise TrainerError(f"{folder / name} is missing or differs from its digest", mend)
@@ -163,7 +149,7 @@ def chosen(folder: Path) -> Checkpoint:
     """The checkpoint in `folder`, or the newest whole one of the run in it.
 
     Raises:
-        TrainerError: there is none.
+        TrainerError: no checkpoint in it is whole.
     """
     found = open_checkpoint(folder) if (folder / STATE).is_file() else latest(folder)
     if found is None:

@@ -1,22 +1,21 @@
-"""One process or many: the ranks that torchrun started, and tensors of which each holds a part.
+"""One process or many: the ranks that torchrun started, and tensors of which each rank holds a part.
 
 With more than one rank the model is sharded by FSDP2 (torch's fully_shard, a group a block): each rank keeps its rows
-of every parameter and of its moments, and a block's parameters are whole only while it computes. With one, nothing
-here does anything, and torch.distributed is not imported.
+of every parameter and of its moments, and a block's parameters are whole only while it computes. With one rank nothing
+here changes anything, and torch.distributed is not imported.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainers.models.dense import DenseDecoder
 from trainers.process.errors import TrainerError
 
 
@@ -29,7 +28,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and speaks."""
+        """Whether this is the rank that writes files and reports progress."""
         return self.rank == 0
 
     def total(self, value: float, device: torch.device) -> float:
@@ -42,8 +41,8 @@ class Ranks:
             torch.distributed.all_reduce(values)
         return values
 
-    def told(self, value: Any) -> Any:
-        """The first rank's value, on every rank."""
+    def from_first(self, value: Any) -> Any:
+        """The first rank's value, on every rank; every rank must call this."""
         if self.count == 1:
             return value
         box = [value]
@@ -53,7 +52,11 @@ class Ranks:
 
 @contextmanager
 def started_ranks(device_type: str) -> Generator[Ranks]:
-    """The ranks of this run, joined while inside: torchrun says how many there are, and without it there is one."""
+    """The ranks of this run, connected inside the block: WORLD_SIZE of torchrun is their number, one without it.
+
+    Raises:
+        TrainerError: there are several ranks, and this build of torch has no torch.distributed.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Ranks()
@@ -69,22 +72,29 @@ def started_ranks(device_type: str) -> Generator[Ranks]:
         torch.distributed.destroy_process_group()
 
 
-def shard(model: DenseDecoder, ranks: Ranks, device_type: str) -> None:
-    """Spread a model's parameters over the ranks; it may still be on the meta device."""
+def shard(
+    model: nn.Module, ranks: Ranks, device_type: str, blocks: Sequence[nn.Module], entry_points: Sequence[str]
+) -> None:
+    """Spread a model's parameters over the ranks; it may still be on the meta device.
+
+    Args:
+        blocks: modules whose parameters are whole together, while they compute.
+        entry_points: methods of the model, besides `forward`, that will be called.
+    """
     if ranks.count == 1:
         return
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh(device_type, (ranks.count,))
-    for block in model.blocks:
+    for block in blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    for method in ("loss", "nats"):
+    for method in entry_points:
         register_fsdp_forward_method(model, method)
 
 
-def reshard(model: DenseDecoder) -> None:
+def reshard(model: nn.Module) -> None:
     """Give back the parameters that a pass without a backward pass leaves whole."""
     if hasattr(model, "reshard"):
         model.reshard()  # ty: ignore[not-callable]
@@ -132,6 +142,6 @@ def gathered(parts: Mapping[str, Tensor], like: Mapping[str, Tensor], ranks: Ran
     return found
 
 
-def whole_number(value: Tensor) -> float:
+def number(value: Tensor) -> float:
     """A number that every rank holds, or holds a part of."""
     return (value.full_tensor() if hasattr(value, "full_tensor") else value).item()  # ty: ignore[not-callable]

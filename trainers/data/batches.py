@@ -18,28 +18,30 @@ from typing import Any
 
 import numpy as np
 
-from trainers.data.mixing import MixedLoader
-from trainers.data.shards import ShuffledLoader, Split, check_manifest
+from trainers.data.loader import ShuffledLoader
+from trainers.data.mixing import MixedLoader, check_alike
+from trainers.data.shards import Sequences, Split, check_manifest
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.run_folder import CONFIG
 
-Loader = ShuffledLoader | MixedLoader
+ShardLoader = ShuffledLoader[Sequences] | MixedLoader[Sequences]
 
 
-def batch_rows(loader: Loader, batch: int, steps: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """A row a step (from 1) and shard; `source` is the number of the split among the loader's."""
-    firsts = [np.cumsum([0, *(shard.num_sequences for shard in split.shards)]) for split in loader.splits]
+def batch_rows(loader: ShardLoader, batch: int, steps: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """A row a step (from 1) and shard; `source` numbers the loader's sources."""
+    splits = [sequences.split for sequences in loader.sources]
+    firsts = [np.cumsum([0, *(shard.num_sequences for shard in split.shards)]) for split in splits]
     for step in steps:
         source, item = loader.places((step - 1) * batch, batch)
         for i in np.unique(source):
             items = item[source == i]
             shard = np.searchsorted(firsts[i], items, side="right") - 1
             for s in np.unique(shard):
-                found = {"shard": loader.splits[i].shards[s].shard, "sequences": items[shard == s] - firsts[i][s]}
+                found = {"shard": splits[i].shards[s].shard, "sequences": items[shard == s] - firsts[i][s]}
                 yield {"step": step, "source": int(i)} | found
 
 
-def loader_of(identity: Mapping[str, Any], splits: Sequence[Split]) -> Loader:
+def loader_of(identity: Mapping[str, Any], splits: Sequence[Split]) -> ShardLoader:
     """The loader of the run whose config.json holds `identity`.
 
     Raises:
@@ -53,7 +55,9 @@ def loader_of(identity: Mapping[str, Any], splits: Sequence[Split]) -> Loader:
             f"{', '.join(str(split.folder) for split in splits)}: not the shards that the run read",
             "give the shards, all and in the order of its configuration, whose digests config.json names",
         )
-    return MixedLoader(splits, weights, identity["seed"]) if sources else ShuffledLoader(splits[0], identity["seed"])
+    check_alike(splits)
+    read = [Sequences(split) for split in splits]
+    return MixedLoader(read, weights, identity["seed"]) if sources else ShuffledLoader(read[0], identity["seed"])
 
 
 def steps_of(identity: Mapping[str, Any], step: int = 0) -> Sequence[int]:
@@ -81,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="its `out` folder")
     parser.add_argument("--shards", type=Path, required=True, action="append", help="again for each further source")
     parser.add_argument("--step", type=int, default=0, help="one step alone")
-    said = parser.parse_args(arguments)
-    return exit_code(lambda: print_batches(said.run, said.shards, said.step))
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: print_batches(given.run, given.shards, given.step))
 
 
 if __name__ == "__main__":

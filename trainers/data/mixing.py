@@ -1,21 +1,20 @@
 """Several sources by weight: which source each place of the data order is of, as a function of the place alone.
 
 Sequence j of source i stands at time (j + 1/2) / weight_i, and the order is that of time. So any stretch of it holds
-each source within a sequence or so of its weight, no list is kept, and the state of a loader is how far it has come.
+each source within a sequence or so of its weight, no list is kept, and the state of a loader is its number of samples.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Generic
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trainers.data.shards import ShuffledLoader, Split, Tokens
+from trainers.data.loader import Ints, S, ShuffledLoader, in_order, share_of
+from trainers.data.shards import Split
 from trainers.process.errors import TrainerError
-
-Ints = NDArray[np.int64]
 
 
 def interleaved(weights: Sequence[float], start: int, count: int) -> tuple[Ints, Ints]:
@@ -43,22 +42,26 @@ def _first_at(weight: float, time: int) -> int:
     return number
 
 
-class MixedLoader:
-    """Batches drawn from several splits by weight; each is shuffled on its own, anew each time it is used up."""
+class MixedLoader(Generic[S]):
+    """Batches drawn from several sources by weight; each is shuffled on its own, anew each time it is used up.
 
-    def __init__(self, splits: Sequence[Split], weights: Sequence[float], seed: int, consumed: int = 0) -> None:
-        _check_alike(splits)
+    Args:
+        weights: positive, one a source; only their ratios count.
+    """
+
+    def __init__(self, sources: Sequence[S], weights: Sequence[float], seed: int, consumed: int = 0) -> None:
         total = math.fsum(weights)
         self.weights = tuple(weight / total for weight in weights)
-        self.loaders = tuple(ShuffledLoader(split, seed) for split in splits)
-        self.splits = tuple(splits)
+        self.loaders = tuple(ShuffledLoader(source, seed) for source in sources)
+        self.sources = tuple(sources)
         self.seed, self.consumed = seed, consumed
 
     def state(self) -> dict[str, int]:
+        """Seed, and samples consumed."""
         return {"seed": self.seed, "consumed": self.consumed}
 
     def places(self, start: int, count: int) -> tuple[Ints, Ints]:
-        """Source, and sequence of that source's split, at places start .. start + count - 1."""
+        """(count,) twice: the source, and the sample of that source, at places start .. start + count - 1."""
         source, number = interleaved(self.weights, start, count)
         item = np.empty(count, dtype=np.int64)
         for i, loader in enumerate(self.loaders):
@@ -68,19 +71,21 @@ class MixedLoader:
                 item[here] = loader.items(int(number[here[0]]), len(here))
         return source, item
 
-    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Tokens:
-        """As ShuffledLoader.next_batch."""
-        first, last = (self.consumed + count * r // ranks for r in (rank, rank + 1))
+    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Any:
+        """As `Loader.next_batch`."""
+        first, last = share_of(self.consumed, count, rank, ranks)
         self.consumed += count
         source, item = self.places(first, last - first)
-        tokens = np.empty((len(item), self.splits[0].sequence_length + 1), dtype=np.int64)
-        for i in np.unique(source):
-            here = source == i
-            tokens[here] = self.loaders[i].sequences[item[here]]
-        return tokens
+        places = [(int(i), np.flatnonzero(source == i)) for i in np.unique(source)]
+        return in_order(len(item), [(here, self.sources[i][item[here]]) for i, here in places])
 
 
-def _check_alike(splits: Sequence[Split]) -> None:
+def check_alike(splits: Sequence[Split]) -> None:
+    """Refuse shards that cannot be mixed.
+
+    Raises:
+        TrainerError: two splits differ in vocabulary, sequence length or end-of-text token.
+    """
     first = splits[0]
     for split in splits[1:]:
         for what in ("sequence_length", "vocab_size", "eot"):

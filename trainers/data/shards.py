@@ -1,8 +1,8 @@
-"""Shards of token sequences: what the manifest promises, and a loader that reads them where they lie.
+"""Shards of token sequences: what the manifest promises, and a source that reads them in place.
 
 A split is a folder of plain WebDataset tars and a manifest.jsonl with a line a shard; each tar holds .npy members of
-shape (n, L + 1) whose byte offsets the manifest names. So the loader memory-maps the tars and copies rows; it unpacks
-nothing. `read_with_webdataset` reads the same sequences the ordinary way.
+shape (n, L + 1) whose byte offsets the manifest names. So `Sequences` memory-maps the tars and copies rows; it unpacks
+nothing. `read_with_webdataset` reads the same sequences with the webdataset library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.permutation import permute
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 
@@ -126,10 +125,10 @@ def _read_manifest(path: Path) -> tuple[Shard, ...]:
             members = tuple(Member(**member) for member in row.pop("members"))
             fields = {name: row[name] for name in Shard.__dataclass_fields__ if name != "members"}
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise TrainerError(f"{path}, line {number} is no shard: {error!r}", "write the shards again") from None
+            raise TrainerError(f"{path}, line {number} is not a shard: {error!r}", "write the shards again") from None
         shards.append(Shard(**fields, members=members))
     if not shards:
-        raise TrainerError(f"{path} names no shard", "let more documents through, so that a shard is filled")
+        raise TrainerError(f"{path} names no shards", "let more documents through, so that a shard is filled")
     names = [shard.shard for shard in shards]
     if names != sorted(set(names)):
         raise TrainerError(f"{path} names a shard twice or out of order", "write the shards again")
@@ -194,7 +193,7 @@ def _data_offsets(path: Path, shard: Shard) -> list[int]:
 
 
 class Sequences:
-    """Random access to a split's sequences, numbered 0.. in the order of manifest and members."""
+    """A split as a `Source`: its sequences, numbered from 0 in the order of manifest and members."""
 
     def __init__(self, split: Split) -> None:
         self.split = split
@@ -210,16 +209,21 @@ class Sequences:
     def __len__(self) -> int:
         return int(self._member_first[-1])
 
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over the shards' names and digests."""
+        return self.split.digest
+
     def _map(self, shard: int) -> NDArray[np.uint8]:
         return np.memmap(self.split.folder / f"{self.split.shards[shard].shard}.tar", dtype=np.uint8, mode="r")
 
-    def __getitem__(self, items: NDArray[np.int64]) -> Tokens:
-        """Tokens (len(items), L + 1), int64, of the sequences numbered `items`."""
-        member = np.searchsorted(self._member_first, items, side="right") - 1
+    def __getitem__(self, places: NDArray[np.int64]) -> Tokens:
+        """Tokens (len(places), L + 1), int64, of the sequences numbered `places`."""
+        member = np.searchsorted(self._member_first, places, side="right") - 1
         row_bytes = self.stored_length * self._dtype.itemsize
-        start = self._member_offset[member] + (items - self._member_first[member]) * row_bytes
+        start = self._member_offset[member] + (places - self._member_first[member]) * row_bytes
         shard_of = self._member_shard[member]
-        tokens = np.empty((len(items), self.stored_length), dtype=np.int64)
+        tokens = np.empty((len(places), self.stored_length), dtype=np.int64)
         for shard in np.unique(shard_of):
             rows = np.flatnonzero(shard_of == shard)
             # .npy data begin at a multiple of 64 within a member and members at a multiple of 512 within a tar.
@@ -236,47 +240,6 @@ class Sequences:
                 f"{self.split.folder} holds token {tokens.max()}, past a vocabulary of {self.split.vocab_size}",
                 "write the shards again with the tokenizer beside them",
             )
-
-
-class ShuffledLoader:
-    """Batches of a split's sequences, shuffled anew each epoch.
-
-    What it gives is a pure function of (seed, sequences consumed), so its state is two numbers and it can start
-    anywhere; an epoch gives every sequence exactly once, and a batch may reach into the next epoch.
-    """
-
-    def __init__(self, split: Split, seed: int, consumed: int = 0) -> None:
-        self.sequences = Sequences(split)
-        self.splits = (split,)
-        self.seed = seed
-        self.consumed = consumed
-
-    def state(self) -> dict[str, int]:
-        return {"seed": self.seed, "consumed": self.consumed}
-
-    def items(self, start: int, count: int) -> NDArray[np.int64]:
-        """Numbers of the sequences at places start .. start + count - 1, counted over all epochs."""
-        n = len(self.sequences)
-        places = np.arange(start, start + count, dtype=np.int64)
-        items = np.empty(count, dtype=np.int64)
-        for epoch in np.unique(places // n):
-            here = places // n == epoch
-            items[here] = permute(places[here] % n, n, self.seed, int(epoch))
-        return items
-
-    def places(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Number of the split, always 0, and of the sequence, at places start .. start + count - 1."""
-        items = self.items(start, count)
-        return np.zeros_like(items), items
-
-    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Tokens:
-        """Of the next `count` sequences those of this rank, int64 (about count / ranks, L + 1).
-
-        The ranks' parts, one after the other, are the batch of a single rank. Each rank reads its own alone.
-        """
-        first, last = (self.consumed + count * r // ranks for r in (rank, rank + 1))
-        self.consumed += count
-        return self.sequences[self.items(first, last - first)]
 
 
 def read_with_webdataset(folder: Path | str) -> Iterator[NDArray[np.unsignedinteger]]:

@@ -1,6 +1,6 @@
 """CORE, EXTENDED and MMLU from the accuracies of tasks (DCLM, arXiv 2406.11794; its eval/aggregated_metrics.py).
 
-An aggregate over tasks of which one is missing is none at all: a mean over the others would look like it.
+An aggregate has no value when one of its tasks is missing: a mean over the others would look the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Aggregate:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no value."""
+        """Why the value is missing, or None."""
         return f"N/A: lacks {', '.join(self.missing)}" if self.missing else None
 
 
@@ -35,7 +35,7 @@ def centred_scores(scores: Mapping[str, float | None], version: str) -> dict[str
     """Centred accuracies of the tasks of DCLM that `scores` has; others in it are passed by.
 
     Raises:
-        TrainerError: a version that there is none of.
+        TrainerError: the version is unknown.
     """
     chosen = checked_version(version)
     return {
@@ -51,7 +51,7 @@ def aggregates(scores: Mapping[str, float | None], version: str = "v2") -> dict[
     core: the mean centred accuracy of 22 tasks. extended: of all 53. mmlu: the accuracy, not centred, of mmlu_fewshot.
 
     Raises:
-        TrainerError: a version that there is none of.
+        TrainerError: the version is unknown.
     """
     found = centred_scores(scores, version)
     tasks = dclm_tasks()

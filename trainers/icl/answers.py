@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainers.icl.aggregate import centred
+from trainers.icl.choice import choose
 from trainers.icl.score import Scored
 from trainers.icl.tasks import Task, Version
 from trainers.icl.tokens import Request
@@ -45,22 +46,19 @@ def answer_row(task: Task, request: Request, scored: Sequence[Scored], generated
         "prompt_digest": prompt.digest,
     }
     if len(scored) > 1:
-        row["predicted"] = _best(logprobs, row["choice_tokens"])
-        row["predicted_sum"] = _best(logprobs, [1] * len(logprobs))
-        row["predicted_bytes"] = _best(logprobs, row["choice_bytes"])
-        row["correct"] = row["predicted"] == prompt.gold
+        by_token = choose(logprobs, prompt.gold, lengths_C=row["choice_tokens"])
+        row["predicted"] = by_token.predicted
+        row["predicted_sum"] = choose(logprobs, prompt.gold).predicted
+        row["predicted_bytes"] = choose(logprobs, prompt.gold, lengths_C=row["choice_bytes"]).predicted
+        row["correct"] = by_token.correct
     elif generated is None:
         row["correct"] = scored[0].greedy
     else:
-        said, accepted = normalised(final_answer(task, generated)), {normalised(text) for text in prompt.accepted}
+        answer, accepted = normalised(final_answer(task, generated)), {normalised(text) for text in prompt.accepted}
         row["generated"] = generated
-        row["correct"] = any(said.startswith(text) for text in accepted)
-        row["exact_match"] = said in accepted
+        row["correct"] = any(answer.startswith(text) for text in accepted)
+        row["exact_match"] = answer in accepted
     return row
-
-
-def _best(logprobs: Sequence[float], lengths: Sequence[int]) -> int:
-    return int(np.argmax(np.array(logprobs) / np.array(lengths)))
 
 
 def final_answer(task: Task, generated: str) -> str:

@@ -1,6 +1,6 @@
 """Task files: JSON lines (also .gz, .zst) or Parquet, read whole and refused whole.
 
-A file's kind is told by its fields, as llm-foundry writes them:
+A file's kind follows from its fields, as llm-foundry writes them:
 
     multiple_choice           query, choices, gold
     schema                    context_options, continuation, gold
@@ -30,7 +30,7 @@ FIELDS: dict[Kind, dict[str, type]] = {
     "generation_with_answers": {"context": str, "answer": str},
 }
 OPTIONAL: dict[str, type] = {"aliases": list, "chain_of_thought": str, "category": str}
-SAID_AS: dict[type, str] = {str: "text", list: "a list of texts", int: "a whole number"}
+TYPE_NAMES: dict[type, str] = {str: "text", list: "a list of texts", int: "a whole number"}
 NAMED_FAULTS = 3
 MENDS = {
     "encoding": "write the file as UTF-8",
@@ -65,7 +65,7 @@ class Fault:
     """What is wrong with a line, and the key of its mend."""
 
     line: int
-    said: str
+    cause: str
     mend: str
 
 
@@ -128,7 +128,7 @@ def read_examples(
 
 def _refusal(path: Path, faults: list[Fault]) -> TrainerError:
     place = "row" if path.suffix == ".parquet" else "line"
-    named = "; ".join(f"{place} {fault.line}: {fault.said}" for fault in faults[:NAMED_FAULTS])
+    named = "; ".join(f"{place} {fault.line}: {fault.cause}" for fault in faults[:NAMED_FAULTS])
     more = len(faults) - NAMED_FAULTS
     lines = "1 malformed example" if len(faults) == 1 else f"{len(faults)} malformed examples"
     mends = "; ".join(MENDS[key] for key in Counter(fault.mend for fault in faults))
@@ -136,11 +136,11 @@ def _refusal(path: Path, faults: list[Fault]) -> TrainerError:
 
 
 def _rows(path: Path, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line or row from 1, object); what is no object is added to `faults`."""
+    """(line or row from 1, object); what is not an object is added to `faults`."""
     if not path.is_file():
         raise TrainerError(f"{path} does not exist", "give a task file")
     if not path.name.endswith(ENDINGS):
-        raise TrainerError(f"{path} is none of {', '.join(ENDINGS)}", "give JSON lines or Parquet")
+        raise TrainerError(f"{path} does not end in one of {', '.join(ENDINGS)}", "give JSON lines or Parquet")
     import pyarrow as pa
 
     try:
@@ -185,9 +185,9 @@ def _parsed(number: int, line: bytes) -> dict[str, Any] | Fault:
     try:
         row = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return Fault(number, f"no UTF-8 at byte {error.start}", "encoding")
+        return Fault(number, f"not UTF-8 at byte {error.start}", "encoding")
     except json.JSONDecodeError as error:
-        return Fault(number, f"no JSON at character {error.pos}: {error.msg}", "json")
+        return Fault(number, f"not JSON at character {error.pos}: {error.msg}", "json")
     return row if isinstance(row, dict) else Fault(number, f"no object but {type(row).__name__}", "json")
 
 
@@ -205,7 +205,7 @@ def _fault(line: int, row: dict[str, Any], kind: Kind) -> Fault | None:
         return Fault(line, f"no field {missing[0]!r} ({kind})", "fields")
     for name, expected in (FIELDS[kind] | OPTIONAL).items():
         if name in row and not _is(row[name], expected):
-            return Fault(line, f"{name} is not {SAID_AS[expected]}", "fields")
+            return Fault(line, f"{name} is not {TYPE_NAMES[expected]}", "fields")
     return _empty(line, row, kind) or _gold(line, row)
 
 

@@ -8,20 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.icl.choice import NORMALISATIONS, Normalisation
 from trainers.process.errors import TrainerError
 
 ARRAYS = ("tokens", "offsets", "context_tokens", "context_offsets", "options_start", "option_bytes", "gold", "task")
-
-Normalisation = Literal["bytes", "none", "unconditional"]
-"""What an option's log-probability is judged by: divided by its UTF-8 bytes, as it is, or less the log-probability of
-the same option after nothing (OLMES, arXiv 2406.08446, section 3.2: character, none, pmi)."""
-NORMALISATIONS: tuple[Normalisation, ...] = ("bytes", "none", "unconditional")
 
 Ints = NDArray[np.int64]
 
@@ -68,13 +63,13 @@ def read_questions(path: Path, normalisation: str = "") -> Questions:
             arrays = {name: file[name].astype(np.int64) for name in ARRAYS}
         names = json.loads(names_path.read_text(encoding="utf-8"))
         ids, tasks = list(names["question_ids"]), list(names["tasks"])
-        said = dict(names.get("normalisation", {}))
+        declared = dict(names.get("normalisation", {}))
     except (KeyError, ValueError, EOFError, BadZipFile) as error:
-        raise TrainerError(f"{path} is no questions file: {' '.join(str(error).split())}", mend) from None
+        raise TrainerError(f"{path} is not a questions file: {' '.join(str(error).split())}", mend) from None
     questions = Questions(
         ids=ids,
         tasks=tasks,
-        normalisation={task: normalisation or said.get(task, "bytes") for task in tasks},  # ty: ignore
+        normalisation={task: normalisation or declared.get(task, "bytes") for task in tasks},  # ty: ignore
         task=arrays["task"],
         gold=arrays["gold"],
         options_start=arrays["options_start"],
@@ -97,10 +92,10 @@ def _problem(questions: Questions) -> str | None:
         return "options, their starts and their bytes differ in number"
     for task, name in q.normalisation.items():
         if name not in NORMALISATIONS:
-            return f"task {task} is normalised by {name!r}, which is none of {', '.join(NORMALISATIONS)}"
+            return f"task {task} is normalised by {name!r}, not by one of {', '.join(NORMALISATIONS)}"
     wrong = {
         "a question has fewer than two options": counts < 2,
-        "a gold option is none of its question's": (q.gold < 0) | (q.gold >= counts),
+        "a gold option is not one of its question's": (q.gold < 0) | (q.gold >= counts),
         "a task number has no name": (q.task < 0) | (q.task >= len(q.tasks)),
         "an option has no byte": q.option_bytes <= 0,
         "an option has no token": np.array([len(option) == 0 for option in q.options]),

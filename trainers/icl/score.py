@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.icl.tokens import Ints, Request, Tokenizer
+from trainers.icl.tokens import Ints, Request
 from trainers.process.errors import TrainerError
 from trainers.serving.language_model import LanguageModel
+from trainers.serving.tokenizers import Tokenizer
 
 TOKEN_BYTES = 4
 WRITTEN_TOGETHER = 4

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from trainers.icl.files import Example
 from trainers.icl.prompts import Prompt, solution
 from trainers.icl.tasks import Task
 from trainers.process.errors import TrainerError
+from trainers.serving.tokenizers import Tokenizer
 
 Ints = NDArray[np.int32]
 
@@ -29,54 +28,6 @@ THOUGHT_BUFFER = 10
 
 class TooLong(TrainerError):
     """An answer leaves no room for any context: the model cannot be asked this task."""
-
-
-class Tokenizer(Protocol):
-    """Text to tokens and back."""
-
-    eot: int | None
-    """The token that ends a text."""
-
-    def encode(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        """Tokens of each text; `special` adds what the tokenizer puts at the start of one."""
-        ...
-
-    def decode(self, tokens: Sequence[int]) -> str: ...
-
-
-class FileTokenizer:
-    """tokenizer.json, as the tokenizers library reads it."""
-
-    def __init__(self, path: Path, eot: int | None) -> None:
-        from tokenizers import Tokenizer as Read
-
-        try:
-            self._tokenizer = Read.from_file(str(path))
-        except Exception as error:  # the library raises bare Exceptions
-            raise TrainerError(f"{path} cannot be read: {' '.join(str(error).split())}", "copy it again") from None
-        # The end of a text, spelt out in a text, is text.
-        self._tokenizer.encode_special_tokens = True
-        self.eot = eot
-
-    def encode(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=special)]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-
-
-class TransformersTokenizer:
-    """Whatever AutoTokenizer finds in a folder."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self.eot = tokenizer.eos_token_id
-
-    def encode(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        return self._tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
 
 
 @dataclass(frozen=True)

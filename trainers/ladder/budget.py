@@ -210,9 +210,9 @@ def counted_workload(parameters: float, tokens: float, active: float | None = No
         TrainerError: a number that is not positive, or more active parameters than there are.
     """
     reached = parameters if active is None else active
-    for said, value in (("--params", parameters), ("--tokens", tokens), ("--active", reached)):
+    for option, value in (("--params", parameters), ("--tokens", tokens), ("--active", reached)):
         if not (np.isfinite(value) and value >= 1):
-            raise TrainerError(f"{said} is {value:g}", "give a positive number, such as 7e9 or 7B")
+            raise TrainerError(f"{option} is {value:g}", "give a positive number, such as 7e9 or 7B")
     if reached > parameters:
         raise TrainerError(f"--active {reached:,.0f} is more than --params {parameters:,.0f}", "give the smaller part")
     # 12 L D^2 parameters in layers 128 times as wide as deep, as 7B models are.

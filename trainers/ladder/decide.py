@@ -105,7 +105,7 @@ def paired_differences(first: ArrayLike, second: ArrayLike, measure: Measure) ->
     if bad.any():
         run, seed = np.argwhere(bad)[0].tolist()
         raise TrainerError(
-            f"{measure.name} of run {run}, seed {seed} is no number", "leave out runs that diverged, for both"
+            f"{measure.name} of run {run}, seed {seed} is not finite", "leave out runs that diverged, for both"
         )
     return measure.better * (a - b)
 
@@ -143,7 +143,7 @@ def predict_difference(
     if len(compute) != len(d) or not (compute > 0).all() or not target_flops > 0:
         raise TrainerError(f"{len(d)} runs have FLOPs {compute.tolist()}", "give the FLOPs of each run, above zero")
     if d.size < 3:
-        raise TrainerError(f"{d.size} differences tell no noise from a difference", "train more seeds or more sizes")
+        raise TrainerError(f"{d.size} differences are too few to estimate noise", "train more seeds or more sizes")
     x = np.repeat(np.log(compute / target_flops), d.shape[1])
     noises = scale * measure.noise_sd * NOISE_GRID
     weight, mean, variance = _posterior(x, d.ravel(), noises, scale * measure.slope_sd, scale * measure.noise_sd)

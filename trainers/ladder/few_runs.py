@@ -76,9 +76,14 @@ class Step1:
     d: tuple[float, ...]
     loss: tuple[float, ...]
 
+    @property
+    def parameters(self) -> Array:
+        """(5,): a, b, alpha, beta, E, as trainers/ladder/laws.py takes them."""
+        return np.array([self.a, self.b, self.alpha, self.beta, self.E])
+
     def at(self, n: float | Array, d: float | Array) -> Array:
         """Loss in bits per byte at N parameters and D tokens."""
-        return loss_at(np.array([self.a, self.b, self.alpha, self.beta, self.E]), n, d)
+        return loss_at(self.parameters, n, d)
 
 
 @dataclass(frozen=True)
@@ -98,15 +103,20 @@ class Step2:
     noise: float
     """Standard deviation of an accuracy from seed to seed and from the number of questions."""
     degrees_of_freedom: int
-    """Points less fitted parameters; the ideal point is no measurement and does not count."""
+    """Points less fitted parameters; the ideal point is not a measurement and does not count."""
     loss: tuple[float, ...]
     accuracy: tuple[float, ...]
     ideal_point: bool
     """Whether (loss 0, accuracy 1) took part in the fit."""
 
+    @property
+    def curve(self) -> Array:
+        """(4,): a, L0, k, b, as trainers/ladder/laws.py takes them."""
+        return np.array([self.a, self.L0, self.k, self.b])
+
     def at(self, loss: float | Array) -> Array:
         """Accuracy at a loss in bits per byte."""
-        return sigmoid(np.asarray(loss, dtype=float), self.a, self.L0, self.k, self.b)
+        return sigmoid(np.asarray(loss, dtype=float), *self.curve)
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,7 @@ def fit_step1(n: Numbers, d: Numbers, loss: Numbers) -> Step1:
         loss: bits per byte of the correct answer.
 
     Raises:
-        TrainerError: fewer than three runs, one size or one token count only, or numbers that are none.
+        TrainerError: fewer than three runs, one size or one token count only, or a value that is not finite.
     """
     sizes, tokens, losses = _columns("step 1", n=n, d=d, loss=loss)
     if len(losses) < MIN_RUNS:
@@ -186,7 +196,7 @@ def fit_step2(
         questions: how many each accuracy was measured on; few questions scatter it, which widens the band.
 
     Raises:
-        TrainerError: fewer than three points, one loss only, or numbers that are none.
+        TrainerError: fewer than three points, one loss only, or a value that is not finite.
     """
     losses, accuracies = _columns("step 2", positive=("loss",), loss=loss, accuracy=accuracy)
     if not 0.0 < chance < 1.0:

@@ -98,13 +98,13 @@ class Forecast:
         return float(np.mean([abs(error.error) for error in alike]))
 
 
-def parse_target(said: str, known: Mapping[str, Target]) -> Target:
+def parse_target(text: str, known: Mapping[str, Target]) -> Target:
     """`NAME=PARAMS,TOKENS`, or the name of a target that came with the runs.
 
     Raises:
-        TrainerError: neither, or numbers that are none.
+        TrainerError: it is neither, or its numbers are not positive and finite.
     """
-    name, equals, numbers = said.partition("=")
+    name, equals, numbers = text.partition("=")
     if not equals:
         found = find(name, known)
         if found is None:
@@ -117,7 +117,7 @@ def parse_target(said: str, known: Mapping[str, Target]) -> Target:
     except ValueError:
         n, d = 0.0, 0.0
     if not name or not (np.isfinite(n) and np.isfinite(d) and n > 0 and d > 0) or name == "protocol":
-        raise TrainerError(f"target {said!r} is not NAME=PARAMS,TOKENS", "write --targets 7B-4T=6.89e9,3.95e12")
+        raise TrainerError(f"target {text!r} is not NAME=PARAMS,TOKENS", "write --targets 7B-4T=6.89e9,3.95e12")
     return Target(name=name, parameters=n, tokens=d, flops_per_token=6 * n)
 
 
@@ -254,17 +254,15 @@ def _few(
         accuracy = [run.measured(task) for run in ladder.runs]
         step2 = fit_step2(loss, accuracy, chance, questions=ladder.questions.get(task))
         forms[task] = f"{step1.protocol}, {step2.protocol}"
-        law = power_law(np.array([step1.a, step1.b, step1.alpha, step1.beta, step1.E]))
-        curve = np.array([step2.a, step2.L0, step2.k, step2.b])
-        fits[task] = Fitted(law=law, curve=curve, intermediate=BITS_PER_BYTE)
+        fits[task] = Fitted(law=power_law(step1.parameters), curve=step2.curve, intermediate=BITS_PER_BYTE)
         for target in targets:
-            said = predict(step1, step2, target.parameters, target.tokens)
+            predicted = predict(step1, step2, target.parameters, target.tokens)
             predictable, reason = verdicts[task]
             found[target.name][task] = Prediction(
-                accuracy=said.accuracy,
-                low=said.accuracy_low,
-                high=said.accuracy_high,
-                task_loss=said.loss,
+                accuracy=predicted.accuracy,
+                low=predicted.accuracy_low,
+                high=predicted.accuracy_high,
+                task_loss=predicted.loss,
                 predictable=predictable,
                 reason=reason,
             )

@@ -1,8 +1,8 @@
 """Hold-outs inside a ladder: its smaller runs forecast its larger ones, which says what protocol to trust and how far.
 
 A target's own measurement is never asked for. Protocols are chosen where a ladder is most like its purpose: all sizes
-but the largest forecast all runs of the largest. How far to trust what was chosen so is told by five other splits, each
-with the error that a real forecast makes:
+but the largest forecast all runs of the largest. How far to trust that choice is
+measured on five other splits, each with the error of a real forecast:
     compute   runs of at most a tenth of the largest run's FLOPs forecast the runs above a third of it
     near      runs of at most four tenths of the largest run's FLOPs forecast the others
     size      the smaller sizes forecast the largest one's longer runs
@@ -22,8 +22,8 @@ from trainers.ladder.protocols import CANDIDATES, Fitter, Protocol
 from trainers.ladder.runs import LadderRuns, Run
 
 TOLERANCE = 1.2
-"""`auto` averages the protocols whose hold-out error is within this factor of the best one's: few runs do not tell
-these apart."""
+"""`auto` averages the protocols whose hold-out error is within this factor of the best one's: few runs do not separate
+these."""
 NEAREST = float(np.log(2.0))
 """Least log of compute that a forecast counts as reaching ahead."""
 

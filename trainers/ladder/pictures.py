@@ -15,6 +15,7 @@ from trainers.ladder.forecast import Forecast
 from trainers.ladder.laws import sigmoid
 from trainers.ladder.protocols import curve_points, final_loss
 from trainers.ladder.runs import LadderRuns, Target
+from trainers.process.files import whole_file
 
 COLUMNS = 5
 GREY = "#7f8c8d"
@@ -56,11 +57,10 @@ def _grid(tasks: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write the PNG beside `path` first, then rename it; returns `path`."""
-    part = path.with_name(f"{path.name}.part")
-    # No date and no version in the file: the same fit gives the same bytes.
-    figure.savefig(part, format="png", metadata={"Software": None})
-    part.replace(path)
+    """Write the figure as a PNG, whole; returns `path`."""
+    with whole_file(path) as file:
+        # No date and no version in the file: the same fit gives the same bytes.
+        figure.savefig(file, format="png", metadata={"Software": None})
     return path
 
 
@@ -100,11 +100,11 @@ def _draw_step2(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forec
             axes.plot(loss, accuracy, ".", color=colour, ms=4, label=size)
             everything += loss.tolist()
     for target, colour in zip(targets, TARGET_COLOURS * len(targets), strict=False):
-        said, loss = forecast.targets[target.name][task], fitted.loss(target)
+        predicted, loss = forecast.targets[target.name][task], fitted.loss(target)
         axes.errorbar(
             [loss],
-            [said.accuracy],
-            yerr=[[said.accuracy - said.low], [said.high - said.accuracy]],
+            [predicted.accuracy],
+            yerr=[[predicted.accuracy - predicted.low], [predicted.high - predicted.accuracy]],
             fmt="D",
             color=colour,
             capsize=3,
@@ -124,11 +124,11 @@ def _draw_bands(axes: Axes, ladder: LadderRuns, targets: Sequence[Target], forec
     """Every task's forecasts with bands, beside the ladder's best run."""
     tasks = list(forecast.fits)
     for index, (target, colour) in enumerate(zip(targets, TARGET_COLOURS * len(targets), strict=False)):
-        said = [forecast.targets[target.name][task] for task in tasks]
+        predicted = [forecast.targets[target.name][task] for task in tasks]
         axes.errorbar(
-            [p.accuracy for p in said],
+            [p.accuracy for p in predicted],
             np.arange(len(tasks)) + 0.22 * (index - (len(targets) - 1) / 2),
-            xerr=[[p.accuracy - p.low for p in said], [p.high - p.accuracy for p in said]],
+            xerr=[[p.accuracy - p.low for p in predicted], [p.high - p.accuracy for p in predicted]],
             fmt="D",
             color=colour,
             capsize=3,

@@ -85,19 +85,19 @@ def _neighbours(values: Sequence[T], least: int) -> list[tuple[T, ...]]:
     return [tuple(values[i:j]) for i in range(len(values)) for j in range(i + least, len(values) + 1)]
 
 
-def target_workload(said: str) -> Workload:
-    """A target as said: "7B-4T" (a ladder size and its tokens), "7B-5xC", "7B-1x", or NAME=PARAMS,TOKENS.
+def target_workload(text: str) -> Workload:
+    """The target that `text` names: "7B-4T" (a ladder size and its tokens), "7B-5xC", "7B-1x", or NAME=PARAMS,TOKENS.
 
     Raises:
         TrainerError: none of these.
     """
-    if "=" in said:
-        target = parse_target(said, {})
+    if "=" in text:
+        target = parse_target(text, {})
         return counted_workload(target.parameters, target.tokens)
-    match = re.fullmatch(r"(?P<size>.+)-(?P<tokens>\d+(\.\d+)?)(?P<unit>[BT])", said, re.IGNORECASE)
+    match = re.fullmatch(r"(?P<size>.+)-(?P<tokens>\d+(\.\d+)?)(?P<unit>[BT])", text, re.IGNORECASE)
     size = find(match["size"], SCALES) if match else None
-    if match is None or size is None or find(said, PUBLISHED) is not None:
-        return named_workload(said)
+    if match is None or size is None or find(text, PUBLISHED) is not None:
+        return named_workload(text)
     unit = match["unit"].upper()
     tokens = float(match["tokens"]) * {"B": 1e9, "T": 1e12}[unit]
     return trained_on(run_name(size, 1), tokens, f"{size}-{match['tokens']}{unit}")

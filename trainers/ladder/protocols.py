@@ -77,7 +77,7 @@ CANDIDATES: tuple[Protocol, ...] = tuple(
     )
 )
 """Short runs count for less or not at all, for they mislead forecasts of models trained for long; and step 1 knows
-parameters and tokens apart, for FLOPs alone do not tell such a model from a larger one."""
+parameters and tokens apart, for FLOPs alone do not separate such a model from a larger one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,11 +177,11 @@ def power_law(parameters: Array) -> Law:
     return Law(terms=(size, Term(of="tokens", log_scale=b, exponent=beta)), floor=floor)
 
 
-def _terms(*said: tuple[Literal["parameters", "tokens", "flops"], float, float, float]) -> tuple[Term, ...]:
-    """Terms of (x, its unit, scale at one unit, exponent); one without scale is none."""
+def _terms(*parts: tuple[Literal["parameters", "tokens", "flops"], float, float, float]) -> tuple[Term, ...]:
+    """Terms of (x, its unit, scale at one unit, exponent); a term without scale is left out."""
     return tuple(
         Term(of=of, log_scale=float(np.log(scale) + exponent * np.log(unit)), exponent=float(exponent))
-        for of, unit, scale, exponent in said
+        for of, unit, scale, exponent in parts
         if scale > 0
     )
 

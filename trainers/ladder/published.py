@@ -90,7 +90,7 @@ def _merged(parts: list[Run]) -> Run:
             intermediates.setdefault(kind, {}).update(values)
     for task, values in accuracy.items():
         if not ((values >= 0) & (values <= 1)).all():
-            raise TrainerError(f"run {parts[0].name}: an accuracy of {task} is none of 0..1", "mend the file")
+            raise TrainerError(f"run {parts[0].name}: an accuracy of {task} is outside 0..1", "mend the file")
         if not (intermediates[BITS_PER_BYTE][task] >= 0).all():
             raise TrainerError(f"run {parts[0].name}: bits per byte of {task} are below 0", "mend the file")
     return replace(parts[0], accuracy=accuracy, intermediates=intermediates)
@@ -102,8 +102,8 @@ def _tokens(path: Path) -> Array:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    said = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
-        said.update(hashlib.sha256(path.read_bytes()).digest())
-        said.update(path.name.encode())
-    return said.hexdigest()
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(path.name.encode())
+    return digest.hexdigest()

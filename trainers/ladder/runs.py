@@ -90,10 +90,10 @@ def read_ladder(folder: Path, models_file: Path, tasks: tuple[str, ...] = tuple(
     Raises:
         TrainerError: a file that is missing or malformed, a column that a task needs and a run does not have.
     """
-    said = _read_json(models_file)
+    parsed = _read_json(models_file)
     place = folder if not (folder / "runs").is_dir() else folder / "runs"
     runs = []
-    for size, model in said["models"].items():
+    for size, model in parsed["models"].items():
         for key in ("params", "flops_per_token", "runs"):
             if key not in model:
                 raise TrainerError(f"{models_file}: model {size} has no {key!r}", "give params, flops_per_token, runs")
@@ -101,21 +101,21 @@ def read_ladder(folder: Path, models_file: Path, tasks: tuple[str, ...] = tuple(
     return LadderRuns(
         runs=tuple(sorted(runs, key=lambda run: (run.parameters, run.tokens))),
         chance={name: TASKS[name].chance for name in tasks},
-        targets={name: _target(name, value, models_file) for name, value in said.get("targets", {}).items()},
+        targets={name: _target(name, value, models_file) for name, value in parsed.get("targets", {}).items()},
         questions={},
     )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_text())
+        parsed = json.loads(path.read_text())
     except OSError as error:
         raise TrainerError(f"{path}: {error.strerror}", "name the JSON file of the models with --models") from error
     except ValueError as error:
-        raise TrainerError(f"{path}: no JSON ({error})", "write the models as docs/ladder.md shows") from error
-    if not isinstance(said, dict) or not isinstance(said.get("models"), dict) or not said["models"]:
+        raise TrainerError(f"{path}: not JSON ({error})", "write the models as docs/ladder.md shows") from error
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("models"), dict) or not parsed["models"]:
         raise TrainerError(f"{path}: names no models", 'give {"models": {"190M": {"params": ..., "runs": [...]}}}')
-    return said
+    return parsed
 
 
 def _target(name: str, value: Mapping[str, Any], path: Path) -> Target:
@@ -170,8 +170,8 @@ class _Table:
         try:
             values = np.array([float(row[name]) for row in self.rows])
         except (TypeError, ValueError) as error:
-            raise TrainerError(f"{self.path}: column {name!r} holds what is no number", "mend the file") from error
+            raise TrainerError(f"{self.path}: column {name!r} is not all numbers", "mend the file") from error
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values))) + 2
-            raise TrainerError(f"{self.path}, line {row}: {name!r} is no finite number", "leave that checkpoint out")
+            raise TrainerError(f"{self.path}, line {row}: {name!r} is not finite", "leave that checkpoint out")
         return values

@@ -39,14 +39,14 @@ class _Scene:
     colours: dict[str, tuple[float, ...]]
     fitted: Fitted
     target: Target
-    said: Prediction
+    predicted: Prediction
     measured: Measured | None
     chance: float
     form: str
 
     @property
     def yerr(self) -> list[list[float]]:
-        return [[self.said.accuracy - self.said.low], [self.said.high - self.said.accuracy]]
+        return [[self.predicted.accuracy - self.predicted.low], [self.predicted.high - self.predicted.accuracy]]
 
 
 def plot_task(  # noqa: PLR0917 - in the order of a ladder's own steps
@@ -74,7 +74,7 @@ def plot_task(  # noqa: PLR0917 - in the order of a ladder's own steps
         colours=size_colours(ladder),
         fitted=forecast.fits[task],
         target=target,
-        said=forecast.targets[target.name][task],
+        predicted=forecast.targets[target.name][task],
         measured=measured,
         chance=ladder.chance[task],
         form=forecast.forms[task],
@@ -126,7 +126,7 @@ def _draw_step2(axes: Axes, scene: _Scene) -> None:
     axes.annotate(
         "chance", (0.01, scene.chance), xycoords=("axes fraction", "data"), va="bottom", color=GREY, fontsize=8
     )
-    axes.errorbar([loss], [scene.said.accuracy], yerr=scene.yerr, fmt="D", color=FORECAST, capsize=4, ms=5)
+    axes.errorbar([loss], [scene.predicted.accuracy], yerr=scene.yerr, fmt="D", color=FORECAST, capsize=4, ms=5)
     if scene.measured is not None:
         axes.plot([scene.measured.loss], [scene.measured.accuracy], "*", color=MEASURED, ms=11, zorder=5)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -135,19 +135,21 @@ def _draw_step2(axes: Axes, scene: _Scene) -> None:
 
 
 def _draw_chain(axes: Axes, scene: _Scene) -> None:
-    said, measured = scene.said, scene.measured
+    predicted, measured = scene.predicted, scene.measured
     chained = [scene.fitted.accuracy(run) for run in scene.runs]
     for run, x, y in zip(scene.runs, scene.accuracies, chained, strict=True):
         axes.plot([x], [y], "o", color=scene.colours[run.size], ms=5)
-    seen = [*scene.accuracies, *chained, said.low, said.high, *([measured.accuracy] if measured else [])]
+    seen = [*scene.accuracies, *chained, predicted.low, predicted.high, *([measured.accuracy] if measured else [])]
     if measured is not None:
-        axes.errorbar([measured.accuracy], [said.accuracy], yerr=scene.yerr, fmt="D", color=FORECAST, capsize=4, ms=5)
-        error = 100 * (said.accuracy - measured.accuracy)
-        verdict = f"forecast {said.accuracy:.1%}, measured {measured.accuracy:.1%} ({error:+.1f} points)"
+        axes.errorbar(
+            [measured.accuracy], [predicted.accuracy], yerr=scene.yerr, fmt="D", color=FORECAST, capsize=4, ms=5
+        )
+        error = 100 * (predicted.accuracy - measured.accuracy)
+        verdict = f"forecast {predicted.accuracy:.1%}, measured {measured.accuracy:.1%} ({error:+.1f} points)"
     else:
-        axes.axhspan(said.low, said.high, color=FORECAST, alpha=0.12, lw=0)
-        axes.axhline(said.accuracy, color=FORECAST, lw=1.2)
-        verdict = f"forecast {said.accuracy:.1%}, not measured yet"
+        axes.axhspan(predicted.low, predicted.high, color=FORECAST, alpha=0.12, lw=0)
+        axes.axhline(predicted.accuracy, color=FORECAST, lw=1.2)
+        verdict = f"forecast {predicted.accuracy:.1%}, not measured yet"
     beyond = 0.06 * (max(seen) - min(seen)) or 0.01
     low, high = max(0.0, min(seen) - beyond), min(1.0, max(seen) + beyond)
     axes.plot([low, high], [low, high], "--", color=GREY, lw=0.9, zorder=0)

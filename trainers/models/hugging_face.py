@@ -80,65 +80,65 @@ def to_config_json(config: DenseConfig, dtype: str, eot: int | None) -> dict[str
     return written
 
 
-def from_config_json(said: Mapping[str, Any], place: str) -> DenseConfig:
+def from_config_json(parsed: Mapping[str, Any], place: str) -> DenseConfig:
     """The decoder that a config.json describes.
 
     Raises:
         TrainerError: another architecture, or one of these with a part that the decoders here have not.
     """
-    kind = said.get("model_type")
+    kind = parsed.get("model_type")
     if kind not in ARCHITECTURES:
-        named = (said.get("architectures") or [kind])[0]
+        named = (parsed.get("architectures") or [kind])[0]
         raise TrainerError(
             f"{place}: the architecture {named} is not known here", f"give one of {', '.join(ARCHITECTURES.values())}"
         )
-    _refuse_other_parts(said, place)
-    rope = said.get("rope_parameters") or {}
+    _refuse_other_parts(parsed, place)
+    rope = parsed.get("rope_parameters") or {}
     try:
         shape: dict[str, Any] = {
-            "vocab_size": said["vocab_size"],
-            "sequence_length": said["max_position_embeddings"],
-            "width": said["hidden_size"],
-            "layers": said["num_hidden_layers"],
-            "heads": said["num_attention_heads"],
-            "key_value_heads": _grouped(said),
-            "hidden": said["intermediate_size"],
-            "rope_theta": float(said.get("rope_theta") or rope.get("rope_theta", 10_000.0)),
-            "norm_eps": said.get("rms_norm_eps", 1e-5),
+            "vocab_size": parsed["vocab_size"],
+            "sequence_length": parsed["max_position_embeddings"],
+            "width": parsed["hidden_size"],
+            "layers": parsed["num_hidden_layers"],
+            "heads": parsed["num_attention_heads"],
+            "key_value_heads": _grouped(parsed),
+            "hidden": parsed["intermediate_size"],
+            "rope_theta": float(parsed.get("rope_theta") or rope.get("rope_theta", 10_000.0)),
+            "norm_eps": parsed.get("rms_norm_eps", 1e-5),
             "norm_placement": "reordered" if kind == "olmo2" else "pre",
-            "tied": said.get("tie_word_embeddings", False),
-            "init_std": said.get("initializer_range", 0.02),
+            "tied": parsed.get("tie_word_embeddings", False),
+            "init_std": parsed.get("initializer_range", 0.02),
             "shrink_residual": False,
         }
-        if kind == "olmoe" and said["num_experts"] > 1:
+        if kind == "olmoe" and parsed["num_experts"] > 1:
             shape |= {
                 "kind": "moe",
-                "experts": said["num_experts"],
-                "experts_per_token": said["num_experts_per_tok"],
-                "renormalise": said.get("norm_topk_prob", False),
+                "experts": parsed["num_experts"],
+                "experts_per_token": parsed["num_experts_per_tok"],
+                "renormalise": parsed.get("norm_topk_prob", False),
             }
     except KeyError as error:
         raise TrainerError(f"{place} lacks {error}", "export the model again with a whole config.json") from None
     return model_config(shape)
 
 
-def _grouped(said: Mapping[str, Any]) -> int:
-    groups, heads = said.get("num_key_value_heads"), said["num_attention_heads"]
+def _grouped(parsed: Mapping[str, Any]) -> int:
+    groups, heads = parsed.get("num_key_value_heads"), parsed["num_attention_heads"]
     return 0 if groups in (None, heads) else groups
 
 
-def _refuse_other_parts(said: Mapping[str, Any], place: str) -> None:
-    rope = said.get("rope_scaling") or said.get("rope_parameters") or {}
+def _refuse_other_parts(parsed: Mapping[str, Any], place: str) -> None:
+    rope = parsed.get("rope_scaling") or parsed.get("rope_parameters") or {}
     other = {
-        "attention_bias": bool(said.get("attention_bias")),
-        "clip_qkv": said.get("clip_qkv") is not None,
-        "hidden_act": said.get("hidden_act", "silu") != "silu",
+        "attention_bias": bool(parsed.get("attention_bias")),
+        "clip_qkv": parsed.get("clip_qkv") is not None,
+        "hidden_act": parsed.get("hidden_act", "silu") != "silu",
         "rope_type": rope.get("rope_type", rope.get("type", "default")) != "default",
     }
     for name, found in other.items():
         if found:
             raise TrainerError(
-                f"{place}: {name} is {said.get(name, rope.get(name))!r}, which the decoders here have not",
+                f"{place}: {name} is {parsed.get(name, rope.get(name))!r}, which the decoders here have not",
                 "give a model without it",
             )
 

@@ -1,11 +1,16 @@
-"""How evenly a mixture's experts were used in a step, for the rows of metrics.jsonl."""
+"""How evenly a mixture's experts were used in a step, for the rows of metrics.jsonl.
+
+Shape suffixes: L layers, E experts.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trainers.core.ranks import Ranks
 from trainers.models.config import DenseConfig, MoEConfig
@@ -13,39 +18,61 @@ from trainers.models.dense import DenseDecoder
 from trainers.models.moe import MoEDecoder, load_balancing_loss, router_z_loss
 
 
+@dataclass(frozen=True)
+class RoutingSums:
+    """What the routers of a mixture decided for some tokens."""
+
+    counts_LE: Tensor
+    """Tokens that each expert of each layer was given."""
+    losses_2: Tensor
+    """Load-balancing loss and router z-loss."""
+    tokens: int
+
+
+def routing_sums(model: DenseDecoder) -> RoutingSums | None:
+    """Of the model's last forward pass, without a graph; None of a dense model."""
+    if not isinstance(model, MoEDecoder):
+        return None
+    with torch.no_grad():
+        routings = model.routings
+        counts_LE = torch.stack([routing.counts_E for routing in routings])
+        losses_2 = torch.stack([load_balancing_loss(routings), router_z_loss(routings)])
+        return RoutingSums(counts_LE, losses_2, len(routings[0].expert_Nk))
+
+
 class ExpertBalance:
     """Adds up the routing of a step's microbatches; of a dense model it reports nothing."""
 
-    def __init__(self, config: DenseConfig, device: torch.device) -> None:
+    def __init__(self, config: DenseConfig) -> None:
         self.config = config if isinstance(config, MoEConfig) else None
-        shape = (config.layers, self.config.experts) if self.config else (0, 0)
-        self.counts_LE = torch.zeros(shape, dtype=torch.float64, device=device)
-        self.losses_2 = torch.zeros(2, dtype=torch.float64, device=device)
-        self.tokens_1 = torch.zeros(1, dtype=torch.float64, device=device)
+        self._sums: list[Tensor] = []
 
     def clear(self) -> None:
         """Begin a step."""
-        for held in (self.counts_LE, self.losses_2, self.tokens_1):
-            held.zero_()
+        self._sums = []
 
-    def add(self, model: DenseDecoder, share: float) -> None:
-        """Count what the model's routers just decided, for a `share` of the step's sequences."""
-        if not isinstance(model, MoEDecoder) or not share:
+    def add(self, found: RoutingSums | None, share: float) -> None:
+        """Add the routing of samples that are a `share` of the step's weight; a placeholder's share is 0."""
+        if found is None:
             return
-        with torch.no_grad():
-            routings = model.routings
-            self.counts_LE += torch.stack([routing.counts_E for routing in routings])
-            self.losses_2 += share * torch.stack([load_balancing_loss(routings), router_z_loss(routings)])
-            self.tokens_1 += len(routings[0].expert_Nk)
+        if not self._sums:
+            shape, device = found.counts_LE.shape, found.counts_LE.device
+            self._sums = [torch.zeros(size, dtype=torch.float64, device=device) for size in (shape, (2,), (1,))]
+        if share:
+            counts_LE, losses_2, tokens_1 = self._sums
+            counts_LE += found.counts_LE
+            losses_2 += share * found.losses_2
+            tokens_1 += found.tokens
 
     def report(self, ranks: Ranks) -> dict[str, Any]:
-        """Both router losses; each expert's load, a layer a list, as a share of the layer's tokens (k / E at balance);
-        the entropy of each layer's loads over ln E (1 at balance); and how many of the choices no expert took."""
+        """Columns of metrics.jsonl, over all ranks; every rank calls this.
+
+        Both router losses; each expert's load, a layer a list, as a share of the layer's tokens (k / E at balance);
+        the entropy of each layer's loads over ln E (1 at balance); and the number of choices that no expert took.
+        """
         if self.config is None:
             return {}
-        counts_LE, losses_2, tokens_1 = (
-            ranks.totals(x.clone()) for x in (self.counts_LE, self.losses_2, self.tokens_1)
-        )
+        counts_LE, losses_2, tokens_1 = (ranks.totals(x.clone()) for x in self._sums)
         tokens = tokens_1.item()
         share_LE = counts_LE / counts_LE.sum(1, keepdim=True)
         entropy_L = -torch.special.xlogy(share_LE, share_LE).sum(1) / max(math.log(self.config.experts), 1e-12)

@@ -2,64 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-import yaml
-
+from trainers.core.optimiser import Optimiser
+from trainers.core.plan import LoopConfig
 from trainers.core.schedule import SCHEDULES
 from trainers.data.shards import Split
-from trainers.models.config import DenseConfig, model_config
-from trainers.pretraining.presets import Optimiser, Preset, preset
+from trainers.models.config import DenseConfig, MoEConfig, flops_per_token, model_config
+from trainers.pretraining.presets import Preset, preset
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_text
 
 CODE_VERSION = "trainers-1"
 """Part of every fingerprint; raised when the same configuration would give other weights."""
 
-Dtype = Literal["float32", "bfloat16"]
-C = TypeVar("C")
+
+PART_FLOPS = 1.5e9
+"""Fewest FLOPs of a part: below that its kernels are too short for threads to gain anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(LoopConfig):
     """One training run. Only `preset`, `shards` and `out` must be given."""
 
     preset: str
     """The dial: size and Chinchilla multiple, such as "70k-1xC"."""
     shards: str
     """Folder with train/, heldout/ and dataset.json."""
-    out: str
-    """Run folder: checkpoints, metrics.jsonl and result.json go here. One folder, one run."""
-    run: str = ""
-    """A label for result.json and progress; the preset's name when empty."""
     seed: int = 0
     """Of the initial weights and the order of sequences."""
-    threads: int = 1
-    """CPU threads; 0 leaves torch's own choice. Tiny models gain little from a second."""
-    device: str = "auto"
-    """"auto" takes a GPU when there is one; else "cpu", "cuda" or "cuda:1"."""
-    dtype: Dtype = "float32"
-    """"bfloat16" runs matrix products in bfloat16 (autocast); weights stay in float32."""
-    compile: bool = False
-    """torch.compile each block; on a CPU this needs a C++ compiler and a minute, too long for a tiny model."""
-    microbatch: int = 0
-    """Sequences a forward pass; gradients are added up to the whole batch. 0: the whole batch at once."""
-    checkpoint_every: int = 0
-    """Steps between checkpoints; 0: a quarter of the run. There is always one at the end."""
-    keep_checkpoints: int = 3
-    """Newest checkpoints kept; 0 keeps all."""
-    evaluate_every: int = 0
-    """Steps between measurements on held-out shards; 0: only at the end."""
     heldout_sequences: int = 0
     """Held-out sequences measured, from the first on; 0: all."""
-    log_every: int = 0
-    """Steps a row of metrics.jsonl; 0: a two-hundredth of the run."""
     verify_digests: bool = True
     """Read every shard through once before the first step and compare its SHA-256."""
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -78,9 +55,6 @@ class RunConfig:
     shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty."""
     document_masking: bool = False
     """No attention across the end-of-text tokens of the shards."""
-    spike: float = 2.0
-    """A loss this many nats above its running mean stops the run, its last checkpoint kept; 0: only one that is no
-    number does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,62 +67,16 @@ class Resolved:
     fingerprint: str
 
 
-def read_config(path: Path | str, kind: type[C]) -> C:
-    """Read a dataclass from a YAML or JSON file; TrainerError names an unknown, missing or mistyped field."""
-    path = Path(path)
-    if not path.is_file():
-        raise TrainerError(f"config file {path} does not exist", "give --config the path of a YAML or JSON file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainerError(f"{path} is neither YAML nor JSON: {_one_line(error)}", "mend its syntax") from None
-    return from_mapping(values, kind, str(path))
+def parts_of(preset: Preset) -> int:
+    """Parts of a batch that threads may share on a CPU: 1, 2 or 4, by the FLOPs of a step.
 
-
-def from_mapping(values: Any, kind: type[C], place: str) -> C:
-    """Build a configuration dataclass, with errors that name the field."""
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{place} holds no fields", f"write {', '.join(_required(kind))} in it")
-    known = _fields(kind)
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise TrainerError(f"{place} has an unknown field {name!r}", f"{hint}fields: {', '.join(known)}")
-    for name in _required(kind):
-        if name not in values:
-            raise TrainerError(f"{place} lacks the field {name!r}", f"add {name}")
-    for name, value in values.items():
-        _check_type(place, name, value, str(known[name].type))
-    return kind(**values)
-
-
-def _fields(kind: type) -> dict[str, Field[Any]]:
-    found: dict[str, Field[Any]] = kind.__dict__["__dataclass_fields__"]
-    return found
-
-
-def _required(kind: type) -> list[str]:
-    return [n for n, f in _fields(kind).items() if f.default is MISSING and f.default_factory is MISSING]
-
-
-def _check_type(place: str, name: str, value: Any, annotation: str) -> None:
-    kinds: dict[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "Mapping[str, Any]": (Mapping,),
-        "Sequence[Mapping[str, Any]]": (list, tuple),
-    }
-    allowed = kinds.get(annotation)
-    if allowed is None:
-        return
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        raise TrainerError(f"{place}: {name} is {value!r}", f"give {name} as {annotation}")
-    if annotation == "int" and value < 0:
-        raise TrainerError(f"{place}: {name} is {value}", f"give {name} as 0 or more")
+    A mixture that balances its experts keeps its batch whole: its balance is that of the tokens seen together.
+    """
+    model = preset.model
+    if isinstance(model, MoEConfig) and model.load_balancing_weight:
+        return 1
+    flops = flops_per_token(model) * preset.batch * model.sequence_length
+    return next((parts for parts in (4, 2) if flops >= parts * PART_FLOPS and preset.batch >= parts), 1)
 
 
 def named_sources(config: RunConfig) -> list[tuple[Path, float]]:
@@ -261,7 +189,3 @@ def _check_fields(name: str, values: Mapping[str, Any], kind: DenseConfig | Opti
     for key in values:
         if key not in allowed:
             raise TrainerError(f"{name} has no field {key!r} to set", f"fields: {', '.join(allowed)}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

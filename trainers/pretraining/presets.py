@@ -17,7 +17,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from trainers.core.schedule import Schedule, ScheduleName
+from trainers.core.optimiser import Optimiser
+from trainers.core.schedule import Schedule
 from trainers.models.config import (
     DenseConfig,
     MoEConfig,
@@ -57,28 +58,6 @@ class Scale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
-    """AdamW with decoupled decay (arXiv 1711.05101) and its schedule."""
-
-    learning_rate: float
-    """Peak."""
-    warmup_steps: int
-    schedule: ScheduleName = "linear"
-    final_fraction: float = 0.0
-    """Learning rate of the last step over the peak."""
-    weight_decay: float = 0.1
-    """Of matrices and norm gains."""
-    decay_embedding: bool = False
-    """Whether the input embedding is decayed too, as in OLMoE."""
-    beta1: float = 0.9
-    beta2: float = 0.95
-    epsilon: float = 1e-8
-    clip: float = 1.0
-    """Largest gradient norm."""
-    z_loss: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Preset:
     """All that a name decides."""
 
@@ -98,11 +77,8 @@ class Preset:
 
     @property
     def schedule(self) -> Schedule:
-        o = self.optimiser
-        floor = o.final_fraction * o.learning_rate
-        return Schedule(
-            name=o.schedule, peak=o.learning_rate, floor=floor, warmup_steps=o.warmup_steps, steps=self.steps
-        )
+        """The learning rate over this run's steps."""
+        return self.optimiser.over(self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Errors a user can mend: one line of cause, one of mend, exit code 2, no traceback."""
+"""Errors that a user can correct: one line of cause, one of remedy, exit code 2, no traceback."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXIT_NO_READER = 3
 
 
 class TrainerError(Exception):
-    """Something outside the code is wrong.
+    """An error outside the code: a missing file, a wrong option, a diverged run.
 
-    `cause` says what, naming the file, field or shard; `mend` says what to do about it. Both are one line.
+    `cause` names the file, field or shard and what is wrong with it; `mend` says what to do. Both are one line.
     """
 
     def __init__(self, cause: str, mend: str) -> None:
@@ -28,8 +28,8 @@ class TrainerError(Exception):
 def exit_code(work: Callable[[], object]) -> int:
     """Run `work` for a command line: 0 when it returns, 2 with cause and mend on stderr for a TrainerError.
 
-    3 when whoever read the progress on stdout is gone: then nobody waits for this process, and it ends at its next
-    line instead of training on beside the one that will be started in its place.
+    3 when the reader of the progress on stdout is gone: then no parent waits for this process, and it ends at its next
+    line instead of training beside the process that will replace it.
     """
     try:
         work()

@@ -1,13 +1,19 @@
-"""Files that are whole or absent, and their digests."""
+"""Files and folders that are whole or absent, and their digests.
+
+Everything that a trainer writes for others to read goes through `whole_file` or `whole_folder`: written beside its
+place, flushed to disk, and renamed. A reader, or a crash, sees the old one or the new one and never a part.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def canonical_json(value: Any) -> str:
@@ -26,25 +32,61 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8): a reader, or a crash, sees the old file or the new one, never a part."""
+@contextmanager
+def whole_file(path: Path) -> Generator[BinaryIO]:
+    """A file to write, open for bytes; it replaces `path` when the block ends, and is removed when the block fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial = _beside(path)
+    try:
+        with partial.open("wb") as file:
+            yield file
+            flush_to_disk(file)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(place: Path) -> Generator[Path]:
+    """An empty folder to write into; it replaces `place` when the block ends, and is removed when the block fails.
+
+    Files in it are flushed to disk by whoever writes them: see `flush_to_disk`.
+    """
+    partial = _beside(place)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}.partial")
+
+
+def flush_to_disk(file: BinaryIO) -> None:
+    """Wait until what was written to `file` is on disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8, whole."""
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Atomic, indented, in the order given."""
-    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Replace `path`, whole, by indented JSON with keys in the order given."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Atomic; one compact JSON object a line."""
-    write_atomically(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+    """Replace `path`, whole, by one compact JSON object a line."""
+    write_text(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Progress for whoever started the process.
+"""Progress reports for the parent process.
 
 On stdout, at most once a second, one line a report: the word "progress", a space, and a JSON object. So a parent
 can draw a bar, and a person can read it. When the process was started through Dagster Pipes, the same object goes
@@ -24,7 +24,7 @@ PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 class Progress:
     """Reports on work of a known number of steps; `done_before` were made by an earlier process.
 
-    A `silent` one says nothing: of the ranks of a run, one speaks.
+    A `silent` one prints nothing: of the ranks of a run, only the first reports.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Progress:
             self._pipes.log.info(PREFIX + json.dumps(report))
 
     def event(self, name: str, **fields: Any) -> None:
-        """Report something that happened once, such as a checkpoint, at once."""
+        """Report a single event, such as a checkpoint, immediately."""
         if self._silent:
             return
         report = self._fixed | {"event": name} | fields

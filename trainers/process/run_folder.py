@@ -1,4 +1,4 @@
-"""A run's folder: one run, one process at a time, and rows of metrics that end where the run is."""
+"""A run's folder: one run, one process at a time, and metrics that end at the run's last step."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ TOKENIZER = "tokenizer.json"
 
 
 @contextmanager
-def claimed(folder: Path, identity: dict[str, Any], fingerprint: str) -> Generator[None]:
-    """Hold `folder` for this run while inside.
+def claimed(folder: Path, identity: dict[str, Any], fingerprint: str, kind: str) -> Generator[None]:
+    """Hold `folder` for this run while inside; its config.json keeps the run's identity.
 
-    A second process on the same folder waits here, so one that outlived the parent that was killed is never written
-    over. Raises TrainerError when the folder holds a run with another fingerprint.
+    A second process on the same folder waits here, so a process that outlived its killed parent is never overwritten.
+
+    Args:
+        kind: the command's verb, for the report that this process waits.
+
+    Raises:
+        TrainerError: the folder holds a run with another fingerprint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            Progress("pretrain", folder.name, 0).event("waiting", cause="another process trains in this folder")
+            Progress(kind, folder.name, 0).event("waiting", cause="another process trains in this folder")
             fcntl.flock(lock, fcntl.LOCK_EX)
         _check_same_run(folder, identity, fingerprint)
         yield
@@ -60,7 +65,7 @@ def _difference(there: dict[str, Any], here: dict[str, Any], place: str = "") ->
 
 
 def finished_result(folder: Path) -> dict[str, Any] | None:
-    """What result.json says when the run has ended and its checkpoint is still there."""
+    """The contents of result.json if the run has ended and its checkpoint still exists, else None."""
     if not (folder / RESULT).is_file():
         return None
     result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -68,7 +73,7 @@ def finished_result(folder: Path) -> dict[str, Any] | None:
 
 
 class Metrics:
-    """metrics.jsonl: a row every few steps; rows past the step a run goes on from are dropped first."""
+    """metrics.jsonl: a row every few steps. Rows after the step from which a run resumes are dropped first."""
 
     def __init__(self, path: Path, resumed_at: int) -> None:
         kept = [row for row in read_jsonl(path) if row["step"] <= resumed_at] if path.is_file() else []
@@ -76,8 +81,10 @@ class Metrics:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: dict[str, Any]) -> None:
+        """Append one row, at once."""
         self._file.write(json.dumps(row, separators=(",", ":")) + "\n")
         self._file.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trainers.process.files import whole_file
 from trainers.routing.counts import VARIANTS, Floats, RoutingCounts
 
 COLOURS = "YlGnBu"
@@ -126,7 +127,6 @@ def _heat(axes: Axes, values: Floats, largest: float) -> None:
 
 def _save(figure: Figure, path: Path) -> Path:
     """Whole or not at all; no date and no version in the file, so that the same counts give the same bytes."""
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", metadata={"Software": None})
-    partial.replace(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", metadata={"Software": None})
     return path

@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers.core import checkpoint
-from trainers.exchange import CONFIG
-from trainers.icl.tokens import FileTokenizer, Tokenizer, TransformersTokenizer
+from trainers.core.loading import CONFIG, decoder_of
 from trainers.models.dense import Attention, Block, DenseDecoder
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 from trainers.process.run_folder import TOKENIZER
+from trainers.serving.tokenizers import FileTokenizer, Tokenizer, TransformersTokenizer
 
 READ_BY_TRANSFORMERS = (".json", ".safetensors", ".bin", ".model", ".txt", ".py", ".jinja")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -195,17 +195,17 @@ class HuggingFaceModel:
         self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
     ) -> tuple[Tensor, Memory]:
         held_BT = torch.cat((memory.held_BT, held_BS), 1) if memory else held_BS
-        said: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
+        inputs: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
         if memory:
-            said["past_key_values"] = memory.cache
+            inputs["past_key_values"] = memory.cache
         if "position_ids" in self._takes:
-            said["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
+            inputs["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
         first = int(at[:, 1].min()) if at is not None else tokens_BS.shape[1] - 1
         if "logits_to_keep" in self._takes:
-            said["logits_to_keep"] = tokens_BS.shape[1] - first
+            inputs["logits_to_keep"] = tokens_BS.shape[1] - first
         else:
             first = 0
-        out = self.model(**said)
+        out = self.model(**inputs)
         logits = out.logits[at[:, 0], at[:, 1] - first] if at is not None else out.logits[:0, 0]
         return logits, Memory(out.past_key_values, held_BT)
 
@@ -236,12 +236,12 @@ def open_model(folder: Path, device: str = "auto", dtype: str = "float32") -> Op
     """A checkpoint, a run folder's newest one, or a folder in the Hugging Face format.
 
     Raises:
-        TrainerError: it is none of these, has no tokenizer, or needs transformers where there is none.
+        TrainerError: the folder is none of these, has no tokenizer, or needs transformers, which is not installed.
     """
     if dtype not in DTYPES:
         raise TrainerError(f"dtype is {dtype!r}", f"choose one of {', '.join(DTYPES)}")
     if not folder.is_dir():
-        raise TrainerError(f"{folder} is no folder", "give a checkpoint, a run, or a Hugging Face folder")
+        raise TrainerError(f"{folder} is not a folder", "give a checkpoint, a run, or a Hugging Face folder")
     place = chosen_device(device)
     opened = _hugging_face if _is_hugging_face(folder) else _own
     return opened(folder, place, DTYPES[dtype])
@@ -262,7 +262,7 @@ def _own(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
         raise TrainerError(f"{found.folder} has no {TOKENIZER}", "put the tokenizer of its shards beside it")
     tokenizer = FileTokenizer(path, found.state.get("eot"))
     digest = sha256_text(found.model_sha256 + sha256_file(path))
-    return Opened(OwnDecoder(found.decoder(), device, dtype), tokenizer, digest)
+    return Opened(OwnDecoder(decoder_of(found), device, dtype), tokenizer, digest)
 
 
 def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:

@@ -87,7 +87,9 @@ def test_a_document_is_found_again_in_its_archive_and_says_the_same(curated: Cur
 
 
 def test_spark_writes_what_the_plain_function_gives(curated: Curated) -> None:
-    plain = pa.Table.from_batches(documents_batches(curated.lake.read("dclm.pool").to_pylist())).sort_by("doc_id")
+    plain = pa.Table.from_batches(
+        documents_batches(curated.lake.read("dclm.pool").to_pylist(), DOCUMENTS.schema)
+    ).sort_by("doc_id")
     stored = curated.lake.read("dclm.documents").select(plain.column_names).sort_by("doc_id")
     assert DOCUMENTS.conform(plain).equals(DOCUMENTS.conform(stored))
 
@@ -193,7 +195,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     payloads = {f"https://made.example/{number}": page(f"Page {number}.") for number in range(BATCH_ROWS + 1)}
     path = tmp_path / "made.warc.gz"
     path.write_bytes(b"".join(archive(path.name, payloads)))
-    batches = list(documents_batches(register([str(path)], "made", 1).to_pylist()))
+    batches = list(documents_batches(register([str(path)], "made", 1).to_pylist(), DOCUMENTS.schema))
     assert [batch.num_rows for batch in batches] == [BATCH_ROWS, 1]
 
 

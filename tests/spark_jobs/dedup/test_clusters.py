@@ -13,7 +13,7 @@ from made_copies import SHORT, signed, varied
 from benchmarks.minhash_recall import BINS, curve, exact_pairs, planted
 from catalog.errors import WatershedError
 from catalog.tables.dclm import DUPLICATES
-from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
+from spark_jobs.dedup.clusters import MEMBERS, NearCopies, Verify, cluster
 from spark_jobs.kernels.minhash import recall_bands, shingles, signature_values
 from spark_jobs.kernels.near_copies import ESTIMATE, Marks, connect, runs
 from spark_jobs.kernels.union_find import UnionFind, connected_components
@@ -189,3 +189,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         cluster(documents, NearCopies(permutations=64))
     assert cluster(documents.slice(0, 0)).equals(DUPLICATES.schema.empty_table())
     assert cluster(iter([])).num_rows == 0
+
+
+def test_members_have_the_columns_of_the_contract() -> None:
+    assert MEMBERS.equals(DUPLICATES.schema)

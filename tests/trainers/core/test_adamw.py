@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from trainers.core.adamw import AdamW
-from trainers.pretraining.presets import Optimiser
+from trainers.core.optimiser import Optimiser
 
 SETTINGS = Optimiser(learning_rate=0.01, warmup_steps=1, weight_decay=0.3)
 

@@ -12,9 +12,11 @@ import torch
 from made_shards import make_shards
 
 from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
-from trainers.data.shards import ShuffledLoader, check_manifest
+from trainers.data.loader import ShuffledLoader
+from trainers.data.shards import Sequences, check_manifest
 from trainers.pretrain import pretrain
-from trainers.pretraining.config import RunConfig, from_mapping
+from trainers.pretraining.config import RunConfig
+from trainers.process.config_file import from_mapping
 from trainers.process.files import read_jsonl
 
 ROOT = Path(__file__).parents[3]
@@ -102,8 +104,8 @@ def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
 def test_the_ranks_parts_are_the_batch_of_one_rank(shards, ranks):
     split = check_manifest(shards / "train")
-    one = ShuffledLoader(split, 3)
-    several = [ShuffledLoader(split, 3) for _ in range(ranks)]
+    one = ShuffledLoader(Sequences(split), 3)
+    several = [ShuffledLoader(Sequences(split), 3) for _ in range(ranks)]
     for count in (9, 1, 20):
         whole = one.next_batch(count)
         parts = [loader.next_batch(count, rank, ranks) for rank, loader in enumerate(several)]

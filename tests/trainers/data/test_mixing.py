@@ -6,11 +6,13 @@ import pytest
 from made_shards import chain, make_shards, write_dataset_json, write_split
 
 from trainers.data.batches import batch_rows, loader_of, main
+from trainers.data.loader import ShuffledLoader
 from trainers.data.mixing import MixedLoader, interleaved
-from trainers.data.shards import Sequences, ShuffledLoader, check_manifest
+from trainers.data.shards import Sequences, check_manifest
 from trainers.exchange import export_model
 from trainers.pretrain import pretrain
-from trainers.pretraining.config import RunConfig, from_mapping, named_sources
+from trainers.pretraining.config import RunConfig, named_sources
+from trainers.process.config_file import from_mapping
 from trainers.process.errors import TrainerError
 
 
@@ -48,14 +50,18 @@ def test_far_places_are_found_without_what_lies_before():
     assert number[source == 1][0] == pytest.approx(0.2 * 10**12, abs=2)
 
 
+def sequences(splits) -> list[Sequences]:
+    return [Sequences(split) for split in splits]
+
+
 def test_every_stretch_holds_each_source_by_its_weight(splits):
-    loader = MixedLoader(splits, (6, 3, 1), seed=5)
+    loader = MixedLoader(sequences(splits), (6, 3, 1), seed=5)
     for _ in range(20):
         assert np.bincount(loader.next_batch(100)[:, 0]).tolist() == pytest.approx([60, 30, 10], abs=1)
 
 
 def test_a_source_is_used_up_before_it_is_read_again_and_then_in_another_order(splits):
-    loader = MixedLoader(splits, (1, 1, 1), seed=5)
+    loader = MixedLoader(sequences(splits), (1, 1, 1), seed=5)
     source, item = loader.places(0, 360)
     smallest = item[source == 2]
     for epoch in (smallest[:40], smallest[40:80]):
@@ -64,11 +70,11 @@ def test_a_source_is_used_up_before_it_is_read_again_and_then_in_another_order(s
 
 
 def test_two_numbers_resume_a_mixture_exactly_whatever_the_ranks(splits):
-    loader = MixedLoader(splits, (6, 3, 1), seed=5)
+    loader = MixedLoader(sequences(splits), (6, 3, 1), seed=5)
     for _ in range(9):
         loader.next_batch(13)
-    again = MixedLoader(splits, (6, 3, 1), **loader.state())
-    three = [MixedLoader(splits, (6, 3, 1), **loader.state()) for _ in range(3)]
+    again = MixedLoader(sequences(splits), (6, 3, 1), **loader.state())
+    three = [MixedLoader(sequences(splits), (6, 3, 1), **loader.state()) for _ in range(3)]
     for _ in range(50):
         whole = loader.next_batch(13)
         assert np.array_equal(whole, again.next_batch(13))
@@ -77,8 +83,9 @@ def test_two_numbers_resume_a_mixture_exactly_whatever_the_ranks(splits):
 
 def test_sources_of_other_shape_are_refused(splits, tmp_path):
     other = check_manifest(make_shards(tmp_path / "other", vocab_size=32) / "train")
+    identity = {"sources": [[split.digest, 1] for split in (*splits, other)], "seed": 0}
     with pytest.raises(TrainerError, match="has vocab_size 32"):
-        MixedLoader([*splits, other], (1, 1, 1, 1), seed=0)
+        loader_of(identity, [*splits, other])
 
 
 @pytest.mark.parametrize(
@@ -99,12 +106,14 @@ def test_a_source_that_is_none_is_refused(entry, cause):
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_record_of_a_step_is_what_the_loader_gave(splits, mixed):
-    loader = MixedLoader(splits, (6, 3, 1), seed=5) if mixed else ShuffledLoader(splits[0], seed=5)
+    loader = (
+        MixedLoader(sequences(splits), (6, 3, 1), seed=5) if mixed else ShuffledLoader(Sequences(splits[0]), seed=5)
+    )
     for step in range(1, 80):
         given = loader.next_batch(17)
         recorded = []
         for row in batch_rows(loader, 17, [step]):
-            split = loader.splits[row["source"]]
+            split = loader.sources[row["source"]].split
             names = [shard.shard for shard in split.shards]
             first = sum(s.num_sequences for s in split.shards[: names.index(row["shard"])])
             recorded.append(Sequences(split)[first + row["sequences"]])

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from made_shards import chain, make_shards, write_dataset_json, write_split
 
-from trainers.data.shards import Sequences, ShuffledLoader, check_manifest, read_with_webdataset
+from trainers.data.loader import ShuffledLoader
+from trainers.data.shards import Sequences, check_manifest, read_with_webdataset
 from trainers.process.errors import TrainerError
 
 
@@ -51,14 +52,14 @@ def test_the_webdataset_library_reads_the_same_sequences(tmp_path, dtype):
 
 
 def test_an_epoch_gives_every_sequence_once_and_the_next_another_order(shards):
-    loader = ShuffledLoader(check_manifest(shards / "train"), seed=3)
+    loader = ShuffledLoader(Sequences(check_manifest(shards / "train")), seed=3)
     first, second = loader.items(0, 1500), loader.items(1500, 1500)
     assert sorted(first) == sorted(second) == list(range(1500))
     assert not np.array_equal(first, second)
 
 
 def test_a_batch_reaches_into_the_next_epoch(shards):
-    loader = ShuffledLoader(check_manifest(shards / "train"), seed=3, consumed=1490)
+    loader = ShuffledLoader(Sequences(check_manifest(shards / "train")), seed=3, consumed=1490)
     assert np.array_equal(loader.items(1490, 20), np.concatenate((loader.items(1490, 10), loader.items(1500, 10))))
     assert loader.next_batch(20).shape == (20, 17)
     assert loader.state() == {"seed": 3, "consumed": 1510}
@@ -66,17 +67,18 @@ def test_a_batch_reaches_into_the_next_epoch(shards):
 
 def test_a_loader_put_back_to_its_state_gives_the_same_batches(shards):
     split = check_manifest(shards / "train")
-    loader = ShuffledLoader(split, seed=3)
+    loader = ShuffledLoader(Sequences(split), seed=3)
     for _ in range(5):
         loader.next_batch(7)
-    again = ShuffledLoader(split, **loader.state())
+    again = ShuffledLoader(Sequences(split), **loader.state())
     for _ in range(300):
         assert np.array_equal(loader.next_batch(7), again.next_batch(7))
 
 
 def test_another_seed_is_another_order(shards):
-    split = check_manifest(shards / "train")
-    assert not np.array_equal(ShuffledLoader(split, 0).items(0, 100), ShuffledLoader(split, 1).items(0, 100))
+    sequences = Sequences(check_manifest(shards / "train"))
+    one, other = (ShuffledLoader(sequences, seed).items(0, 100) for seed in (0, 1))
+    assert not np.array_equal(one, other)
 
 
 def test_a_missing_shard_is_named(shards):
@@ -118,7 +120,7 @@ def test_every_broken_shard_is_told_of_at_once(shards):
         (lambda rows: rows[0]["members"][1].update(offset=1024), "no such array at the offset of 00000000-000001"),
         (lambda rows: rows[0]["members"][1].update(offset=512), "shard_00000000 has members out of order"),
         (lambda rows: rows.append(rows[0]), "names a shard twice"),
-        (lambda rows: rows[0].pop("sha256"), "line 1 is no shard"),
+        (lambda rows: rows[0].pop("sha256"), "line 1 is not a shard"),
         (lambda rows: rows.clear(), "names no shard"),
     ],
 )
@@ -132,7 +134,7 @@ def test_a_manifest_that_contradicts_itself_or_its_tars_is_refused(shards, edit,
 def test_a_token_past_the_vocabulary_is_refused(shards):
     write_dataset_json(shards, 32, 16)
     with pytest.raises(TrainerError, match="past a vocabulary of 32"):
-        ShuffledLoader(check_manifest(shards / "train"), seed=0).next_batch(64)
+        ShuffledLoader(Sequences(check_manifest(shards / "train")), seed=0).next_batch(64)
 
 
 def test_an_empty_folder_is_refused_with_a_mend(tmp_path):

@@ -60,7 +60,7 @@ def test_bytes_that_are_no_utf8_and_lines_that_are_no_json_object_are_named(tmp_
     good = json.dumps(GOOD).encode()
     path.write_bytes(good + b"\n" + good.replace(b"water", b"w\xe4ter") + b'\n{"query": \n[1]\n')
     error = refusal(path)
-    assert "3 malformed examples: line 2: no UTF-8 at byte 15; line 3: no JSON at character" in error.cause
+    assert "3 malformed examples: line 2: not UTF-8 at byte 15; line 3: not JSON at character" in error.cause
     assert "line 4: no object but list" in error.cause
     assert error.mend == "write the file as UTF-8; write one JSON object a line"
 
@@ -80,7 +80,7 @@ def test_an_empty_file_and_one_that_is_not_there_are_refused(tmp_path):
     assert "does not exist" in refusal(tmp_path / "none.jsonl").cause
     other = tmp_path / "made.csv"
     other.write_text("a,b")
-    assert "none of .jsonl" in refusal(other).cause
+    assert "does not end in one of .jsonl" in refusal(other).cause
 
 
 def test_a_file_cut_off_while_compressed_is_refused(tmp_path):

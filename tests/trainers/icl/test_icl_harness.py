@@ -15,8 +15,9 @@ from trainers.icl.files import find_file, read_task
 from trainers.icl.prompts import Prompt, write_prompts
 from trainers.icl.score import batches, loglikelihoods
 from trainers.icl.tasks import Task, dclm_tasks
-from trainers.icl.tokens import TransformersTokenizer, most_written, requests
+from trainers.icl.tokens import most_written, requests
 from trainers.serving.language_model import HuggingFaceModel, open_model
+from trainers.serving.tokenizers import TransformersTokenizer
 
 pytest.importorskip("accelerate", reason="lm-evaluation-harness runs models with accelerate")
 

@@ -8,8 +8,9 @@ from trainers.icl.answers import final_answer, normalised
 from trainers.icl.files import Example, read_examples
 from trainers.icl.prompts import digest_of, draw, write_prompts
 from trainers.icl.tasks import dclm_tasks
-from trainers.icl.tokens import FileTokenizer, most_written, needs_space, requests
+from trainers.icl.tokens import most_written, needs_space, requests
 from trainers.process.errors import TrainerError
+from trainers.serving.tokenizers import FileTokenizer
 
 TASKS = {task.name: task for task in dclm_tasks()}
 

@@ -24,7 +24,7 @@ from trainers.icl.tasks import dclm_tasks
 from trainers.icl.tokens import Request, requests
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.decoder import decoder
-from trainers.pretraining.config import from_mapping
+from trainers.process.config_file import from_mapping
 from trainers.process.errors import TrainerError
 from trainers.serving.language_model import OwnDecoder, open_model
 

@@ -172,10 +172,10 @@ ACCURACY = TASKS["arc_easy"].columns("accuracy")[0][0]
 @pytest.mark.parametrize(
     ("spoil", "cause"),
     [
-        (edit_run(3, ACCURACY, "1.2"), "run 190M-1xC: an accuracy of arc_easy is none of 0..1"),
-        (edit_run(3, ACCURACY, "good"), f"column {ACCURACY!r} holds what is no number"),
+        (edit_run(3, ACCURACY, "1.2"), "run 190M-1xC: an accuracy of arc_easy is outside 0..1"),
+        (edit_run(3, ACCURACY, "good"), f"column {ACCURACY!r} is not all numbers"),
         (twice, "two runs are called 190M-1xC"),
-        (lambda folder: (folder / "models.json").write_text("{"), "models.json: no JSON"),
+        (lambda folder: (folder / "models.json").write_text("{"), "models.json: not JSON"),
         (lambda folder: (folder / "190M-1xC.csv").unlink(), "190M-1xC.csv: No such file"),
     ],
     ids=("accuracy above 1", "accuracy in words", "two of a name", "no JSON", "no file"),

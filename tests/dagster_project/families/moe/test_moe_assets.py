@@ -97,13 +97,14 @@ def test_sql_gives_the_documents_of_the_batch_that_the_loader_feeds(moe: Project
 
     from catalog.lake import Lake
     from dagster_project.families.models.training import shard_folder
-    from trainers.data.shards import ShuffledLoader, check_manifest
+    from trainers.data.loader import ShuffledLoader
+    from trainers.data.shards import Sequences, check_manifest
 
     shards = shard_folder(Lake.of(moe.settings))
     models = "models.checkpoints" if table == "models.batches" else "moe.models"
     run, stored = moe.rows(f"SELECT run, config FROM {models} ORDER BY run DESC LIMIT 1")[0]
     config = json.loads(stored)
-    loader = ShuffledLoader(check_manifest(shards / "train"), config["seed"])
+    loader = ShuffledLoader(Sequences(check_manifest(shards / "train")), config["seed"])
     for _ in range(3):
         fed = loader.next_batch(config["batch"])
     pieces = moe.rows(f"""
@@ -121,7 +122,7 @@ def test_sql_gives_the_documents_of_the_batch_that_the_loader_feeds(moe: Project
     tokenizer = Tokenizer.from_file(str(shards / "tokenizer.json"))
     read: dict[tuple[str, int], list[int]] = {}
     for shard, place, begin, stop, start, text in pieces:
-        tokens = [*tokenizer.encode(text, add_special_tokens=False).ids, loader.splits[0].eot]
+        tokens = [*tokenizer.encode(text, add_special_tokens=False).ids, loader.source.split.eot]
         read.setdefault((shard, place), []).extend(tokens[begin - start : stop - start])
     assert sorted(read.values()) == sorted(fed.tolist())
     traced = watershed(moe.folder, "trace", "--run", run, "--step", "3")

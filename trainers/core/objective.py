@@ -1,0 +1,125 @@
+"""What a run trains, and by which loss: the seam between the training loop and everything that is trained.
+
+The loop (core/loop.py) owns what all runs share: resuming, ranks, microbatches, clipping, the optimiser, checkpoints,
+metrics. An objective owns the rest: the model, the loss of some samples, and what else to measure and to keep.
+Pretraining is one (pretraining/objective.py); an objective for ranking pairs is in tests/trainers/core/test_loop.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainers.core.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of some samples."""
+
+    descend: Tensor
+    """Scalar, the mean over the samples' weight: its gradient is followed."""
+    report: Tensor
+    """Scalar, the same mean without terms that only guide training; goes into metrics and guards against spikes."""
+    notes: Any = None
+    """Passed to `Objective.note`. It must hold no graph: it lives until the step ends."""
+
+
+class Objective(ABC):
+    """A model and its loss. `loss` may run in several threads at a time, on twins of the model that share its weights;
+    every other method runs in one."""
+
+    kind: str
+    """The verb of the command, such as "pretrain": names the work in progress reports."""
+    undecayed: tuple[str, ...] = ()
+    """Names of parameters without weight decay."""
+    entry_points: tuple[str, ...] = ()
+    """Methods of the model, besides `forward`, that `loss` and `measure` call: FSDP must know them."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The model to train, its weights not yet set; on torch's default device, which may be the meta device."""
+
+    @abstractmethod
+    def initialise(self, model: nn.Module) -> None:
+        """Set every weight and buffer of the built model, the same on every rank.
+
+        A parameter may hold only this rank's part of a tensor: `core.ranks.put` stores a whole one in it.
+        """
+
+    def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Parts of the model that are compiled and sharded each by itself, such as its layers."""
+        del model
+        return ()
+
+    def prepare(self, out: Path) -> None:
+        """Called once in the run's folder before the first step, for files that belong beside the checkpoints."""
+        del out
+
+    @abstractmethod
+    def weight(self, samples: Any) -> float:
+        """How much these samples of the loader count in their batch: 1 a sequence or pair, or their target tokens.
+
+        The gradient of a step is the mean of the losses by this weight over the whole batch, all ranks together.
+        """
+
+    @abstractmethod
+    def placeholder(self) -> Any:
+        """One sample of the usual shape. Ranks compute together, so one without samples takes this; it counts 0."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, samples: Any, device: torch.device) -> Loss:
+        """The loss of the samples, which are on the CPU as the loader gave them."""
+
+    def begin_step(self) -> None:
+        """Forget the notes of the step before."""
+        return
+
+    def note(self, notes: Any, share: float) -> None:
+        """Take the notes of samples that are a `share` (0 .. 1) of the batch, in the order of the samples."""
+        del notes, share
+
+    def measure(self, model: nn.Module, ranks: Ranks) -> dict[str, float]:
+        """Numbers that say how good the model is, such as its loss on held-out data; every rank calls this."""
+        del model, ranks
+        return {}
+
+    def columns(self, measured: Mapping[str, float] | None, ranks: Ranks) -> dict[str, Any]:
+        """Further columns of a row of metrics.jsonl; `measured` on a step that was measured. Every rank calls this."""
+        del ranks
+        return dict(measured or {})
+
+    @abstractmethod
+    def tokens(self, step: int) -> int:
+        """Tokens trained on in the first `step` steps, over all ranks."""
+
+    def flops(self, tokens: int) -> int | None:
+        """Training FLOPs of that many tokens, for the utilisation of the device; None where nobody counts them."""
+        del tokens
+        return None
+
+    def result(self, tokens: int, measured: Mapping[str, float]) -> dict[str, Any]:
+        """Further fields of result.json of a run that ended after `tokens`, with its last measurement."""
+        del tokens
+        return dict(measured)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values of its own that a checkpoint must carry, under names that no other field of state.json has."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; called with the whole of state.json before the first step of a resumed run."""
+        del state
+
+
+def check_state(own: Mapping[str, Any], reserved: Iterable[str]) -> None:
+    """Raises ValueError when an objective's state would hide a field of the loop's own."""
+    hidden = sorted(own.keys() & set(reserved))
+    if hidden:
+        raise ValueError(f"an objective's state may not be called {', '.join(hidden)}")
