@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catalog.errors import WatershedError
@@ -37,7 +37,8 @@ def whole_path(path: Path) -> Generator[Path]:
         if fresh.is_dir():
             shutil.rmtree(fresh, ignore_errors=True)
         else:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):  # An error of the block says more than one of this.
+                fresh.unlink(missing_ok=True)
 
 
 @contextmanager
