@@ -185,7 +185,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         cluster(documents.drop_columns(["text"]), NearCopies(verify=Verify.JACCARD))
     with pytest.raises(WatershedError, match="an id occurs twice"):
         cluster(pa.concat_tables([documents, documents]))
-    with pytest.raises(WatershedError, match="signatures of 128 values where 64 are wanted"):
+    with pytest.raises(WatershedError, match="signatures of 128 values where 64 are expected"):
         cluster(documents, NearCopies(permutations=64))
     assert cluster(documents.slice(0, 0)).equals(DUPLICATES.schema.empty_table())
     assert cluster(iter([])).num_rows == 0

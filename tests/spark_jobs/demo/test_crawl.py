@@ -198,8 +198,9 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path):
 
 
 def test_a_process_that_cannot_write_its_file_ends_the_crawl_with_the_reason(tmp_path):
-    parts = [WarcPart(tmp_path / "missing" / f"{number}.warc.gz", 0, (), {}, 1_000) for number in range(2)]
-    with pytest.raises(OSError, match="No such file or directory"):
+    (tmp_path / "file").touch()
+    parts = [WarcPart(tmp_path / "file" / f"{number}.warc.gz", 0, (), {}, 1_000) for number in range(2)]
+    with pytest.raises(OSError, match="File exists"):
         write_parts(parts, workers=2, progress=lambda done, total: None)
 
 
