@@ -44,8 +44,17 @@ install_groups()
 # pytest's own use of readline leaves the terminal's width to its workers, and output in a pipe has no width.
 os.environ.pop("COLUMNS", None)
 
+# For this process and those that it starts, before any of them imports torch or starts Java. Two of pytest's workers
+# share two cores: torch's threads would wait for each other in busy loops, and a Java that lives for a minute spends
+# half of it in its second compiler. What the tests claim depends on neither.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
 SHARED = {"demo": "demo: Project", "curated": "curated: Curated"}
 """Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process."""
+
+LONGEST = ("demo", "test_backfill.py", "curated")
+"""Fixtures and files that take longest, in this order."""
 
 
 @cache
@@ -57,7 +66,12 @@ def group_of(file: Path) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest group begins first."""
-    items.sort(key=lambda item: group_of(item.path) not in SHARED)
+
+    def place(item: pytest.Item) -> int:
+        group = Path(group_of(item.path)).name
+        return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

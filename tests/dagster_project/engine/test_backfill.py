@@ -18,7 +18,7 @@ from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warc
 
 SHARDS = POOL_SHARDS.definition.get_partition_keys()
 BROKEN = ("3-7", "8-0")
-PATIENCE = 600
+PATIENCE = 1800
 LAUNCH = """
 mutation ($parameters: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $parameters) {
