@@ -31,3 +31,11 @@ def parallel_runs(settings: Settings) -> int:
 
     gpus = len(list(Path("/dev").glob("nvidia[0-9]*"))) if settings.trainer.device != "cpu" else 0
     return gpus or len(os.sched_getaffinity(0))
+
+
+def worker_threads(settings: Settings, runs: int) -> int:
+    """The `workers` of a trainer among `runs` that train at the same time: 0 (a thread for each core) if it is alone.
+
+    The number of threads decides the speed of a run on a CPU, and never its weights.
+    """
+    return 0 if min(runs, parallel_runs(settings)) == 1 else 1

@@ -33,7 +33,7 @@ def checkpoints(making: Making) -> dict[str, Any]:
     """Trains one run of the ladder on the shards. An interrupted run resumes from its last checkpoint."""
     from dagster_project.families.models.training import train, training_curve
 
-    trained = train(making, making.recipe)
+    trained = train(making, making.recipe, len(ladder_runs(making.settings)))
     making.replace(METRICS, trained.metrics)
     making.replace(CHECKPOINTS, trained.checkpoint)
     making.metadata["training"] = training_curve(trained.metrics)
@@ -48,7 +48,7 @@ def targets(making: Making) -> dict[str, Any]:
     from dagster_project.families.models.training import train, training_curve
 
     runs = making.recipe
-    made = side_by_side(lambda run: train(making, run), runs, parallel_runs(making.settings))
+    made = side_by_side(lambda run: train(making, run, len(runs)), runs, parallel_runs(making.settings))
     trained = dict(zip(runs, made, strict=True))
     making.replace(TARGETS, pa.concat_tables([one.checkpoint for one in trained.values()], promote_options="default"))
     making.metadata |= {f"training, {run}": training_curve(one.metrics) for run, one in trained.items()}

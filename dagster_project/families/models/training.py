@@ -14,6 +14,7 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.tables.models import BATCHES
 from dagster_project.engine.making import Making
+from dagster_project.engine.side_by_side import worker_threads
 from dagster_project.engine.trainer_process import start
 
 if TYPE_CHECKING:
@@ -42,14 +43,22 @@ def shard_folder(lake: Lake) -> Path:
     return folder
 
 
-def train(making: Making, run: str) -> Trained:
-    """Train `run` on the lake's shards in a process of its own. An interrupted run resumes from its last checkpoint."""
+def train(making: Making, run: str, runs: int) -> Trained:
+    """Train `run`, one of `runs` at the same time, on the lake's shards in a process of its own.
+
+    An interrupted run resumes from its last checkpoint.
+    """
     import pyarrow as pa
 
     shards = shard_folder(making.lake)
     folder = making.lake.folder("models.checkpoints", shards.name, run)
-    device = making.settings.trainer.device
-    config = {"preset": run, "shards": str(shards), "out": str(folder), "device": device}
+    config = {
+        "preset": run,
+        "shards": str(shards),
+        "out": str(folder),
+        "device": making.settings.trainer.device,
+        "workers": worker_threads(making.settings, runs),
+    }
     start(making, "trainers.pretrain", config, run)
     result = json.loads((folder / "result.json").read_text())
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -135,6 +135,7 @@ def _make(settings: Settings, run: Run, questions: str) -> None:
             "out": str(run.folder),
             "keep_checkpoints": 1,
             "device": device,
+            "workers": 0 if parallel_runs(settings) == 1 else 1,
         },
         "evaluate": {
             "questions": str(questions_folder(lake, questions) / QUESTIONS),
