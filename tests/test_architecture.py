@@ -174,6 +174,18 @@ def test_every_folder_of_a_room_is_an_engine_or_a_family() -> None:
     assert {family.name for family in FAMILIES} <= ALL_FAMILIES
 
 
+def test_no_trainer_imports_a_command() -> None:
+    commands = {f"trainers.{path.stem}" for path in (ROOT / "trainers").glob("*.py")} - {"trainers.names"}
+    wrong = [
+        f"{module} imports {imported}"
+        for module, path in files().items()
+        # `replicate` runs other commands.
+        if module.startswith("trainers.") and module != "trainers.replicate"
+        for imported in sorted(imports(path) & commands)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module: imports(path) & files().keys() - {module} for module, path in files().items()}
     circle = sorted(module for module in graph if module in reached(graph, module))
