@@ -19,6 +19,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import Lake, Part
 from catalog.progress import heard, listening, track
+from catalog.reads import recording_reads
 from catalog.settings import Settings, load_settings
 from dagster_project.engine.checks import require_passing
 from dagster_project.engine.cost import measured
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
 """The tag of runs that skip partitions that are up to date."""
+
+TABLES_READ = "tables read"
+"""The metadata of the tables whose rows the body read, apart from its own."""
 
 GROUP_PARTITIONS = 32
 GROUP_BYTES = 64_000_000
@@ -232,12 +236,13 @@ Failed = tuple[Part, Exception]
 def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
     """Run the body for each item of `makings` in `workers` threads. A failure does not stop the others."""
     total = sum(len(making.parts) for making in makings)
+    own = {contract.name for contract in step.contracts}
     with track(step.name, total, "partitions" if step.cut else "") as task:
 
         def make(making: Making) -> list[tuple[Part, dict[str, Any] | Exception]]:
             parts = making.parts
             try:
-                with measured() as cost:
+                with measured() as cost, recording_reads() as read:
                     counts = body(making)
             except Exception as error:
                 if len(parts) == 1:
@@ -251,6 +256,7 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
                 # What the parts of a group took adds up to what the group took.
                 "seconds": round(cost.seconds / len(parts), 2),
                 "peak memory (bytes)": cost.peak_bytes,
+                TABLES_READ: dg.MetadataValue.json(sorted(read - own)),
             }
             each = counts if isinstance(counts, list) else [counts]
             return [

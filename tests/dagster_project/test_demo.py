@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from demo_project import Project, new_project, start, watershed
@@ -43,6 +44,34 @@ def test_every_response_record_of_the_crawl_is_a_document_exactly_once(demo: Pro
     assert len(records) > 100
     documents = demo.rows("SELECT warc, record_offset FROM dclm.documents ORDER BY ALL")
     assert documents == sorted(records)
+
+
+def test_every_asset_reads_the_tables_that_its_contracts_declare(demo: Project) -> None:
+    import dagster as dg
+
+    from dagster_project.definitions import steps
+    from dagster_project.engine.table_asset import TABLES_READ
+    from dagster_project.instance import open_instance
+    from dagster_project.jobs import DEMO
+
+    differ = {}
+    instance = open_instance(demo.settings)
+    try:
+        for step in steps().ordered:
+            if step.name not in DEMO:
+                continue
+            found = instance.fetch_materializations(dg.AssetKey(step.name.split(".")), limit=1000).records
+            read: set[str] = set()
+            for record in found:
+                metadata = record.asset_materialization.metadata if record.asset_materialization else {}
+                if TABLES_READ in metadata:
+                    names: Any = metadata[TABLES_READ].value
+                    read |= set(names)
+            if read != set(step.upstream):
+                differ[step.name] = (sorted(read - set(step.upstream)), sorted(set(step.upstream) - read))
+    finally:
+        instance.dispose()
+    assert not differ, "read and not declared, declared and not read"
 
 
 def test_every_reason_for_leaving_a_document_out_is_counted_once(demo: Project) -> None:

@@ -123,9 +123,9 @@ def test_a_data_set_is_a_contract_and_an_asset(tree: Path, tmp_path: Path) -> No
     found = example("Add a data set")
     apply(found, tree)
     make, query, describe, check = (run(words, tree, project) for words in found.commands)
-    assert "dclm.hosts" in make
-    assert "documents" in query
-    assert "The hosts of the crawl" in describe
+    assert "dclm.crawls" in make
+    assert re.search(r"archives\W+bigint\W+2|archives\W+2", query), query
+    assert "The crawls of the pool" in describe
     assert check
 
 
