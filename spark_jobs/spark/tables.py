@@ -132,9 +132,10 @@ def counts_by_part(
     cut = list(parts[0].partition or {})
     lie = [reduce(and_, (pads.field(key) == value for key, value in (part.partition or {}).items())) for part in parts]
     chosen = reduce(or_, lie) if where is None else reduce(or_, lie) & where
-    rows = lake.table(name).to_pyarrow_dataset().to_table(columns=[column, *cut], filter=chosen)
+    columns = list(dict.fromkeys([column, *cut]))
+    rows = lake.table(name).to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
     tallies: dict[tuple[Any, ...], dict[str, int]] = {}
-    for row in rows.group_by([column, *cut]).aggregate([([], "count_all")]).to_pylist():
+    for row in rows.group_by(columns).aggregate([([], "count_all")]).to_pylist():
         tallies.setdefault(tuple(row[key] for key in cut), {})[str(row[column])] = row["count_all"]
     found = [tallies.get(tuple((part.partition or {}).values()), {}) for part in parts]
     return [dict(sorted(tally.items())) for tally in found]
