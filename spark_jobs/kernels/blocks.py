@@ -1,7 +1,7 @@
-"""64 bytes at once: which of them equal a value or lie in a range, as the bits of a uint64.
+"""Comparisons of 64 bytes at once: a uint64 mask of the bytes that equal a value or lie in a range.
 
-Bit i of a mask stands for `data[position + i]`. The vectors are those of LLVM, which turns them into
-what the processor has (AVX-512, AVX2, SSE2, NEON). The caller sees to it that 64 bytes can be read.
+Bit i of a mask stands for `data[position + i]`. The vectors are LLVM's, which compiles them to the instructions that
+the processor has (AVX-512, AVX2, SSE2, NEON). The caller makes sure that 64 bytes can be read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _spread(builder: Any, byte: Any) -> Any:
 
 @instruction
 def equal64(typing: Any, data: Any, position: Any, byte: Any) -> Any:
-    """Which of 64 bytes equal a uint8."""
+    """A mask of the bytes, among 64, that equal a uint8."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         block = _load(context, builder, signature, arguments)
@@ -44,7 +44,7 @@ def equal64(typing: Any, data: Any, position: Any, byte: Any) -> Any:
 
 @instruction
 def between64(typing: Any, data: Any, position: Any, low: Any, high: Any) -> Any:
-    """Which of 64 bytes lie between two uint8, both included."""
+    """A mask of the bytes, among 64, that lie between two uint8, both included."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         block = _load(context, builder, signature, arguments)
@@ -57,7 +57,7 @@ def between64(typing: Any, data: Any, position: Any, low: Any, high: Any) -> Any
 
 @instruction
 def ones(typing: Any, mask: Any) -> Any:
-    """How many bits are set, as int64."""
+    """The number of bits that are set, as int64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -67,7 +67,7 @@ def ones(typing: Any, mask: Any) -> Any:
 
 @instruction
 def first_one(typing: Any, mask: Any) -> Any:
-    """The place of the lowest bit that is set, as int64; 64 if none is."""
+    """The position of the lowest set bit, as int64; 64 if no bit is set."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -85,7 +85,7 @@ def low_bits(count):
 
 @inner
 def find_byte(data, position, end, byte):
-    """The first place of a uint8 in `data[position:end]`; `end` if it is not there."""
+    """The first position of a uint8 in `data[position:end]`; `end` if it does not occur."""
     while position < end:
         found = equal64(data, position, byte)
         if found:

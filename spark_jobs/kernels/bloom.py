@@ -1,12 +1,12 @@
-"""A blocked Bloom filter of word n-grams, and the removal of paragraphs whose n-grams it has met.
+"""A blocked Bloom filter of word n-grams, and the removal of paragraphs whose n-grams it has seen.
 
 A filter is an array of 64-byte blocks. An n-gram picks one block and sets bits in it only (Putze, Sanders and Singler
-2007), so that asking for it touches one line of memory, which is fetched ahead of time: the n-grams of a text are all
-hashed before the first is looked up.
+2007). A lookup therefore touches one cache line, which is prefetched: all n-grams of a text are hashed before the first
+is looked up.
 
-Tokens are what lies between Unicode word bounds, punctuation included, white space left out; n-grams do not reach
-over the end of a paragraph; a paragraph begins at the newline before it and spans are offsets of UTF-8 bytes
-(mlfoundations/dclm, dedup/bff). Bounds are those of `words`, Unicode 6.2; newer ones join some emoji.
+Tokens are the segments between Unicode word bounds, with punctuation and without white space. N-grams do not cross the
+end of a paragraph. A paragraph begins at the newline before it, and spans are offsets of UTF-8 bytes
+(mlfoundations/dclm, dedup/bff). Word bounds are those of `words` (Unicode 6.2); newer versions join some emoji.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -31,16 +31,16 @@ from spark_jobs.kernels.words import decode, find_words
 
 BLOCK_BITS = 512
 BLOCK_WORDS = 8
-"""uint64 in a block."""
+"""Number of uint64 words in a block."""
 PARAGRAPHS, OLD_BOTH, DOCUMENTS = range(3)
-"""What is removed: paragraphs; paragraphs, and all of a document most of whose n-grams are met; documents."""
+"""What to remove: paragraphs; paragraphs, and whole documents most of whose n-grams have been seen; documents."""
 BITS_SET, NGRAMS_NEW = range(2)
-"""Places in a filter's tally."""
+"""Indices in a filter's tally."""
 
 _SEED = np.uint64(0)
 _AHEAD = 24
 _BASE = np.uint64(0xD1342543DE82EF93)
-"""Of the polynomial that hashes an n-gram: 3 modulo 8, so that its powers differ in their low bits too."""
+"""Base of the polynomial that hashes an n-gram: 3 modulo 8, so that its powers also differ in their low bits."""
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _WORD, _TOP_9 = np.uint64(1), np.uint64(63), np.uint64(55)
 _SIX, _HALF = np.uint64(6), np.uint64(32)
@@ -48,18 +48,18 @@ _NEWLINE, _SPACE, _TAB, _RETURN, _UNDERSCORE = (np.uint8(ord(character)) for cha
 
 
 class Removed(NamedTuple):
-    """What became of each text of an array."""
+    """The result for each text of an array."""
 
     text: pa.Array
-    """What is left of it."""
+    """The text that is left."""
     spans: pa.ListArray
-    """(start, stop) of every removed paragraph, UTF-8 bytes of the text as it was."""
+    """(start, stop) of every removed paragraph, in UTF-8 bytes of the original text."""
     contained: np.ndarray
-    """int64, its n-grams that the filter had met."""
+    """int64, number of its n-grams that the filter had seen."""
     total: np.ndarray
-    """int64, its n-grams."""
+    """int64, number of its n-grams."""
     done: int
-    """Texts dealt with; fewer than there are if the filter was full before."""
+    """Number of texts processed; smaller than the number of texts if the filter filled up before the last one."""
 
 
 SPAN = pa.struct([("start", pa.int32()), ("stop", pa.int32())])
@@ -78,19 +78,19 @@ def remove_met(
     remove: int,
     update: bool,
 ) -> Removed:
-    """Remove from each text, in order, what is mostly made of n-grams that the filter has met; add the others to it.
+    """Remove from each text, in order, what consists mostly of n-grams that the filter has seen; add the others to it.
 
     Args:
         text: an Arrow array of strings.
         bits: the filter, uint64, `BLOCK_WORDS` a block; changed in place.
         tally: int64, bits set so far and new n-grams added so far; changed in place.
-        probes: bits of an n-gram.
-        most_bits: no text is begun once more bits are set.
-        least: a paragraph of fewer tokens has no n-gram.
-        width: tokens of an n-gram; a paragraph of fewer has one, of all its tokens.
-        threshold: a paragraph goes when a greater share of its n-grams is met.
+        probes: number of bits for each n-gram.
+        most_bits: no further text is processed once more bits are set.
+        least: a paragraph with fewer tokens has no n-gram.
+        width: number of tokens in an n-gram; a paragraph with fewer tokens has one n-gram, of all its tokens.
+        threshold: a paragraph is removed if a greater share of its n-grams has been seen.
         remove: PARAGRAPHS, OLD_BOTH or DOCUMENTS.
-        update: add the n-grams of what stays.
+        update: add the n-grams of the text that is kept.
     """
     buffers = text_buffers(text)
     rows, size = len(buffers), int(buffers.offsets[-1] - buffers.offsets[0])
@@ -121,7 +121,7 @@ def remove_met(
 
 
 def count_ngrams(text: TextArray, *, least: int, width: int, whole: bool = False) -> np.ndarray:
-    """int64, n-grams of each text, repeated ones included; `whole` texts are not cut into paragraphs."""
+    """The number of n-grams of each text (int64), repeats included; `whole` texts are not split into paragraphs."""
     buffers = text_buffers(text)
     room = _room(buffers)
     counts = np.zeros(len(buffers), np.int64)
@@ -138,7 +138,7 @@ def insert(bits: np.ndarray, tally: np.ndarray, probes: int, hashes: np.ndarray)
 
 
 def contains(bits: np.ndarray, probes: int, hashes: np.ndarray) -> np.ndarray:
-    """bool, whether a filter may have met each 64-bit hash."""
+    """Whether a filter may have seen each 64-bit hash (bool)."""
     found = np.zeros(len(hashes), np.bool_)
     _contains_all(bits, probes, np.ascontiguousarray(hashes, np.uint64), found)
     return found
@@ -162,7 +162,7 @@ def _strings(data: np.ndarray, offsets: np.ndarray, valid: np.ndarray, *, wide: 
 
 @instruction
 def _fetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the line of memory that holds `array[index]`."""
+    """Prefetch the cache line that holds `array[index]`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -170,7 +170,7 @@ def _fetch(typing: Any, array: Any, index: Any) -> Any:
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], kind)
-        # To read and write, into all caches, data.
+        # Arguments of llvm.prefetch: for writing, into all caches, data.
         builder.call(prefetch, [byte, ir.Constant(number, 1), ir.Constant(number, 3), ir.Constant(number, 1)])
         return context.get_dummy_value()
 
@@ -179,13 +179,13 @@ def _fetch(typing: Any, array: Any, index: Any) -> Any:
 
 @inner
 def _block(gram, blocks):
-    """The first word of an n-gram's block: its upper half, scaled down to the number of blocks."""
+    """The first word of an n-gram's block: the upper half of its hash, scaled to the number of blocks."""
     return np.int64((gram >> _HALF) * blocks >> _HALF) * BLOCK_WORDS
 
 
 @inner
 def _contains(bits, block, gram, probes):
-    """1 if all bits of an n-gram are set, else 0."""
+    """Return 1 if all bits of an n-gram are set, else 0."""
     state = fold(gram ^ KEY_1, KEY_0)
     found = _ONE
     for _ in range(probes):
@@ -197,7 +197,7 @@ def _contains(bits, block, gram, probes):
 
 @inner
 def _insert(bits, block, gram, probes):
-    """Set the bits of an n-gram; how many were not."""
+    """Set the bits of an n-gram; return how many were not set before."""
     state = fold(gram ^ KEY_1, KEY_0)
     fresh = 0
     for _ in range(probes):
@@ -213,7 +213,7 @@ def _insert(bits, block, gram, probes):
 
 @inlined
 def _add_ngrams(tokens, grams, least, width, power, room):
-    """Write the hashes of a paragraph's n-grams behind the `grams` that are there; how many there are then."""
+    """Append the hashes of a paragraph's n-grams to the `grams` present; return the new count."""
     if tokens < width:
         if tokens < least:
             return grams
@@ -234,9 +234,9 @@ def _add_ngrams(tokens, grams, least, width, power, room):
 
 @inner
 def _is_white_space(data, position, behind, end, properties):
-    """Whether the segment up to `behind` is nothing but a character of Unicode's White_Space property."""
+    """Whether the segment up to `behind` is a single character with Unicode's White_Space property."""
     code_point, size = decode(data, position, end)
-    # Python takes four separators of ASCII for white space, Unicode does not.
+    # Python counts four ASCII separators as white space; Unicode does not.
     return (properties[code_point] & SPACE) != 0 and not 0x1C <= code_point <= 0x1F and position + size == behind
 
 
@@ -245,8 +245,8 @@ def _find_ngrams(data, start, end, properties, whole, least, width, power, room)
     """Hash the n-grams of `data[start:end]` to `room.grams`.
 
     Returns:
-        how many paragraphs there are; `room.positions` has the first byte of each, `room.slots` its first n-gram,
-        and both have one entry more, for what is behind the last.
+        the number of paragraphs. `room.positions` holds the first byte of each and `room.slots` its first n-gram;
+        both have one more entry, for the end of the last paragraph.
     """
     words = find_words(data, start, end, properties, False, room)
     tokens = grams = paragraphs = 0
@@ -285,7 +285,7 @@ def _find_ngrams(data, start, end, properties, whole, least, width, power, room)
 
 @inlined
 def _count_met(first, last, grams, bits, blocks, probes, room):
-    """How many of the n-grams `first` up to `last` the filter has met; fetches what follows up to `grams`."""
+    """How many of the n-grams from `first` up to `last` the filter has seen; prefetches those up to `grams`."""
     met = 0
     for i in range(first, last):
         if i + _AHEAD < grams:
@@ -296,7 +296,7 @@ def _count_met(first, last, grams, bits, blocks, probes, room):
 
 @inner
 def _copy(data, start, stop, left, size):
-    """Append `data[start:stop]` to the `size` bytes of `left`; how many there are then."""
+    """Append `data[start:stop]` to the `size` bytes of `left`; return the new size."""
     for i in range(stop - start):
         left[size + i] = data[start + i]
     return size + max(stop - start, 0)
@@ -326,7 +326,7 @@ def _remove_met(
             low, high = room.slots[paragraph], room.slots[paragraph + 1]
             met = _count_met(low, high, grams, bits, blocks, probes, room)
             contained += met
-            # No n-grams: 0 / 0 is greater than nothing.
+            # Without n-grams the share is 0 / 0, NaN, which exceeds no threshold.
             if high > low and met / (high - low) > threshold:
                 spans[found, 0], spans[found, 1] = room.positions[paragraph], room.positions[paragraph + 1]
                 size = _copy(data, copied, start + spans[found, 0], left, size)

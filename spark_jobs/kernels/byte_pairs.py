@@ -1,11 +1,11 @@
 """Byte-level BPE: token ids of documents, the same as those of the tokenizers library.
 
-A text is cut into words as GPT-2 does (openai/gpt-2, src/encoder.py, its regular expression): a contraction, or a run
-of letters, of numbers or of other signs with one space before it, or white space, of which the last character goes
-its own way if something follows. Within a word the pair of tokens that was merged first in training is merged first,
-and of equals the leftmost (Sennrich et al., arXiv 1508.07909), until no pair of the word was ever merged.
+A text is split into words by the regular expression of GPT-2 (openai/gpt-2, src/encoder.py): a contraction; or a run of
+letters, of numbers or of other characters with at most one space before it; or white space, whose last character is
+left to the next word if one follows. Within a word, the pair of tokens that was merged first in training is merged
+first, and the leftmost of equal pairs (Sennrich et al., arXiv 1508.07909), until no pair of the word is a known merge.
 
-The tokens of a word are remembered, by its 64-bit hash, until their place is needed for another's.
+The tokens of a word are cached by its 64-bit hash until another word needs their slot.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -25,60 +25,60 @@ from spark_jobs.kernels.unicode_tables import ALNUM, ALPHA, SPACE, properties
 from spark_jobs.kernels.words import decode
 
 OTHER, LETTER, NUMBER, WHITE_SPACE = range(4)
-"""What the regular expression takes a character for: the rest, \\p{L}, \\p{N}, \\s."""
+"""Character classes of the regular expression: the rest, \\p{L}, \\p{N}, \\s."""
 
 _REMEMBERED = 1 << 16
 _TOKENS_REMEMBERED = 7
-"""Of a word; a word of more is cut anew each time."""
+"""Largest number of tokens of a cached word; a longer word is encoded again each time."""
 _SHORT = 24
-"""Bytes up to which the pairs of a word are looked through at each merge; from there on they are kept in order."""
+"""Longest word, in bytes, whose pairs are all scanned at each merge; the pairs of longer words are kept in a heap."""
 
 _SEED = np.uint64(0)
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 _LOW_32, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _NEVER = np.uint64(0xFFFFFFFFFFFFFFFF)
-"""Rank and token of a pair that was never merged."""
+"""Rank and token of a pair that is not a known merge."""
 _BLANK, _APOSTROPHE = np.uint8(ord(" ")), np.uint8(ord("'"))
 _A, _Z, _a, _z, _0, _9 = (np.uint8(ord(character)) for character in "AZaz09")
 _s, _t, _r, _e, _v, _m, _l, _d = (np.uint8(ord(character)) for character in "strevmld")
 
 
 class Tables(NamedTuple):
-    """A vocabulary as the kernels want it."""
+    """A vocabulary in the layout that the kernels read."""
 
     byte_tokens: np.ndarray
     """uint32, the token of each byte."""
     pairs: np.ndarray
-    """uint64, hash table: left token in the upper half, right in the lower; all ones where empty."""
+    """uint64, hash table: left token in the upper half, right token in the lower; all ones in an empty slot."""
     merges: np.ndarray
-    """uint64, hash table: rank of the merge in the upper half, the token that it gives in the lower."""
+    """uint64, hash table: rank of the merge in the upper half, merged token in the lower."""
     kinds: np.ndarray
     """uint8, OTHER, LETTER, NUMBER or WHITE_SPACE of each code point."""
 
 
 class Room(NamedTuple):
-    """What a call writes to."""
+    """Buffers that a call writes to."""
 
     keys: np.ndarray
-    """uint64, hash of each remembered word."""
+    """uint64, hash of each cached word."""
     tokens: np.ndarray
-    """uint32, (words, 1 + _TOKENS_REMEMBERED): how many tokens it has, and which."""
+    """uint32, (words, 1 + _TOKENS_REMEMBERED): the number of its tokens, and the tokens."""
     bounds: np.ndarray
-    """int32, where each word of a text begins, and behind the last its end."""
+    """int32, the start of each word of a text, then the end of the last one."""
     symbols: np.ndarray
     """uint32, the tokens of one word while they are merged."""
     pairs: np.ndarray
-    """uint64, rank and token of each with the next."""
+    """uint64, rank and merged token of each token with the next one."""
     before: np.ndarray
-    """int32, place of the token before each, in a long word."""
+    """int32, index of the token before each one, in a long word."""
     behind: np.ndarray
-    """int32, of the one behind."""
+    """int32, index of the token after each one, in a long word."""
     heap: np.ndarray
-    """uint64, rank and place of pairs that may be merged, the least first."""
+    """uint64, rank and index of the pairs that may be merged, the least first (a heap)."""
 
 
 class BytePairs:
-    """A vocabulary that encodes. Read-only: threads may share it."""
+    """A vocabulary that encodes text. It is read-only, so threads may share it."""
 
     def __init__(
         self,
@@ -86,11 +86,11 @@ class BytePairs:
         merges: npt.NDArray[np.uint32],
         kinds: npt.NDArray[np.uint8],
     ) -> None:
-        """Take over a vocabulary.
+        """Build the tables of a vocabulary.
 
         Args:
             byte_tokens: the token of each byte, (256,).
-            merges: left token, right token and what they become, in the order of training, (merges, 3).
+            merges: left token, right token and merged token, in the order of training, (merges, 3).
             kinds: see `character_kinds`.
         """
         places = 1 << (2 * len(merges) + 1).bit_length()
@@ -103,13 +103,13 @@ class BytePairs:
         _index_merges(np.require(merges, np.uint32, "CW"), self._tables)
 
     def encode(self, text: TextArray) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-        """Token ids of texts, one after the other, and where each text's begin: one offset more than texts.
+        """Token ids of all texts, one after another, and the offsets at which each text's ids begin and the last ends.
 
-        A null text has none.
+        A null text has no ids.
         """
         buffers = text_buffers(text)
         ends = np.zeros(len(buffers) + 1, np.int64)
-        # Pages that are never touched cost no memory: a token has one byte at least.
+        # Pages that are never touched cost no memory. A token has at least one byte.
         tokens = np.empty(int(buffers.offsets[-1] - buffers.offsets[0]), np.uint32)
         room = _room(buffers.longest)
         for data, offsets, first, last in buffers.parts():
@@ -118,13 +118,13 @@ class BytePairs:
 
 
 def character_kinds() -> npt.NDArray[np.uint8]:
-    """What each code point is to the regular expression, as far as this Python's Unicode knows it."""
+    """The class of each code point in the regular expression, by the Unicode version of the running Python."""
     table = properties()
     kinds = np.full(len(table), OTHER, np.uint8)
     kinds[(table & ALNUM) != 0] = NUMBER
     kinds[(table & ALPHA) != 0] = LETTER
     kinds[(table & SPACE) != 0] = WHITE_SPACE
-    # Separators of files to records, which only Python takes for white space.
+    # The ASCII separators (file to unit), which only Python counts as white space.
     kinds[0x1C:0x20] = OTHER
     return kinds
 
@@ -139,14 +139,14 @@ def _room(longest: int) -> Room:
         pairs=np.empty(symbols, np.uint64),
         before=np.empty(symbols, np.int32),
         behind=np.empty(symbols, np.int32),
-        # Each merge takes a pair away for good and brings two at most.
+        # Each merge removes one pair and adds at most two.
         heap=np.empty(3 * symbols, np.uint64),
     )
 
 
 @inner
 def _place_of(pair, tables):
-    """Where a pair is in the hash table, or would be."""
+    """The slot of a pair in the hash table, or the empty slot where it belongs."""
     mask = len(tables.pairs) - 1
     place = np.int64(fold(pair ^ KEY_0, KEY_1) >> _ONE) & mask
     while tables.pairs[place] not in (pair, _NEVER):
@@ -156,7 +156,7 @@ def _place_of(pair, tables):
 
 @inner
 def _merge_of(left, right, tables):
-    """Rank and token of a pair, _NEVER if it was not merged."""
+    """Rank and merged token of a pair; _NEVER if the pair is not a known merge."""
     return tables.merges[_place_of(np.uint64(left) << _HALF | np.uint64(right), tables)]
 
 
@@ -171,7 +171,7 @@ def _index_merges(merges, tables):
 
 @inner
 def _merge_few(size, tables, room):
-    """Merge the first `size` symbols of a short word; how many are left."""
+    """Merge the first `size` symbols of a short word; return how many are left."""
     symbols, pairs = room.symbols, room.pairs
     for i in range(size - 1):
         pairs[i] = _merge_of(symbols[i], symbols[i + 1], tables)
@@ -206,7 +206,7 @@ def _push(heap, count, value):
 
 @inner
 def _drop_least(heap, count):
-    """Take the first value from a heap of `count`."""
+    """Remove the least value from a heap of `count` values."""
     count -= 1
     value = heap[count]
     place = 0
@@ -224,7 +224,7 @@ def _drop_least(heap, count):
 
 @inner
 def _look_at(place, size, waiting, tables, room):
-    """Note what a symbol and the one behind it become; how many pairs are waiting then."""
+    """Record what a symbol and the next one merge into; return the number of pairs in the heap."""
     behind = room.behind[place]
     room.pairs[place] = _NEVER
     if behind < size:
@@ -236,7 +236,7 @@ def _look_at(place, size, waiting, tables, room):
 
 @inner
 def _merge_many(size, tables, room):
-    """Merge the first `size` symbols of a word of any length; how many are left."""
+    """Merge the first `size` symbols of a word of any length; return how many are left."""
     symbols, before, behind = room.symbols, room.before, room.behind
     waiting = 0
     for i in range(size):
@@ -247,7 +247,7 @@ def _merge_many(size, tables, room):
         least = room.heap[0]
         waiting = _drop_least(room.heap, waiting)
         place = np.int64(least & _LOW_32)
-        # Since it was noted, the pair may have become another.
+        # The pair may have changed since it was recorded.
         if room.pairs[place] >> _HALF != least >> _HALF or room.pairs[place] == _NEVER:
             continue
         gone = behind[place]
@@ -269,7 +269,7 @@ def _merge_many(size, tables, room):
 
 @inner
 def _merge_word(data, start, stop, tables, room):
-    """Put the tokens of a word into `room.symbols`; how many they are."""
+    """Write the tokens of a word to `room.symbols`; return their number."""
     size = stop - start
     for i in range(size):
         room.symbols[i] = tables.byte_tokens[data[start + i]]
@@ -278,7 +278,7 @@ def _merge_word(data, start, stop, tables, room):
 
 @inner
 def _kinds_of_bytes(data, position, end, inside, kinds):
-    """Masks of the letters, numbers and white space among 64 bytes, all bytes of a character being what it is."""
+    """Masks of the letters, numbers and white space among 64 bytes; every byte of a character has its class."""
     letters = between64(data, position, _A, _Z) | between64(data, position, _a, _z)
     numbers = between64(data, position, _0, _9)
     spaces = between64(data, position, np.uint8(0x09), np.uint8(0x0D)) | equal64(data, position, _BLANK)
@@ -297,7 +297,7 @@ def _kinds_of_bytes(data, position, end, inside, kinds):
 
 @inner
 def _contraction(data, position, end):
-    """Bytes of the contraction that an apostrophe begins, 0 for none."""
+    """The length in bytes of the contraction that an apostrophe begins; 0 if it begins none."""
     if position + 1 >= end:
         return 0
     first = data[position + 1]
@@ -312,7 +312,7 @@ def _contraction(data, position, end):
 
 @inner
 def _whole_characters(data, position, end):
-    """Bytes of a block that ends with a whole character, and the bytes of it whose next character is in it too."""
+    """The bytes of a block up to its last whole character, and those whose next character is also in the block."""
     size = min(end - position, 64)
     while position + size < end and (data[position + size] & 0xC0) == 0x80:
         size -= 1
@@ -340,12 +340,12 @@ def _firsts_of_characters(data, position, lasts):
 
 @inner
 def _find_words(data, start, end, kinds, bounds):
-    """Where the words of a text begin, from its first byte, and behind the last its end; how many words there are."""
+    """Write where each word of a text begins, then the end of the last; return the number of words."""
     count = 0
     position = start
-    # Whether the byte before is of a letter, a number, white space, a space.
+    # Whether the byte before belongs to a letter, to a number or to white space, or is a space.
     letter = number = space = blank = _NONE
-    # Where a contraction ended, or the text began: there begins a word, whatever stands there.
+    # A word always begins at the start of the text and after a contraction.
     fresh = start
     while position < end:
         size, known = _whole_characters(data, position, end)
@@ -385,7 +385,7 @@ def _find_words(data, start, end, kinds, bounds):
 
 @inner
 def _encode_text(data, start, end, tables, room, tokens, count):
-    """Append the tokens of a text; how many tokens there are then."""
+    """Append the tokens of a text; return the new number of tokens."""
     bounds, keys, remembered = room.bounds, room.keys, room.tokens
     for word in range(_find_words(data, start, end, tables.kinds, bounds)):
         first, behind = start + bounds[word], start + bounds[word + 1]

@@ -1,7 +1,7 @@
-"""Where a regular expression need look: the lines that hold a word it wants, the stretches around a sign it wants.
+"""Where a regular expression may match: lines that contain a required word, stretches around a required character.
 
-Regular expressions of Python read some ten megabytes a second. What they match mostly holds some word or sign that is
-rare, so kernels find these places, and the expression is asked only there.
+Python's regular expressions read about ten megabytes a second. Most matches contain some word or character that is
+rare, so kernels find these places, and the expression is applied only there.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -20,18 +20,18 @@ from spark_jobs.kernels.text_buffers import TextBuffers
 _NEWLINE = np.uint8(0x0A)
 _ONE = np.uint64(1)
 _BY_FREQUENCY = " etaoinsrhldcumfpgwybvkxjqz"
-"""Letters of English, the most frequent first; what is not among them is rarer."""
+"""Letters of English, the most frequent first; other characters are rarer."""
 # İ, ı, ſ and the Kelvin sign are other cases of i, s and k.
 _OTHER_CASES = ("\u0130", "\u0131", "\u017f", "\u212a")
 
 
 def lines_with(buffers: TextBuffers, words: Sequence[str], case_sensitive: bool) -> Spans:
-    """Lines, without their newlines, that hold one of some ASCII words; all lines if there is none.
+    """Lines, without their newlines, that contain one of some ASCII words; all lines if `words` is empty.
 
     Args:
         buffers: the documents.
         words: in lower case unless `case_sensitive`.
-        case_sensitive: if not, lines may be among them that hold no word in any case.
+        case_sensitive: if false, the result may include lines that contain none of the words in any case.
     """
     if not words:
         return find_spans(buffers, _find_all_lines)
@@ -43,13 +43,13 @@ def lines_with(buffers: TextBuffers, words: Sequence[str], case_sensitive: bool)
 
 
 def stretches_with(buffers: TextBuffers, signs: str, within: str, least: int) -> Spans:
-    """The longest stretches of ASCII characters out of `within` that hold so many signs at least.
+    """The longest stretches of ASCII characters from `within` that contain at least `least` signs.
 
     Args:
         buffers: the documents.
-        signs: the first and the last of them.
-        within: all characters, signs included.
-        least: how many.
+        signs: the lowest and the highest character of the range of signs.
+        within: all characters that a stretch may hold, signs included.
+        least: smallest number of signs.
     """
     members = np.zeros(256, bool)
     members[[ord(character) for character in within]] = True
@@ -58,7 +58,7 @@ def stretches_with(buffers: TextBuffers, signs: str, within: str, least: int) ->
 
 
 def _needle(word: str, case_sensitive: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """The word in lower and in upper case, and the places of its two rarest letters."""
+    """The word in lower and in upper case, and the indices of its two rarest letters."""
     lower = word.encode()
     upper = lower if case_sensitive else lower.upper()
     by_rarity = sorted(range(len(word)), key=lambda i: -(_BY_FREQUENCY.find(word[i].lower()) % 99))

@@ -1,4 +1,4 @@
-"""What `str` methods and `re` say of each code point, as one flat table for kernels that edit lines.
+"""Classes of each code point by `str` methods and `re`, as one flat table for kernels that edit lines.
 
 `str.isspace` (which is `\\s`), `\\w` (`str.isalnum` and the underscore), `\\d` (`str.isdecimal`), `str.isdigit` and
 `str.isupper` are those of the running Python, as in `unicode_tables`.
@@ -19,7 +19,7 @@ WORD = 0x02
 DECIMAL = 0x04
 """`\\d` of a regular expression."""
 DIGIT = 0x08
-"""`str.isdigit`: decimals and others such as a superscript two."""
+"""`str.isdigit`: decimals and other digits, such as a superscript two."""
 UPPER = 0x10
 
 

@@ -20,4 +20,4 @@ RATIOS = (
 )
 
 STATISTICS = pa.schema([(name, pa.int64()) for name in COUNTS] + [(name, pa.float64()) for name in RATIOS])
-"""What `statistics.statistics` returns for each document."""
+"""Columns that `statistics.statistics` returns for each document."""

@@ -1,9 +1,10 @@
-"""How kernels are compiled: without the GIL, once per machine, machine code kept on disk.
+"""Compilation of kernels: without the GIL, once per machine, with the machine code cached on disk.
 
 The folder of an entry's machine code is named after everything that the machine code depends on: the source of its
-module and of all kernels that this imports, the versions of Python, numba and LLVM, the processor. An edit to an inner
-function in another file therefore leads to another folder, and a folder may be copied to any machine of the same kind.
-Each entry is called with one signature only, so whoever writes its machine code writes the same bytes.
+module and of all kernels that it imports, the versions of Python, numba and LLVM, and the processor. An edit to an
+inner function in another file therefore leads to another folder, and a folder may be copied to any machine of the same
+kind.
+Each entry is called with one signature only, so every process that compiles it writes the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PACKAGE = "spark_jobs.kernels"
 SHIPPED = "WATERSHED_KERNELS"
 """Environment variable of a folder of machine code that `python -m spark_jobs.kernels.warm --out` made."""
 SUBFOLDER = "watershed-kernels"
-"""Of such a folder, and of NUMBA_CACHE_DIR."""
+"""Subfolder of such a folder, and of NUMBA_CACHE_DIR, that holds the machine code."""
 
 # Parsing every source into a syntax tree took longer than loading machine code.
 _IMPORT = re.compile(
@@ -45,8 +46,8 @@ _IMPORT = re.compile(
 
 _config: Any = _numba_config
 
-# Without numba's reference counts: kernels allocate nothing, and counting the references to a scratch
-# array, atomically, at each call of an inner function cost more than the work itself.
+# numba's reference counts are off: kernels allocate nothing, and counting the references to a scratch array,
+# atomically, at each call of an inner function cost more than the work itself.
 _ALWAYS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 _OPTIONS: dict[str, Any] = {**_ALWAYS, "no_cpython_wrapper": True, "pipeline_class": InnerCompiler}
 _ENTRY_OPTIONS: dict[str, Any] = {**_ALWAYS, "pipeline_class": EntryCompiler}
@@ -55,9 +56,9 @@ ENTRIES: list[Any] = []
 """All entries that have been defined in this process."""
 
 inner: Any = numba.njit(**_OPTIONS)
-"""Compile a function that only other kernels call: it becomes part of them and needs no cache.
+"""Compile a function that only other kernels call. It becomes part of them and needs no cache.
 
-Neither it nor an entry may allocate: arrays come from the caller.
+Neither an inner function nor an entry may allocate: arrays come from the caller.
 """
 
 
@@ -68,8 +69,8 @@ instruction: Any = intrinsic
 def entry(function: FunctionType) -> Any:
     """Compile, on first call, a function that Python calls; its machine code is cached on disk.
 
-    Of several processes that need it at once one compiles and the others wait for what it writes. Without a folder that
-    can be written the function works all the same and is compiled anew by each process.
+    If several processes need it at once, one compiles it and the others wait for the result. Without a writable folder
+    the function still works, but each process compiles it again.
     """
     dispatcher = numba.njit(**_ENTRY_OPTIONS)(function)
     if not function.__module__.startswith(f"{PACKAGE}."):
@@ -90,20 +91,20 @@ def entry(function: FunctionType) -> Any:
 def is_ready(*entries: Any) -> bool:
     """Whether entries can be called without compiling: their machine code is loaded, or is on disk.
 
-    True as well where machine code cannot be kept, as no other process could make it then.
+    True as well if machine code cannot be cached, because waiting for another process would not help.
     """
     return all(each.signatures or each._cache.is_there() or not each._cache.is_kept for each in entries)
 
 
 @functools.cache
 def cache_folder(module: str) -> Path | None:
-    """The folder to which the machine code of a module of this package is written; None where none can be written.
+    """The folder to which the machine code of a module of this package is written; None if no folder is writable.
 
-    The first that can be written of: NUMBA_CACHE_DIR if it is set, the user's cache folder, one of the user's own in
+    It is the first writable one of NUMBA_CACHE_DIR (if set), the user's cache folder, and a folder of the user's own in
     the temporary folder. The folder that holds the package is never written to.
 
     Args:
-        module: its full dotted name, as `__name__` has it.
+        module: its full dotted name, as in `__name__`.
     """
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     bases = [user_cache / "watershed" / "kernels", Path(tempfile.gettempdir(), f"watershed-kernels-{os.getuid()}")]
@@ -114,9 +115,9 @@ def cache_folder(module: str) -> Path | None:
 
 
 def shipped_folder(module: str) -> Path | None:
-    """The folder of a module's machine code within the folder that WATERSHED_KERNELS names; None if it has none.
+    """The folder of a module's machine code within the folder that WATERSHED_KERNELS names; None if it is missing.
 
-    It is only read. What was made for another processor, version or source lies in a folder of another name.
+    It is only read. Machine code for another processor, version or source lies in a folder with another name.
     """
     shipped = os.environ.get(SHIPPED)
     folder = Path(shipped, SUBFOLDER, _fingerprint(module)) if shipped else None
@@ -125,7 +126,7 @@ def shipped_folder(module: str) -> Path | None:
 
 @functools.cache
 def _fingerprint(module: str) -> str:
-    """Sixteen hex digits over all that decides the machine code of a module."""
+    """Sixteen hex digits that identify everything that the machine code of a module depends on."""
     processor = _config.CPU_NAME or llvm.get_host_cpu_name()
     features = _config.CPU_FEATURES
     features = llvm.get_host_cpu_features().flatten() if features is None else features
@@ -137,10 +138,10 @@ def _fingerprint(module: str) -> str:
 
 
 def _sources(module: str) -> dict[str, bytes]:
-    """Sources of a module of this package and of all in the package that it imports, directly or not, by full name.
+    """Sources of a module of this package and of all its modules imported by it, directly or not, by full name.
 
     Raises:
-        ModuleNotFoundError: one of them is not there.
+        ModuleNotFoundError: one of them does not exist.
     """
     found: dict[str, bytes] = {}
     waiting = [module, __name__]
@@ -155,7 +156,7 @@ def _sources(module: str) -> dict[str, bytes]:
 
 @functools.cache
 def _read(module: str) -> tuple[bytes, list[str]]:
-    """Source of a module of this package, and the modules of it that this imports."""
+    """The source of a module of this package, and the modules of the package that it imports."""
     file = _file_of(module)
     if file is None:
         raise ModuleNotFoundError(f"{module}, which a kernel imports, is not a module of {PACKAGE}", name=module)
@@ -175,7 +176,7 @@ def _imported(source: str, package: str) -> Iterator[str]:
             target = importlib.util.resolve_name(target, package)
         if target != PACKAGE and not target.startswith(f"{PACKAGE}."):
             continue
-        # Of a package each name is a module, or else defined in the package itself.
+        # Each name imported from a package is a module or is defined in the package itself.
         names = _names(found["names"])
         modules = [name for each in names if _file_of(name := f"{target}.{each}")]
         yield from modules
@@ -184,20 +185,20 @@ def _imported(source: str, package: str) -> Iterator[str]:
 
 
 def _names(listed: str) -> list[str]:
-    """The names in a list of imports, without the names that they are given."""
+    """The names in a list of imports, without their aliases."""
     return [words[0] for each in listed.strip("()").split(",") if (words := each.split())]
 
 
 def _file_of(module: str) -> Path | None:
-    """The source file of a module of this package; None if there is no such module."""
+    """The source file of a module of this package; None if the module does not exist."""
     path = Path(__file__).parent.joinpath(*module.removeprefix(PACKAGE).split("."))
     return next((file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.is_file()), None)
 
 
 def _is_ours(folder: Path) -> bool:
-    """Make the folder if need be; true if this user owns it and can write to it.
+    """Create the folder if it is missing; return true if this user owns it and can write to it.
 
-    Cached entries are unpickled, so a folder that somebody else put into /tmp must not be read.
+    Cached entries are unpickled, so a folder that another user created in /tmp must not be read.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -210,7 +211,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _is_trusted(folder: Path) -> bool:
-    """Whether the folder, those above it that were shipped, and all files in it are root's or this user's alone."""
+    """Whether only root or this user owns the folder, the shipped folders above it and all files in it."""
     try:
         return _belongs_to({0, os.getuid()}, folder.parent.parent, folder.parent, folder, *folder.iterdir())
     except OSError:
@@ -218,6 +219,6 @@ def _is_trusted(folder: Path) -> bool:
 
 
 def _belongs_to(users: set[int], *paths: Path) -> bool:
-    """Whether each is owned by one of these users and not writable by everybody."""
+    """Whether each path belongs to one of these users and is not writable by everybody."""
     found = [path.stat() for path in paths]
     return all(each.st_uid in users and not each.st_mode & stat.S_IWOTH for each in found)

@@ -1,4 +1,4 @@
-"""Copies of a few bytes, eight at a time."""
+"""Copying of a few bytes, eight at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spark_jobs.kernels.hashing import load64
 
 @instruction
 def store64(typing: Any, target: Any, position: Any, value: Any) -> Any:
-    """Write a uint64 to `target[position : position + 8]`, the lowest byte first, however aligned."""
+    """Write a uint64 to `target[position : position + 8]`, lowest byte first, at any alignment."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -26,10 +26,10 @@ def store64(typing: Any, target: Any, position: Any, value: Any) -> Any:
 
 @inner
 def copy_few(data, start, stop, target, position):
-    """Copy `data[start:stop]` to `target[position:]`; up to seven bytes behind it are overwritten too.
+    """Copy `data[start:stop]` to `target[position:]`; up to seven bytes after the copy are overwritten too.
 
     Returns:
-        the position behind the copy.
+        the position after the copy.
     """
     behind = position + stop - start
     while position < behind:

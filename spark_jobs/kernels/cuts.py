@@ -1,7 +1,7 @@
 """Documents without the spans that an edit cuts out of them, or with other bytes in their place.
 
-A kernel that edits text finds spans and nothing else: `edited` runs it over an array and copies what stays. Where
-nothing is found the array itself is handed back.
+A kernel that edits text only finds spans: `edited` runs it over an array and copies what is kept. If no span is found,
+the array itself is returned.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -23,10 +23,11 @@ from spark_jobs.kernels.text_buffers import TextBuffers, text_buffers
 from spark_jobs.kernels.words import decode
 
 Find = Callable[..., int]
-"""(data, offsets, first document, the one behind the last, valid, starts, stops, count, *options) -> count.
+"""(data, offsets, first document, the one after the last, valid, starts, stops, count, *options) -> count.
 
-Writes the spans of these documents behind the first `count` of `starts` and `stops`, as positions in `data`:
-ascending, apart, each within its document, and at most one for every two bytes and two more a document.
+Writes the spans of these documents after the first `count` entries of `starts` and `stops`, as positions in `data`. The
+spans are ascending and do not overlap. Each lies within its document. A document has at most one span for every two bytes,
+and two more.
 """
 
 
@@ -47,7 +48,7 @@ def edited(text: pa.Array, find: Find, *options: Any) -> pa.Array:
 
 def find_spans(buffers: TextBuffers, find: Find, *options: Any) -> Spans:
     """Run a kernel over all documents."""
-    # Pages that are never touched cost no memory, so the room is for the worst case.
+    # Pages that are never touched cost no memory, so the arrays are sized for the worst case.
     room = int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + 2 * len(buffers) + 2
     starts, stops = np.empty(room, np.int64), np.empty(room, np.int64)
     count = 0
@@ -83,7 +84,7 @@ def stripped_without(text: pa.Array, buffers: TextBuffers, cuts: np.ndarray) -> 
     Args:
         text: documents.
         buffers: of `text`.
-        cuts: int64, a row each: first byte and the one behind the last; ascending, each within its document.
+        cuts: int64, one row a span: its first byte and the one after its last; ascending, each within its document.
     """
     starts, stops = np.ascontiguousarray(cuts.T)
     options = kinds(), buffers.offsets, starts, stops
@@ -150,10 +151,10 @@ def before(data, start, end):
 def cut_line(start, stop, end, kept, starts, stops, first, count):
     """Cut the line `data[start:stop]`; the spans from `first` on are those of its document, which ends at `end`.
 
-    It goes with the newline before it, or with the one behind it where no line before is `kept`.
+    The newline before it is cut too, or the newline after it if no line before is `kept`.
 
     Returns:
-        how many spans there are by now.
+        the new number of spans.
     """
     left, right = (start - 1, stop) if kept else (start, min(stop + 1, end))
     if count > first and stops[count - 1] == left:
@@ -168,7 +169,7 @@ def strip_around(data, start, end, kinds, starts, stops, first, count):
     """Cut white space (`str.strip`) from both ends of what the spans from `first` on leave of `data[start:end]`.
 
     Returns:
-        how many spans there are by now.
+        the new number of spans.
     """
     position = start
     passed = first

@@ -1,7 +1,7 @@
-"""Every kernel, called once the way its callers do: what `warm` compiles, and what tests ask with odd arrays.
+"""One call of every kernel with the arguments of its callers: `warm` compiles by it, tests call it with odd arrays.
 
-An exercise takes any Arrow array of strings, also one without a row, and calls each function of one module that runs
-machine code. Its arguments have the types that the callers in `spark_jobs` use, because machine code is made for types.
+An exercise takes any Arrow array of strings, even an empty one, and calls each function of one module that runs machine
+code. Its arguments have the types that the callers in `spark_jobs` use, because machine code is compiled for types.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _cuts(text: pa.Array) -> None:
     with_newlines_in_a_row(text, 0)
     buffers = text_buffers(text)
     stripped_without(text, buffers, np.empty((0, 2), np.int64))
-    # Spans that cut nothing: without any, the text itself comes back.
+    # These spans cut nothing; without spans the text itself would be returned.
     places = buffers.offsets[:-1].copy()
     from spark_jobs.kernels.cuts import Spans
 
@@ -168,7 +168,7 @@ def _minhash(text: pa.Array) -> None:
     from spark_jobs.kernels.minhash import bands, jaccard, minhash, shingles
 
     signatures = minhash(text)
-    # Without a signature no key is made.
+    # Without a signature no key is computed.
     bands(signatures, 2, 3)
     bands(minhash(sample()), 2, 3)
     jaccard(signatures, signatures)

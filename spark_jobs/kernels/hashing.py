@@ -1,6 +1,6 @@
 """64-bit hashes of byte ranges: one folded 64 x 64 -> 128 bit multiplication per 16 bytes.
 
-The same on every little-endian machine and in every process; not for adversaries, who can make
+Hashes are the same on every little-endian machine and in every process. They do not resist adversaries, who can make
 collisions at will once they know the seed.
 """
 
@@ -29,7 +29,7 @@ _DOUBLE_WORD = ir.IntType(128)
 
 @instruction
 def load64(typing: Any, data: Any, position: Any) -> Any:
-    """The eight bytes `data[position : position + 8]` as a little-endian uint64, however aligned."""
+    """The eight bytes `data[position : position + 8]` as a little-endian uint64, at any alignment."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -61,10 +61,10 @@ def load_few(data, position, count):
 
 @inner
 def hash_bytes(data, start, stop, seed):
-    """Hash `data[start:stop]`, behind which 16 bytes can be read; the seed is a uint64.
+    """Hash `data[start:stop]`; 16 bytes after it must be readable, and the seed is a uint64.
 
-    State: seed ^ KEY_0. Each 16 bytes, and then what is left padded with zeros to 16:
-    state = fold(state ^ first eight bytes, KEY_1 ^ last eight). The hash: fold(state ^ length, KEY_2).
+    The state starts as seed ^ KEY_0. For each 16 bytes, and for the rest padded with zeros to 16:
+    state = fold(state ^ first eight bytes, KEY_1 ^ last eight). The hash is fold(state ^ length, KEY_2).
     """
     state = seed ^ KEY_0
     position = start
@@ -78,5 +78,5 @@ def hash_bytes(data, start, stop, seed):
 
 @inner
 def hash_pair(left, right):
-    """Hash two hashes, in order."""
+    """Combine two hashes into one; their order matters."""
     return fold(left ^ KEY_0, right ^ KEY_1)

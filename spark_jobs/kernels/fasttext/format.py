@@ -1,9 +1,9 @@
-"""Models as fastText stores them: supervised, whole (.bin) or quantised (.ftz).
+"""The file format of fastText models: supervised, full (.bin) or quantised (.ftz).
 
 The format is that of facebookresearch/fastText, version 12, little-endian and unaligned (src/args.cc, dictionary.cc,
 densematrix.cc, quantmatrix.cc, productquantizer.cc): settings, dictionary, input matrix, output matrix. The input
-matrix has a row for each word and behind them a row for each bucket of hashed n-grams, or for those buckets that
-pruning left.
+matrix has a row for each word, followed by a row for each bucket of hashed n-grams, or for each bucket that pruning
+kept.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from catalog.errors import WatershedError
 Floats = npt.NDArray[np.float32]
 
 HIERARCHICAL, SOFTMAX, ONE_VS_ALL = 1, 3, 4
-"""fastText's numbers of the losses that can be predicted with; 2 is negative sampling, which predicts as 4 does."""
+"""fastText's numbers of the supported losses; 2 is negative sampling, which predicts like 4."""
 
 _MAGIC = 793712314
 _VERSION = 12
 _WITHOUT_SUBWORDS = 11
-"""The version whose supervised models have no character n-grams, whatever their settings say."""
+"""The version whose supervised models have no character n-grams, regardless of their settings."""
 _SUPERVISED = 3
 _CENTROIDS = 256
 
 
 class _Reader:
-    """A place in a mapped file. What is read is a view: it may be unaligned, and pages are loaded when touched."""
+    """A position in a mapped file. Arrays are views: they may be unaligned, and pages are loaded when touched."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -53,7 +53,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class DenseMatrix:
-    """float32 as it is."""
+    """A matrix of plain float32."""
 
     values: npt.NDArray[Any]
 
@@ -69,16 +69,16 @@ class Quantizer:
     """256 centroids for each part of a row (Jégou et al. 2011)."""
 
     centroids: list[Floats]
-    """A part each: (256, values of the part)."""
+    """One array for each part: (256, values of the part)."""
 
     def decode(self, codes: npt.NDArray[Any]) -> Floats:
-        """Rows from their codes, (rows, parts) uint8."""
+        """Decode rows from their codes, (rows, parts) uint8."""
         return np.concatenate([table[codes[:, part]] for part, table in enumerate(self.centroids)], axis=1)
 
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A byte for a few values of a row, and if `norms` one for its length."""
+    """A matrix with one byte for a few values of a row and, with `norms`, one for its norm."""
 
     codes: npt.NDArray[Any]
     parts: Quantizer
@@ -97,39 +97,39 @@ class QuantizedMatrix:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredModel:
-    """What a file holds, as far as prediction needs it."""
+    """The contents of a model file that prediction needs."""
 
     word_ngrams: int
-    """Longest run of words that has a row."""
+    """Number of words in the longest run that has a row."""
     loss: int
     bucket: int
-    """Into how many buckets n-grams are hashed."""
+    """Number of buckets that n-grams are hashed into."""
     shortest: int
-    """Characters of the shortest piece of a word that has a row."""
+    """Characters in the shortest piece of a word that has a row."""
     longest: int
-    """Of the longest; 0 where words have no pieces."""
+    """Characters in the longest piece; 0 if words have no pieces."""
     text: npt.NDArray[np.uint8]
     """The dictionary's bytes: words, most frequent first, then labels."""
     starts: npt.NDArray[np.int64]
-    """Where each entry of the dictionary begins in `text`."""
+    """Start of each entry of the dictionary in `text`."""
     stops: npt.NDArray[np.int64]
     words: int
-    """Entries that are words."""
+    """Number of entries that are words."""
     labels: list[str]
     label_counts: npt.NDArray[np.int64]
-    """Training examples of each label."""
+    """Number of training examples of each label."""
     kept: npt.NDArray[np.int32] | None
-    """The row of each bucket behind the rows of words, -1 where it was pruned; None if none was."""
+    """Index of each bucket's row after the rows of words, -1 for a pruned bucket; None if the model is not pruned."""
     input: DenseMatrix | QuantizedMatrix
     output: Floats
     """(labels, dim)."""
 
 
 def read_model(path: Path) -> StoredModel:
-    """Read a supervised model; its input matrix stays in the file until rows are asked for.
+    """Read a supervised model; its input matrix stays in the file until rows are requested.
 
     Raises:
-        WatershedError: the file is no supervised model of fastText, or is cut short.
+        WatershedError: the file is not a supervised fastText model, or is truncated.
     """
     try:
         return _read(_Reader(path))
@@ -140,11 +140,11 @@ def read_model(path: Path) -> StoredModel:
 
 
 class _Unsupported(Exception):
-    """A file that is no supervised model of this version."""
+    """The file is not a supervised model of a supported version."""
 
 
-def _refused(path: Path, said: str) -> WatershedError:
-    return WatershedError(f"{path}: {said}", "name a supervised fastText model (.bin or .ftz), whole as it was saved")
+def _refused(path: Path, cause: str) -> WatershedError:
+    return WatershedError(f"{path}: {cause}", "name a supervised fastText model (.bin or .ftz), whole as it was saved")
 
 
 def _read(file: _Reader) -> StoredModel:
@@ -186,7 +186,7 @@ def _read(file: _Reader) -> StoredModel:
 def _dictionary(
     file: _Reader, size: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Bytes, where entries begin and end in them, and how often each was seen.
+    """The dictionary's bytes, the start and end of each entry in them, and the count of each entry.
 
     An entry is its bytes, a NUL, its count (int64) and its type (int8); words come before labels.
     """
@@ -206,7 +206,7 @@ def _dictionary(
 
 
 def _kept(file: _Reader, bucket: int, pruned: int) -> npt.NDArray[np.int32]:
-    """Rows by bucket, from pairs of (bucket, row)."""
+    """The row of each bucket, from pairs of (bucket, row)."""
     pairs = file.array("<i4", 2 * pruned).reshape(-1, 2)
     rows = np.full(max(bucket, 1), -1, np.int32)
     rows[pairs[:, 0]] = pairs[:, 1]

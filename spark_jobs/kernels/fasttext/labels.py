@@ -1,4 +1,4 @@
-"""From the mean row of a line to its best label and the probability that fastText tells (src/loss.cc)."""
+"""The best label of a line and its probability as fastText reports it, from the line's mean row (src/loss.cc)."""
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
 
@@ -11,7 +11,7 @@ from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.fasttext.format import HIERARCHICAL, SOFTMAX
 
 LOG_FLOOR = 1e-5
-"""What fastText adds to a probability before it takes the logarithm, and so to every probability that it tells."""
+"""Added by fastText to a probability before it takes the logarithm, and so to every probability that it reports."""
 _SIGMOID_CELLS, _SIGMOID_LIMIT = 512, 8
 
 
@@ -33,7 +33,7 @@ def huffman_tree(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
 
 @inner
 def _product(totals, size, output, document, row):
-    """Mean row of a document times a row of the output matrix."""
+    """The mean row of a document times a row of the output matrix."""
     found = 0.0
     for i in range(output.shape[1]):
         found += totals[document, i] * output[row, i]
@@ -47,7 +47,7 @@ def _log(probability):
 
 @inner
 def _sigmoid(value):
-    """From a table of 512 cells, as fastText has it (loss.cc, `sigmoid`)."""
+    """The sigmoid, looked up in a table of 512 cells like fastText's (loss.cc, `sigmoid`)."""
     if value < -_SIGMOID_LIMIT:
         return np.float32(0)
     if value > _SIGMOID_LIMIT:
@@ -58,7 +58,7 @@ def _sigmoid(value):
 
 @inner
 def _best_of_all(totals, size, output, softmax, outputs, document):
-    """The last of the most probable labels, and its logarithm."""
+    """The most probable label (the last one among equals) and its logarithm."""
     most = np.float32(-np.inf)
     for label in range(len(output)):
         outputs[label] = _product(totals, size, output, document, label)

@@ -1,13 +1,13 @@
 """fastText's classification of documents: the labels of facebookresearch/fastText, and its probabilities to 1e-5.
 
-A line of text is a bag of rows of the input matrix: one for each word of the dictionary, one for the hash of each
-run of words, one for the hash of each piece of a word; their mean goes through the output matrix (src/dictionary.cc,
-`getLine`; src/model.cc, `computeHidden`; src/loss.cc). Three things make it fast, and leave the result as it is but
-for the order of floating-point sums:
+A line of text is a bag of rows of the input matrix: one for each word of the dictionary, one for the hash of each run of
+words, and one for the hash of each piece of a word. Their mean is multiplied by the output matrix (src/dictionary.cc,
+`getLine`; src/model.cc, `computeHidden`; src/loss.cc). Three optimisations change nothing but the order of
+floating-point sums:
 
-- a softmax of two labels needs the difference of two products only, so each row is folded into one number;
+- a softmax of two labels needs only the difference of two products, so each row is folded into one number;
 - the rows of a word and its pieces are summed once, when the model is loaded;
-- what was found out of a word is remembered, by a 64-bit hash, until its place is needed for another.
+- the result for a word is cached by a 64-bit hash until another word needs its slot.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -45,18 +45,18 @@ from spark_jobs.kernels.inlined import inlined
 from spark_jobs.kernels.text_buffers import BLOCK, TextArray, TextBuffers, text_buffers
 
 _RUN_FACTOR = np.uint64(116049371)
-"""By which the hash of a run of words is multiplied before the next word's is added."""
+"""Factor of the hash of a run of words before the next word's hash is added."""
 _ROWS_AT_ONCE = 1 << 16
-"""Rows of a matrix that are read from the file at a time."""
+"""Number of matrix rows that are read from the file at a time."""
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 _NUL, _SPACE, _NEWLINE = (np.uint8(ord(character)) for character in "\0 \n")
 
 
 class Model:
-    """A supervised model. Read-only: threads may share it."""
+    """A supervised model. It is read-only, so threads may share it."""
 
     labels: list[str]
-    """As they were given in training, `__label__` included."""
+    """Labels as given in training, `__label__` included."""
 
     def __init__(self, stored: StoredModel) -> None:
         self.labels = stored.labels
@@ -68,23 +68,23 @@ class Model:
         self._tree = huffman_tree(stored.label_counts) if stored.loss == HIERARCHICAL else np.zeros((1, 2), np.int32)
 
     def predict(self, text: TextArray, *, joined: bool = False) -> tuple[pa.StringArray, pa.FloatArray]:
-        """The best label of each text and its probability, as fastText tells them.
+        """The best label of each text and its probability, as fastText reports them.
 
         Args:
             text: an Arrow array of strings, sliced or not.
-            joined: read the whole text, all that `str.splitlines` cuts at taken for spaces. Else, as fastText
-                does, up to the first newline.
+            joined: read the whole text, with every line break of `str.splitlines` read as a space. Otherwise read up
+                to the first newline, as fastText does.
 
         Returns:
-            labels, and probabilities as float32: up to 1.00001, as fastText adds 0.00001. Both are null where the
-            text is null, and where it has no word that the model knows and the model does not know line ends.
+            labels, and probabilities as float32: up to 1.00001, as fastText adds 0.00001. Both are null if the text is
+            null, and if the text has no word that the model knows and the model does not know line ends.
         """
         buffers = text_buffers(text)
         totals, sizes = self._bags(buffers, joined)
         best, probabilities = np.zeros(len(buffers), np.int32), np.zeros(len(buffers), np.float32)
         if self._folded:
             second = _second_of_two(totals, sizes)
-            # Of equals fastText takes the last.
+            # fastText takes the last one of equal labels.
             best[:] = second >= 0.5
             probabilities[:] = _told(np.maximum(second, 1 - second))
         else:
@@ -99,10 +99,10 @@ class Model:
         return pa.array(self.labels, pa.string()).take(indices), pa.array(probabilities, mask=unknown)
 
     def probability(self, text: TextArray, label: str, *, joined: bool = False) -> pa.FloatArray:
-        """What fastText tells as the probability of one of two labels, for each text; null where `predict` is.
+        """The probability of one of two labels that fastText reports for each text; null where `predict` is null.
 
         Raises:
-            ValueError: the model is not a softmax of two labels, or knows no such label.
+            ValueError: the model is not a softmax of two labels, or does not know the label.
         """
         if not self._folded:
             raise ValueError(f"a softmax of two labels is wanted, not a model of {len(self.labels)}")
@@ -110,7 +110,7 @@ class Model:
         return pa.array(_told(second if self.labels.index(label) else 1 - second), mask=bags[1] == 0)
 
     def _bags(self, buffers: TextBuffers, joined: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """The sum of the rows of each text, (texts, width), and how many rows they are."""
+        """The sum of the rows of each text, (texts, width), and the number of those rows."""
         width = self._tables.width
         totals, sizes = np.zeros(len(buffers) * width), np.zeros(len(buffers), np.int64)
         room = room_for(width, self._tables.longest, buffers.longest)
@@ -120,10 +120,10 @@ class Model:
 
 
 def load(path: Path) -> Model:
-    """The model in a .bin or .ftz file.
+    """Load the model in a .bin or .ftz file.
 
     Raises:
-        WatershedError: the file is no supervised model of fastText, or is cut short.
+        WatershedError: the file is not a supervised fastText model, or is truncated.
     """
     return Model(read_model(path))
 
@@ -131,7 +131,7 @@ def load(path: Path) -> Model:
 def _second_of_two(totals: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Probability of the second of two labels."""
     difference = totals[:, 0] / np.maximum(sizes, 1)
-    # What overflows is a probability of zero.
+    # An overflow means a probability of zero.
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-difference))
 
@@ -144,7 +144,7 @@ def _tables(stored: StoredModel, fold: npt.NDArray[np.float64] | None) -> Tables
     count = len(stored.input)
     dim = stored.output.shape[1] if fold is None else 1
     width = 1 if fold is not None else -(-dim // LANES) * LANES
-    # One more, of zeros.
+    # One more row, of zeros.
     rows = np.zeros((count + 1, width), np.float32)
     for first in range(0, count, _ROWS_AT_ONCE):
         part = stored.input.rows(first, min(first + _ROWS_AT_ONCE, count))
@@ -176,7 +176,7 @@ def _tables(stored: StoredModel, fold: npt.NDArray[np.float64] | None) -> Tables
 
 
 def _in_order(rows: npt.NDArray[np.float32], kept: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    """Rows in the order of their buckets, and the last one, of zeros."""
+    """Rows in the order of their buckets, followed by a row of zeros."""
     return rows[np.append(kept[kept >= 0], len(rows) - 1)].ravel()
 
 
@@ -189,10 +189,10 @@ def _line_end(stored: StoredModel) -> int:
 
 @inlined
 def _add_words(data, start, tokens, tables, room, totals, document):
-    """Add the rows of tokens, up to one that ends the line, and note the hashes of those that are words.
+    """Add the rows of tokens, up to one that ends the line, and record the hashes of the tokens that are words.
 
     Returns:
-        how many rows there are, how many words, whether the line ended.
+        the number of rows, the number of words, and whether the line ended.
     """
     known, met, starts, stops, keys, hashes = tables.words, room.met, room.starts, room.stops, room.keys, room.hashes
     width, has_pieces = tables.width, tables.longest > 0
@@ -209,7 +209,7 @@ def _add_words(data, start, tokens, tables, room, totals, document):
                 if met[place].key != keys[token]:
                     learn(data, first, behind, keys[token], place, tables, room)
             else:
-                # Nothing to remember but a hash.
+                # Such a word has only a hash to cache.
                 place = 0
                 note(data, first, behind, met[place])
             word = met[place]
@@ -220,7 +220,7 @@ def _add_words(data, start, tokens, tables, room, totals, document):
             only += word.sum
         else:
             add_row(totals, document, tables.sums if in_dictionary else room.sums, np.int64(word.place), width)
-        # fastText takes the hash for signed when it widens it.
+        # fastText widens the hash as a signed number.
         hashes[count] = np.uint64(np.int64(np.int32(word.hash)))
         count += 1
         if word.kind == LAST:
@@ -233,7 +233,7 @@ def _add_words(data, start, tokens, tables, room, totals, document):
 
 @inlined
 def _add_runs(words, tables, room, totals, document):
-    """Add the rows of the runs of two words and more; how many there are."""
+    """Add the rows of the runs of two or more words; return the number of rows."""
     count = 0
     for i in range(words):
         room.runs[i] = room.hashes[i]
@@ -246,7 +246,7 @@ def _add_runs(words, tables, room, totals, document):
 
 @inner
 def _separators(data, position, joined):
-    """Which of 64 bytes end a token: those that do for fastText, and if joined those where Python cuts lines."""
+    """A mask of the bytes, among 64, that end a token: fastText's separators and, if joined, Python's line breaks."""
     found = between64(data, position, np.uint8(0x09), np.uint8(0x0D)) | equal64(data, position, _SPACE)
     found |= equal64(data, position, _NUL)
     if joined:
@@ -266,12 +266,12 @@ def _separators(data, position, joined):
 
 @inner
 def _find_tokens(data, start, end, joined, starts, stops):
-    """Find what stands between separators; how many tokens there are."""
+    """Find the tokens between separators; return their number."""
     begun = ended = 0
     inside = np.uint64(0)
     position = start
     while position < end:
-        # Only the first byte of a separator is looked for, so that a block ends with a whole character.
+        # Only the first byte of a separator is searched for, so a block ends with a whole character.
         size = min(end - position, 64)
         while position + size < end and (data[position + size] & 0xC0) == 0x80:
             size -= 1
@@ -295,7 +295,7 @@ def _find_tokens(data, start, end, joined, starts, stops):
 
 @inlined
 def _sum_line(data, start, end, joined, tables, room, totals, document):
-    """Add the rows of a line, its end included; how many they are."""
+    """Add the rows of a line, its end included; return their number."""
     tokens = _find_tokens(data, start, end, joined, room.starts, room.stops)
     rows, words, ended = _add_words(data, start, tokens, tables, room, totals, document)
     if not ended:

@@ -1,7 +1,7 @@
-"""Words as fastText sees them: their hashes, their pieces, and the rows of the input matrix that they stand for.
+"""fastText's words: their hashes, their pieces, and their rows of the input matrix.
 
-What the dictionary holds is in a hash table, by a 64-bit hash of ours; what it lacks is remembered, by the same hash,
-until its place is needed for another word.
+Words of the dictionary are in a hash table, by a 64-bit hash of our own. Other words are cached by the same hash until
+another word needs their slot.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -22,17 +22,17 @@ from spark_jobs.kernels.inlined import inlined
 WORD = np.dtype(
     [("key", "u8"), ("hash", "u4"), ("rows", "i4"), ("place", "i4"), ("kind", "i4"), ("sum", "f4"), ("", "i4")]
 )
-"""What is known of a word: our hash of it, fastText's, how many rows it has, where their sum is, what it is, and the
-sum itself where rows are of one number. Half a line of the processor's cache."""
+"""Fields of a word: our hash, fastText's hash, the number of its rows, the index of their sum, its kind, and the sum
+itself if rows have one number. A record takes half a cache line."""
 
 COUNTED, PASSED_OVER, LAST = range(3)
-"""What a word is: one that counts, a label, or the end of the line."""
+"""Kinds of words: one that counts, a label, or the end of the line."""
 LINE_END = np.frombuffer(b"</s>", np.uint8)
-"""The word that ends a line, also where a text spells it out."""
+"""The word that ends a line, also if a text spells it out."""
 LINE_END_HASH = np.uint64(0xFFFFFFFFD79C9359)
-"""fastText's hash of it, signed as all are."""
+"""fastText's hash of that word, signed like all of its hashes."""
 LANES = 8
-"""Numbers that are added at once; the width of rows is 1 or a multiple."""
+"""Numbers that are added at once; the width of rows is 1 or a multiple of it."""
 
 _LABEL = np.frombuffer(b"__label__", np.uint8)
 _FNV_START, _FNV_FACTOR = np.uint32(2166136261), np.uint32(16777619)
@@ -40,27 +40,27 @@ _SEED = np.uint64(0)
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 _BEGIN, _END = np.uint8(ord("<")), np.uint8(ord(">"))
 _REMEMBERED_BYTES = 1 << 22
-"""For words that the dictionary lacks."""
+"""Size in bytes of the cache of words that the dictionary lacks."""
 
 
 class Tables(NamedTuple):
-    """A model as the kernels want it. Rows are of `width` float32, one after the other."""
+    """A model in the layout that the kernels read. Rows have `width` float32 each, one after another."""
 
     words: np.ndarray
-    """WORD, hash table of the dictionary, key 0 where empty."""
+    """WORD, hash table of the dictionary, with key 0 in an empty slot."""
     sums: np.ndarray
-    """float32, the row of each word with those of its pieces."""
+    """float32, the sum of each word's row and the rows of its pieces."""
     rows: np.ndarray
-    """float32, those of hashed n-grams, and one of zeros."""
+    """float32, the rows of hashed n-grams, and one row of zeros."""
     kept: np.ndarray
-    """uint64, a bit for each bucket: whether it has a row, where some were pruned."""
+    """uint64, a bit for each bucket: whether it has a row, if some were pruned."""
     kept_before: np.ndarray
-    """int32, how many are kept before each 64 buckets."""
+    """int32, number of kept buckets before each group of 64."""
     pruned: bool
     width: int
-    """1 where rows are folded, else the model's dim, rounded up."""
+    """1 if rows are folded, else the model's dim, rounded up."""
     line_end: int
-    """The word that ends a line, -1 if the dictionary lacks it."""
+    """Index of the word that ends a line; -1 if the dictionary lacks it."""
     buckets: np.uint64
     inverse: np.uint64
     """(2^64 - 1) // buckets."""
@@ -70,16 +70,16 @@ class Tables(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a call writes to: words of other texts that the dictionary lacks, and what it finds in one text."""
+    """Buffers that a call writes to: the cache of words that the dictionary lacks, and the contents of one text."""
 
     met: np.ndarray
-    """WORD, a place for each hash."""
+    """WORD, a slot for each hash."""
     sums: np.ndarray
-    """float32, a row for each."""
+    """float32, a row for each slot."""
     starts: np.ndarray
-    """int32, first byte of each token of a text, from the text's first."""
+    """int32, first byte of each token of a text, relative to the text's first."""
     stops: np.ndarray
-    """int32, the byte behind each."""
+    """int32, the byte after each token."""
     keys: np.ndarray
     """uint64, our hash of each token."""
     hashes: np.ndarray
@@ -87,17 +87,17 @@ class Room(NamedTuple):
     runs: np.ndarray
     """uint64, hash of the run that begins at each word."""
     marked: np.ndarray
-    """uint8, one word between its marks."""
+    """uint8, one word between its boundary marks."""
     pieces: np.ndarray
     """uint64, hashes of the pieces of one word."""
     places: np.ndarray
     """int64, rows of hashed n-grams."""
     exact: np.ndarray
-    """float64, the sum of their rows: a word may have 100,000."""
+    """float64, the sum of their rows; a word may have 100,000 rows."""
 
 
 def room_for(width: int, longest_piece: int, longest: int) -> Room:
-    """Room for a text of `longest` bytes. Pages that are never touched cost no memory."""
+    """Buffers for a text of `longest` bytes. Pages that are never touched cost no memory."""
     met = 1 << (_REMEMBERED_BYTES // (WORD.itemsize + 4 * width)).bit_length() - 1
     tokens = longest // 2 + 2
     return Room(
@@ -129,7 +129,7 @@ def _high(typing: Any, left: Any, right: Any) -> Any:
 
 @inner
 def _remainder(value, divisor, inverse):
-    """value modulo divisor, of which `inverse` is (2^64 - 1) // divisor."""
+    """`value` modulo `divisor`; `inverse` is (2^64 - 1) // divisor."""
     rest = value - _high(value, inverse) * divisor
     # The quotient may be one too small.
     return np.int64(rest - divisor if rest >= divisor else rest)
@@ -137,7 +137,7 @@ def _remainder(value, divisor, inverse):
 
 @inner
 def _step(hashed, byte):
-    # Bytes are signed in fastText's FNV-1a, so those from 0x80 on flip the upper bits too.
+    # Bytes are signed in fastText's FNV-1a, so bytes from 0x80 on flip the upper bits too.
     return np.uint32((hashed ^ np.uint32(np.int32(np.int8(byte)))) * _FNV_FACTOR)
 
 
@@ -168,7 +168,7 @@ def key_of(data, start, stop):
 
 @inner
 def find_word(key, words):
-    """Where a word is in the hash table of the dictionary, or would be."""
+    """The slot of a word in the hash table of the dictionary, or the empty slot where it belongs."""
     mask = len(words) - 1
     place = np.int64(key >> _ONE) & mask
     while words[place].key not in (key, _NONE):
@@ -178,7 +178,7 @@ def find_word(key, words):
 
 @inner
 def note(data, start, stop, word):
-    """Note of a token what its bytes tell."""
+    """Record what the bytes of a token determine: fastText's hash and the kind."""
     word.hash = _fnv(data, start, stop)
     word.kind = COUNTED
     if stop - start == len(LINE_END) and _begins_with(data, start, stop, LINE_END):
@@ -216,17 +216,17 @@ def add_row(into, line, rows, place, width):
 
 @inlined
 def add_rows(hashes, count, tables, places, sums, line):
-    """Add the rows of hashed n-grams to a line of `sums`; how many there are, less those that were pruned.
+    """Add the rows of hashed n-grams to a line of `sums`; return their number without the pruned ones.
 
     Args:
-        places: int64, room for as many.
+        places: int64, scratch with room for `count` values.
     """
     kept, rows, width = tables.kept, tables.rows, tables.width
     found = 0
     for i in range(count):
         place = _remainder(hashes[i], tables.buckets, tables.inverse)
         places[found] = place
-        # Without a branch: nine of ten are pruned, and which ones nobody can foretell.
+        # Without a branch: nine of ten are pruned, and the processor cannot predict which.
         found += not tables.pruned or (kept[place >> 6] >> np.uint64(place & 63)) & _ONE != 0
     only = 0.0
     for i in range(found):
@@ -244,7 +244,7 @@ def add_rows(hashes, count, tables, places, sums, line):
 
 @inlined
 def _find_pieces(data, start, stop, tables, marked, pieces):
-    """Hash the pieces of a word, marks of its ends included (`computeSubwords`); how many there are."""
+    """Hash the pieces of a word, boundary marks included (`computeSubwords`); return their number."""
     size = stop - start + 2
     marked[0], marked[size - 1] = _BEGIN, _END
     for i in range(stop - start):
@@ -271,7 +271,7 @@ def _find_pieces(data, start, stop, tables, marked, pieces):
 
 @inlined
 def _sum_pieces(data, start, stop, tables, room):
-    """Add the rows of the pieces of a word to `room.exact`; how many they are."""
+    """Add the rows of the pieces of a word to `room.exact`; return their number."""
     if tables.longest <= 0:
         return 0
     count = _find_pieces(data, start, stop, tables, room.marked, room.pieces)
@@ -280,7 +280,7 @@ def _sum_pieces(data, start, stop, tables, room):
 
 @entry
 def index_words(text, starts, stops, tables, room):
-    """Fill the hash table of the dictionary: first words, which get their sums, then labels."""
+    """Fill the hash table of the dictionary: words with their sums first, then labels."""
     for number in range(len(starts)):
         start, stop = starts[number], stops[number]
         key = key_of(text, start, stop)
@@ -304,7 +304,7 @@ def index_words(text, starts, stops, tables, room):
 
 @inlined
 def learn(data, start, stop, key, place, tables, room):
-    """Put a word that the dictionary lacks into the place of another."""
+    """Cache a word that the dictionary lacks, in place of the word that was in its slot."""
     word = room.met[place]
     word.key, word.place, word.rows = key, place, 0
     note(data, start, stop, word)

@@ -1,6 +1,6 @@
 """Tags in the head and in the body (WHATWG HTML 13.2.6.4.4, 13.2.6.4.7).
 
-The tag is the token in `state`. Each function returns whether the tag is to be handled once more, by a new mode.
+The tag is the token in `state`. Each function returns whether a new mode must handle the tag again.
 """
 
 # ruff: noqa: PLR0912, PLR0915 (a compiled function takes arrays, and these by position; a branch for each rule)
@@ -132,7 +132,7 @@ _SELECTED_CONTENT = np.array([name_hash("selectedcontent")], np.uint64).view(np.
 
 @inner
 def start_in_head(nodes, names, state):
-    """A start tag that belongs into the head: base, link, meta, title, script, style and their like."""
+    """Handle a start tag that belongs in the head: base, link, meta, title, script, style and similar tags."""
     apart()
     number = state[TOKEN_TAG]
     insert_html(nodes, names, state)
@@ -161,7 +161,7 @@ def close_p(names, state):
 
 @inner
 def _close_items(names, state, one, other):
-    """Before li, dd or dt: close the item before."""
+    """Close the item before a li, dd or dt."""
     apart()
     state[FRAMESET_OK] = 0
     depth = state[OPEN] - 1
@@ -177,7 +177,7 @@ def _close_items(names, state, one, other):
 
 @inner
 def _start_link(nodes, names, state, number):
-    """a and nobr, which do not nest."""
+    """Handle the start tags a and nobr, which do not nest."""
     apart()
     if number == _A:
         before = find_active(names, state, _A)
@@ -197,7 +197,7 @@ def _start_link(nodes, names, state, number):
 
 @inner
 def _start_select(nodes, names, state, kind):
-    """select, option, optgroup, input and hr, which ask whether they are in a select."""
+    """Handle select, option, optgroup, input and hr, which depend on whether a select is open."""
     apart()
     depth = in_scope(names, state, _SELECT, SCOPE)
     if kind == SELECT:
@@ -233,7 +233,7 @@ def _start_select(nodes, names, state, kind):
 
 @inner
 def _start_block(nodes, names, state, kind):
-    """Start tags that close a paragraph."""
+    """Handle start tags that close a paragraph."""
     apart()
     if kind == FORM_TAG:
         inside_template = find_open(names, state, TEMPLATE) >= 0
@@ -265,7 +265,7 @@ def _start_block(nodes, names, state, kind):
 
 @inner
 def _start_rare(nodes, names, attributes, state, kind):
-    """Start tags of html, body, frameset, ruby, SVG, MathML, and those whose content is no markup."""
+    """Handle start tags of html, body, frameset, ruby, SVG, MathML, and of elements whose content is not markup."""
     apart()
     if kind == HTML_TAG:
         if find_open(names, state, TEMPLATE) < 0:
@@ -297,7 +297,7 @@ def _start_rare(nodes, names, attributes, state, kind):
 
 @inner
 def start_in_body(nodes, names, attributes, state):
-    """A start tag in the body."""
+    """Handle a start tag in the body."""
     apart()
     number = state[TOKEN_TAG]
     kind = _STARTS[number]
@@ -354,7 +354,7 @@ def start_in_body(nodes, names, attributes, state):
 
 @inner
 def _end_form(names, state):
-    """The end tag of a form."""
+    """Handle the end tag of a form."""
     apart()
     if find_open(names, state, TEMPLATE) >= 0:
         depth = in_scope(names, state, _FORM, SCOPE)
@@ -375,7 +375,7 @@ def _end_form(names, state):
 
 @inner
 def end_in_body(nodes, names, state):
-    """An end tag in the body; whether it is to be handled again."""
+    """Handle an end tag in the body; return whether to handle it again."""
     apart()
     number = state[TOKEN_TAG]
     kind = _ENDS[number]
@@ -384,7 +384,7 @@ def end_in_body(nodes, names, state):
     elif kind == FORMATTING:
         adoption_agency(nodes, names, state, number)
     elif kind in (BLOCK, DEFINITION, LIST_ITEM, OBJECT):
-        # Implied end tags are closed on the way, all the more.
+        # This closes the elements with implied end tags as well.
         depth = in_scope(names, state, number, LIST_SCOPE if kind == LIST_ITEM else SCOPE)
         if depth >= 0:
             pop_to(names, state, depth)
@@ -418,7 +418,7 @@ def end_in_body(nodes, names, state):
 
 @inner
 def end_template(names, state):
-    """The end tag of a template; the mode is left to `reset_mode`, asked for by -1."""
+    """Handle the end tag of a template; the mode -1 requests a call of `reset_mode`."""
     apart()
     depth = find_open(names, state, TEMPLATE)
     if depth < 0:

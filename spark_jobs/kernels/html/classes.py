@@ -1,9 +1,9 @@
-"""What the class and id of an element say of it: words of navigation, advertising, sharing and so on.
+"""Rules for the class and id of an element: words of navigation, advertising, sharing and so on.
 
-The rules are those of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse, resiliparse-rs/src/extract/filters.rs), a
-regular expression each, searched for without regard to case. Here all are found in one pass: from their positions
-(Glushkov, "The abstract theory of automata", 1961) one deterministic automaton is made, whose states say which
-rules have matched.
+The rules are those of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse, resiliparse-rs/src/extract/filters.rs). Each
+is a regular expression that is searched without regard to case. Here one pass finds all of them: their positions
+(Glushkov, "The abstract theory of automata", 1961) are compiled to one deterministic automaton, whose states record
+which rules have matched.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -19,18 +19,18 @@ import numpy as np
 from spark_jobs.kernels.compiled import inner
 
 _SPACE = "(^ ,)", "($ ,)"
-"""Nothing but white space, or the end of the value, before and after the words."""
+"""Requires white space, or an end of the value, before and after the words."""
 _PART = "(^ , ~)", "($ , ~)"
-"""White space, a hyphen or an underscore."""
+"""White space, a hyphen or an underscore, in the notation of `Rule`."""
 _SITE = "l wp global page site full sticky"
 
 
 class Rule(NamedTuple):
-    """A search, in a notation of its own.
+    """A search pattern, in a notation of its own.
 
-    A space stands between alternatives, `( )` around them, `? * +` behind what may be missing or be repeated. `~` is
-    `-` or `_`, `,` white space, `.` that of HTML (no vertical tab), `#` a hexadecimal digit, `^` and `$` the value's
-    ends; all else stands for itself.
+    A space separates alternatives, `( )` group them, and `? * +` follow what is optional or repeated. `~` is `-` or `_`,
+    `,` is white space, `.` is HTML's white space (no vertical tab), `#` is a hexadecimal digit, `^` and `$` are the ends
+    of the value. Every other character stands for itself.
     """
 
     before: str
@@ -40,7 +40,7 @@ class Rule(NamedTuple):
 
     @property
     def notation(self) -> str:
-        """The whole."""
+        """The whole pattern."""
         return f"({self.before})({self.words})({self.after})"
 
 
@@ -61,7 +61,7 @@ CLASS_RULES = {
     "views": Rule("^ ,", "short-view-count", "", any_case=False),
     "spinner": Rule("", "spinner", _PART[1], any_case=False),
 }
-"""Searched for in the class alone."""
+"""Rules searched in the class only."""
 
 BOTH_RULES = {
     "skipping": Rule(
@@ -102,10 +102,10 @@ BOTH_RULES = {
     "gallery": Rule(_SPACE[0], "gallery carousel", _SPACE[1]),
     "print": Rule(_SPACE[0], "print~", ""),
 }
-"""Searched for in class, a space, and id."""
+"""Rules searched in the class, a space, and the id."""
 
 ID_RULES = {"landmark": Rule("^", f"(({_SITE})~*)?((head foot)(er)? right)", "$")}
-"""Searched for in the id alone."""
+"""Rules searched in the id only."""
 
 _TRIMMED = "^,*", ",*$"
 VALUE_RULES = {
@@ -123,7 +123,7 @@ VALUE_RULES = {
         any_case=False,
     ),
 }
-"""What speaks against an element (`rel_main`: for it), each to be asked of the attribute that it is named after."""
+"""Rules against an element (`rel_main`: for it), each searched in the attribute that it is named after."""
 
 _ROOTS = "article-body articleBody contentBody article-text main-content postcontent post-content single-post".split()
 ROOT_RULES = {
@@ -131,7 +131,7 @@ ROOT_RULES = {
     **{f"{name} in any case": Rule("^ .", name, "$ .") for name in _ROOTS},
     "role": Rule("^", "main", "$", any_case=False),
 }
-"""Classes and the role of an element that alone is read, if it is the only one."""
+"""Classes and the role of a main element: if a page has exactly one, only that element is read."""
 
 _RULES = {**CLASS_RULES, **BOTH_RULES, **ID_RULES}
 
@@ -144,7 +144,7 @@ def _bits(all_rules: Iterable[str], *names: str) -> np.uint32:
 HIDDEN = _bits(_RULES, "hidden")
 SKIPPING = _bits(_RULES, "skipping")
 DEEP = _bits(_RULES, "account", "sharing")
-"""Of elements more than two levels into the page."""
+"""Rules for elements more than two levels below the body."""
 JUNK = _bits(_RULES, "logo", "advertising", "advertisement", "views", "spinner")
 ARTICLE = _bits(_RULES, "article")
 LANDMARK = _bits(_RULES, "landmark")
@@ -152,7 +152,7 @@ BOILERPLATE = _bits(_RULES, *"header footer navigation recommended search sideba
 STYLE, REL, REL_MAIN, ITEMPROP, ARIA_HIDDEN, ARIA_EXPANDED, ROLE = (_bits(VALUE_RULES, name) for name in VALUE_RULES)
 ROOT_ROLE = _bits(ROOT_RULES, "role")
 ROOT_CLASSES = len(_ROOTS)
-"""Of root rules, the first so many are of one case; the same in any case follow."""
+"""Number of case-sensitive root rules, which come first; the same rules without regard to case follow."""
 _OF_CLASS = _bits(_RULES, *CLASS_RULES)
 _OF_BOTH_OR_ID = _bits(_RULES, *BOTH_RULES, *ID_RULES)
 
@@ -166,17 +166,17 @@ _START = _BYTES
 
 
 class _Positions:
-    """The places of a set of rules at which a symbol is read, each a bit of an int."""
+    """The positions of a set of rules at which a symbol is read, each a bit of an int."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.reads: list[frozenset[int]] = []
         """Symbols (bytes, _BEGIN, _END) that are read at a position."""
         self.follow: list[int] = []
-        """Positions that may come behind a position."""
+        """Positions that may follow a position."""
         self.first = 0
         """Positions at which a rule may begin."""
         self.ends: list[int] = []
-        """For each rule, positions at which it has matched."""
+        """For each rule, the positions at which it has matched."""
         for rule in rules:
             self._rest = rule.notation
             self._any_case = rule.any_case
@@ -255,14 +255,14 @@ def _ones(mask: int) -> Iterable[int]:
 
 
 def automaton(rules: Iterable[Rule]) -> np.ndarray:
-    """Make the automaton of some rules; the first has the lowest bit of its marks.
+    """Build the automaton of some rules; the first rule has the lowest bit of its marks.
 
     Its states are the sets of positions that can be reached together.
 
     Returns:
-        uint32. First, for each byte, the column where its move stands. Then, from _START, a row for each state: a bit
-        for each rule that has matched when it is reached; the same if the value ends there; and the moves, each the
-        place of another row.
+        uint32. The first 256 values are the column of each byte's transition. From _START on there is a row for each
+        state: a bit for each rule that has matched when the state is reached; the same if the value ends there; and the
+        transitions, each the index of another row.
     """
     positions = _Positions(rules)
     reading = [0] * (_END + 1)
@@ -274,7 +274,7 @@ def automaton(rules: Iterable[Rule]) -> np.ndarray:
     width = _MOVES + len(columns)
     found = {positions.behind(0) & reading[_BEGIN]: _START}
     table = [_MOVES + columns.index(read) for read in reading[:_BYTES]]
-    # States that are found on the way are added to the end, and so come up in turn.
+    # New states are appended to the list, so this loop reaches them in turn.
     waiting = list(found)
     for state in waiting:
         behind = positions.behind(state)
@@ -289,7 +289,7 @@ def automaton(rules: Iterable[Rule]) -> np.ndarray:
 
 
 class Rules(NamedTuple):
-    """The automata of all rules, each as `automaton` makes it."""
+    """The automata of all rules, each built by `automaton`."""
 
     classes: np.ndarray
     values: np.ndarray
@@ -298,7 +298,7 @@ class Rules(NamedTuple):
 
 @functools.cache
 def rules() -> Rules:
-    """Make the automata, once."""
+    """Build the automata, once per process."""
     return Rules(automaton(_RULES.values()), automaton(VALUE_RULES.values()), automaton(ROOT_RULES.values()))
 
 
@@ -319,7 +319,7 @@ def value_marks(data, start, stop, automaton):
 
 @inner
 def class_marks(data, class_start, class_stop, id_start, id_stop, automaton):
-    """Rules that match in a class and an id, but for those of the id alone where there is a class."""
+    """Rules that match in a class and an id; the rules for the id alone apply only if the class is missing."""
     if class_start == class_stop:
         return value_marks(data, id_start, id_stop, automaton) & _OF_BOTH_OR_ID
     state, seen = _run(data, class_start, class_stop, np.int64(_START), np.uint32(0), automaton)

@@ -1,4 +1,4 @@
-"""Document type declarations, and the quirks mode that they decide on (WHATWG HTML 13.2.5.53 on, 13.2.6.4.1)."""
+"""Document type declarations, and the quirks mode that they determine (WHATWG HTML 13.2.5.53 on, 13.2.6.4.1)."""
 
 # ruff: noqa: PLR0911 (a return for each rule)
 
@@ -58,7 +58,7 @@ _SYSTEM = ("http://www.ibm.com/data/dtd/v11/ibmxhtml1-transitional.dtd",)
 
 
 def _joined(names: tuple[str, ...]) -> np.ndarray:
-    """Names, each behind its length in a byte, and a zero."""
+    """Names, each preceded by its length in a byte, and a final zero."""
     return np.frombuffer(b"".join(bytes([len(name)]) + name.encode() for name in names) + b"\0", np.uint8)
 
 
@@ -68,7 +68,7 @@ _HTML_BYTES, _PUBLIC_BYTES, _SYSTEM_WORD = map(_joined, (("html",), ("public",),
 
 @inner
 def _is_among(page, start, stop, names, whole):
-    """Whether a name, in any case, is `page[start:stop]`, or begins it."""
+    """Whether `page[start:stop]` equals one of the names, or begins with one unless `whole`, in any case."""
     apart()
     at = 0
     while names[at]:
@@ -92,7 +92,7 @@ def _skip_space(page, position, end):
 
 @inner
 def _quoted(page, position, end):
-    """Where a quoted string begins and stops; -1 if there is none, or an odd one."""
+    """Start and end of a quoted string; -1 if it is missing or malformed."""
     position = _skip_space(page, position, end)
     if position >= end or page[position] not in (0x22, 0x27):
         return -1, -1
@@ -102,10 +102,10 @@ def _quoted(page, position, end):
 
 @inner
 def read_doctype(page, position, end):
-    """A declaration whose `<!DOCTYPE` is before `position`.
+    """Read a declaration whose `<!DOCTYPE` ends at `position`.
 
     Returns:
-        the place behind it, or -1 if it is odd; whether pages of its type are read in quirks mode.
+        the position after it, or -1 if it is malformed, and whether pages of its type are read in quirks mode.
     """
     apart()
     stop = find_byte(page, position, end, _GREATER)

@@ -1,7 +1,7 @@
 """Character references of HTML (WHATWG HTML 13.2.5.72 to 13.2.5.80): `&amp;`, `&eacute`, `&#8217;`, `&#x2019;`.
 
-The names are those of Python's `html.entities`; a reference without its semicolon is read as the longest name that it
-begins with, where that name may go without.
+The names are those of Python's `html.entities`. A reference without a semicolon is read as the longest name that it
+begins with, if that name is valid without one.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -22,7 +22,7 @@ _LONGEST = max(len(name) for name in html.entities.html5)
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hash of the name in each slot, and the UTF-8 (lowest byte first) and its length that it stands for."""
+    """The hash of the name in each slot, its UTF-8 replacement (lowest byte first) and the length of that."""
     keys = np.zeros(_SLOTS, np.uint64)
     values = np.zeros(_SLOTS, np.uint64)
     sizes = np.zeros(_SLOTS, np.uint8)
@@ -38,7 +38,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 _KEYS, _VALUES, _SIZES = _tables()
-# What numbers 0x80 to 0x9F stand for: those of windows-1252, or themselves where it has none.
+# Code points for the numbers 0x80 to 0x9F: those of windows-1252, or the number itself where that has none.
 _WINDOWS = np.array(
     [
         ord(bytes([code]).decode("cp1252", errors="ignore") or chr(code))
@@ -50,7 +50,7 @@ _WINDOWS = np.array(
 
 @inner
 def _write(buffer, cursor, code):
-    """Write a code point in UTF-8; the place behind it."""
+    """Write a code point in UTF-8; return the position after it."""
     if code < 0x80:
         buffer[cursor] = code
         return cursor + 1
@@ -72,9 +72,9 @@ def _write(buffer, cursor, code):
 
 @inner
 def _number(page, position, end, buffer, cursor):
-    """A reference by number, whose `#` is before `position`: the places behind it in page and buffer.
+    """Read a numeric reference whose `#` is before `position`; return the positions after it in page and buffer.
 
-    The position is -1 if there is no digit.
+    The position in the page is -1 if there is no digit.
     """
     apart()
     base, kind = 10, DIGIT
@@ -100,7 +100,7 @@ def _number(page, position, end, buffer, cursor):
 
 @inner
 def _name(page, position, end, in_attribute, buffer, cursor):
-    """A reference by name, whose `&` is before `position`: as `_number`."""
+    """Read a named reference whose `&` is before `position`; return the same as `_number`."""
     apart()
     key = np.uint64(SEED)
     found = -1
@@ -133,10 +133,12 @@ def _name(page, position, end, in_attribute, buffer, cursor):
 
 @inner
 def decode(page, position, end, references, in_attribute, buffer, cursor):
-    """Copy `page[position:end]` to the buffer, each CR LF and CR as LF, and references as what they stand for.
+    """Copy `page[position:end]` to the buffer, with CR LF and CR as LF and with references decoded.
 
-    64 bytes more must be readable. Returns:
-        the place behind the copy; -1 if there is no room.
+    64 more bytes must be readable.
+
+    Returns:
+        the position after the copy, or -1 if the buffer is too small.
     """
     apart()
     room = len(buffer) - 64

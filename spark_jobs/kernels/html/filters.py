@@ -46,8 +46,9 @@ from spark_jobs.kernels.html.nodes import (
 from spark_jobs.kernels.inlined import inlined
 
 BLOCK, BIG, ALWAYS, NEVER, SKIPPED, APART, PREFORMATTED, LIST = (1 << bit for bit in range(8))
-"""Properties of tags: stands on lines of its own; with a blank line around it; is main content whatever it says of
-itself; never is; is left out of any text; begins a new piece of text; keeps white space; is a list."""
+"""Properties of tags: stands on its own lines; has a blank line around it; is always main content, whatever its
+attributes are; is never main content; is left out of any text; begins a new piece of text; keeps white space; is a
+list."""
 _TAGS = {
     BLOCK: "address article aside blockquote br center details dd dt div dl fieldset figcaption figure footer form"
     " h1 h2 h3 h4 h5 h6 header hgroup hr li main nav ol p pre section table tr ul",
@@ -70,7 +71,7 @@ def _properties() -> np.ndarray:
 
 
 PROPERTIES = _properties()
-"""Of each tag, as bits."""
+"""Properties of each tag, as bits."""
 
 _DIV, _FOOTER, _UL, _ARTICLE, _A, _LI, _TD, _BODY = (
     np.int32(tag(name)) for name in ("div", "footer", "ul", "article", "a", "li", "td", "body")
@@ -94,29 +95,29 @@ _PRESENT = {
     "data-text-ad": _ADVERTISEMENT,
 }
 ASKED = np.array([_ASKED.get(name, 0) for name in ATTRIBUTES], np.uint32)
-"""Of each attribute, the rules that its value is asked for."""
+"""Rules that apply to the value of each attribute."""
 PRESENT = np.array([_PRESENT.get(name, 0) for name in ATTRIBUTES], np.uint32)
-"""Of each attribute, what its being there says."""
+"""Marks that the presence of each attribute sets."""
 
 _PILCROW = 0xB6C2
 _ICONS = 0x8080EE, 0xBFA3EF
-"""Three bytes, the first the lowest: between these lie, with some more, the characters for private use of UTF-8."""
+"""Bounds, as three UTF-8 bytes (first byte lowest), that contain the private use characters and some others."""
 
 
 class Measures(NamedTuple):
-    """What `html_links` writes, and how far it has come."""
+    """Arrays that `html.links` writes, and the node it has reached."""
 
     measures: np.ndarray
     """int32, [node, MEASURES]."""
     joins: np.ndarray
     """uint8, a text each."""
     root: np.ndarray
-    """int32, of one: the node that has been measured with all below it; -1 for none."""
+    """int32, one value: the node that has been measured with all nodes below it; -1 if no node has."""
 
 
 @inlined
 def is_main_content(node, depth, nodes, attributes, buffer, rules, measured):
-    """Whether an element that stands `depth` levels below the body is main content."""
+    """Whether an element `depth` levels below the body is main content."""
     name = nodes[node, TAG]
     properties = PROPERTIES[name]
     if properties & (ALWAYS | NEVER):
@@ -134,26 +135,26 @@ def is_main_content(node, depth, nodes, attributes, buffer, rules, measured):
 
 @inner
 def _is_main_by_depth(node, depth, nodes, buffer, measured):
-    """What is said of an element without class and id."""
+    """Whether an element without class and id is main content."""
     return nodes[node, TAG] != _DIV or depth <= 5 or not _is_cluster(node, nodes, buffer, measured, 0.6, 800)
 
 
 @inner
 def _is_main_by_attributes(node, depth, nodes, attributes, buffer, rules, measured):
-    told, class_start, class_stop, id_start, id_stop = _read_attributes(node, nodes, attributes, buffer, rules.values)
-    if told & _AGAINST:
+    found, class_start, class_stop, id_start, id_stop = _read_attributes(node, nodes, attributes, buffer, rules.values)
+    if found & _AGAINST:
         return False
     if class_start == class_stop and id_start == id_stop:
         return _is_main_by_depth(node, depth, nodes, buffer, measured)
     name = nodes[node, TAG]
     marks = class_marks(buffer, class_start, class_stop, id_start, id_stop, rules.classes)
-    if told & _ADVERTISEMENT or _is_junk(name, depth, marks):
+    if found & _ADVERTISEMENT or _is_junk(name, depth, marks):
         return False
-    if told & REL_MAIN or not (PROPERTIES[name] & BLOCK or name == _TD):
+    if found & REL_MAIN or not (PROPERTIES[name] & BLOCK or name == _TD):
         return True
     is_named = name == _ARTICLE or marks & classes.ARTICLE
-    if told & ROLE or is_named:
-        return (told & ROLE) == 0
+    if found & ROLE or is_named:
+        return (found & ROLE) == 0
     if class_start < class_stop:
         marks |= value_marks(buffer, id_start, id_stop, rules.classes) & classes.LANDMARK
     is_deep_div = depth > 2 and name == _DIV
@@ -164,25 +165,25 @@ def _is_main_by_attributes(node, depth, nodes, attributes, buffer, rules, measur
 
 @inner
 def _read_attributes(node, nodes, attributes, buffer, rules):
-    """What attributes say, as bits, and where class and id begin and end."""
+    """Marks of all attributes, as bits, and the start and end of class and id."""
     class_start = class_stop = id_start = id_stop = np.int64(0)
-    told = np.uint32(0)
+    found = np.uint32(0)
     for row in range(nodes[node, START], nodes[node, END]):
         name = attributes[row, NAME]
         start, stop = np.int64(attributes[row, VALUE_START]), np.int64(attributes[row, VALUE_END])
-        told |= PRESENT[name]
+        found |= PRESENT[name]
         if name == _CLASS:
             class_start, class_stop = start, stop
         elif name == _ID:
             id_start, id_stop = start, stop
         elif ASKED[name] and start < stop:
-            told |= value_marks(buffer, start, stop, rules) & ASKED[name]
-    return told, class_start, class_stop, id_start, id_stop
+            found |= value_marks(buffer, start, stop, rules) & ASKED[name]
+    return found, class_start, class_stop, id_start, id_stop
 
 
 @inner
 def _is_junk(name, depth, marks):
-    """Whether a class or id is that of what no page is about, be it a block or not."""
+    """Whether the class or id marks an element that is never main content, whether it is a block or not."""
     refused = classes.HIDDEN | classes.JUNK
     if depth > 2:
         refused |= classes.DEEP
@@ -201,7 +202,7 @@ def _is_cluster(node, nodes, buffer, measured, ratio, most):
 
 @inner
 def _has_following(node, nodes):
-    """Whether more than one text follows an element, or one of those around it, before the body is reached."""
+    """Whether more than one text follows an element or one of its ancestors below the body."""
     while nodes[node, PARENT] > 0:
         parent = nodes[node, PARENT]
         if nodes[parent, TAG] == _BODY:
@@ -215,7 +216,7 @@ def _has_following(node, nodes):
 
 @inner
 def is_icon(data, start, stop):
-    """Whether a text is but a pilcrow or a character of an icon font, white space around it aside."""
+    """Whether a text is only a pilcrow or a character of an icon font, apart from white space around it."""
     first = _first_other(data, start, stop)
     behind = min(first + 3, stop)
     if first == stop or _first_other(data, behind, stop) < stop:
@@ -232,7 +233,7 @@ def is_icon(data, start, stop):
 
 @inner
 def _first_other(data, position, stop):
-    """The first byte that is no white space; `stop` if there is none."""
+    """The first byte that is not white space; `stop` if all bytes are."""
     while position < stop:
         others = ~spaces64(data, position)
         if others:

@@ -1,6 +1,6 @@
 """Tags inside SVG and MathML (WHATWG HTML 13.2.6.5).
 
-The tag is the token in `state`. Each function returns whether the tag is to be handled once more, as one of HTML.
+The tag is the token in `state`. Each function returns whether to handle the tag again, as an HTML tag.
 """
 
 # ruff: noqa: SIM110 (compiled functions know no generators)
@@ -34,12 +34,12 @@ from spark_jobs.kernels.html.tree import (
 )
 
 _P, _BR = np.int64(tag("p")), np.int64(tag("br"))
-# The standard has sup among these, lexbor has not.
+# The standard lists sup among these; lexbor does not.
 _BREAKOUT = tag_set(
     "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
     " nobr ol p pre ruby s small span strong strike sub table tt u ul var"
 )
-# Other names that elements of SVG and MathML have in common with HTML, and that no rule of HTML looks at.
+# Other names that SVG and MathML share with HTML, and that no rule of HTML depends on.
 _SHARED = tag_set("a audio canvas image link map math object script style sup svg title video")
 _SHARED[0] = True
 _POINTS = tuple(name_hash(name) for name in ("foreignobject", "desc", "title"))
@@ -64,7 +64,7 @@ def _is_among(hashed, hashes):
 
 @inner
 def start_in_foreign(nodes, names, state):
-    """A start tag inside SVG or MathML; whether it is to be handled again, as one of HTML."""
+    """Handle a start tag inside SVG or MathML; return whether to handle it again, as an HTML tag."""
     apart()
     number = state[TOKEN_TAG]
     if _BREAKOUT[number]:
@@ -88,7 +88,7 @@ def start_in_foreign(nodes, names, state):
 
 @inner
 def end_in_foreign(names, state):
-    """An end tag inside SVG or MathML; whether it is to be handled again, as one of HTML."""
+    """Handle an end tag inside SVG or MathML; return whether to handle it again, as an HTML tag."""
     number = state[TOKEN_TAG]
     if number in (_P, _BR):
         if not _PLAIN_FOREIGN[role(names, state)]:

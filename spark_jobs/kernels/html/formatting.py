@@ -1,6 +1,7 @@
 """The list of active formatting elements and the adoption agency (WHATWG HTML 13.2.4.3, 13.2.6.4.7).
 
-The list lies in `state`, as long as the room for nodes, behind the stack of open elements, and holds nodes and markers.
+The list is stored in `state` after the stack of open elements. It is as long as the table of nodes and holds nodes and
+markers.
 """
 
 # ruff: noqa: PLR0917, SIM110 (a compiled function takes arrays, and these by position; it knows no generators)
@@ -44,20 +45,20 @@ from spark_jobs.kernels.html.tree import (
 
 @inner
 def active_base(state):
-    """Where in `state` the list begins."""
+    """The index in `state` at which the list begins."""
     return STACK + state[ROOM]
 
 
 @inner
 def add_marker(state):
-    """Begin a part of the list that formatting from before does not reach into."""
+    """Begin a new part of the list, which earlier formatting does not affect."""
     state[active_base(state) + state[ACTIVE]] = MARKER
     state[ACTIVE] += 1
 
 
 @inner
 def clear_to_marker(state):
-    """Forget the list down to the last marker, and that too."""
+    """Remove the elements of the list down to the last marker, and the marker."""
     apart()
     base = active_base(state)
     while state[ACTIVE] > 0:
@@ -94,7 +95,7 @@ def _index_of(state, node):
 
 @inner
 def forget(state, node):
-    """Take an element off the list, if it is on it."""
+    """Remove an element from the list, if it is in the list."""
     apart()
     index = _index_of(state, node)
     if index >= 0:
@@ -103,7 +104,7 @@ def forget(state, node):
 
 @inner
 def find_active(names, state, wanted):
-    """The last element of a role behind the last marker; -1 if there is none."""
+    """The last element of a role after the last marker, or -1."""
     base = active_base(state)
     for index in range(state[ACTIVE] - 1, -1, -1):
         node = state[base + index]
@@ -116,7 +117,7 @@ def find_active(names, state, wanted):
 
 @inner
 def add_active(names, state, node):
-    """Put an element on the list; of four alike the earliest goes."""
+    """Append an element to the list; the earliest of four equal elements is removed."""
     apart()
     base = active_base(state)
     alike = 0
@@ -136,7 +137,7 @@ def add_active(names, state, node):
 
 @inner
 def reconstruct(nodes, names, state):
-    """Open anew the active formatting elements that were closed by others."""
+    """Reopen the active formatting elements that other elements closed."""
     joined()
     if state[ACTIVE] > 0:
         last = state[active_base(state) + state[ACTIVE] - 1]
@@ -161,14 +162,14 @@ def _reopen(nodes, names, state):
 
 @inner
 def end_any_other(names, state, number, hashed):
-    """Any other end tag in the body: close down to the element of this name, if nothing special is above it."""
+    """Handle any other end tag in the body: close down to the element of this name, unless a special one is above."""
     apart()
     depth = state[OPEN] - 1
     while depth >= 0:
         node = state[STACK + depth]
         met = names[node, ROLE]
         if met == number and (number != 0 or names[node, HASH] == hashed):
-            # An element without a number is of no implied end.
+            # An element without a number has no implied end tag.
             close_implied(names, state, IMPLIED, number)
             pop_to(names, state, depth)
             return
@@ -179,7 +180,7 @@ def end_any_other(names, state, number, hashed):
 
 @inner
 def _furthest_block(names, state, depth):
-    """The special element above `depth` that is the lowest in the stack; -1 if none is."""
+    """The lowest special element above `depth` in the stack, or -1."""
     for above in range(depth + 1, state[OPEN]):
         if SPECIAL[names[state[STACK + above], ROLE]]:
             return above
@@ -196,10 +197,10 @@ def _element_in_scope(names, state, depth):
 
 @inner
 def _carry(nodes, names, state, formatting, block, block_depth):
-    """The inner loop: what lies between the formatting element and the block goes along with the block.
+    """Run the inner loop: the elements between the formatting element and the block move with the block.
 
     Returns:
-        the last node moved, and the place on the list that the clone of the formatting element takes; -1 for its own.
+        the last node moved, and the index in the list for the clone of the formatting element; -1 for its own index.
     """
     apart()
     base = active_base(state)
@@ -209,7 +210,7 @@ def _carry(nodes, names, state, formatting, block, block_depth):
     counter = 0
     while True:
         counter += 1
-        # Elements above are taken out of the stack only, so those below keep their places.
+        # Only elements above are removed from the stack, so the elements below keep their indices.
         depth -= 1
         node = state[STACK + depth]
         if node == formatting:
@@ -237,7 +238,7 @@ def _carry(nodes, names, state, formatting, block, block_depth):
 
 @inner
 def _adopt(nodes, names, state, formatting, formatting_depth, block_depth):
-    """One round of the adoption agency around the furthest block."""
+    """Run one round of the adoption agency around the furthest block."""
     apart()
     ancestor = state[STACK + formatting_depth - 1]
     block = state[STACK + block_depth]
@@ -261,7 +262,7 @@ def _adopt(nodes, names, state, formatting, formatting_depth, block_depth):
     _remove_at(state, index)
     _insert_at(state, bookmark, copy)
     close(names, state, formatting)
-    # Just above the block.
+    # The clone goes just above the block.
     depth = depth_of(state, block) + 1
     for i in range(state[OPEN], depth, -1):
         state[STACK + i] = state[STACK + i - 1]
@@ -272,7 +273,7 @@ def _adopt(nodes, names, state, formatting, formatting_depth, block_depth):
 
 @inner
 def adoption_agency(nodes, names, state, number):
-    """The end tag of a formatting element."""
+    """Handle the end tag of a formatting element."""
     apart()
     node = current(state)
     if names[node, ROLE] == number and _index_of(state, node) < 0:

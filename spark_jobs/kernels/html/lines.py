@@ -1,8 +1,8 @@
-"""Plain text as it is laid out: white space collapsed, blocks on lines of their own, lists, cells, text kept as it is.
+"""The layout of plain text: collapsed white space, blocks on their own lines, lists, table cells, preformatted text.
 
-As resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse, resiliparse-rs/src/extract/html2text.rs) writes it. It gathers
-pieces of text first, one for each block, end of a block or step out of an element, and writes them then; here each is
-written as it comes: nothing of a piece depends on those behind it.
+The layout is that of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse, resiliparse-rs/src/extract/html2text.rs).
+resiliparse first collects pieces of text, one for each block, end of a block or step out of an element, and then writes
+them. Here each piece is written at once, because no piece depends on a later one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from spark_jobs.kernels.html.nodes import tag
 from spark_jobs.kernels.inlined import inlined
 
 WRITTEN, MARGIN, PRE, LISTS, ROWS, BULLET, PREFIX, IS_BLOCK, IS_MUTE, IS_BEGUN, AFTER_SPACE = range(11)
-"""Places of `Page.state`: bytes written; line breaks due before the next; how deep in `pre`, lists and rows the piece
-is; whether the bullet of the list item is due; what to write before the next text (a bullet, a number, nothing); of the
-piece, whether it is a block, is left out, has text; whether its last byte, or that of the page, is white space."""
+"""Indices of `Page.state`: bytes written; line breaks due before the next byte; depth of the piece in `pre`, lists and
+rows; whether the bullet of the list item is due; the prefix of the next text (a bullet, a number, nothing); whether the
+piece is a block, is left out, has text; whether its last byte, or the page's, is white space."""
 _STATES = 11
 DEEPEST = 2048
-"""Lists, rows and elements may be nested so deep."""
+"""Largest depth of nested lists, rows and elements."""
 SPARE = 256
-"""Bytes of `Page.out` behind what is written: copies overrun, and a piece begins with a prefix."""
+"""Spare bytes of `Page.out` after the text: copies overrun, and a piece begins with a prefix."""
 _BULLET = -1
 
 _LI, _OL, _TR, _TD, _TH, _BR = (np.int32(tag(name)) for name in "li ol tr td th br".split())
@@ -37,16 +37,16 @@ _ONE = np.uint64(1)
 
 
 class Page(NamedTuple):
-    """What has been written, and all that says how to go on."""
+    """The text written so far, and the state of the layout."""
 
     out: np.ndarray
     """uint8."""
     state: np.ndarray
     """int64."""
     numbers: np.ndarray
-    """int32, of each list around the piece: number of the next item, 0 for bullets."""
+    """int32, for each list around the piece: number of the next item, 0 for bullets."""
     has_cell: np.ndarray
-    """bool, of each row around the piece."""
+    """bool, a value for each row around the piece."""
 
 
 def page(room: int) -> Page:
@@ -57,7 +57,7 @@ def page(room: int) -> Page:
 
 @inlined
 def begin_piece(name, is_end, page):
-    """Begin the piece of text that an element, or its end, opens; false if it is nested too deep, or room is short."""
+    """Begin the piece of text that an element, or its end, opens; false if nested too deep or out of space."""
     out, state = page.out, page.state
     properties = PROPERTIES[name]
     if properties & PREFORMATTED:
@@ -66,7 +66,7 @@ def begin_piece(name, is_end, page):
     state[IS_BLOCK] = (properties & BLOCK) != 0
     state[IS_MUTE] = is_end and name in (_TD, _TH)
     if state[IS_MUTE]:
-        # What is behind a cell is the white space between cells.
+        # The text after a cell is the white space between cells.
         return True
     if name == _TR and not _step_row(is_end, page):
         return False
@@ -90,7 +90,7 @@ def begin_piece(name, is_end, page):
 
 @inner
 def _step_row(is_end, page):
-    """Begin or end a row; false if it is nested too deep."""
+    """Begin or end a row; return false if it is nested too deep."""
     state = page.state
     if is_end:
         state[ROWS] = max(state[ROWS] - 1, 0)
@@ -104,7 +104,7 @@ def _step_row(is_end, page):
 
 @inner
 def _begin_cell(page):
-    """Write the line breaks that are due, and tabs behind another cell; false if there is no room for them."""
+    """Write the line breaks that are due, and tabs after another cell; return false if out of space."""
     out, state = page.out, page.state
     if state[WRITTEN] + state[MARGIN] + SPARE > len(out):
         return False
@@ -119,7 +119,7 @@ def _begin_cell(page):
 
 @inner
 def _step_list(name, is_end, page):
-    """Go a list deeper or back up; false if it is nested too deep."""
+    """Enter or leave a list; return false if it is nested too deep."""
     state = page.state
     if is_end:
         state[LISTS] = max(state[LISTS] - 1, 0)
@@ -135,7 +135,7 @@ def _step_list(name, is_end, page):
 
 @inlined
 def write(data, start, stop, page):
-    """Add `data[start:stop]` to the piece; false if there is no room for it."""
+    """Add `data[start:stop]` to the piece; return false if out of space."""
     state = page.state
     if state[IS_MUTE] or start >= stop:
         return True
@@ -179,7 +179,7 @@ def _write_collapsed(data, start, stop, page):
 
 @inner
 def _begin_text(page):
-    """Write what comes before the first text of a piece: line breaks, indent, bullet or number."""
+    """Write the prefix of the first text of a piece: line breaks, indent, bullet or number."""
     out, state = page.out, page.state
     state[IS_BEGUN] = 1
     _break_lines(out, state)
@@ -211,7 +211,7 @@ def _write_number(number, out, state):
 
 @inner
 def _break_lines(out, state):
-    """Write the line breaks that are due, instead of white space before them."""
+    """Replace trailing white space by the line breaks that are due."""
     if state[MARGIN] == 0:
         return
     if state[PRE] == 0:
@@ -225,7 +225,7 @@ def _break_lines(out, state):
 
 @inner
 def strip(out, state):
-    """Take white space off the end."""
+    """Remove white space from the end."""
     while state[WRITTEN] and _is_space(out[state[WRITTEN] - 1]):
         state[WRITTEN] -= 1
 

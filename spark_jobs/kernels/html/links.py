@@ -1,7 +1,7 @@
-"""How much of an element's text stands in links.
+"""The share of an element's text that is in links.
 
-resiliparse 2.0.1 (resiliparse-rs/src/extract/filters.rs, `link_cluster`) gathers, for each element that it asks about,
-the text below it and below its links anew. Here one pass over an element measures all that stand below it too.
+For each element that it tests, resiliparse 2.0.1 (resiliparse-rs/src/extract/filters.rs, `link_cluster`) collects the
+text below it and below its links again. Here one pass over an element also measures all elements below it.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -17,9 +17,9 @@ from spark_jobs.kernels.html.nodes import ELEMENT, END, FIRST_CHILD, KIND, NEXT,
 TEXT_BYTES = 0
 """Column of measures (int32): bytes of an element's text, white space collapsed."""
 LINK_BYTES = 1
-"""The same of the links below it, each by itself."""
+"""Column: the same for the links below it, each measured by itself."""
 _TEXTS = 2
-"""While an element is open: how many texts came before it."""
+"""Column: while an element is open, the number of texts before it."""
 MEASURES = 3
 
 _A = np.int32(tag("a"))
@@ -29,7 +29,7 @@ _ONE = np.uint64(1)
 
 @inner
 def spaces64(data, position):
-    """Which of 64 bytes are white space: a blank, tab, newline, vertical tab, form feed or carriage return."""
+    """A mask of the white space among 64 bytes: space, tab, newline, vertical tab, form feed and carriage return."""
     return between64(data, position, _FIRST_SPACE, _LAST_SPACE) | equal64(data, position, _SPACE)
 
 
@@ -38,7 +38,7 @@ def measure(root, nodes, buffer, measures, joins):
     """Write the measures of `root` and all elements below it.
 
     Args:
-        joins: uint8, for each text that is not empty: it begins with white space, and the one before ended with some.
+        joins: uint8, for each text that is not empty: it begins with white space and the text before ends with it.
     """
     written = 0
     links = 0
@@ -63,7 +63,7 @@ def measure(root, nodes, buffer, measures, joins):
                 node = child
                 continue
             _close(node, measures, written, links, texts, joins)
-        # On to the next node in document order, closing the elements that end before it.
+        # Go on to the next node in document order, and close the elements that end before it.
         while node != root and nodes[node, NEXT] < 0:
             node = nodes[node, PARENT]
             size = _close(node, measures, written, links, texts, joins)
@@ -75,10 +75,10 @@ def measure(root, nodes, buffer, measures, joins):
 
 @inner
 def _close(node, measures, written, links, texts, joins):
-    """Turn what had come before an element into what came inside; returns the bytes of its text."""
+    """Replace the totals before an element by the totals inside it; return the bytes of its text."""
     before = measures[node, _TEXTS]
     size = written - measures[node, TEXT_BYTES]
-    # White space that continues some before the element is its own first.
+    # White space that continues the white space before the element counts as the element's own.
     if texts > before:
         size += joins[before]
     measures[node, TEXT_BYTES] = size
@@ -88,7 +88,7 @@ def _close(node, measures, written, links, texts, joins):
 
 @inner
 def _collapsed(data, start, stop, in_space):
-    """Bytes of a text of which each run of white space is one; whether it ends in white space, as 0 or 1."""
+    """Bytes of a text with each run of white space as one byte; 1 if it ends in white space, else 0."""
     size = 0
     for position in range(start, stop, 64):
         count = min(stop - position, 64)
@@ -100,10 +100,10 @@ def _collapsed(data, start, stop, in_space):
 
 @inner
 def is_link_cluster(node, measures, ratio, most):
-    """Whether links have more than a ratio of the text of an element that has been measured.
+    """Whether links hold more than `ratio` of the text of a measured element.
 
     Args:
-        most: bytes of text; of more, no ratio makes a cluster. 0 for any.
+        most: largest text, in bytes, that can be a cluster; 0 for no limit.
     """
     size, links = measures[node, TEXT_BYTES], measures[node, LINK_BYTES]
     return size > 0 and links > 0 and not (most > 0 and size > most) and links / size > ratio

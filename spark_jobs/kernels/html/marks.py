@@ -1,4 +1,4 @@
-"""What each byte of a page may be, and names by their hash: what the parts of the HTML parser have in common."""
+"""Kinds of bytes and hashes of names, which all parts of the HTML parser share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _P = np.uint64(_PRIME)
 
 
 def name_hash(name: str) -> int:
-    """FNV-1a of a name's bytes, 64 bits, as `mix` adds them up one by one."""
+    """The 64-bit FNV-1a hash of a name's bytes, which `mix` computes byte by byte."""
     value = SEED
     for byte in name.encode():
         value = ((value ^ byte) * _PRIME) & 0xFFFFFFFFFFFFFFFF
@@ -72,7 +72,7 @@ def copy64(typing: Any, source: Any, start: Any, target: Any, position: Any) -> 
 
 @instruction
 def apart(typing: Any) -> Any:
-    """Keep the function that this stands in from being copied into its callers, where compiling it again costs more."""
+    """Prevent the function that calls this from being inlined, where compiling it again would cost more."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.function.attributes.add("noinline")
@@ -83,7 +83,7 @@ def apart(typing: Any) -> Any:
 
 @instruction
 def joined(typing: Any) -> Any:
-    """Copy the function that this stands in into its callers: passing it arrays would cost more than its work."""
+    """Inline the function that calls this into its callers: passing it arrays would cost more than its work."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.function.attributes.add("alwaysinline")

@@ -1,4 +1,4 @@
-"""What text, a comment, a tag or the end of the page does in each insertion mode (WHATWG HTML 13.2.6)."""
+"""Handling of text, comments, tags and the end of the page in each insertion mode (WHATWG HTML 13.2.6)."""
 
 # ruff: noqa: PLR0911, PLR0912, PLR0917 (a compiled function takes arrays, and these by position; a return for each rule)
 
@@ -109,7 +109,7 @@ def _begin_head(nodes, names, state):
 
 @inner
 def _advance(nodes, names, state):
-    """Go on to the next mode before the body, as text or an unexpected tag or the end makes it."""
+    """Go on to the next mode before the body, as text, an unexpected tag or the end of the page requires."""
     apart()
     mode = state[MODE]
     if mode == INITIAL:
@@ -132,7 +132,7 @@ def _advance(nodes, names, state):
 
 @inner
 def put_body_text(nodes, names, state, buffer, start, stop):
-    """Characters in the body."""
+    """Handle characters in the body."""
     joined()
     reconstruct(nodes, names, state)
     if state[FRAMESET_OK] and _skip_space(buffer, start, stop) < stop:
@@ -142,7 +142,7 @@ def put_body_text(nodes, names, state, buffer, start, stop):
 
 @inner
 def _table_text(nodes, names, state, buffer, start, stop):
-    """Characters in a table but outside its cells: all go before it, if one is no space."""
+    """Handle characters in a table but outside its cells: all go before it unless all are white space."""
     if _TABLE_TEXT[role(names, state)] and _skip_space(buffer, start, stop) == stop:
         add_text(nodes, names, state, buffer, start, stop)
         return
@@ -153,7 +153,7 @@ def _table_text(nodes, names, state, buffer, start, stop):
 
 @inner
 def put_text(nodes, names, state, buffer, start, stop):
-    """Characters, wherever they are."""
+    """Handle characters in any mode."""
     apart()
     if FOREIGN[role(names, state)] and role(names, state) != SVG_POINT and role(names, state) != MATH_TEXT:
         if _skip_space(buffer, start, stop) < stop:
@@ -187,10 +187,10 @@ def put_text(nodes, names, state, buffer, start, stop):
 
 @inner
 def put_comment(nodes, names, state, start, stop):
-    """A comment, wherever it is."""
+    """Handle a comment in any mode."""
     apart()
     met = role(names, state)
-    # Behind the body an element of SVG may be open still; a comment is its own.
+    # After the body an element of SVG may still be open; it gets the comment.
     mode = IN_BODY if met >= 0 and FOREIGN[met] else state[MODE]
     if mode in (INITIAL, BEFORE_HTML, AFTER_AFTER_BODY):
         add_leaf(nodes, state, NEW_COMMENT, NOTHING, NONE, start, stop)
@@ -203,7 +203,7 @@ def put_comment(nodes, names, state, start, stop):
 
 @inner
 def _tag_before_body(nodes, names, attributes, state, is_end):
-    """A tag in a mode up to AFTER_HEAD; whether it is to be handled again."""
+    """Handle a tag in a mode up to AFTER_HEAD; return whether to handle it again."""
     apart()
     mode, number = state[MODE], state[TOKEN_TAG]
     if mode == INITIAL:
@@ -286,7 +286,7 @@ def insert_first(nodes, names, state):
 
 @inner
 def _tag_after_body(state, is_end):
-    """A tag behind the body; whether it is to be handled again."""
+    """Handle a tag after the body; return whether to handle it again."""
     if is_end and state[MODE] == AFTER_BODY and state[TOKEN_TAG] == HTML:
         state[MODE] = AFTER_AFTER_BODY
         return False
@@ -296,7 +296,7 @@ def _tag_after_body(state, is_end):
 
 @inner
 def _by_mode(nodes, names, attributes, state, is_end):
-    """A tag by the insertion mode; whether it is to be handled again."""
+    """Handle a tag by the insertion mode; return whether to handle it again."""
     joined()
     mode = state[MODE]
     if mode == IN_BODY:
@@ -328,7 +328,7 @@ def _by_mode(nodes, names, attributes, state, is_end):
 
 @inner
 def put_tag(nodes, names, attributes, state, is_end):
-    """A tag, wherever it is."""
+    """Handle a tag in any mode."""
     joined()
     again = True
     while again and not state[FAILED]:
@@ -344,7 +344,7 @@ def put_tag(nodes, names, attributes, state, is_end):
 
 @inner
 def finish(nodes, names, state):
-    """The end of the page."""
+    """Handle the end of the page."""
     apart()
     while find_open(names, state, TEMPLATE) >= 0:
         pop_to(names, state, find_open(names, state, TEMPLATE))

@@ -1,7 +1,7 @@
-"""How a parsed page lies in memory: a row per node, a row per attribute, and one buffer of characters.
+"""The memory layout of a parsed page: a row per node, a row per attribute, and one buffer of characters.
 
-Rows link to one another by number, -1 for none. A parser may move nodes, so document order is that of the links
-and not of the rows. Row 0 is the document itself.
+Rows link to one another by number; -1 means no row. A parser may move nodes, so document order is given by the links,
+not by the order of rows. Row 0 is the document itself.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ PREVIOUS = 4
 FIRST_CHILD = 5
 LAST_CHILD = 6
 START = 7
-"""Of a text or comment: first byte in the buffer. Of an element: its first row of attributes."""
+"""First byte in the buffer of a text or comment; first row of attributes of an element."""
 END = 8
-"""One past the last of either."""
+"""One past the last byte or row."""
 NODE_COLUMNS = 9
 
 # KIND
@@ -27,7 +27,7 @@ TEXT = 2
 COMMENT = 3
 DOCTYPE = 4
 
-# Columns of an attribute's row (int32). Only the attributes below have rows, each once, the first that is written.
+# Columns of an attribute's row (int32). Only the attributes below have rows; only the first of a name is kept.
 NAME = 0
 VALUE_START = 1
 VALUE_END = 2
@@ -51,7 +51,7 @@ ATTRIBUTES = (
 """Names of attributes that are kept, in the order of their numbers."""
 
 OTHER = 0
-"""TAG of an element whose name is not in TAGS. One of SVG or MathML has the number of its name, as an HTML one has."""
+"""TAG of an element whose name is not in TAGS. SVG and MathML elements have the number of their name, like HTML's."""
 
 TAGS = (
     "",

@@ -1,8 +1,8 @@
-"""HTML into a table of nodes: the tree that lexbor builds (resiliparse 2.0.1), which is that of the WHATWG standard.
+"""Parsing of HTML into a table of nodes: the tree that lexbor builds (resiliparse 2.0.1), by the WHATWG standard.
 
-The standard's tree construction (WHATWG HTML 13.2.6, scripting disabled) for nearly all pages. What is rare and would
-take many words (framesets, tags cut off by the end of the page, some of MathML, odd declarations) is not handled: the
-status says so and the page is left to resiliparse. A tree that is made is the same as resiliparse's.
+This is the standard's tree construction (WHATWG HTML 13.2.6, scripting disabled) for nearly all pages. Rare cases that
+would take much code (framesets, tags cut off by the end of the page, some of MathML, malformed declarations) are not
+handled: the status reports it, and the page is left to resiliparse. A tree that is built equals resiliparse's.
 """
 
 # ruff: noqa: PLR0917, SIM110 (a compiled function takes arrays, and these by position; it knows no generators; a branch or return for each rule)
@@ -85,7 +85,7 @@ _TRUE, _FALSE = np.bool_(True), np.bool_(False)
 
 @inner
 def _raw(page, position, end, nodes, names, attributes, buffer, state):
-    """The content of an element that holds no markup, up to its end tag; the place of that."""
+    """Read the content of an element without markup, up to its end tag; return the position of that tag."""
     apart()
     kind = state[RAW]
     state[RAW] = 0
@@ -127,7 +127,7 @@ def _matches(page, position, end, word):
 
 @inner
 def _declaration(page, position, end, nodes, names, buffer, state):
-    """What begins with `<!`, `<?` or with `</` and no letter; the place behind it."""
+    """Read what begins with `<!`, `<?`, or `</` without a letter; return the position after it."""
     apart()
     start = position + 2
     if page[position + 1] == 0x21:
@@ -136,7 +136,7 @@ def _declaration(page, position, end, nodes, names, buffer, state):
             return _add_comment(page, start + 2, stop, behind, nodes, names, buffer, state)
         if _matches(page, start, end, _DECLARATION):
             behind, quirks = read_doctype(page, start + 7, end)
-            # Among columns lexbor takes it for the end of them.
+            # lexbor treats it as the end of a column group.
             if behind < 0 or state[MODE] in (IN_COLUMNS, IN_TEMPLATE):
                 fail(state, UNHANDLED)
             elif state[MODE] == INITIAL:
@@ -158,7 +158,7 @@ def _declaration(page, position, end, nodes, names, buffer, state):
 
 @inner
 def _section(page, position, end, nodes, names, buffer, state):
-    """A CDATA section, which only SVG and MathML have; the place behind it."""
+    """Read a CDATA section, which only SVG and MathML have; return the position after it."""
     apart()
     stop = position
     while stop + 2 < end and not (page[stop] == 0x5D and page[stop + 1] == 0x5D and page[stop + 2] == 0x3E):
@@ -193,14 +193,14 @@ def _add_comment(page, start, stop, behind, nodes, names, buffer, state):
 
 @inner
 def _read_tag(page, position, end, nodes, names, attributes, buffer, state):
-    """A tag at its `<`, and the text of an element that holds no markup; the place behind."""
+    """Read a tag at its `<`, and the text of an element without markup; return the position after it."""
     joined()
     is_end = page[position + 1] == 0x2F
     rows, cursor = state[ATTRIBUTE_ROWS], state[CURSOR]
     position = read_name(page, position + 1 + is_end, end, state)
     position = read_attributes(page, position, end, attributes, buffer, state, is_end)
     if position < 0:
-        # The page ends inside the tag, which is none then.
+        # The page ends inside the tag, so it does not count as a tag.
         state[ATTRIBUTE_ROWS], state[CURSOR] = rows, cursor
         return end
     state[USED] = 0
@@ -214,7 +214,7 @@ def _read_tag(page, position, end, nodes, names, attributes, buffer, state):
 
 @inner
 def _read_text(page, position, end, nodes, names, buffer, state):
-    """Text up to the next tag; the place of that."""
+    """Read text up to the next tag; return the position of the tag."""
     stop = find_tag(page, position, end)
     start = state[CURSOR]
     state[USED] = 0
@@ -244,17 +244,17 @@ def parse(page, start, end, nodes, attributes, buffer, names, state):
     """Fill the table of nodes with the tree of `page[start:end]`.
 
     Args:
-        page: uint8, UTF-8 without NUL; BLOCK bytes behind `end` must be readable.
+        page: uint8, UTF-8 without NUL; BLOCK bytes after `end` must be readable.
         start: its first byte.
-        end: the byte behind it.
-        nodes: int32 [nodes, NODE_COLUMNS], as many rows as `room` says or more.
-        attributes: int32 [attributes, ATTRIBUTE_COLUMNS], as `room` says.
-        buffer: uint8, as `room` says.
+        end: the byte after its last.
+        nodes: int32 [nodes, NODE_COLUMNS], with at least as many rows as `room` returns.
+        attributes: int32 [attributes, ATTRIBUTE_COLUMNS], sized by `room`.
+        buffer: uint8, sized by `room`.
         names: int64 [nodes, NAME_COLUMNS], scratch.
-        state: int64, scratch; afterwards `state[NODES]`, `state[ATTRIBUTE_ROWS]`, `state[CURSOR]` say what is in use.
+        state: int64, scratch; afterwards `state[NODES]`, `state[ATTRIBUTE_ROWS]` and `state[CURSOR]` are the used sizes.
 
     Returns:
-        0, or why the page is left to resiliparse: UNHANDLED, or FULL if there was no room.
+        0, or the reason why the page is left to resiliparse: UNHANDLED, or FULL if an array was too small.
     """
     for i in range(STACK):
         state[i] = 0
@@ -277,7 +277,7 @@ def parse(page, start, end, nodes, attributes, buffer, names, state):
             state[SKIP_NEWLINE] = 0
             position = _read_tag(page, position, end, nodes, names, attributes, buffer, state)
         elif is_declaration:
-            # `</>` is nothing at all.
+            # `</>` produces no token.
             if following != 0x2F or third != _GREATER:
                 state[SKIP_NEWLINE] = 0
             if position + 2 >= end:
@@ -294,27 +294,27 @@ def parse(page, start, end, nodes, attributes, buffer, names, state):
 
 @entry
 def parse_into(page, start, end, nodes, attributes, buffer, names, state):
-    """`parse`, for Python to call."""
+    """`parse`, as an entry that Python calls."""
     return parse(page, start, end, nodes, attributes, buffer, names, state)
 
 
 def room(size: int, tags: int) -> tuple[int, int, int, int]:
-    """Sizes of the arrays that a page is parsed into: rows of nodes, rows of attributes, bytes of buffer, state.
+    """Sizes of the arrays for a parsed page: rows of nodes, rows of attributes, bytes of buffer, length of state.
 
     Args:
         size: bytes of the page.
-        tags: how many `<` it has.
+        tags: number of `<` in it.
 
     Returns:
-        `len(nodes)` (that of `names` too), `len(attributes)`, `len(buffer)`, `len(state)`. A page of sloppy formatting
-        may need more; it gets the status FULL.
+        `len(nodes)` (and of `names`), `len(attributes)`, `len(buffer)`, `len(state)`. A page with badly nested
+        formatting may need more; its status is FULL.
     """
     rows = 4 * tags + 4 * _SPARE
     return rows, size // 3 + 64, 2 * size + 4 * BLOCK, STACK + 2 * rows
 
 
 def parse_page(html: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray] | int:
-    """Parse a page into arrays of its own.
+    """Parse a page into new arrays.
 
     Args:
         html: UTF-8 without NUL.

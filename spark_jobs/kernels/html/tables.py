@@ -1,6 +1,6 @@
 """Tags in tables and templates (WHATWG HTML 13.2.6.4.9 to 13.2.6.4.16).
 
-Each function handles the tag that is the token in `state` and returns whether it is to be handled again, by a new mode.
+Each function handles the tag that is the token in `state`, and returns whether a new mode must handle it again.
 """
 
 # ruff: noqa: PLR0911 (a compiled function takes arrays, and these by position; a return for each rule)
@@ -82,7 +82,7 @@ def _clear_to(names, state, context):
 
 @inner
 def reset_mode(names, state):
-    """Find the insertion mode from the open elements."""
+    """Derive the insertion mode from the open elements."""
     apart()
     for depth in range(state[OPEN] - 1, -1, -1):
         node = state[STACK + depth]
@@ -115,7 +115,7 @@ def reset_mode(names, state):
 
 @inner
 def _fostered(nodes, names, attributes, state, is_end):
-    """A tag that has no place in a table goes before it."""
+    """Put a tag that may not occur in a table before the table."""
     state[FOSTER] = 1
     again = False
     if is_end:
@@ -136,7 +136,7 @@ def _in_body(nodes, names, attributes, state, is_end):
 
 @inner
 def _start_part(nodes, names, state, number):
-    """A start tag of a part of a table; whether it is to be handled again."""
+    """Handle a start tag of a part of a table; return whether to handle it again."""
     _clear_to(names, state, _TABLE_CONTEXT)
     if number == _CAPTION:
         add_marker(state)
@@ -161,7 +161,7 @@ def _start_part(nodes, names, state, number):
 
 @inner
 def tag_in_table(nodes, names, attributes, state, is_end):
-    """A tag where parts of a table are awaited."""
+    """Handle a tag where parts of a table are expected."""
     apart()
     number = state[TOKEN_TAG]
     if number == TABLE:
@@ -195,7 +195,7 @@ def tag_in_table(nodes, names, attributes, state, is_end):
 
 @inner
 def tag_in_caption(nodes, names, attributes, state, is_end):
-    """A tag in a caption."""
+    """Handle a tag in a caption."""
     apart()
     number = state[TOKEN_TAG]
     ends = number in (_CAPTION, TABLE) if is_end else _PARTS[number]
@@ -214,7 +214,7 @@ def tag_in_caption(nodes, names, attributes, state, is_end):
 
 @inner
 def leave_columns(names, state):
-    """Whatever is not a column ends the group of columns; whether it was one."""
+    """End the column group at a tag that is not a column; return whether one was open."""
     if role(names, state) != _COLGROUP:
         return False
     pop(names, state)
@@ -224,7 +224,7 @@ def leave_columns(names, state):
 
 @inner
 def tag_in_columns(nodes, names, attributes, state, is_end):
-    """A tag in a group of columns."""
+    """Handle a tag in a column group."""
     apart()
     number = state[TOKEN_TAG]
     if is_end and number == _COLGROUP:
@@ -249,7 +249,7 @@ def tag_in_columns(nodes, names, attributes, state, is_end):
 
 @inner
 def tag_in_section(nodes, names, attributes, state, is_end):
-    """A tag in tbody, tfoot or thead."""
+    """Handle a tag in tbody, tfoot or thead."""
     apart()
     number = state[TOKEN_TAG]
     if not is_end and (number == _TR or _CELLS[number]):
@@ -281,7 +281,7 @@ def tag_in_section(nodes, names, attributes, state, is_end):
 
 @inner
 def tag_in_row(nodes, names, attributes, state, is_end):
-    """A tag in a row."""
+    """Handle a tag in a row."""
     apart()
     number = state[TOKEN_TAG]
     if not is_end and _CELLS[number]:
@@ -307,7 +307,7 @@ def tag_in_row(nodes, names, attributes, state, is_end):
 
 @inner
 def tag_in_cell(nodes, names, attributes, state, is_end):
-    """A tag in a cell."""
+    """Handle a tag in a cell."""
     apart()
     number = state[TOKEN_TAG]
     if is_end and _CELLS[number]:
@@ -335,7 +335,7 @@ def tag_in_cell(nodes, names, attributes, state, is_end):
 
 @inner
 def tag_in_template(nodes, names, state, is_end):
-    """A tag in a template, whose first decides how the rest is read."""
+    """Handle a tag in a template, whose first tag determines the mode for the rest."""
     apart()
     number = state[TOKEN_TAG]
     if is_end:

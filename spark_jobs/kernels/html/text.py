@@ -1,9 +1,9 @@
-"""The text of a page's main content, to the character that of resiliparse 2.0.1, or none where that is not sure.
+"""The text of a page's main content, equal to that of resiliparse 2.0.1, or None where equality is not certain.
 
-`resiliparse.extract.html2text.extract_plain_text(html, main_content=True)` is what it must equal. It gathers texts and
-matches regular expressions anew for each element; here a page is parsed into a table of nodes (`html_parse`), its
-classes are read by one automaton (`html_classes`), and one walk (`html_walk`) writes the text. Where a page has
-something that is not known to be read alike, there is no text, and the caller asks resiliparse.
+The reference is `resiliparse.extract.html2text.extract_plain_text(html, main_content=True)`, which collects texts and
+matches regular expressions again for each element. Here a page is parsed into a table of nodes (`html.parse`), one
+automaton matches its classes (`html.classes`), and one walk (`html.walk`) writes the text. If a page contains anything
+that may be read differently, the result is None, and the caller uses resiliparse.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from spark_jobs.kernels.html.walk import walk
 from spark_jobs.kernels.text_buffers import BLOCK
 
 MOST_BYTES = 1 << 28
-"""Of a page; kernels count in 31 bits."""
+"""Largest page in bytes; kernels count in 31 bits."""
 MOST_OPEN = 1 << 14
-"""Tags that may be open at once, had each to be ended: the parser's time may grow with their square."""
+"""Largest nesting of tags, if each had to be closed: the parser's time may grow with its square."""
 _SLACK = 1 << 16
-"""Bytes that a text may be longer than its page: indents and line breaks."""
+"""Bytes by which a text may be longer than its page: indents and line breaks."""
 
 
 class _Room(threading.local):
-    """Arrays that a thread's pages are parsed into and their texts written to, made anew for larger ones."""
+    """Arrays of a thread for parsed pages and their texts; larger pages replace them by larger ones."""
 
     def __init__(self) -> None:
-        # An empty page takes no more than this, and there is no room yet.
+        # The arrays start with the size that an empty page needs.
         self.rows = self.bytes = -1
 
     def fit(self, size: int, tags: int) -> None:
-        """Make room for a page of so many bytes and `<`."""
+        """Enlarge the arrays if a page of this many bytes and `<` needs it."""
         if size > self.bytes or 4 * tags > self.rows:
             self.bytes, self.rows = max(2 * size, self.bytes), max(8 * tags, self.rows)
             rows, attributes, characters, numbers = room(self.bytes, self.rows // 4)
@@ -56,12 +56,12 @@ _ROOM = _Room()
 
 
 def is_ready() -> bool:
-    """Whether `main_content` can be asked without compiling first."""
+    """Whether `main_content` can be called without compiling first."""
     return compiled.is_ready(parse_into, walk)
 
 
 def main_content(html: bytes) -> str | None:
-    """The text of a page's main content; None where resiliparse must be asked.
+    """The text of a page's main content; None if resiliparse must extract it.
 
     Args:
         html: UTF-8.
@@ -81,19 +81,19 @@ def main_content(html: bytes) -> str | None:
 
 
 def _open_at_most(data: np.ndarray) -> int:
-    """How deep tags are nested, had each to be ended."""
+    """The deepest nesting of tags, if each had to be closed."""
     steps = np.where(data[np.flatnonzero(data == ord("<")) + 1] == ord("/"), -1, 1)
     height = np.cumsum(steps)
     return int((height - np.minimum(np.minimum.accumulate(height), 0)).max())
 
 
 def text_of(nodes: np.ndarray, attributes: np.ndarray, buffer: np.ndarray, *, quirks: bool) -> str | None:
-    """The text of the main content of a page that has been parsed; None where resiliparse must be asked.
+    """The text of the main content of a parsed page; None if resiliparse must extract it.
 
     Args:
-        nodes: int32, [nodes, NODE_COLUMNS], as `html_nodes` lays them out.
+        nodes: int32, [nodes, NODE_COLUMNS], in the layout of `html.nodes`.
         attributes: int32, [attributes, ATTRIBUTE_COLUMNS].
-        buffer: uint8; behind what is used BLOCK more bytes may be read.
+        buffer: uint8; BLOCK more bytes after the used part must be readable.
         quirks: the page is in quirks mode.
     """
     into = page(len(buffer) + _SLACK)
@@ -102,7 +102,7 @@ def text_of(nodes: np.ndarray, attributes: np.ndarray, buffer: np.ndarray, *, qu
 
 
 def measures(rows: int) -> Measures:
-    """Room for what is measured of a page of so many nodes."""
+    """Arrays for the measures of a page with `rows` nodes."""
     return Measures(np.empty((rows, MEASURES), np.int32), np.empty(rows, np.uint8), np.empty(1, np.int32))
 
 

@@ -1,7 +1,7 @@
 """Tags, comments and raw text of a page (WHATWG HTML 13.2.5), read where they begin.
 
-Every function is given the place to read from and returns the one behind what it has read, -1 where it leaves the page
-to the reference parser.
+Every function gets the position to read from and returns the position after what it has read, or -1 if it leaves the
+page to the reference parser.
 """
 
 # ruff: noqa: PLR0912, PLR0917, SIM110 (a compiled function takes arrays, and these by position; it knows no generators; a branch for each rule)
@@ -52,7 +52,7 @@ _TRUE = np.bool_(True)
 
 
 def _slots(names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Hash and number of the name in each slot, and the factor that gives each name a slot of its own."""
+    """The hash and number of the name in each slot, and the factor that gives each name its own slot."""
     hashes = {name_hash(name): number for number, name in enumerate(names) if name}
     for factor in range(0x9E3779B97F4A7C15, 0x9E3779B97F4A7C15 + 4_000_000, 2):
         taken = {(key * factor & 0xFFFFFFFFFFFFFFFF) >> (64 - _BITS): key for key in hashes}
@@ -71,14 +71,14 @@ _TYPE = np.uint64(name_hash("type"))
 _HIDDEN = np.frombuffer(b"hidden", np.uint8)
 _SCRIPT = np.frombuffer(b"script", np.uint8)
 _INPUT = tag("input")
-# Of these, elements are compared by all their attributes.
+# Elements of these names are compared by all their attributes.
 _COMPARED = tag_set("b big code em font i nobr s small strike strong tt u")
 _NAMES_COMPARED = 16
 
 
 @inner
 def read_name(page, position, end, state):
-    """The name of a tag: into the token."""
+    """Read the name of a tag into the token."""
     joined()
     key = np.uint64(SEED)
     state[TOKEN_SOURCE] = position
@@ -96,7 +96,7 @@ def read_name(page, position, end, state):
 
 @inner
 def _value_bounds(page, position, end):
-    """Where an attribute's value begins and stops, from behind its `=` on, and the place behind it."""
+    """Start and end of an attribute's value, read from the byte after its `=`, and the position after the value."""
     joined()
     while position < end and KINDS[page[position]] & SPACE:
         position += 1
@@ -124,7 +124,7 @@ def _is_hidden(page, start, stop):
 
 @inner
 def _add_to_sum(page, key, start, stop, buffer, state, count):
-    """Add an attribute to the token's sum, which is the same in whatever order they come."""
+    """Add an attribute to the token's sum, which does not depend on the order of attributes."""
     apart()
     stop = decode(page, start, stop, _TRUE, _TRUE, buffer, state[CURSOR])
     if stop < 0 or count >= _NAMES_COMPARED:
@@ -141,7 +141,7 @@ def _add_to_sum(page, key, start, stop, buffer, state, count):
 
 @inner
 def _keep(page, number, start, stop, attributes, buffer, state):
-    """A row for an attribute."""
+    """Add a row for an attribute."""
     joined()
     row = state[ATTRIBUTE_ROWS]
     cursor = decode(page, start, stop, _TRUE, _TRUE, buffer, state[CURSOR])
@@ -157,7 +157,7 @@ def _keep(page, number, start, stop, attributes, buffer, state):
 
 @inner
 def read_attributes(page, position, end, attributes, buffer, state, is_end):
-    """The rest of a tag behind its name: into the token."""
+    """Read the rest of a tag after its name into the token."""
     apart()
     number = state[TOKEN_TAG]
     compared = not is_end and _COMPARED[number]
@@ -214,7 +214,7 @@ def read_attributes(page, position, end, attributes, buffer, state, is_end):
 
 @inner
 def skip_comment(page, position, end):
-    """A comment whose `<!--` is before `position`: where it stops, and the place behind it."""
+    """Read a comment whose `<!--` is before `position`; return its end and the position after the comment."""
     apart()
     if position < end and page[position] == _GREATER:
         return position, position + 1
@@ -229,7 +229,7 @@ def skip_comment(page, position, end):
             if page[stop + 2] == 0x21 and stop + 3 < end and page[stop + 3] == _GREATER:
                 return stop, stop + 4
         stop += 1
-    # The page ends first: what might begin the end of the comment is not of it.
+    # The page ends first: a partial end of the comment is not part of its text.
     if end - position >= 3 and page[end - 3] == _DASH and page[end - 2] == _DASH and page[end - 1] == 0x21:
         return end - 3, end
     stop = end
@@ -255,7 +255,7 @@ def _is_end_tag(page, position, end, hashed):
 
 @inner
 def find_end_tag(page, position, end, hashed):
-    """Where the end tag of a name begins; `end` if nowhere."""
+    """The position where the end tag of a name begins; `end` if it is missing."""
     apart()
     while True:
         position = find_byte(page, position, end, _LESS)
@@ -266,7 +266,7 @@ def find_end_tag(page, position, end, hashed):
 
 @inner
 def _starts_script(page, position, end):
-    """Whether `<script` and an end of a name follow a place."""
+    """Whether `<script` and an end of a name follow `position`."""
     if position + 7 >= end:
         return False
     for i in range(6):
@@ -277,7 +277,7 @@ def _starts_script(page, position, end):
 
 @inner
 def find_script_end(page, position, end, hashed):
-    """Where a script's end tag begins: not inside `<!--`, `<script>`, `-->`. `end` if nowhere."""
+    """The position of a script's end tag outside `<!--`, `<script>`, `-->`; `end` if it is missing."""
     apart()
     escapes = 0
     while position < end:
@@ -307,7 +307,7 @@ def find_script_end(page, position, end, hashed):
             and page[position + 3] == _DASH
         ):
             escapes = 1
-            # The same dashes may end it.
+            # The same dashes may end the comment.
             position += 1
         position += 1
     return end
@@ -315,7 +315,7 @@ def find_script_end(page, position, end, hashed):
 
 @inner
 def find_tag(page, position, end):
-    """Where the text ends: at a `<` that begins a tag, a comment or the like."""
+    """The end of the text: a `<` that begins a tag, a comment or a declaration."""
     while position < end:
         position = find_byte(page, position, end, _LESS)
         if position + 1 >= end:

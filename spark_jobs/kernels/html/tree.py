@@ -1,7 +1,7 @@
 """The tree under construction: rows of nodes, the stack of open elements, the list of active formatting elements.
 
 WHATWG HTML 13.2.4.2, 13.2.4.3 and 13.2.6.1. `state` holds the parser's numbers, then the stack (from STACK on), then
-the list (behind the stack, see `active_base`); `names` holds what only the parser asks of a node.
+the list (after the stack, see `active_base`). `names` holds data of nodes that only the parser uses.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -33,7 +33,7 @@ from spark_jobs.kernels.html.nodes import (
     tag,
 )
 
-# Places in `state`.
+# Indices in `state`.
 (
     MODE, OPEN, ACTIVE, NODES, ATTRIBUTE_ROWS, CURSOR, HEAD, FORM, FRAMESET_OK, QUIRKS, FOSTER, FAILED, ROOM, RAW,
     SKIP_NEWLINE, USED, TOKEN_TAG, TOKEN_HASH, TOKEN_SOURCE, TOKEN_FIRST, TOKEN_LAST, TOKEN_CLOSED, TOKEN_HIDDEN,
@@ -44,7 +44,7 @@ MARKER = -1
 
 # Columns of `names` (int64).
 ROLE = 0
-"""Number of the tag of an HTML element; of any other, one of those below."""
+"""Number of the tag of an HTML element; one of the roles below for any other element."""
 HASH = 1
 SOURCE = 2
 IS_OPEN = 3
@@ -53,7 +53,7 @@ ATTRIBUTES_SUM = 5
 NAME_COLUMNS = 6
 
 SVG, SVG_POINT, MATH, MATH_TEXT = 250, 251, 252, 253
-"""Roles of elements that are not of HTML; those of POINT and TEXT have HTML in them."""
+"""Roles of elements that are not HTML; POINT and TEXT (integration points) contain HTML."""
 
 # Why a page is left to the reference parser.
 UNHANDLED = np.int64(1)
@@ -61,7 +61,7 @@ FULL = np.int64(2)
 
 
 def tag_set(names: str) -> np.ndarray:
-    """By role, whether it is one of these tags."""
+    """A table by role: whether it is one of these tags."""
     member = np.zeros(256, np.bool_)
     member[[tag(name) for name in names.split()]] = True
     member[0] = False
@@ -86,7 +86,7 @@ THOROUGH = IMPLIED | tag_set("caption colgroup tbody td tfoot th thead tr")
 HEADINGS = tag_set("h1 h2 h3 h4 h5 h6")
 _FOSTERS = tag_set("table tbody tfoot thead tr")
 TABLE, TEMPLATE, HTML = (np.int64(tag(name)) for name in ("table", "template", "html"))
-# Plain integers would be compiled for, each by itself.
+# With plain integers, numba would compile a version for each value.
 NONE, NOTHING = np.int64(-1), np.int64(0)
 NEW_DOCUMENT, NEW_ELEMENT, NEW_TEXT, NEW_COMMENT, NEW_DOCTYPE = (
     np.int64(kind) for kind in (DOCUMENT, ELEMENT, TEXT, COMMENT, DOCTYPE)
@@ -96,14 +96,14 @@ assert len(TAGS) < SVG
 
 @inner
 def fail(state, cause):
-    """Leave the page to the reference parser; the first cause stays."""
+    """Leave the page to the reference parser; the first cause is kept."""
     if not state[FAILED]:
         state[FAILED] = cause
 
 
 @inner
 def new_node(nodes, state, kind):
-    """A row that is linked to nothing. The caller has seen to it that there is one."""
+    """Return a new row without links. The caller has checked that a row is available."""
     joined()
     node = state[NODES]
     state[NODES] = node + 1
@@ -118,7 +118,7 @@ def new_node(nodes, state, kind):
 
 @inner
 def link(nodes, node, parent, before):
-    """Make a node a child of `parent`: the one before `before`, or the last if that is -1."""
+    """Make a node a child of `parent`, before the child `before`, or as the last child if `before` is -1."""
     joined()
     previous = nodes[before, PREVIOUS] if before >= 0 else nodes[parent, LAST_CHILD]
     nodes[node, PARENT] = parent
@@ -136,7 +136,7 @@ def link(nodes, node, parent, before):
 
 @inner
 def unlink(nodes, node):
-    """Take a node out of its parent, if it has one."""
+    """Remove a node from its parent, if it has one."""
     parent, previous, following = nodes[node, PARENT], nodes[node, PREVIOUS], nodes[node, NEXT]
     if parent < 0:
         return
@@ -194,7 +194,7 @@ def pop_to(names, state, depth):
 
 @inner
 def depth_of(state, node):
-    """Where in the stack an open element is; -1 if it is not."""
+    """The index of an open element in the stack; -1 if it is not open."""
     depth = state[OPEN] - 1
     while depth >= 0 and state[STACK + depth] != node:
         depth -= 1
@@ -203,7 +203,7 @@ def depth_of(state, node):
 
 @inner
 def close(names, state, node):
-    """Take an element out of the stack, wherever it is."""
+    """Remove an element from the stack, at any index."""
     apart()
     depth = depth_of(state, node)
     if depth < 0:
@@ -216,7 +216,7 @@ def close(names, state, node):
 
 @inner
 def find_open(names, state, wanted):
-    """Where in the stack the last element of a role is; -1 if none is."""
+    """The index in the stack of the last element of a role, or -1."""
     apart()
     depth = state[OPEN] - 1
     while depth >= 0 and names[state[STACK + depth], ROLE] != wanted:
@@ -226,7 +226,7 @@ def find_open(names, state, wanted):
 
 @inner
 def in_scope(names, state, wanted, scope):
-    """Where in the stack the last element of a role is, with none of `scope` above it; else -1."""
+    """The index in the stack of the last element of a role with no element of `scope` above it, or -1."""
     apart()
     depth = state[OPEN] - 1
     while depth >= 0:
@@ -241,7 +241,7 @@ def in_scope(names, state, wanted, scope):
 
 @inner
 def any_in_scope(names, state, wanted, scope):
-    """As `in_scope`, of a set of roles."""
+    """The same as `in_scope`, for a set of roles."""
     apart()
     depth = state[OPEN] - 1
     while depth >= 0:
@@ -256,7 +256,7 @@ def any_in_scope(names, state, wanted, scope):
 
 @inner
 def close_implied(names, state, implied, but):
-    """Close elements whose end tags may go without, but for one role."""
+    """Close elements whose end tags may be implied, except for one role."""
     apart()
     while state[OPEN] > 0:
         met = names[state[STACK + state[OPEN] - 1], ROLE]
@@ -267,13 +267,13 @@ def close_implied(names, state, implied, but):
 
 @inner
 def inside(names, node):
-    """Where an element's children go: a template's in the row behind it, that of its contents."""
+    """The parent row of an element's children; for a template, the next row, which stands for its contents."""
     return node + 1 if names[node, ROLE] == TEMPLATE else node
 
 
 @inner
 def place(nodes, names, state, target):
-    """The appropriate place for inserting a node: the parent, and the child to go before or -1."""
+    """The appropriate place for inserting a node: the parent, and the child that it precedes, or -1."""
     joined()
     if not state[FOSTER] or not _FOSTERS[names[target, ROLE]]:
         return inside(names, target), NONE
@@ -291,7 +291,7 @@ def place(nodes, names, state, target):
 
 @inner
 def new_element(nodes, names, state, number, hashed, is_role):
-    """A row for an element without attributes."""
+    """Return a new row for an element without attributes."""
     joined()
     node = new_node(nodes, state, NEW_ELEMENT)
     nodes[node, TAG] = number
@@ -324,14 +324,14 @@ def insert(nodes, names, state, is_role):
 
 @inner
 def insert_html(nodes, names, state):
-    """Insert the token's element, of HTML, and open it."""
+    """Insert the token's HTML element and open it."""
     joined()
     return insert(nodes, names, state, state[TOKEN_TAG])
 
 
 @inner
 def insert_implied(nodes, names, state, number):
-    """Insert an element that no tag stands for, and open it."""
+    """Insert an element whose tag is missing, and open it."""
     apart()
     node = new_element(nodes, names, state, number, NOTHING, number)
     if state[OPEN] == 0:
@@ -345,7 +345,7 @@ def insert_implied(nodes, names, state, number):
 
 @inner
 def clone(nodes, names, state, node):
-    """A row for the same element once more, with the same attributes."""
+    """Return a new row for a copy of an element, with the same attributes."""
     copy = new_element(nodes, names, state, np.int64(nodes[node, TAG]), names[node, HASH], names[node, ROLE])
     nodes[copy, START] = nodes[node, START]
     nodes[copy, END] = nodes[node, END]
@@ -356,7 +356,7 @@ def clone(nodes, names, state, node):
 
 @inner
 def add_leaf(nodes, state, kind, parent, before, start, stop):
-    """A text or comment at a place."""
+    """Insert a text or comment at a place."""
     node = new_node(nodes, state, kind)
     nodes[node, START] = start
     nodes[node, END] = stop
@@ -366,7 +366,7 @@ def add_leaf(nodes, state, kind, parent, before, start, stop):
 
 @inner
 def add_text(nodes, names, state, buffer, start, stop):
-    """Insert characters, `buffer[start:stop]`, where they belong."""
+    """Insert characters, `buffer[start:stop]`, at the appropriate place."""
     apart()
     if start == stop:
         return
@@ -379,7 +379,7 @@ def add_text(nodes, names, state, buffer, start, stop):
         return
     state[USED] = 1
     if nodes[previous, END] != start:
-        # Something else lies between the two: the text is put together anew behind all.
+        # Other characters lie between the two, so the whole text is copied to the end of the buffer.
         cursor = state[CURSOR]
         size = nodes[previous, END] - nodes[previous, START]
         if cursor + size + stop - start + 64 > len(buffer):
@@ -397,7 +397,7 @@ def add_text(nodes, names, state, buffer, start, stop):
 
 @inner
 def merge_attributes(nodes, attributes, state, node):
-    """Give an element those of the token's attributes that it lacks."""
+    """Add to an element the token's attributes that it lacks."""
     apart()
     first, last = np.int64(nodes[node, START]), np.int64(nodes[node, END])
     start = state[ATTRIBUTE_ROWS]

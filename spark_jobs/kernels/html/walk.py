@@ -1,8 +1,8 @@
-"""From a parsed page to the text of its main content, in one walk in document order.
+"""The text of a parsed page's main content, written in one walk in document order.
 
-As `extract_plain_text(html, main_content=True)` of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse,
-resiliparse-rs/src/extract/html2text.rs) with its other defaults: bullets and alternative texts are written; links'
-addresses, form fields, `noscript` and what classes hide are not.
+The text equals `extract_plain_text(html, main_content=True)` of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse,
+resiliparse-rs/src/extract/html2text.rs) with its other defaults: bullets and alternative texts are written; addresses
+of links, form fields, `noscript` and elements hidden by their class are not.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -35,7 +35,7 @@ from spark_jobs.kernels.html.nodes import (
 from spark_jobs.kernels.inlined import inlined
 
 NO_BODY, TOO_LARGE = -1, -2
-"""Why there is no text: frames; elements, lists or rows nested too deep, or more text than there is room for."""
+"""Reasons for a missing text: frames; elements, lists or rows nested too deep, or a text that exceeds its buffer."""
 
 _HTML, _BODY = np.int32(tag("html")), np.int32(tag("body"))
 _IMG, _AREA = np.int32(tag("img")), np.int32(tag("area"))
@@ -52,7 +52,7 @@ def walk(nodes, count, quirks, attributes, buffer, rules, measured, page):
         quirks: the page is in quirks mode, in which the case of a class does not count.
 
     Returns:
-        its bytes; below 0, why there is none.
+        the number of bytes written, or a negative number that gives the reason for a missing text.
     """
     page.state[:] = 0
     measured.root[0] = -1
@@ -69,7 +69,7 @@ def walk(nodes, count, quirks, attributes, buffer, rules, measured, page):
 
 @inner
 def _child(node, name, nodes):
-    """The first child with a tag; -1 if there is none."""
+    """The first child with a tag, or -1."""
     child = nodes[node, FIRST_CHILD] if node >= 0 else np.int32(-1)
     while child >= 0 and not (nodes[child, KIND] == ELEMENT and nodes[child, TAG] == name):
         child = nodes[child, NEXT]
@@ -78,7 +78,7 @@ def _child(node, name, nodes):
 
 @inner
 def _root(body, nodes, count, quirks, attributes, buffer, rules):
-    """The one element whose class or role names main content; the body if there is none, or if there are several."""
+    """The only element whose class or role marks main content; the body if there are several or none at all."""
     root = np.int64(body)
     found = 0
     asked = _ANY_CASE if quirks else _EXACT
@@ -93,7 +93,7 @@ def _root(body, nodes, count, quirks, attributes, buffer, rules):
                 start, stop = attributes[row, VALUE_START], attributes[row, VALUE_END]
                 marks |= value_marks(buffer, start, stop, rules) & of_attribute
         if marks and _levels(node, body, nodes) > 0:
-            # One that answers to two names counts twice.
+            # An element that matches two rules counts twice.
             found += ones(np.uint64(marks))
             root = np.int64(node)
             if found > 1:
@@ -103,7 +103,7 @@ def _root(body, nodes, count, quirks, attributes, buffer, rules):
 
 @inner
 def _levels(node, body, nodes):
-    """How far a node is below the body; -1 if it is not."""
+    """The number of levels from the body down to a node; -1 if the node is not below it."""
     levels = 0
     node = np.int64(node)
     while node != body:
@@ -116,7 +116,7 @@ def _levels(node, body, nodes):
 
 @inner
 def _walk_below(root, body, nodes, attributes, buffer, rules, measured, page):
-    """Write what is main content at and below a node; returns 0, or why it cannot be done."""
+    """Write the main content at and below a node; return 0, or the reason for a failure."""
     levels = _levels(root, body, nodes)
     node = np.int64(root)
     depth = 0
@@ -158,7 +158,7 @@ def _walk_below(root, body, nodes, attributes, buffer, rules, measured, page):
 
 @inlined
 def _write_own(node, name, nodes, attributes, buffer, page):
-    """Write what a node itself says, those below it aside; false if there is no room for it."""
+    """Write a node's own text, without its descendants; return false if out of space."""
     if nodes[node, KIND] == TEXT:
         return write(buffer, nodes[node, START], nodes[node, END], page)
     if name in (_IMG, _AREA):
