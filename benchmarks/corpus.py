@@ -123,13 +123,13 @@ def fetch(package: str, folder: Path) -> Path | None:
     (unfinished / "files").mkdir(parents=True)
     try:
         click.echo(f"\r\x1b[K{package}", nl=False, err=True)
-        told = subprocess.run(
+        download = subprocess.run(
             ["apt-get", "download", package], cwd=unfinished, capture_output=True, text=True, check=False
         )
         archives = list(unfinished.glob("*.deb"))
-        if told.returncode or not archives:
+        if download.returncode or not archives:
             click.echo(
-                f"\r\x1b[K{package}: left out, {(told.stderr.strip().splitlines() or ['not found'])[-1]}", err=True
+                f"\r\x1b[K{package}: left out, {(download.stderr.strip().splitlines() or ['not found'])[-1]}", err=True
             )
             return None
         for archive in archives:

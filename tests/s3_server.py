@@ -60,13 +60,13 @@ def make_bucket(endpoint: str, name: str) -> str:
     """Make a bucket, and return its URL."""
     import boto3
 
-    said = options(endpoint)
+    credentials = options(endpoint)
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
-        aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
     )
     client.create_bucket(Bucket=name)
     return f"s3://{name}"

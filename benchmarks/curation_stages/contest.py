@@ -87,20 +87,20 @@ def processor_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return spent + (_reaped_children() + _live_children() - reaped - others), result
 
 
-def run(contest: Contest[Any, Any], rounds: int, told: Callable[[str], None]) -> Row:
+def run(contest: Contest[Any, Any], rounds: int, report: Callable[[str], None]) -> Row:
     """Run both sides in turns.
 
     Args:
         contest: what is compared.
         rounds: turns of each side.
-        told: called with a line now and then.
+        report: called with a line now and then.
     """
     best = [float("inf"), float("inf")]
     repeats = [1, 1]
     results: list[Any] = [None, None]
     for number in range(1, rounds + 1):
         for side, work in enumerate((contest.theirs, contest.ours)):
-            told(f"{contest.stage}: round {number} of {rounds}, {(contest.peer, 'ours')[side]}")
+            report(f"{contest.stage}: round {number} of {rounds}, {(contest.peer, 'ours')[side]}")
             count = repeats[side]
 
             def turn(work: Callable[[], Any] = work, count: int = count) -> Any:

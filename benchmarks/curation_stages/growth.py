@@ -39,11 +39,11 @@ class Size:
     """Largest resident memory of the process, in millions of bytes."""
 
 
-def measured(corpus: Path, sizes: Sequence[int], told: Callable[[str], None]) -> Iterator[Size]:
+def measured(corpus: Path, sizes: Sequence[int], report: Callable[[str], None]) -> Iterator[Size]:
     """Each piece of work at each size, one process after the other."""
     for work, counts in (("fused", WARC_COPIES), ("judge", sizes), ("cluster", sizes)):
         for count in counts:
-            told(f"{work}: {count:,}")
+            report(f"{work}: {count:,}")
             command = [sys.executable, "-m", __name__, work, str(corpus), str(count)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
             if done.returncode:

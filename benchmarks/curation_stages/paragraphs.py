@@ -100,8 +100,8 @@ def deduplicate_file(documents: Path, filter_: BloomFilter, attributes: Path) ->
     for found in deduplicate_paragraphs([batch], filter_):
         for spans in _spans(found.column("removed_spans")):
             row = rows[len(lines)]
-            said = [[start, stop, 1.0] for start, stop in _in_characters(row["text"], spans)]
-            lines.append(orjson.dumps({"attributes": {NAME: said}, "id": row["id"]}))
+            attributes_of_page = [[start, stop, 1.0] for start, stop in _in_characters(row["text"], spans)]
+            lines.append(orjson.dumps({"attributes": {NAME: attributes_of_page}, "id": row["id"]}))
     attributes.write_bytes(gzip.compress(b"\n".join(lines) + b"\n", COMPRESSION))
     return attributes
 

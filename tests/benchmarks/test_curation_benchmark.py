@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(corpus: P
     assert "name a file in a folder that is there" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_contest_tells_agreement_from_what_both_sides_returned() -> None:
+def test_a_contest_computes_agreement_from_what_both_sides_returned() -> None:
     calls: list[str] = []
 
     def work(side: str, result: list[int]) -> list[int]:

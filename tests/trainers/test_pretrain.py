@@ -124,7 +124,7 @@ def test_a_run_whose_parent_died_ends_too(shards, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(finished, shards, tmp_path, damage):
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(finished, shards, tmp_path, damage):
     result = finished[1]
     out = tmp_path / "run"
     pretrain(config(shards, out))
@@ -195,7 +195,7 @@ def test_bfloat16_trains_nearly_as_well(finished, shards, tmp_path):
     assert weights(Path(result["checkpoint"]))["embedding.weight"].dtype == torch.float32
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(shards, tmp_path):
+def test_a_loss_of_nan_stops_the_run_and_keeps_the_last_checkpoint(shards, tmp_path):
     out = tmp_path / "run"
     wild = {"learning_rate": 1e18, "warmup_steps": 60, "clip": 1e30, "weight_decay": 0.0}
     changes = {"optimiser": wild, "steps": 100, "checkpoint_every": 1, "spike": 0}
@@ -325,7 +325,7 @@ def test_a_loss_that_leaps_stops_the_run_before_the_weights_follow(shards, tmp_p
     assert read_jsonl(out / "metrics.jsonl")[-1]["loss"] < 4.2 + 2.0
 
 
-def test_a_mixture_is_trained_by_the_config_and_its_balance_is_told(finished, shards, tmp_path):
+def test_a_mixture_is_trained_by_the_config_and_its_balance_is_recorded(finished, shards, tmp_path):
     result = pretrain(config(shards, tmp_path / "run", model=MIXTURE, log_every=1))
     assert result["heldout_nats_per_token"] == pytest.approx(finished[1]["heldout_nats_per_token"], abs=0.2)
     assert result["total_parameters"] > 2 * result["active_parameters"]
@@ -336,8 +336,8 @@ def test_a_mixture_is_trained_by_the_config_and_its_balance_is_told(finished, sh
         assert [len(loads) for loads in row["expert_load"]] == [8, 8]
         for loads, entropy in zip(row["expert_load"], row["expert_entropy"], strict=True):
             assert sum(loads) == pytest.approx(2, abs=1e-3)
-            told = -sum(x / 2 * math.log(x / 2) for x in loads if x) / math.log(8)
-            assert entropy == pytest.approx(told, abs=1e-3)
+            expected = -sum(x / 2 * math.log(x / 2) for x in loads if x) / math.log(8)
+            assert entropy == pytest.approx(expected, abs=1e-3)
         assert row["load_balancing_loss"] > 0.9
     assert rows[-1]["load_balancing_loss"] < 1.2 and min(rows[-1]["expert_entropy"]) > 0.9
 

@@ -78,7 +78,7 @@ def test_short_documents_do_not_fall_together() -> None:
     assert len({key for row in keys for key in row}) == 16 * len(texts)
 
 
-def test_documents_without_words_are_like_none() -> None:
+def test_documents_without_words_have_no_similarity_to_any() -> None:
     signatures = minhash(pa.array(["", None, " \n", "!?", "word"]))
     assert signatures.is_null().to_pylist() == [True, True, True, True, False]
     assert bands(signatures, 4, 8).is_null().to_pylist() == [True, True, True, True, False]

@@ -77,8 +77,8 @@ def agree(task: Task, rows: list[dict[str, Any]], prompts: list[Prompt], theirs:
 
 def agree_in_writing(task: Task, rows: list[dict[str, Any]], prompts: list[Prompt], theirs: Any, most_new: int) -> None:
     asked = [(p.preamble + p.contexts[0], {"until": list(task.stops), "max_gen_toks": most_new}) for p in prompts]
-    said = theirs.generate_until(instances("generate_until", asked), True)
-    assert [row["generated"] for row in rows] == said
+    written = theirs.generate_until(instances("generate_until", asked), True)
+    assert [row["generated"] for row in rows] == written
 
 
 @pytest.fixture(scope="module")
