@@ -40,7 +40,7 @@ AGREE = 1e-4
 
 @dataclass(frozen=True)
 class Asked:
-    """What both are asked of one task."""
+    """The prompts of one task for both sides."""
 
     task: Task
     examples: list[Example]
@@ -207,7 +207,7 @@ def compare(
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluations", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of task files; made up where not given")
+    parser.add_argument("--data", type=Path, help="folder of task files; without it, tasks are generated")
     parser.add_argument("--tasks", default=TASKS, help="names with commas between, core, or extended")
     parser.add_argument("--examples", type=int, default=24, help="of each task")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
@@ -233,7 +233,7 @@ def main() -> None:
         def reading(size: int, length: int) -> Any:
             return HFLM(pretrained=loaded.model, tokenizer=tokenizer, batch_size=size, max_length=length)
 
-        # Where it scores, the harness reads a token more than it says.
+        # When it scores, the harness reads one token more than its setting.
         theirs = {size: (reading(size, LENGTH - 1), reading(size, LENGTH)) for size in sizes}
     device = torch.device(arguments.device)
     mine = HuggingFaceModel(loaded.model, device)

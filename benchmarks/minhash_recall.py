@@ -1,4 +1,4 @@
-"""How many near-duplicates MinHash bands find, and how many of those found are: against every pair's exact Jaccard.
+"""Recall and precision of near-duplicates found by MinHash bands, against the exact Jaccard similarity of every pair.
 
     uv run --group bench python -m benchmarks.minhash_recall [--documents 20000] [--threshold 0.8] [--plot FILE.png]
 

@@ -3,7 +3,7 @@
 One at a time makes PUT with If-None-Match atomic, as it is at S3 itself. WATERSHED_TEST_S3 names the endpoint of
 another server to run the tests on (keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY).
 
-    python -m tests.s3_server [--careless]     # --careless: conditions of a PUT are not heard
+    python -m tests.s3_server [--careless]     # --careless: conditions of a PUT are ignored
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import psutil
 
 ROUND_SECONDS = 0.25
-"""A side that is done sooner runs several times in a round."""
+"""A side that finishes earlier runs several times in a round."""
 ONE_THREAD = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Ours = TypeVar("Ours")
@@ -27,7 +27,7 @@ class Agreement(NamedTuple):
     """How far two outputs are the same."""
 
     share: float
-    """Of what was compared, how much is equal, 0..1."""
+    """The equal share of what was compared, 0..1."""
     compared: str
     """What was compared, and what else was measured of the outputs."""
 
@@ -44,12 +44,12 @@ class Contest(Generic[Ours, Theirs]):
     """Of the input: HTML before compression, or UTF-8 of text."""
     documents: int
     agree: Callable[[Ours, Theirs], Agreement]
-    """Told from what both sides returned last."""
+    """Computes the agreement of the last results of both sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What a contest came to. MB are millions of bytes of input."""
+    """The result of a contest. MB are millions of bytes of input."""
 
     stage: str
     peer: str
@@ -67,7 +67,7 @@ class Row:
 
 
 def on_one_core() -> int:
-    """Keep this process, its threads and all that it starts on one core; returns which.
+    """Pin this process, its threads and its child processes to one core; return its number.
 
     Call it before libraries with thread pools of their own are imported.
     """

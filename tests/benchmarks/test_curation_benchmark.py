@@ -1,4 +1,4 @@
-"""The benchmark, on a handful of pages: what it writes, and that its agreements are told from outputs."""
+"""The benchmark on a few pages: the files it writes, and agreements that are computed from outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sentence(draw: random.Random) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two archives of twelve pages each, one of them empty, and a record that is no page."""
+    """Two archives of twelve pages each, one of them empty, and a record that is not a page."""
     folder, draw = tmp_path_factory.mktemp("corpus"), random.Random(1)
     for number in range(2):
         name = f"made-{number}.warc.gz"

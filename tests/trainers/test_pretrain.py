@@ -315,7 +315,7 @@ def test_a_second_process_waits_for_the_first(shards, tmp_path, capsys):
 
 def test_a_loss_that_leaps_stops_the_run_before_the_weights_follow(shards, tmp_path):
     out = tmp_path / "run"
-    # The rate warms up over the whole run to one that no model stands.
+    # The learning rate warms up over the whole run to a value at which every model diverges.
     wild = {"learning_rate": 30.0, "warmup_steps": 150, "clip": 1e30, "weight_decay": 0.0}
     with pytest.raises(TrainerError, match=r"the loss is \d.*, after \d.* usually.*last good checkpoint is") as stopped:
         pretrain(config(shards, out, optimiser=wild, steps=150, checkpoint_every=1))
@@ -380,6 +380,6 @@ def test_the_peak_is_that_of_the_device():
     assert peak_flops(torch.device("cpu"), "float32") is None
     names = {name: next(part for part in PEAKS if part in name) for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")}
     assert [PEAKS[part]["bfloat16"] for part in names.values()] == [989e12, 989e12]
-    # A part of a longer name that comes first would hide it.
+    # A shorter name that is part of a longer one must not be found first.
     for number, part in enumerate(PEAKS):
         assert not any(earlier in part for earlier in list(PEAKS)[:number])

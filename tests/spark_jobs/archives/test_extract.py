@@ -1,4 +1,4 @@
-"""From payload to text: what is a page, in which encoding, what it says, in which language."""
+"""From payload to text: pages, encodings, main content and languages."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_repeated_payload_is_not_extracted_again(monkeypatch: pytest.MonkeyPat
     found = [extractor.extract(page, "text/html", None, page.hex()) for page in pages]
     assert found == [extract(page, "text/html", None) for page in pages]
     assert met == pages[:2]
-    # What the server declared is part of what a payload is.
+    # The same payload with another declared type is another payload.
     assert extractor.extract(pages[0], "text/plain", None, pages[0].hex()).state == "not_html"
 
 

@@ -1,4 +1,4 @@
-"""What a document is about: by its host, by its words, or by a classifier; the same label however it is asked."""
+"""The topic of a document by its host, by its words, or by a classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe on plain files: what is kept, why the rest is not, and the same answer however it is worked out."""
+"""A recipe on plain files: the kept documents, the reasons for the others, and the same result however the work is divided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe that selects by a quality model: who is taken, how often, and what is said of it."""
+"""A recipe that selects by a quality model: the selected documents, how often they are read, and the reports."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def run(folder: Path, selection: str, out: Path, inputs: str = "all.jsonl", work
 
 
 def probability(folder: Path, number: int) -> float:
-    """Of good text, as fastText itself tells it."""
+    """The probability of good text, as fastText itself computes it."""
     model = fasttext.load_model(str(folder / "quality.bin"))
     labels, probabilities = model.predict(text_of(number), k=2)
     return dict(zip(labels, probabilities, strict=True))["__label__hq"]

@@ -1,4 +1,4 @@
-"""Evaluation examples are found in what is left of documents, in the lake as on files."""
+"""Evaluation examples are found in the remaining text of documents, in the lake as in files."""
 
 from __future__ import annotations
 

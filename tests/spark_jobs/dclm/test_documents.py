@@ -152,7 +152,7 @@ def test_an_archive_that_changed_since_it_was_registered_stops_the_partition(
 
 
 class Heard:
-    """A listener that remembers how far each piece of work said to be."""
+    """A listener that records the reported progress of each piece of work."""
 
     def __init__(self) -> None:
         self.works: dict[str, tuple[float, str, list[float]]] = {}

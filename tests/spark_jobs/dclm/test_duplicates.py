@@ -1,4 +1,4 @@
-"""dclm.duplicates: clusters of equal and nearly equal documents, the same whoever finds them."""
+"""dclm.duplicates: clusters of equal and nearly equal documents, the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def numbered(texts: list[str]) -> pa.RecordBatch:
 
 
 def pairs_of(batch: pa.RecordBatch, options: NearCopies, cut: int = 1 << 30) -> np.ndarray:
-    """Pairs of copies, the meetings being handed over in batches of `cut` rows."""
+    """Pairs of copies, with the meeting places passed in batches of `cut` rows."""
     meetings = pa.Table.from_batches(meeting_places([batch], options, *options.bands()))
     ordered = meetings.sort_by([("key", "ascending"), ("exact", "ascending"), ("number", "ascending")])
     found = list(copies(ordered.combine_chunks().to_batches(max_chunksize=cut), options))

@@ -1,4 +1,4 @@
-"""dclm.paragraphs: what a recipe's removals leave, and what is told of them."""
+"""dclm.paragraphs: the text that remains after a recipe's removals, and the columns that describe them."""
 
 from __future__ import annotations
 

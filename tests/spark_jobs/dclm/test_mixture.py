@@ -1,4 +1,4 @@
-"""What is taken, what is held out, how often it is read."""
+"""The mixture: which documents it takes, which it holds out, and how often it reads each."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def quantile_rank(number: int, among: list[int], cut: Fraction) -> bool:
 
 
 def times_of(number: int) -> Fraction:
-    """How often RICH reads a document, told step by step."""
+    """How often RICH reads a document, computed step by step."""
     among = [n for n in range(COUNT) if topic_of(n) == topic_of(number)]
     if number % 10 == 5 or not quantile_rank(number, among, Fraction(4, 10)):
         return Fraction(0)

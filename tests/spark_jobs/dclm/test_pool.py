@@ -1,4 +1,4 @@
-"""Which archives there are, what they are, and where they belong."""
+"""The pool: the known archives, their states, and their shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dclm.verdicts: what each recipe thinks of each document."""
+"""dclm.verdicts: the verdict of each recipe on each document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clusters without Spark: what comparing every two documents finds, in whatever order these come."""
+"""Clusters without Spark equal those of comparing every pair of documents, in any order."""
 
 from __future__ import annotations
 

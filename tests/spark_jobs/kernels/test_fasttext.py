@@ -1,4 +1,4 @@
-"""fastText's labels and probabilities, as its own code tells them."""
+"""The same labels and probabilities as fastText's own code."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_recall_and_precision_against_exact_jaccard() -> None:
     similar = {(i, j) for i, j in pairs if len(sets[i] & sets[j]) >= 0.7 * len(sets[i] | sets[j])}
     assert len(similar) > 300
     signatures = minhash(pa.array(texts))
-    # Bands for 0.5 let nearly all pairs above 0.7 through; the signatures then tell the others.
+    # Bands for 0.5 let nearly all pairs above 0.7 through; the signatures then separate the others.
     found = sorted(candidates(bands(signatures, *optimal_bands(0.5))))
     left, right = (signatures.take(pa.array(side)) for side in zip(*found, strict=True))
     verified = {pair for pair, value in zip(found, jaccard(left, right).to_pylist(), strict=True) if value >= 0.7}

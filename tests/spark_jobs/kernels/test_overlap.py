@@ -1,4 +1,4 @@
-"""Evaluation examples are found in documents as comparing words one by one finds them."""
+"""Evaluation examples are found in documents exactly where a comparison word by word finds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules are data: names say what they do, every broken one is told, thresholds change without the text."""
+"""Rules are data: their names describe them, every broken rule is reported, and thresholds change without the text."""
 
 from __future__ import annotations
 

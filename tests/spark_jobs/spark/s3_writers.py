@@ -35,7 +35,7 @@ def answers(run: str) -> pa.Table:
 
 
 def careless(project: Path) -> str:
-    """What a session says to a store that does not hear the condition."""
+    """The error of a session on a store that ignores the condition of a PUT."""
     try:
         spark_session(load_settings(project))
     except WatershedError as error:

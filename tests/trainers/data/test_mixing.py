@@ -18,7 +18,7 @@ from trainers.process.errors import TrainerError
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
-    """Three sources whose first tokens tell them apart."""
+    """Three sources with distinct first tokens."""
     made = []
     for source, count in enumerate((900, 150, 40)):
         folder = tmp_path_factory.mktemp(f"source{source}")

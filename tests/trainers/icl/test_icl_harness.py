@@ -39,7 +39,7 @@ def one_thread():
 
 
 def harness(folder: Path, length: int) -> Any:
-    """lm-evaluation-harness's model, which reads one token more than it says: the last is scored and not read."""
+    """lm-evaluation-harness's model, which accepts one token more than its length: the last is scored and not read."""
     from lm_eval.models.huggingface import HFLM
 
     return HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=4, max_length=length)

@@ -1,4 +1,4 @@
-"""Batched, prefix-cached scoring by decoders of ours, held against the decoder's own forward pass row by row."""
+"""Batched, prefix-cached scoring by decoders of ours, compared with the decoder's own forward pass row by row."""
 
 import json
 import math

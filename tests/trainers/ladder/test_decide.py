@@ -1,4 +1,4 @@
-"""Deciding between two data sets: what is said to be sure must hold that often on laws whose truth is known."""
+"""Deciding between two data sets: stated probabilities must be right that often on laws whose truth is known."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def made_pair(random: np.random.Generator, seeds: int = 3) -> tuple[NDArray, NDA
 
 
 def simulated(measure: Measure) -> tuple[NDArray, NDArray, NDArray]:
-    """Over `PAIRS` pairs: the probability said, whether the first was better, whether the measured band held."""
+    """Over `PAIRS` pairs: the stated probability, whether the first was better, whether the measured band held."""
     random = np.random.default_rng(20)
     probability, truth, held = [], [], []
     for _ in range(PAIRS):
@@ -88,7 +88,7 @@ def test_decisions_of_probability_p_are_right_in_that_share_of_cases() -> None:
 
 
 def test_a_slope_held_to_be_zero_is_too_sure_of_itself() -> None:
-    """The same pairs show what the test above is able to find."""
+    """The same pairs show that the test above can fail."""
     naive = Measure(name="bits_per_byte", better=-1, relative=True, slope_sd=1e-6, noise_sd=0.005)
     probability, truth, held = simulated(naive)
     assert surprise(probability, truth, 0.7, 0.999) < -2.5

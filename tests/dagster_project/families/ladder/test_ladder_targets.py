@@ -1,4 +1,4 @@
-"""The lake's own ladder: several targets forecast before they are trained, then held against what they measured."""
+"""The lake's own ladder: several targets forecast before they are trained, then compared with their measurements."""
 
 from __future__ import annotations
 
