@@ -93,7 +93,7 @@ def run(contest: Contest[Any, Any], rounds: int, report: Callable[[str], None]) 
     Args:
         contest: what is compared.
         rounds: turns of each side.
-        report: called with a line now and then.
+        report: called with a line of progress before each turn.
     """
     best = [float("inf"), float("inf")]
     repeats = [1, 1]
