@@ -194,8 +194,8 @@ CODED = {
     "deflate": ("Content-Encoding: deflate\r\n", zlib.compress(BODY)),
     "chunked gzip": ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", chunked(gzip.compress(BODY))),
     "gzip, its chunks joined": ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", gzip.compress(BODY)),
-    "said gzip, undone": ("Content-Encoding: gzip\r\n", BODY),
-    "said chunked, undone": ("Transfer-Encoding: chunked\r\n", BODY),
+    "declared gzip, undone": ("Content-Encoding: gzip\r\n", BODY),
+    "declared chunked, undone": ("Transfer-Encoding: chunked\r\n", BODY),
     "not a coding": ("Content-Encoding: utf-8\r\n", BODY),
 }
 

@@ -1,4 +1,4 @@
-"""A recipe on plain files: the kept documents, the reasons for the others, and equal results for any split of the work."""
+"""A recipe on plain files: the kept documents, the reasons for the others, and equal results for any split of work."""
 
 from __future__ import annotations
 
