@@ -29,10 +29,10 @@ RECIPE_NAMES = ("gopher-quality", "gopher-repetition", "c4", "fineweb-quality", 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How many of the texts both sides see alike."""
+    """The number of texts on which both sides agree."""
 
     name: str
-    """Of a recipe or a pass."""
+    """The name of a recipe or a pass."""
     peer: str
     texts: int
     equal: int
@@ -44,7 +44,7 @@ class Agreement:
 
 
 def compare_words(texts: Sequence[str]) -> Agreement:
-    """Hold our words against spaCy's as datatrove calls it."""
+    """Compare our words with spaCy's as datatrove calls it."""
     from datatrove.utils.text import split_into_words
 
     from spark_jobs.kernels.peers.spacy_words import english_words
@@ -63,7 +63,7 @@ def compare_words(texts: Sequence[str]) -> Agreement:
 
 
 def compare_statistics(name: str, texts: Sequence[str]) -> Agreement:
-    """Hold the statistics of one of our passes against the peer's own numbers."""
+    """Compare the statistics of one of our passes with the peer's own numbers."""
     by = next(each for each in measures.passes() if each.name == name)
     differences: Counter[str] = Counter()
     examples: list[int] = []
@@ -85,7 +85,7 @@ def _peer(name: str) -> str:
 
 
 def compare_decisions(name: str, texts: Sequence[str]) -> Agreement:
-    """Hold what one of our recipes does with texts against what the peer does."""
+    """Compare what one of our recipes does with texts with what the peer does."""
     recipe = load_recipe(next(RECIPES.rglob(f"{name}.yaml")))
     columns = {"text": pa.array(texts)}
     measured = measure(columns, recipe)
@@ -137,7 +137,7 @@ def _holds(rule: Rule, value: float | None) -> bool:
 @click.option("--pages", default=PAGES, show_default=True, help="Pages that both sides get.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the rows there too.")
 def main(corpus: Path | None, pages: int, json_file: Path | None) -> None:
-    """Hold our statistics and decisions against the peers'."""
+    """Compare our statistics and decisions with those of the peers."""
     import tempfile
 
     from benchmarks.curation import made_corpus, say, write_json

@@ -28,7 +28,7 @@ from catalog.errors import WatershedError
 PAGES = 60_000
 PAGES_PER_FILE = 2_000
 MOST_BYTES = 10_000_000
-"""A longer file is no page; readers would not read it."""
+"""A longer file is not counted as a page, because archive readers would skip it."""
 SUFFIXES = (".html", ".htm", ".xhtml")
 FAMILIES = {
     "": "python3-doc debian-handbook r-doc-html openjdk-17-doc rust-doc erlang-doc sqlite3-doc python-numpy-doc "
@@ -45,7 +45,7 @@ FAMILIES = {
     "libreoffice-help-": "common en-us de fr es ru ja zh-cn pl it",
     "gimp-help-": "en fr de es ja ru",
 }
-"""Packages by what their names begin with."""
+"""Packages, by the prefix of their names."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Source:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--pages", default=PAGES, show_default=True, help="Pages wanted at most.")
+@click.option("--pages", default=PAGES, show_default=True, help="The largest number of pages.")
 @click.option("--packages", default="", help="Other packages, separated by commas.")
 def main(folder: Path, pages: int, packages: str) -> None:
     """Write a crawl of Debian's documentation to FOLDER."""
@@ -93,13 +93,13 @@ def build(folder: Path, pages: int, packages: Sequence[str]) -> list[Path]:
     """Fetch, unpack and write; returns the WARC files.
 
     Raises:
-        WatershedError: this is no Debian system, no package could be had, or the disk is full.
+        WatershedError: this is not a Debian system, no package could be downloaded, or the disk is full.
     """
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
             raise WatershedError(
                 f"{program} is not on this machine: this corpus is made of Debian packages",
-                "run it on Debian or Ubuntu, or hand a folder of WARC files to the benchmark with --corpus",
+                "run it on Debian or Ubuntu, or pass a folder of WARC files to the benchmark with --corpus",
             )
     try:
         unpacked = [place for name in packages if (place := fetch(name, folder))]
@@ -115,7 +115,7 @@ def build(folder: Path, pages: int, packages: Sequence[str]) -> list[Path]:
 
 
 def fetch(package: str, folder: Path) -> Path | None:
-    """Download and unpack a package; None where there is none of that name."""
+    """Download and unpack a package; return None if no package has that name."""
     target = folder / "packages" / package
     if target.is_dir():
         return target
@@ -123,13 +123,13 @@ def fetch(package: str, folder: Path) -> Path | None:
     (unfinished / "files").mkdir(parents=True)
     try:
         click.echo(f"\r\x1b[K{package}", nl=False, err=True)
-        told = subprocess.run(
+        download = subprocess.run(
             ["apt-get", "download", package], cwd=unfinished, capture_output=True, text=True, check=False
         )
         archives = list(unfinished.glob("*.deb"))
-        if told.returncode or not archives:
+        if download.returncode or not archives:
             click.echo(
-                f"\r\x1b[K{package}: left out, {(told.stderr.strip().splitlines() or ['not found'])[-1]}", err=True
+                f"\r\x1b[K{package}: left out, {(download.stderr.strip().splitlines() or ['not found'])[-1]}", err=True
             )
             return None
         for archive in archives:
@@ -146,7 +146,7 @@ def fetch(package: str, folder: Path) -> Path | None:
 
 
 def sources(packages: Sequence[Path]) -> Iterator[Source]:
-    """Every page of every package; links are followed nowhere."""
+    """Every page of every package; links are not followed."""
     for package in packages:
         for path in sorted(package.rglob("*")):
             if path.name.endswith(SUFFIXES) and path.is_file() and not path.is_symlink():

@@ -34,7 +34,7 @@ ROUNDS = 3
 DOCUMENTS = (10_000, 100_000, 1_000_000)
 POSITIVE = click.IntRange(min=1)
 CORPUS_SIZE = "small"
-"""Of the crawl that is made where no corpus is named."""
+"""Size of the crawl that is made if no corpus is named."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +47,9 @@ CORPUS_SIZE = "small"
 @click.option("--stages", default=",".join(STAGES), show_default=True, help="Which, separated by commas.")
 @click.option("--rounds", type=POSITIVE, default=ROUNDS, show_default=True, help="Turns of each side; the best counts.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the rows there too.")
-@click.option("--scale", is_flag=True, help="Instead: our own memory and cost from 10,000 to 1,000,000 documents.")
+@click.option(
+    "--scale", is_flag=True, help="Measure our own memory and cost from 10,000 to 1,000,000 documents instead."
+)
 @click.option(
     "--documents", type=POSITIVE, multiple=True, default=DOCUMENTS, show_default=True, help="Sizes for --scale."
 )
@@ -75,7 +77,7 @@ def main(
 
 
 def named_stages(names: str) -> list[str]:
-    """The stages that are asked for.
+    """The requested stages.
 
     Raises:
         WatershedError: one is not known.
@@ -124,7 +126,7 @@ def compare(corpus: Path, count: int, stages: Sequence[str], rounds: int, json_f
 
 
 def raced(pages: Pages, stages: Sequence[str], rounds: int) -> Iterator[Row]:
-    """A row a comparison.
+    """Return one row per comparison.
 
     Raises:
         WatershedError: a peer is not installed.
@@ -205,7 +207,7 @@ def write_json(path: Path | None, rows: list[dict[str, object]]) -> None:
         part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise WatershedError(f"--json {path}: {error.strerror}", "name a file in a folder that is there") from error
+        raise WatershedError(f"--json {path}: {error.strerror}", "name a file in an existing folder") from error
 
 
 def say(line: str, end: str = "") -> None:

@@ -40,7 +40,7 @@ AGREE = 1e-4
 
 @dataclass(frozen=True)
 class Asked:
-    """What both are asked of one task."""
+    """The prompts of one task for both sides."""
 
     task: Task
     examples: list[Example]
@@ -141,9 +141,9 @@ def harness_answers(asked: Asked, theirs: tuple[Any, Any], most_new: int) -> lis
     scorer, writer = theirs
     task, prompts = asked.task, asked.prompts
     if task.kind == "generation_with_answers":
-        said = {"until": list(task.stops), "max_gen_toks": most_new}
+        options = {"until": list(task.stops), "max_gen_toks": most_new}
         texts = writer.generate_until(
-            instances("generate_until", [(prompt.preamble + prompt.contexts[0], said) for prompt in prompts]), True
+            instances("generate_until", [(prompt.preamble + prompt.contexts[0], options) for prompt in prompts]), True
         )
         return [Answer([], text) for text in texts]
     pairs = [
@@ -207,7 +207,7 @@ def compare(
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluations", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of task files; made up where not given")
+    parser.add_argument("--data", type=Path, help="folder of task files; without it, tasks are generated")
     parser.add_argument("--tasks", default=TASKS, help="names with commas between, core, or extended")
     parser.add_argument("--examples", type=int, default=24, help="of each task")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
@@ -215,33 +215,37 @@ def main() -> None:
     parser.add_argument("--batch-sizes", default="1,8", help="of the harness")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu")
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    torch.set_num_threads(said.threads)
-    everything = asked_of(said.tasks.split(","), said.data, said.examples)
+    torch.set_num_threads(arguments.threads)
+    everything = asked_of(arguments.tasks.split(","), arguments.data, arguments.examples)
     texts = [text for asked in everything for e in asked.examples[:300] for text in (*e.contexts, *e.answers)]
-    model, tokenizer = random_model(texts, said.vocabulary)
+    model, tokenizer = random_model(texts, arguments.vocabulary)
     from lm_eval.models.huggingface import HFLM
 
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        sizes = [int(size) for size in said.batch_sizes.split(",")]
-        loaded = HFLM(pretrained=folder, device=said.device, dtype="float32", batch_size=1, max_length=LENGTH)
+        sizes = [int(size) for size in arguments.batch_sizes.split(",")]
+        loaded = HFLM(pretrained=folder, device=arguments.device, dtype="float32", batch_size=1, max_length=LENGTH)
 
         def reading(size: int, length: int) -> Any:
             return HFLM(pretrained=loaded.model, tokenizer=tokenizer, batch_size=size, max_length=length)
 
-        # Where it scores, the harness reads a token more than it says.
+        # When it scores, the harness reads one token more than its setting.
         theirs = {size: (reading(size, LENGTH - 1), reading(size, LENGTH)) for size in sizes}
-    device = torch.device(said.device)
+    device = torch.device(arguments.device)
     mine = HuggingFaceModel(loaded.model, device)
     size = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{platform.machine()}, {said.device}, {said.threads} threads, float32, {size:,} parameters", end="; ")
-    print(f"vocabulary of {said.vocabulary:,}, {said.examples} examples a task, median of {said.rounds}")
+    print(
+        f"{platform.machine()}, {arguments.device}, {arguments.threads} threads, float32, {size:,} parameters", end="; "
+    )
+    print(f"vocabulary of {arguments.vocabulary:,}, {arguments.examples} examples a task, median of {arguments.rounds}")
     print(f"{'task':<34} {'kind':<24} {'ours/s':>8} {'harness':>8} {'faster':>7}")
-    times = [compare(asked, mine, theirs, TransformersTokenizer(loaded.tokenizer), said.rounds) for asked in everything]
+    times = [
+        compare(asked, mine, theirs, TransformersTokenizer(loaded.tokenizer), arguments.rounds) for asked in everything
+    ]
     ours, others = (sum(column) for column in zip(*times, strict=True))
     print(f"all: {others / ours:.1f}x as many examples a second")
 

@@ -1,4 +1,4 @@
-"""Whether the kernels read every page of a crawl as resiliparse does, and how many pages they leave to it.
+"""Compare the kernels with resiliparse on every page of a crawl, and count the pages that they leave to it.
 
     uv run --group bench python -m benchmarks.extraction_agreement CORPUS [--pages N]
 

@@ -1,4 +1,4 @@
-"""How many near-duplicates MinHash bands find, and how many of those found are: against every pair's exact Jaccard.
+"""Recall and precision of near-duplicates found by MinHash bands, against the exact Jaccard similarity of every pair.
 
     uv run --group bench python -m benchmarks.minhash_recall [--documents 20000] [--threshold 0.8] [--plot FILE.png]
 
@@ -136,7 +136,7 @@ def curve(name: str, options: NearCopies, text: pa.Array, pairs: Pairs, similari
 
 def _same_clusters(options: NearCopies, text: pa.Array, signatures: pa.Array, alike: Pairs) -> float:
     ids = [f"{number:09d}" for number in range(len(text))]
-    sizes = pa.array([len(said.encode()) for said in text.to_pylist()], pa.int64())
+    sizes = pa.array([len(document.encode()) for document in text.to_pylist()], pa.int64())
     columns = {"id": ids, "text": text, "text_hash": text_hash(text), "text_bytes": sizes, "minhash": signatures}
     rows = cluster(pa.table(columns), options)
     labels = np.arange(len(ids))

@@ -1,4 +1,4 @@
-"""What datatrove's filters and dolma's taggers say of a text, by their own installed code."""
+"""The results of datatrove's filters and dolma's taggers for a text, by their own installed code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Values = dict[str, float | None]
 
 
 class Decision(NamedTuple):
-    """What a peer makes of a text."""
+    """The result of a peer for a text."""
 
     kept: bool
     reason: str = ""
@@ -62,7 +62,7 @@ RULES = {
 @cache
 def datatrove_filters() -> Mapping[str, tuple[Any, ...]]:
     """The filters that a recipe means, in the order of datatrove's examples/fineweb.py."""
-    # On import both look for a download of nltk's and say so when there is no network.
+    # On import both look for data of nltk and print a message without a network.
     with contextlib.redirect_stderr(io.StringIO()):
         import dolma.taggers.gopher  # noqa: F401
         from datatrove.pipeline.filters import (
@@ -212,7 +212,7 @@ def dolma_c4(text: str) -> Values:
 
 
 FLAGS = frozenset({"javascript_dolma", "javascript_dolma_v2", "lorem_ipsum_dolma", "curly_brackets_dolma"})
-"""Columns of ours that count what the peer only tells to be there."""
+"""Columns in which we count what the peer only reports as present."""
 
 STATISTICS: Mapping[str, Callable[[str], Values]] = {
     "datatrove_quality": datatrove_quality,

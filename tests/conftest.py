@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole groups."""
+    """Distribute whole groups."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByGroup(LoadScopeScheduling):
@@ -87,7 +87,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Generator[SparkSession]:
-    """A local session with two workers, as a user's settings without a word in them would start it."""
+    """A local session with two workers, as empty settings of a user would start it."""
     from spark_jobs.spark.session import spark_session, stop_session
 
     yield spark_session(load_settings(tmp_path_factory.mktemp("spark")))

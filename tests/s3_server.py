@@ -3,7 +3,7 @@
 One at a time makes PUT with If-None-Match atomic, as it is at S3 itself. WATERSHED_TEST_S3 names the endpoint of
 another server to run the tests on (keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY).
 
-    python -m tests.s3_server [--careless]     # --careless: conditions of a PUT are not heard
+    python -m tests.s3_server [--careless]     # --careless: conditions of a PUT are ignored
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def make_bucket(endpoint: str, name: str) -> str:
     """Make a bucket, and return its URL."""
     import boto3
 
-    said = options(endpoint)
+    credentials = options(endpoint)
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
-        aws_access_key_id=said["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
     )
     client.create_bucket(Bucket=name)
     return f"s3://{name}"

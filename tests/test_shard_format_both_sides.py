@@ -1,4 +1,4 @@
-"""What spark_jobs writes and trainers read, and the other way about: two rooms that may not import each other."""
+"""Trainers read what spark_jobs writes, and the reverse. These two rooms must not import each other."""
 
 from __future__ import annotations
 

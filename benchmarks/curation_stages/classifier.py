@@ -35,8 +35,8 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
         return kernel.probability(pages.text_array, GOOD, joined=True)
 
     def theirs() -> list[float]:
-        labels, told = library.predict([line_of(text) for text in pages.texts], k=2)
-        return [dict(zip(*each, strict=True)).get(GOOD, 0.0) for each in zip(labels, told, strict=True)]
+        labels, probabilities = library.predict([line_of(text) for text in pages.texts], k=2)
+        return [dict(zip(*each, strict=True)).get(GOOD, 0.0) for each in zip(labels, probabilities, strict=True)]
 
     def agree(ours: pa.Array, theirs: list[float]) -> Agreement:
         mine, others = np.array(ours.fill_null(0)), np.array(theirs)

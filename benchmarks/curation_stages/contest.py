@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import psutil
 
 ROUND_SECONDS = 0.25
-"""A side that is done sooner runs several times in a round."""
+"""A side that finishes earlier runs several times in a round."""
 ONE_THREAD = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Ours = TypeVar("Ours")
@@ -27,7 +27,7 @@ class Agreement(NamedTuple):
     """How far two outputs are the same."""
 
     share: float
-    """Of what was compared, how much is equal, 0..1."""
+    """The equal share of what was compared, 0..1."""
     compared: str
     """What was compared, and what else was measured of the outputs."""
 
@@ -44,12 +44,12 @@ class Contest(Generic[Ours, Theirs]):
     """Of the input: HTML before compression, or UTF-8 of text."""
     documents: int
     agree: Callable[[Ours, Theirs], Agreement]
-    """Told from what both sides returned last."""
+    """Computes the agreement of the last results of both sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What a contest came to. MB are millions of bytes of input."""
+    """The result of a contest. MB are millions of bytes of input."""
 
     stage: str
     peer: str
@@ -67,7 +67,7 @@ class Row:
 
 
 def on_one_core() -> int:
-    """Keep this process, its threads and all that it starts on one core; returns which.
+    """Pin this process, its threads and its child processes to one core; return its number.
 
     Call it before libraries with thread pools of their own are imported.
     """
@@ -87,20 +87,20 @@ def processor_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return spent + (_reaped_children() + _live_children() - reaped - others), result
 
 
-def run(contest: Contest[Any, Any], rounds: int, told: Callable[[str], None]) -> Row:
+def run(contest: Contest[Any, Any], rounds: int, report: Callable[[str], None]) -> Row:
     """Run both sides in turns.
 
     Args:
         contest: what is compared.
         rounds: turns of each side.
-        told: called with a line now and then.
+        report: called with a line of progress before each turn.
     """
     best = [float("inf"), float("inf")]
     repeats = [1, 1]
     results: list[Any] = [None, None]
     for number in range(1, rounds + 1):
         for side, work in enumerate((contest.theirs, contest.ours)):
-            told(f"{contest.stage}: round {number} of {rounds}, {(contest.peer, 'ours')[side]}")
+            report(f"{contest.stage}: round {number} of {rounds}, {(contest.peer, 'ours')[side]}")
             count = repeats[side]
 
             def turn(work: Callable[[], Any] = work, count: int = count) -> Any:

@@ -1,4 +1,4 @@
-"""dolma, imported without a word: it looks for a tokenizer's data on the network, and its deduper logs every file."""
+"""dolma, imported without its output: it looks for a tokenizer on the network, and its deduper logs every file."""
 
 from __future__ import annotations
 

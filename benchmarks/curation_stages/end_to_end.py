@@ -41,8 +41,8 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
 
     def agree(ours: set[str], theirs: set[str]) -> Agreement:
         share = 1 - len(ours ^ theirs) / len(asked)
-        said = f"kept or dropped, of {len(asked):,} addresses (ours keeps {len(ours):,}, datatrove {len(theirs):,})"
-        return Agreement(share, said)
+        note = f"kept or dropped, of {len(asked):,} addresses (ours keeps {len(ours):,}, datatrove {len(theirs):,})"
+        return Agreement(share, note)
 
     for extractor in EXTRACTORS:
         yield Contest(

@@ -21,7 +21,7 @@ from catalog.errors import WatershedError
 SOURCE_PAGES = 2_000
 """Real pages that documents are made from."""
 WARC_COPIES = (1, 4, 16)
-"""How often the fused stage reads the archives of the corpus, as so many different ones."""
+"""Numbers of times that the fused stage reads the archives of the corpus, each time as new ones."""
 FUSED_PAGES = 500
 
 
@@ -39,17 +39,17 @@ class Size:
     """Largest resident memory of the process, in millions of bytes."""
 
 
-def measured(corpus: Path, sizes: Sequence[int], told: Callable[[str], None]) -> Iterator[Size]:
-    """Each piece of work at each size, one process after the other."""
+def measured(corpus: Path, sizes: Sequence[int], report: Callable[[str], None]) -> Iterator[Size]:
+    """Measure each piece of work at each size, one process after the other."""
     for work, counts in (("fused", WARC_COPIES), ("judge", sizes), ("cluster", sizes)):
         for count in counts:
-            told(f"{work}: {count:,}")
+            report(f"{work}: {count:,}")
             command = [sys.executable, "-m", __name__, work, str(corpus), str(count)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
             if done.returncode:
                 raise WatershedError(
                     f"--scale: {work} of {count:,} ended with status {done.returncode}",
-                    "see what is said above; of memory a million documents take some 1.1 GB",
+                    "read the output above; a million documents need about 1.1 GB of memory",
                 )
             yield Size(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -61,7 +61,7 @@ def fused(corpus: Path, scratch: Path, copies: int) -> tuple[str, int, int, floa
 
     pages = read_pages(corpus, FUSED_PAGES, scratch)
     archive = pages.pool_row()
-    # Models are loaded and kernels ready before it is timed, here and below.
+    # Load the models and the kernels before the timed part, here and below.
     list(documents_batches([archive], DOCUMENTS.schema))
     documents, seconds = 0, 0.0
     for batch, spent in _timed(

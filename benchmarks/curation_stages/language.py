@@ -29,8 +29,10 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
         return library.predict(lines)
 
     def agree(ours: tuple[pa.Array, pa.Array], theirs: tuple[list[list[str]], list[Any]]) -> Agreement:
-        labels, told = ours
-        apart = np.abs(np.array(told.fill_null(0)) - [float(each[0]) if len(each) else 0 for each in theirs[1]])
+        labels, probabilities = ours
+        apart = np.abs(
+            np.array(probabilities.fill_null(0)) - [float(each[0]) if len(each) else 0 for each in theirs[1]]
+        )
         share = equal_share(labels.to_pylist(), [each[0] if len(each) else None for each in theirs[0]])
         return Agreement(share, f"languages of {len(lines):,} pages; probabilities differ by {apart.max():.1e} at most")
 

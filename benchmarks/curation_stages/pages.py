@@ -28,9 +28,9 @@ class Pages:
     texts: list[str]
     """What `spark_jobs.archives.extract` takes from them; pages without text are left out of both."""
     archive: Path
-    """A WARC file of these records, and of those between them that are no pages."""
+    """A WARC file of these records, and of the records between them that are not pages."""
     scratch: Path
-    """A folder for files that a stage hands to a peer."""
+    """A folder for files that a stage passes to a peer."""
 
     @cached_property
     def text_array(self) -> pa.Array:
@@ -64,11 +64,11 @@ def read_pages(corpus: Path, wanted: int, scratch: Path) -> Pages:
 
     Args:
         corpus: folder of WARC files gzipped by record, taken by name.
-        wanted: pages; all are taken where there are fewer.
+        wanted: number of pages; a smaller crawl gives all of its pages.
         scratch: folder for the archive of these pages.
 
     Raises:
-        WatershedError: there is no archive, or no page in it.
+        WatershedError: the folder has no archive with a page.
     """
     from spark_jobs.archives.extract import extract
     from spark_jobs.archives.records import read_records
@@ -113,7 +113,7 @@ def changed(text: str, share: float, draw: random.Random) -> str:
 
 
 def with_near_copies(texts: list[str]) -> list[str]:
-    """The texts, and a near copy of each, from nearly equal to hardly alike."""
+    """The texts, and a near copy of each, from nearly equal to very different."""
     draw = random.Random(SEED)
     return texts + [changed(text, draw.choice(CHANGES), draw) for text in texts]
 

@@ -27,7 +27,7 @@ THRESHOLD = 0.8
 NAME = "met"
 COMPRESSION = 6
 ASKED = 4_000_000
-"""n-grams never met that a filter is asked for."""
+"""Number of unseen n-grams that are looked up in a filter."""
 
 Removed = set[tuple[int, int]]
 """(document, paragraph), counted from 0."""
@@ -100,8 +100,8 @@ def deduplicate_file(documents: Path, filter_: BloomFilter, attributes: Path) ->
     for found in deduplicate_paragraphs([batch], filter_):
         for spans in _spans(found.column("removed_spans")):
             row = rows[len(lines)]
-            said = [[start, stop, 1.0] for start, stop in _in_characters(row["text"], spans)]
-            lines.append(orjson.dumps({"attributes": {NAME: said}, "id": row["id"]}))
+            attributes_of_page = [[start, stop, 1.0] for start, stop in _in_characters(row["text"], spans)]
+            lines.append(orjson.dumps({"attributes": {NAME: attributes_of_page}, "id": row["id"]}))
     attributes.write_bytes(gzip.compress(b"\n".join(lines) + b"\n", COMPRESSION))
     return attributes
 
@@ -199,7 +199,7 @@ def same_paragraphs(ours: Removed, theirs: Removed, texts: list[str], measured: 
 
 
 def in_use(batch: pa.RecordBatch, size: FilterSize) -> float:
-    """Share of n-grams never met that the filter takes for met after these texts."""
+    """Share of unseen n-grams that the filter reports as seen after these texts."""
     from spark_jobs.dedup.bloom_filter import BloomFilter
     from spark_jobs.dedup.paragraphs import deduplicate_paragraphs
 
@@ -210,7 +210,7 @@ def in_use(batch: pa.RecordBatch, size: FilterSize) -> float:
 
 
 def when_full(size: FilterSize) -> float:
-    """The same, of a filter that holds all it may."""
+    """The same share for a filter that is full."""
     from spark_jobs.dedup.bloom_filter import BloomFilter
     from spark_jobs.kernels.bloom import insert
 

@@ -57,7 +57,7 @@ Values = dict[str, npt.NDArray[np.float64]]
 
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
-    """Which pages datatrove's filters keep, each and all; what numbers dolma's taggers tell."""
+    """Which pages datatrove's filters keep, each and all; the numbers that dolma's taggers compute."""
     both: dict[str, Any] = {"bytes": pages.text_bytes, "documents": len(pages.texts)}
     recipes = {name: recipe_of(name) for name in DATATROVE}
     filters = {name: datatrove_filter(kind) for name, kind in DATATROVE.items()}
@@ -77,7 +77,7 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
         )
     yield Contest(
         stage="rules: fineweb",
-        peer="datatrove pipeline, a page out at its first filter",
+        peer="datatrove pipeline, stops a page at its first drop",
         ours=partial(kept, {"text": pages.text_array}, recipe_of("fineweb")),
         theirs=partial(datatrove_pipeline_decisions, pages.texts),
         agree=same_decisions,
@@ -130,7 +130,7 @@ def datatrove_filter(name: str, **options: Any) -> Any:
 
 
 def datatrove_decisions(filters: Sequence[Any], texts: list[str]) -> Decisions:
-    """Pages that every filter keeps; each filter reads every page as it is, for some rewrite it."""
+    """Pages that every filter keeps; each filter reads every page as it is, because some filters rewrite it."""
     from datatrove.data import Document
 
     kept_by = [[bool(_kept(each.filter(Document(text=text, id="")))) for text in texts] for each in filters]
@@ -173,14 +173,14 @@ def same_decisions(ours: Decisions, theirs: Decisions) -> Agreement:
 
 
 def dolma_tagger(name: str) -> Any:
-    """A tagger of dolma; its list of bad words is emptied, for ours has none to look for."""
+    """A tagger of dolma; its list of bad words is emptied, because our recipe has no such list."""
     dolma = import_dolma()
     dolma.taggers.c4.NAUGHTY_WORDS, dolma.taggers.c4.NAUGHTY_PHRASES = set(), set()
     return dolma.TaggerRegistry.get(name)()
 
 
 def dolma_spans(tagger: Any, texts: list[str]) -> list[Any]:
-    """What a tagger tells of each text."""
+    """The spans that a tagger returns for each text."""
     from dolma.core.data_types import Document
 
     return [tagger.predict(Document(source="", version=None, id="", text=text)).spans for text in texts]

@@ -14,7 +14,7 @@ from benchmarks.curation_stages.contest import Agreement, Contest
 from benchmarks.curation_stages.pages import Pages
 
 ENOUGH_BYTES = 240_000_000
-"""HTML of a job, some twentieth of an archive of Common Crawl: what a job costs whatever its size is little of it."""
+"""HTML of a job, about a twentieth of an archive of Common Crawl, so that the fixed cost of a job is small."""
 
 
 def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:

@@ -17,7 +17,7 @@ from benchmarks.curation_stages.pages import Pages
 VOCABULARY = 32_000
 SEQUENCE = 2_048
 SHARD_BYTES = 30_000_000
-"""Text of the shard, pages over and over; DCLM's shards hold some 60 MB."""
+"""Text of the shard, the pages repeated; DCLM's shards hold about 60 MB."""
 GPT2_SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 Ids = list[npt.NDArray[np.uint32]]
@@ -100,7 +100,7 @@ def byte_names() -> list[str]:
 
 
 def shard_rows(texts: list[str]) -> pa.Table:
-    """The texts as a shard wants them."""
+    """The texts as rows of a shard."""
     ids = [f"{number:032x}" for number in range(len(texts))]
     return pa.table(
         {
@@ -113,7 +113,7 @@ def shard_rows(texts: list[str]) -> pa.Table:
 
 
 def shard_of(rows: pa.Table, tokens: Ids, folder: Path, vocab_size: int) -> Path:
-    """The same shard of ids that somebody else told."""
+    """The same shard, written from the ids of another tokenizer."""
     from spark_jobs.shards.format import shard_name, token_dtype, write_shard
     from spark_jobs.shards.writer import lay_out
 

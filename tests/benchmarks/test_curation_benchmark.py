@@ -1,4 +1,4 @@
-"""The benchmark, on a handful of pages: what it writes, and that its agreements are told from outputs."""
+"""The benchmark on a few pages: the files it writes, and agreements that are computed from outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sentence(draw: random.Random) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two archives of twelve pages each, one of them empty, and a record that is no page."""
+    """Two archives of twelve pages each, one of them empty, and a record that is not a page."""
     folder, draw = tmp_path_factory.mktemp("corpus"), random.Random(1)
     for number in range(2):
         name = f"made-{number}.warc.gz"
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(corpus: P
     assert "name a file in a folder that is there" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_contest_tells_agreement_from_what_both_sides_returned() -> None:
+def test_a_contest_computes_agreement_from_what_both_sides_returned() -> None:
     calls: list[str] = []
 
     def work(side: str, result: list[int]) -> list[int]:

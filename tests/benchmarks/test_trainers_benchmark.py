@@ -32,7 +32,7 @@ def test_all_loaders_give_every_sequence_once_and_go_on_exactly(tmp_path: Path) 
     assert all(row.same_tokens and row.resumed_exactly for row in rows)
 
 
-def test_a_loader_that_loses_its_place_is_told() -> None:
+def test_a_loader_that_loses_its_place_is_reported() -> None:
     batches = [np.full((2, 3), number) for number in range(8)]
     right = Reader(lambda: iter(batches), lambda done: lambda: iter(batches[done:]))
     wrong = Reader(lambda: iter(batches), lambda done: lambda: iter(batches[done - 1 :]))

@@ -94,7 +94,7 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_what_was_there(kind: str, 
     assert written(kind, place) == "new", "what the killed writer left does not hinder the next one"
 
 
-def test_writers_of_the_same_place_do_not_meet(kind: str, tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_path_do_not_mix_their_bytes(kind: str, tmp_path: Path) -> None:
     place = tmp_path / "place"
     both = threading.Barrier(2)
     failures: list[BaseException] = []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curated:
-    """A lake up to dclm.duplicates, and what was said on the way."""
+    """A lake up to dclm.duplicates, and the counts that its jobs returned."""
 
     crawl: Path
     faults: tuple[Fault, ...]

@@ -35,7 +35,7 @@ def signed(texts: list[str], seed: int = 0) -> pa.Table:
             "id": [f"{number:04d}" for number in ids],
             "text": text,
             "text_hash": text_hash(text),
-            "text_bytes": pa.array([len(said.encode()) for said in texts], pa.int64()),
+            "text_bytes": pa.array([len(text.encode()) for text in texts], pa.int64()),
             "minhash": minhash(text),
         }
     )

@@ -43,8 +43,8 @@ def words(seed: int, count: int) -> list[str]:
 def prose(seed: int, count: int = 200) -> str:
     """Sentences of made-up words, every fourth a stop word."""
     draw = random.Random(seed)
-    said = [draw.choice(STOP_WORDS) if place % 4 == 3 else word for place, word in enumerate(words(seed, count))]
-    sentences = [" ".join(said[start : start + 12]).capitalize() + "." for start in range(0, count, 12)]
+    chosen = [draw.choice(STOP_WORDS) if place % 4 == 3 else word for place, word in enumerate(words(seed, count))]
+    sentences = [" ".join(chosen[start : start + 12]).capitalize() + "." for start in range(0, count, 12)]
     return "\n".join(" ".join(sentences[start : start + 4]) for start in range(0, len(sentences), 4))
 
 
@@ -169,8 +169,8 @@ def teach_tokenizer(lake: Lake, texts: list[str], vocab_size: int) -> Path:
     """dclm.tokenizer with a tokenizer that learnt from `texts`; returns its file."""
     path = lake.folder("dclm.tokenizer", "made") / "tokenizer.json"
     write_whole(path, tokenizer_bytes(train_tokenizer(texts, vocab_size)))
-    said = {"path": lake.relative(path), "sha256": sha256_of(path), "vocab_size": vocab_size, "bytes_per_token": 3.0}
-    replace(lake, TOKENIZER, [row(TOKENIZER, **said)])
+    columns = {"path": lake.relative(path), "sha256": sha256_of(path), "vocab_size": vocab_size, "bytes_per_token": 3.0}
+    replace(lake, TOKENIZER, [row(TOKENIZER, **columns)])
     return path
 
 
@@ -187,6 +187,6 @@ def teach_classifier(lake: Lake, texts: list[str], recipe: QualityRecipe) -> Pat
     """dclm.quality_model with a classifier that learnt `examples(texts)`; returns its file."""
     path = lake.folder("dclm.quality_model") / "made.bin"
     trained = train_classifier(examples(texts), recipe, path)
-    said = {"model_id": trained.sha256[:16], "path": lake.relative(path), "sha256": trained.sha256}
-    replace(lake, QUALITY_MODEL, [row(QUALITY_MODEL, positive_documents=50, negative_documents=50, **said)])
+    columns = {"model_id": trained.sha256[:16], "path": lake.relative(path), "sha256": trained.sha256}
+    replace(lake, QUALITY_MODEL, [row(QUALITY_MODEL, positive_documents=50, negative_documents=50, **columns)])
     return path

@@ -64,7 +64,7 @@ class Pairs:
 
 
 class Ranker(nn.Module):
-    """A decoder with one number a text in place of logits."""
+    """A decoder with one number per text in place of logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class RankPairs(Objective):
     kind = "rank"
     undecayed = ("decoder.embedding.weight",)
     killed_in = 0
-    """A step in which the process dies without a word; 0: none."""
+    """The step in which the process exits without an error message; 0: never."""
 
     def __init__(self, heldout: Pairs) -> None:
         self.heldout = heldout

@@ -28,8 +28,8 @@ def shards(tmp_path_factory) -> Path:
 
 
 def trained(shards: Path, out: Path, **changes) -> Path:
-    said = {"preset": "30k-0.2xC", "shards": str(shards), "out": str(out), "keep_checkpoints": 0}
-    pretrain(from_mapping(said | changes, RunConfig, "test"))
+    settings = {"preset": "30k-0.2xC", "shards": str(shards), "out": str(out), "keep_checkpoints": 0}
+    pretrain(from_mapping(settings | changes, RunConfig, "test"))
     return out
 
 
@@ -43,8 +43,8 @@ def run(shards, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def analysed(run, shards, tmp_path_factory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("routing")
-    said = analyse(RoutingConfig(checkpoint=run, shards=(("chain", shards / "heldout"),), out=out))
-    return out, said
+    summary = analyse(RoutingConfig(checkpoint=run, shards=(("chain", shards / "heldout"),), out=out))
+    return out, summary
 
 
 def routed(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -109,10 +109,10 @@ def test_saturation_is_the_share_of_experts_that_stayed():
     assert saturation(final, final)[0].tolist() == [1.0, 1.0]
 
 
-def test_an_analysis_tells_what_the_model_routed(analysed, run):
-    out, said = analysed
-    assert said == json.loads((out / "routing.json").read_text())
-    assert (said["tokens"], said["domain_tokens"]) == (64 * 16, {"chain": 64 * 16})
+def test_an_analysis_reports_what_the_model_routed(analysed, run):
+    out, summary = analysed
+    assert summary == json.loads((out / "routing.json").read_text())
+    assert (summary["tokens"], summary["domain_tokens"]) == (64 * 16, {"chain": 64 * 16})
     with np.load(out / "counts.npz") as counts:
         alone = np.einsum("lee->le", counts["together_LEE"])
         assert alone.sum(1).tolist() == [2 * 1024] * 2
@@ -138,10 +138,10 @@ def test_the_router_settles_towards_its_end(analysed):
 
 
 def test_pictures_are_drawn_and_the_same_each_time(analysed, run, shards, tmp_path):
-    out, said = analysed
-    assert set(said["pictures"]) == {"coactivation.png", "domains.png", "saturation.png", "vocabulary.png"}
+    out, summary = analysed
+    assert set(summary["pictures"]) == {"coactivation.png", "domains.png", "saturation.png", "vocabulary.png"}
     analyse(RoutingConfig(checkpoint=run, shards=(("chain", shards / "heldout"),), out=tmp_path, batch=5))
-    for name in [*said["pictures"], "routing.json", "coactivation.jsonl", "vocabulary.jsonl"]:
+    for name in [*summary["pictures"], "routing.json", "coactivation.jsonl", "vocabulary.jsonl"]:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
     with Image.open(out / "coactivation.png") as picture:
         assert picture.width > 500 and len(np.unique(np.asarray(picture.convert("L")))) > 50
@@ -176,16 +176,16 @@ def test_spans_name_the_domain_of_each_token(shards, tmp_path, kind):
     assert found.tolist() == [[0] * 5 + [-1] * 11, [1] * 10 + [0] * 6, [-1] * 16]
 
 
-def test_domains_are_told_apart_by_the_spans(run, shards, tmp_path):
+def test_spans_separate_the_domains(run, shards, tmp_path):
     path = tmp_path / "spans.jsonl"
     half = {"shard": "shard_00000000", "start": 0, "stop": 32 * 17, "domain": "first"}
     path.write_text(json.dumps(half) + "\n")
-    said = analyse(RoutingConfig(checkpoint=run, shards=(("", shards),), out=tmp_path / "out", domains=path))
-    assert said["domain_tokens"] == {"first": 32 * 16}
+    summary = analyse(RoutingConfig(checkpoint=run, shards=(("", shards),), out=tmp_path / "out", domains=path))
+    assert summary["domain_tokens"] == {"first": 32 * 16}
 
 
 @pytest.mark.parametrize("what", ["dense", "vocabulary", "domains"])
-def test_what_cannot_be_analysed_is_said(run, shards, tmp_path, capsys, what):
+def test_invalid_analysis_inputs_are_refused(run, shards, tmp_path, capsys, what):
     arguments = {"--checkpoint": str(run), "--shards": str(shards), "--out": str(tmp_path / "out")}
     if what == "dense":
         trained(shards, tmp_path / "dense", steps=1)

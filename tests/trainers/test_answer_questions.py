@@ -170,7 +170,7 @@ def test_questions_that_do_not_fit_are_refused(run, tmp_path, capsys, questions,
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive"])
-def test_a_file_of_no_questions_is_refused(run, tmp_path, capsys, content):
+def test_a_file_without_questions_is_refused(run, tmp_path, capsys, content):
     path = tmp_path / "questions.npz"
     path.write_bytes(content)
     path.with_suffix(".json").write_text("{}")

@@ -124,7 +124,7 @@ def test_a_run_whose_parent_died_ends_too(shards, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(finished, shards, tmp_path, damage):
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(finished, shards, tmp_path, damage):
     result = finished[1]
     out = tmp_path / "run"
     pretrain(config(shards, out))
@@ -195,7 +195,7 @@ def test_bfloat16_trains_nearly_as_well(finished, shards, tmp_path):
     assert weights(Path(result["checkpoint"]))["embedding.weight"].dtype == torch.float32
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(shards, tmp_path):
+def test_a_loss_of_nan_stops_the_run_and_keeps_the_last_checkpoint(shards, tmp_path):
     out = tmp_path / "run"
     wild = {"learning_rate": 1e18, "warmup_steps": 60, "clip": 1e30, "weight_decay": 0.0}
     changes = {"optimiser": wild, "steps": 100, "checkpoint_every": 1, "spike": 0}
@@ -315,7 +315,7 @@ def test_a_second_process_waits_for_the_first(shards, tmp_path, capsys):
 
 def test_a_loss_that_leaps_stops_the_run_before_the_weights_follow(shards, tmp_path):
     out = tmp_path / "run"
-    # The rate warms up over the whole run to one that no model stands.
+    # The learning rate warms up over the whole run to a value at which every model diverges.
     wild = {"learning_rate": 30.0, "warmup_steps": 150, "clip": 1e30, "weight_decay": 0.0}
     with pytest.raises(TrainerError, match=r"the loss is \d.*, after \d.* usually.*last good checkpoint is") as stopped:
         pretrain(config(shards, out, optimiser=wild, steps=150, checkpoint_every=1))
@@ -325,7 +325,7 @@ def test_a_loss_that_leaps_stops_the_run_before_the_weights_follow(shards, tmp_p
     assert read_jsonl(out / "metrics.jsonl")[-1]["loss"] < 4.2 + 2.0
 
 
-def test_a_mixture_is_trained_by_the_config_and_its_balance_is_told(finished, shards, tmp_path):
+def test_a_mixture_is_trained_by_the_config_and_its_balance_is_recorded(finished, shards, tmp_path):
     result = pretrain(config(shards, tmp_path / "run", model=MIXTURE, log_every=1))
     assert result["heldout_nats_per_token"] == pytest.approx(finished[1]["heldout_nats_per_token"], abs=0.2)
     assert result["total_parameters"] > 2 * result["active_parameters"]
@@ -336,8 +336,8 @@ def test_a_mixture_is_trained_by_the_config_and_its_balance_is_told(finished, sh
         assert [len(loads) for loads in row["expert_load"]] == [8, 8]
         for loads, entropy in zip(row["expert_load"], row["expert_entropy"], strict=True):
             assert sum(loads) == pytest.approx(2, abs=1e-3)
-            told = -sum(x / 2 * math.log(x / 2) for x in loads if x) / math.log(8)
-            assert entropy == pytest.approx(told, abs=1e-3)
+            expected = -sum(x / 2 * math.log(x / 2) for x in loads if x) / math.log(8)
+            assert entropy == pytest.approx(expected, abs=1e-3)
         assert row["load_balancing_loss"] > 0.9
     assert rows[-1]["load_balancing_loss"] < 1.2 and min(rows[-1]["expert_entropy"]) > 0.9
 
@@ -380,6 +380,6 @@ def test_the_peak_is_that_of_the_device():
     assert peak_flops(torch.device("cpu"), "float32") is None
     names = {name: next(part for part in PEAKS if part in name) for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")}
     assert [PEAKS[part]["bfloat16"] for part in names.values()] == [989e12, 989e12]
-    # A part of a longer name that comes first would hide it.
+    # A shorter name that is part of a longer one must not be found first.
     for number, part in enumerate(PEAKS):
         assert not any(earlier in part for earlier in list(PEAKS)[:number])

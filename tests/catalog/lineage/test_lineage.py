@@ -45,7 +45,7 @@ def test_the_sequences_of_a_document_are_the_same_pairs_seen_from_the_other_side
     assert len(forward) == 5
 
 
-def test_the_tail_of_a_shard_that_fills_no_sequence_is_in_none(connection: duckdb.DuckDBPyConnection) -> None:
+def test_the_incomplete_sequence_at_the_end_of_a_shard_is_left_out(connection: duckdb.DuckDBPyConnection) -> None:
     longest = max(place.sequence for place in lineage.sequences_of_document(connection, doc_id(2)))
     assert longest == 1
     with pytest.raises(WatershedError, match="train/shard_00000000 has no sequence 2"):

@@ -146,7 +146,9 @@ def test_a_broken_table_is_reported_and_the_others_are_readable(lake: Settings) 
         ("FROM dclm.pool AT (VERSION => 1", "syntax error at end of input", "correct"),
     ],
 )
-def test_the_error_for_a_wrong_statement_names_place_and_cause(lake: Settings, sql: str, cause: str, mend: str) -> None:
+def test_the_error_for_a_wrong_statement_names_position_and_cause(
+    lake: Settings, sql: str, cause: str, mend: str
+) -> None:
     with pytest.raises(WatershedError, match=cause) as refused:
         query(connect(lake), sql)
     assert mend in refused.value.mend

@@ -103,7 +103,7 @@ def test_strings_and_comments_are_left_alone(connection: duckdb.DuckDBPyConnecti
 
 
 @pytest.mark.parametrize("at", ["VERSION => 5", "VERSION => -1", "TIMESTAMP => '2026-01-01 09:59'"])
-def test_out_of_range_names_the_versions_and_times_there_are(connection: duckdb.DuckDBPyConnection, at: str) -> None:
+def test_out_of_range_lists_the_available_versions_and_times(connection: duckdb.DuckDBPyConnection, at: str) -> None:
     with pytest.raises(WatershedError) as refused:
         query(connection, f"FROM dclm.scores AT ({at})")
     assert "versions 0 (2026-01-01 10:00:00 UTC) to 4 (2026-01-01 14:00:00 UTC)" in refused.value.cause

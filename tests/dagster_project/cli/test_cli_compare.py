@@ -1,4 +1,4 @@
-"""`watershed compare`: two mixtures of the demo's crawl, decided by small runs and held to a larger one."""
+"""`watershed compare`: two mixtures of the demo's crawl, decided by small runs and checked with a larger one."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_a_group_holds_no_more_bytes_than_are_lost_lightly_and_a_large_partition
 
 
 @pytest.mark.parametrize("broken", [(), ("0-3",), ("0-0", "1-9", "3-1")])
-def test_of_a_group_that_fails_those_that_fail_are_found_and_the_others_are_made(
+def test_the_failing_partitions_of_a_group_are_found_and_the_others_are_made(
     broken: tuple[str, ...], settings: Settings
 ) -> None:
     made: list[Part] = []

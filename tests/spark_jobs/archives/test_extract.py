@@ -1,4 +1,4 @@
-"""From payload to text: what is a page, in which encoding, what it says, in which language."""
+"""From payload to text: pages, encodings, main content and languages."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_a_page_is_read_in_its_encoding_whoever_declares_it(code: str, said_by: 
 
 
 @pytest.mark.parametrize("code", SAYINGS)
-def test_language_is_told_and_known_to_the_contract(code: str) -> None:
-    told, score = language(SAYINGS[code])
-    assert told == code
-    assert told in LANGUAGES
+def test_the_detected_language_is_one_of_the_contract(code: str) -> None:
+    detected, score = language(SAYINGS[code])
+    assert detected == code
+    assert detected in LANGUAGES
     assert 0 < score <= 1.001
 
 
@@ -72,7 +72,7 @@ def test_languages_of_many_texts_are_those_of_each_and_a_null_text_has_none() ->
     assert scores.to_pylist() == [*(score for _, score in alone), None]
 
 
-def test_a_payload_met_again_is_not_extracted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_payload_is_not_extracted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[bytes] = []
 
     def counted(payload: bytes, content_type: str | None = None, charset: str | None = None) -> Extracted:
@@ -85,7 +85,7 @@ def test_a_payload_met_again_is_not_extracted_again(monkeypatch: pytest.MonkeyPa
     found = [extractor.extract(page, "text/html", None, page.hex()) for page in pages]
     assert found == [extract(page, "text/html", None) for page in pages]
     assert met == pages[:2]
-    # What the server declared is part of what a payload is.
+    # The same payload with another declared type is another payload.
     assert extractor.extract(pages[0], "text/plain", None, pages[0].hex()).state == "not_html"
 
 
@@ -108,7 +108,7 @@ def test_a_byte_order_mark_is_heeded_and_left_out(encoding: str) -> None:
     assert extract(html(SAYINGS["cs"]).encode(encoding), "text/html").text == SAYINGS["cs"]
 
 
-def test_a_page_that_says_utf8_and_is_not_is_read_as_what_it_is_and_said_so() -> None:
+def test_a_page_wrongly_declared_as_utf8_is_read_in_its_real_encoding_and_reported() -> None:
     text = " ".join([SAYINGS["de"]] * 5)
     found = extract(html(text, meta("utf-8")).encode("cp1252"), "text/html")
     assert (found.state, found.text) == ("ok", text)

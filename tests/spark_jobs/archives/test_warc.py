@@ -84,7 +84,7 @@ def test_a_cut_anywhere_loses_only_what_was_cut_off(tmp_path: Path) -> None:
         assert all("ends in the middle" in (r.reason or "") for r in damaged)
 
 
-def test_a_flipped_byte_damages_one_record_and_is_told_once(tmp_path: Path) -> None:
+def test_a_flipped_byte_damages_one_record_and_is_reported_once(tmp_path: Path) -> None:
     draw = random.Random(7)
     start = len(MEMBERS[0])
     for _ in range(60):
@@ -103,7 +103,7 @@ def test_a_flipped_byte_damages_one_record_and_is_told_once(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("members", [MEMBERS, PLAIN], ids=["gzip", "plain"])
-def test_garbage_between_records_is_told_with_its_size_and_place(tmp_path: Path, members: list[bytes]) -> None:
+def test_garbage_between_records_is_reported_with_its_size_and_place(tmp_path: Path, members: list[bytes]) -> None:
     garbage = random.Random(1).randbytes(3_000)
     records = read(tmp_path, b"".join(members[:3]) + garbage + b"".join(members[3:]), "made")
     assert urls(records) == URLS
@@ -114,7 +114,7 @@ def test_garbage_between_records_is_told_with_its_size_and_place(tmp_path: Path,
     assert "3,000 bytes" in damaged.reason
 
 
-def test_zeros_behind_the_last_record_are_told(tmp_path: Path) -> None:
+def test_zeros_after_the_last_record_are_reported(tmp_path: Path) -> None:
     records = read(tmp_path, b"".join(MEMBERS) + bytes(512))
     assert urls(records) == URLS
     assert [r.state for r in records if r.state != "ok"] == ["file_damaged"]
@@ -137,7 +137,7 @@ def test_a_wrong_length_costs_its_own_record_alone(tmp_path: Path, shift: int, p
     assert "Content-Length" in str(damaged.reason)
 
 
-def test_a_damaged_request_record_is_told_and_sound_ones_are_passed_over(tmp_path: Path) -> None:
+def test_a_damaged_request_record_is_reported_and_valid_ones_are_skipped(tmp_path: Path) -> None:
     asked = record((("WARC-Type", "request"), ("Content-Type", "application/http")), b"GET / HTTP/1.1\r\n\r\n")
     cut = gzip_member(asked)[:-12]
     records = read(tmp_path, b"".join([MEMBERS[0], gzip_member(asked), cut, *MEMBERS[1:]]))
@@ -194,8 +194,8 @@ CODED = {
     "deflate": ("Content-Encoding: deflate\r\n", zlib.compress(BODY)),
     "chunked gzip": ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", chunked(gzip.compress(BODY))),
     "gzip, its chunks joined": ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", gzip.compress(BODY)),
-    "said gzip, undone": ("Content-Encoding: gzip\r\n", BODY),
-    "said chunked, undone": ("Transfer-Encoding: chunked\r\n", BODY),
+    "declared gzip, undone": ("Content-Encoding: gzip\r\n", BODY),
+    "declared chunked, undone": ("Transfer-Encoding: chunked\r\n", BODY),
     "not a coding": ("Content-Encoding: utf-8\r\n", BODY),
 }
 
@@ -208,7 +208,7 @@ def test_codings_are_undone_and_the_digest_is_of_what_is_stored(tmp_path: Path, 
     assert (found.payload_digest, found.payload_bytes) == (sha1_base32(stored), len(stored))
 
 
-def test_damage_is_told_alike_whatever_inflates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_decompressor_reports_the_same_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(11)
     data = b"".join(MEMBERS)
     damaged = [data[: draw.randrange(len(data))] for _ in range(20)]
@@ -278,14 +278,14 @@ class Server(BaseHTTPRequestHandler):
         if not self.path.endswith(".warc.gz"):
             self.send_error(404)
             return
-        said = self.headers.get("Range")
-        self.asked.append(said)
-        first, _, last = (said or "bytes=0-").removeprefix("bytes=").partition("-")
+        requested = self.headers.get("Range")
+        self.asked.append(requested)
+        first, _, last = (requested or "bytes=0-").removeprefix("bytes=").partition("-")
         part = self.data[int(first) : int(last) + 1 if last else None]
-        self.send_response(206 if said else 200)
+        self.send_response(206 if requested else 200)
         self.send_header("Content-Length", str(len(part)))
         self.send_header("ETag", '"made"')
-        if said:
+        if requested:
             self.send_header("Content-Range", f"bytes {first}-{len(self.data) - 1}/{len(self.data)}")
         self.end_headers()
         if not last and not self.broken:

@@ -1,4 +1,4 @@
-"""What a document is about: by its host, by its words, or by a classifier; the same label however it is asked."""
+"""The topic of a document by its host, by its words, or by a classifier."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_topic_has_its_hosts_and_else_the_text_with_most_of_its_words() -> Non
     assert labels.to_pylist() == expected
 
 
-def test_of_equals_the_first_topic_is_taken() -> None:
+def test_the_first_of_equal_topics_is_taken() -> None:
     first, second = Topic(name="a", words=("x",)), Topic(name="b", words=("y",))
     text, host = pa.array(["x y y x"]), pa.array([None], pa.string())
     assert topics_of(text, host, TopicRules(topics=(first, second), at_least=1)).to_pylist() == ["a"]
@@ -84,6 +84,6 @@ def test_a_classifier_labels_as_fasttext_does(tmp_path: Path) -> None:
     [(), (Topic(name="a", words=("x",)),) * 2, (Topic(name="other", words=("x",)),), (Topic(name="a"),)],
     ids=["none", "twice", "the-rest", "bare"],
 )
-def test_topics_that_mean_nothing_are_refused(topics: tuple[Topic, ...]) -> None:
+def test_invalid_topics_are_refused(topics: tuple[Topic, ...]) -> None:
     with pytest.raises(WatershedError, match="topic"):
         TopicRules(topics=topics)

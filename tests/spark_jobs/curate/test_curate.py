@@ -1,4 +1,4 @@
-"""A recipe on plain files: what is kept, why the rest is not, and the same answer however it is worked out."""
+"""A recipe on plain files: the kept documents, the reasons for the others, and equal results for any split of work."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_two_documents_of_one_id_are_refused(tmp_path: Path, recipe: Recipe) -> 
         run(inputs, recipe, tmp_path / "out")
 
 
-def test_steps_that_touch_nothing_in_a_large_input_are_said_aloud(tmp_path: Path, recipe: Recipe) -> None:
+def test_steps_that_change_nothing_in_a_large_input_cause_a_warning(tmp_path: Path, recipe: Recipe) -> None:
     many = {f"d{number}": f"{number} {PROSE[:200]} {number * 7919}" for number in range(10_000)}
     outcome = run(write(tmp_path / "in", many, 1), recipe, tmp_path / "out")
     assert "edit remove_urls changed none of 10,000 documents" in outcome.warnings
@@ -223,10 +223,10 @@ def test_the_report_shows_funnel_histograms_and_samples(tmp_path: Path, recipe: 
 def test_a_document_is_explained_step_by_step(tmp_path: Path, recipe: Recipe) -> None:
     inputs = write(tmp_path / "in", DOCUMENTS)
     run(inputs, recipe, tmp_path / "out")
-    said = "\n".join(explain_document(find_sources(inputs), recipe, "menu", tmp_path / "out"))
-    assert re.search(r"keep_lines_of_length .* NOTHING LEFT", said)
-    assert "-Contact" in said
-    assert "verdict: dropped, breaks 1 rules, empty_after_drop_short_lines first" in said
+    explanation = "\n".join(explain_document(find_sources(inputs), recipe, "menu", tmp_path / "out"))
+    assert re.search(r"keep_lines_of_length .* NOTHING LEFT", explanation)
+    assert "-Contact" in explanation
+    assert "verdict: dropped, breaks 1 rules, empty_after_drop_short_lines first" in explanation
     copy = "\n".join(explain_document(find_sources(inputs), recipe, "other", tmp_path / "out"))
     assert re.search(r"words_minimum +\d+ +kept >= 20 +ok", copy)
     assert "copies: exact, dropped: same text as the kept copy" in copy

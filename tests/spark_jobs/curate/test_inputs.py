@@ -1,4 +1,4 @@
-"""Documents come from every kind of file alike, and what is wrong with a file is said with its place."""
+"""All kinds of input files give the same documents, and errors name the position in the file."""
 
 from __future__ import annotations
 

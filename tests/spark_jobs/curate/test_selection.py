@@ -1,4 +1,4 @@
-"""A recipe that selects by a quality model: who is taken, how often, and what is said of it."""
+"""A recipe that selects by a quality model: the selected documents, how often they are read, and the reports."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def run(folder: Path, said: str, out: Path, inputs: str = "all.jsonl", workers: int = 1) -> tuple[Recipe, Outcome]:
+def run(folder: Path, selection: str, out: Path, inputs: str = "all.jsonl", workers: int = 1) -> tuple[Recipe, Outcome]:
     path = folder / "made.yaml"
-    path.write_text(RECIPE + said)
+    path.write_text(RECIPE + selection)
     recipe = load_recipe(path)
     return recipe, curate(find_sources([str(folder / inputs)]), recipe, out, workers=workers)
 
 
 def probability(folder: Path, number: int) -> float:
-    """Of good text, as fastText itself tells it."""
+    """The probability of good text, as fastText itself computes it."""
     model = fasttext.load_model(str(folder / "quality.bin"))
-    labels, said = model.predict(text_of(number), k=2)
-    return dict(zip(labels, said, strict=True))["__label__hq"]
+    labels, probabilities = model.predict(text_of(number), k=2)
+    return dict(zip(labels, probabilities, strict=True))["__label__hq"]
 
 
 def table(path: Path) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def test_the_curve_and_the_topics_say_how_often_a_document_is_read(folder: Path,
     assert {row["id"] for row in table(tmp_path / "kept.parquet")} == {row["id"] for row in rows if row["times"]}
 
 
-def test_buckets_tell_the_share_that_was_asked_for_and_the_one_that_is_read(folder: Path, tmp_path: Path) -> None:
+def test_buckets_report_the_requested_and_the_actual_share(folder: Path, tmp_path: Path) -> None:
     run(folder, BY_TOPIC, tmp_path)
     scores, buckets = table(tmp_path / "scores.parquet"), table(tmp_path / "buckets.parquet")
     assert sum(bucket["documents"] for bucket in buckets) == DOCUMENTS
@@ -161,14 +161,14 @@ def test_the_choice_depends_neither_on_files_nor_on_workers(folder: Path, tmp_pa
     assert by_id("one") == by_id("three")
 
 
-def test_an_optional_model_that_is_not_at_hand_is_a_warning(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_optional_model_is_a_warning(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "mine.yaml"
     here.write_text(RECIPE + "  top_fraction: 0.1\n  optional: true\n")
     sources = find_sources([str(folder / "all.jsonl")])
     outcome = curate(sources, load_recipe(here), tmp_path / "out", workers=1)
-    assert any("selection by a quality model: the file quality.bin is missing" in said for said in outcome.warnings)
+    assert any(
+        "selection by a quality model: the file quality.bin is missing" in warning for warning in outcome.warnings
+    )
     assert outcome.selected is None
     assert len(table(tmp_path / "out" / "kept.parquet")) == DOCUMENTS
     monkeypatch.setenv("WATERSHED_LISTS", str(folder))
@@ -178,7 +178,7 @@ def test_an_optional_model_that_is_not_at_hand_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("said", "cause"),
+    ("selection", "cause"),
     [
         ("", "keeps by one thing"),
         ("  top_fraction: 0.1\n  threshold: 0.5\n", "keeps by one thing"),
@@ -192,15 +192,15 @@ def test_an_optional_model_that_is_not_at_hand_is_a_warning(
         ("  top_fraction: 0.1\n  best: 3\n", "unknown field 'best'"),
     ],
 )
-def test_a_selection_that_makes_no_sense_is_refused_with_its_line(folder: Path, said: str, cause: str) -> None:
+def test_a_selection_that_makes_no_sense_is_refused_with_its_line(folder: Path, selection: str, cause: str) -> None:
     path = folder / "wrong.yaml"
-    path.write_text(RECIPE + said)
+    path.write_text(RECIPE + selection)
     with pytest.raises(WatershedError, match=cause) as refused:
         load_recipe(path)
     assert re.match(r".*wrong\.yaml:\d+: ", refused.value.cause)
 
 
-def test_a_model_that_cannot_tell_is_refused_and_leaves_earlier_results(folder: Path, tmp_path: Path) -> None:
+def test_an_unusable_model_is_refused_and_leaves_earlier_results(folder: Path, tmp_path: Path) -> None:
     run(folder, "  top_fraction: 0.1\n", tmp_path)
     before = (tmp_path / "kept.parquet").read_bytes()
     with pytest.raises(WatershedError, match="has no probability of __label__best"):
@@ -221,5 +221,5 @@ def test_the_report_draws_the_scores_and_the_explanation_names_the_bucket(folder
     assert page.count("<tr><td><code>water</code>") == 3
     row = next(row for row in table(tmp_path / "scores.parquet") if row["times"] == 2)
     lines = list(explain_document(find_sources([str(folder / "all.jsonl")]), recipe, row["id"], tmp_path))
-    said = f"quality model: {row['score']:.6f}, topic {row['topic']}, of the bucket from {row['from_quantile']:g}"
-    assert lines[-1] == f"{said}: read 2 times"
+    verdict = f"quality model: {row['score']:.6f}, topic {row['topic']}, of the bucket from {row['from_quantile']:g}"
+    assert lines[-1] == f"{verdict}: read 2 times"

@@ -1,4 +1,4 @@
-"""Evaluation examples are found in what is left of documents, in the lake as on files."""
+"""Evaluation examples are found in the remaining text of documents, in the lake as in files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def found(
     return lake, write_contamination(spark, lake, RECIPE, evaluations, "a" * 16)
 
 
-def test_documents_that_are_left_overlap_as_told_without_spark(
+def test_remaining_documents_overlap_as_computed_without_spark(
     found: tuple[Lake, dict[str, Any]], evaluations: list[Path]
 ) -> None:
     rows = found[0].read("dclm.contamination").to_pylist()
@@ -88,7 +88,9 @@ def test_each_evaluation_is_reported_found_or_not(found: tuple[Lake, dict[str, A
     assert any("no example of sums has 13 words" in warning for warning in counts["warnings"])
 
 
-def test_without_evaluations_nothing_is_told_and_a_damaged_one_is_named(spark: SparkSession, tmp_path: Path) -> None:
+def test_without_evaluations_the_report_is_empty_and_a_damaged_one_is_named(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     lake = Lake(str(tmp_path / "lake"), tmp_path / "files", {})
     assert write_contamination(spark, lake, RECIPE, [], "b" * 16) == {"evaluations": 0}
     assert lake.read("dclm.contamination").num_rows == lake.read("dclm.contamination_report").num_rows == 0

@@ -68,10 +68,10 @@ def test_every_fault_is_counted_with_its_reason_and_costs_no_sound_page(curated:
 
 
 def test_counts_by_state_are_those_of_the_table(curated: Curated) -> None:
-    told = Counter[str]()
+    reported = Counter[str]()
     for counts in curated.counts["documents"]:
-        told.update(counts["states"])
-    assert told == Counter(row["state"] for row in curated.rows("dclm.documents"))
+        reported.update(counts["states"])
+    assert reported == Counter(row["state"] for row in curated.rows("dclm.documents"))
 
 
 def test_a_document_is_found_again_in_its_archive_and_says_the_same(curated: Curated) -> None:
@@ -116,7 +116,7 @@ def test_columns_are_filled_where_there_is_text_and_only_there(curated: Curated)
             assert (filled, row["text_bytes"]) == (set(), 0)
 
 
-def test_origin_is_told(curated: Curated) -> None:
+def test_the_origin_of_a_document_is_recorded(curated: Curated) -> None:
     (row,) = [row for row in curated.rows("dclm.documents") if row["url"] == f"{HOST}/alone"]
     payload = page(PAGES["copies-a.warc.gz"]["alone"])
     assert (row["host"], row["content_type"], row["payload_bytes"]) == ("copies.example", "text/html", len(payload))
@@ -152,7 +152,7 @@ def test_an_archive_that_changed_since_it_was_registered_stops_the_partition(
 
 
 class Heard:
-    """A listener that remembers how far each piece of work said to be."""
+    """A listener that records the reported progress of each piece of work."""
 
     def __init__(self) -> None:
         self.works: dict[str, tuple[float, str, list[float]]] = {}

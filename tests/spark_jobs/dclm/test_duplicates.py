@@ -1,4 +1,4 @@
-"""dclm.duplicates: clusters of equal and nearly equal documents, the same whoever finds them."""
+"""dclm.duplicates: clusters of equal and nearly equal documents, the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ def test_one_copy_stands_for_a_cluster_and_each_says_why(curated: Curated) -> No
             texts = [documents[doc_id]["text"] for doc_id in ids]
             exact = texts.count(documents[row["doc_id"]]["text"]) > 1
             assert row["method"] == ("exact" if exact else "minhash")
-    said = {documents[row["doc_id"]]["url"]: (row["kept"], row["method"], row["reason"]) for row in rows}
+    verdicts = {documents[row["doc_id"]]["url"]: (row["kept"], row["method"], row["reason"]) for row in rows}
     longest = next(row for row in documents.values() if row["url"] == f"{HOST}/near/longest")["text_bytes"]
     short = next(row for row in documents.values() if row["url"] == f"{HOST}/near/short")["text_bytes"]
-    assert said[f"{HOST}/near/longest"] == (True, "minhash", f"longest text ({longest} bytes) of 3 copies")
-    assert said[f"{HOST}/near/short"] == (
+    assert verdicts[f"{HOST}/near/longest"] == (True, "minhash", f"longest text ({longest} bytes) of 3 copies")
+    assert verdicts[f"{HOST}/near/short"] == (
         False,
         "exact",
         f"nearly the text of the kept copy, which is longer ({longest} bytes against {short})",
     )
-    exact = sorted(reason for url, (_, _, reason) in said.items() if str(url).startswith(f"{HOST}/exact"))
+    exact = sorted(reason for url, (_, _, reason) in verdicts.items() if str(url).startswith(f"{HOST}/exact"))
     assert exact[0].startswith("longest text (")
     assert exact[0].endswith("least doc_id of the 3 as long")
     assert exact[1:] == ["same text as the kept copy"] * 2
@@ -124,14 +124,14 @@ def numbered(texts: list[str]) -> pa.RecordBatch:
             "number": pa.array(range(len(texts)), pa.int32()),
             "text": text,
             "text_hash": text_hash(text),
-            "text_bytes": pa.array([len(said.encode()) for said in texts], pa.int64()),
+            "text_bytes": pa.array([len(text.encode()) for text in texts], pa.int64()),
             "minhash": minhash(text).cast(pa.binary()),
         }
     )
 
 
 def pairs_of(batch: pa.RecordBatch, options: NearCopies, cut: int = 1 << 30) -> np.ndarray:
-    """Pairs of copies, the meetings being handed over in batches of `cut` rows."""
+    """Pairs of copies, with the meeting places passed in batches of `cut` rows."""
     meetings = pa.Table.from_batches(meeting_places([batch], options, *options.bands()))
     ordered = meetings.sort_by([("key", "ascending"), ("exact", "ascending"), ("number", "ascending")])
     found = list(copies(ordered.combine_chunks().to_batches(max_chunksize=cut), options))
@@ -242,9 +242,9 @@ def test_the_table_of_a_lake_is_that_of_a_file(spark: SparkSession, tmp_path: Pa
     ]
     lake = made.empty_lake(tmp_path)
     made.replace(lake, DOCUMENTS, rows)
-    made.replace(lake, VERDICTS, [made.row(VERDICTS, doc_id=said["doc_id"], recipe="made", kept=True) for said in rows])
+    made.replace(lake, VERDICTS, [made.row(VERDICTS, doc_id=row["doc_id"], recipe="made", kept=True) for row in rows])
     counts = write_duplicates(spark, lake, "made", "f" * 16, options)
-    documents = pa.Table.from_pylist([{**said, "id": said["doc_id"]} for said in rows])
+    documents = pa.Table.from_pylist([{**row, "id": row["doc_id"]} for row in rows])
     documents = documents.set_column(documents.schema.get_field_index("minhash"), "minhash", minhash(documents["text"]))
     expected = cluster(documents, options)
     assert lake.read("dclm.duplicates").sort_by("doc_id").equals(expected)

@@ -1,4 +1,4 @@
-"""dclm.paragraphs: what a recipe's removals leave, and what is told of them."""
+"""dclm.paragraphs: the text that remains after a recipe's removals, and the columns that describe them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ deduplicate:
 
 def recipe(folder: Path, *methods: str) -> Recipe:
     path = folder / "made.yaml"
-    said = "".join(f"  - {method}\n    source: made here\n" for method in methods)
-    path.write_text(f"name: {RECIPE}{STEPS}{said}")
+    deduplication = "".join(f"  - {method}\n    source: made here\n" for method in methods)
+    path.write_text(f"name: {RECIPE}{STEPS}{deduplication}")
     return load_recipe(path)
 
 

@@ -1,4 +1,4 @@
-"""What is taken, what is held out, how often it is read."""
+"""The mixture: which documents it takes, which it holds out, and how often it reads each."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_the_split_can_be_made_again_in_sql(mixed: tuple[list[dict[str, Any]], A
     rows, _ = mixed
     key = "substr(sha256(concat_ws(chr(31), '0', 'split', ?)), 1, 16)"
     for row in rows[:20]:
-        (said,) = duckdb.execute(f"SELECT {key}", [row["doc_id"]]).fetchall()[0]
-        assert said == hash_key(0, "split", row["doc_id"])
+        (key_in_sql,) = duckdb.execute(f"SELECT {key}", [row["doc_id"]]).fetchall()[0]
+        assert key_in_sql == hash_key(0, "split", row["doc_id"])
 
 
 def test_the_counts_are_the_tables(mixed: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
@@ -127,7 +127,7 @@ def quantile_rank(number: int, among: list[int], cut: Fraction) -> bool:
 
 
 def times_of(number: int) -> Fraction:
-    """How often RICH reads a document, told step by step."""
+    """How often RICH reads a document, computed step by step."""
     among = [n for n in range(COUNT) if topic_of(n) == topic_of(number)]
     if number % 10 == 5 or not quantile_rank(number, among, Fraction(4, 10)):
         return Fraction(0)
@@ -152,7 +152,7 @@ def test_a_document_is_read_as_often_as_topic_and_quality_say(spark: SparkSessio
     assert {repeats for _, repeats in expected.values()} >= {1, 2, 3, 4, 6}
 
 
-def test_each_bucket_tells_what_was_asked_and_what_is_read(spark: SparkSession, rich: Lake) -> None:
+def test_each_bucket_reports_the_requested_and_the_actual_share(spark: SparkSession, rich: Lake) -> None:
     buckets = rich.read("dclm.mixture_buckets").to_pylist()
     mixture = rich.read("dclm.mixture").to_pylist()
     assert {(row["topic"], row["from_quantile"]) for row in buckets} == {
@@ -217,7 +217,7 @@ def test_shares_that_no_mixture_keeps_are_refused(spark: SparkSession, lake: Lak
         {"max_source_share": 0.0},
     ],
 )
-def test_a_recipe_that_means_nothing_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_inconsistent_recipe_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(WatershedError, match=next(iter(wrong))):
         MixtureRecipe(**wrong)
 

@@ -1,4 +1,4 @@
-"""Which archives there are, what they are, and where they belong."""
+"""The pool: the known archives, their states, and their shards."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_two_archives_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["missing", "missing/*.warc.gz", "empty", "ftp://x.example/a.warc.gz", "bad.paths"])
-def test_an_input_that_names_nothing_is_a_user_error(tmp_path: Path, given: str) -> None:
+def test_an_input_that_matches_no_file_is_a_user_error(tmp_path: Path, given: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.paths").write_bytes(b"\xff\xfe")
     with pytest.raises(WatershedError):
@@ -118,7 +118,7 @@ def test_a_large_pool_is_spread_evenly_with_neighbours_together(files: int) -> N
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_registering_tells_how_far_it_is(tmp_path: Path) -> None:
+def test_registering_reports_progress(tmp_path: Path) -> None:
     write(tmp_path, "a.warc.gz", "b.warc.gz")
     heard: list[float] = []
 

@@ -40,7 +40,7 @@ def test_training_twice_gives_the_same_file_whatever_the_order_of_examples(tmp_p
     assert first == second
 
 
-def test_what_memory_held_before_teaches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_earlier_contents_of_memory_do_not_change_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_classifier(examples(TEXTS), SMALL, tmp_path / "clean.bin")
     monkeypatch.setenv("MALLOC_PERTURB_", "170")
     train_classifier(examples(TEXTS), SMALL, tmp_path / "dirty.bin")
@@ -58,7 +58,7 @@ def test_a_document_is_one_line_and_never_a_label() -> None:
     assert not any(word.startswith("__label__") for word in line_of("x __label__hq y").split())
 
 
-def test_it_tells_prose_from_listings(taught: tuple[Lake, dict[str, Any]]) -> None:
+def test_the_classifier_separates_prose_from_listings(taught: tuple[Lake, dict[str, Any]]) -> None:
     lake, counts = taught
     model = load(lake.folder("dclm.quality_model") / f"{'a' * 16}.bin")
     assert counts["heldout_accuracy"] >= 0.9
@@ -94,7 +94,7 @@ def test_too_few_examples_are_an_error_that_counts_them(spark: SparkSession, tau
     assert lake.version("dclm.quality_model") == version
 
 
-def test_a_predicate_that_is_no_sql_is_an_error_that_names_it(spark: SparkSession, taught: tuple[Lake, Any]) -> None:
+def test_an_invalid_sql_predicate_is_named_in_the_error(spark: SparkSession, taught: tuple[Lake, Any]) -> None:
     lake, _ = taught
     with pytest.raises(WatershedError, match=r"'no_such_column > 1'.*not a predicate over dclm.documents"):
         write_quality_model(spark, lake, RECIPE, QualityRecipe(positives="no_such_column > 1"), "b" * 16)

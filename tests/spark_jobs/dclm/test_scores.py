@@ -82,7 +82,7 @@ def test_buckets_are_tenths_in_the_order_of_scores(scored: tuple[Lake, dict[str,
     ]
 
 
-def test_documents_of_one_score_are_told_apart_by_their_ids(spark: SparkSession) -> None:
+def test_documents_of_equal_score_are_ordered_by_their_ids(spark: SparkSession) -> None:
     ids = [doc_id(number) for number in range(1000)]
     table = pa.table({"doc_id": ids, "score": [0.25] * 400 + [1.0] * 600, "group": ["all"] * 1000})
     tenths = [Fraction(tenth, 10) for tenth in range(1, 10)]

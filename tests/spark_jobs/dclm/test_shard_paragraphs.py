@@ -1,4 +1,4 @@
-"""Each shard of a pool is deduplicated by itself, in the order of its archives, whoever works on it."""
+"""Each shard of a pool is deduplicated by itself, in the order of its archives, by any worker."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_stretches_that_stand_elsewhere_in_the_shard_go_after_paragraphs(spark: 
 
 
 def without_windows(text: str | None, seen: set[bytes], length: int) -> tuple[str | None, int]:
-    """An ASCII text less all that windows cover that were met before; those of the text are met from then on."""
+    """An ASCII text without the windows that were seen before. Its own windows are then added to the seen ones."""
     if text is None:
         return None, 0
     data = text.encode()

@@ -106,9 +106,9 @@ def test_the_tokens_of_a_span_decode_to_its_document(made: tuple[Lake, dict[str,
             tokens = stream[span["start"] : span["stop"]]
             ended = tokens[-1] == EOT
             whole += ended
-            said = tokenizer.decode(tokens[: len(tokens) - ended].tolist(), skip_special_tokens=False)
+            decoded = tokenizer.decode(tokens[: len(tokens) - ended].tolist(), skip_special_tokens=False)
             text = texts[span["doc_id"]]
-            assert said == text if ended else text.startswith(said.rstrip("\ufffd"))
+            assert decoded == text if ended else text.startswith(decoded.rstrip("\ufffd"))
             assert ended or span is rows[-1]
     assert whole > 100
 

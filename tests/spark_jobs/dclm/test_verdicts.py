@@ -1,4 +1,4 @@
-"""dclm.verdicts: what each recipe thinks of each document."""
+"""dclm.verdicts: the verdict of each recipe on each document."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_kept_documents_are_those_of_the_recipe_in_sql(curated: Curated, recipe:
     ]
 
 
-def test_a_broken_rule_is_told_with_value_and_threshold(curated: Curated) -> None:
+def test_a_broken_rule_is_reported_with_value_and_threshold(curated: Curated) -> None:
     documents = {row["doc_id"]: row for row in curated.rows("dclm.documents")}
     for row in curated.rows("dclm.verdicts"):
         document = documents[row["doc_id"]]
@@ -57,8 +57,8 @@ def test_counts_are_those_of_the_table(curated: Curated) -> None:
     rows = curated.rows("dclm.verdicts")
     assert sum(counts["verdicts"] for counts in curated.counts["verdicts"]) == len(rows)
     for recipe in RECIPES:
-        told = sum(counts["kept"][recipe.name] for counts in curated.counts["verdicts"])
-        assert told == sum(row["kept"] for row in rows if row["recipe"] == recipe.name)
+        reported = sum(counts["kept"][recipe.name] for counts in curated.counts["verdicts"])
+        assert reported == sum(row["kept"] for row in rows if row["recipe"] == recipe.name)
 
 
 def test_a_threshold_changes_without_the_documents(spark: SparkSession, curated: Curated, lake: Lake) -> None:

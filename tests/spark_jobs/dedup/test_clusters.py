@@ -1,4 +1,4 @@
-"""Clusters without Spark: what comparing every two documents finds, in whatever order these come."""
+"""Clusters without Spark equal those of comparing every pair of documents, in any order."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_bands_without_a_recall_are_those_of_datasketch() -> None:
 def test_recall_and_precision_follow_theory() -> None:
     text = pa.array(planted(2000))
     pairs, similarity = exact_pairs(text, float(BINS[0]))
-    sets = [words_of(said) for said in text.to_pylist()]
+    sets = [words_of(document) for document in text.to_pylist()]
     expected = [len(sets[i] & sets[j]) / len(sets[i] | sets[j]) for i, j in pairs.tolist()]
     assert np.allclose(similarity, expected)
     plain, sharp = (curve("", options, text, pairs, similarity) for options in (NearCopies(), NearCopies(recall=0.95)))

@@ -132,7 +132,7 @@ def test_a_failure_leaves_the_index_as_it_was(documents: pa.Table, tmp_path: Pat
     assert DuplicateIndex.open(tmp_path / "index").duplicates().equals(expected)
 
 
-def test_what_is_no_index_is_refused(tmp_path: Path, documents: pa.Table) -> None:
+def test_invalid_uses_of_an_index_are_refused(tmp_path: Path, documents: pa.Table) -> None:
     with pytest.raises(WatershedError, match="cannot be read as an index"):
         DuplicateIndex.open(tmp_path)
     index = indexed(tmp_path / "index", shards_of(documents), "a")

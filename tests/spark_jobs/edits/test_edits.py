@@ -175,7 +175,7 @@ def test_phrases_are_cut_out_of_lines(
     )
 
 
-def test_a_phrase_that_is_no_expression_is_named() -> None:
+def test_an_invalid_regular_expression_is_named_in_the_error() -> None:
     with pytest.raises(WatershedError, match=r"\(open"):
         drop_substring_lines(pa.array(["a"]), banlist="(open")
     with pytest.raises(WatershedError, match="banlist is empty"):
@@ -223,7 +223,7 @@ def test_layouts_of_arrow_strings_and_neighbours_do_not_matter(name: str) -> Non
 
 # C4's rewriting by datatrove parts a text into sentences and joins them anew.
 @pytest.mark.parametrize("name", sorted(EDITS.keys() - {"c4_lines"}))
-def test_a_batch_that_needs_no_edit_is_handed_back(name: str) -> None:
+def test_a_batch_that_needs_no_edit_is_returned_without_a_copy(name: str) -> None:
     texts = pa.array(["The river rises in the hills.", None, "It gathers the rain of the whole valley."])
     options = {**OPTIONS, "drop_substring_lines": {"banlist": ("items in cart",)}, "drop_lines_with_long_words": {}}
     edited = EDITS[name].apply(texts, **options.get(name, {}))
@@ -254,5 +254,5 @@ def test_every_option_has_its_default_and_edits_load_nothing_heavy() -> None:
     code = (
         "import sys, spark_jobs.edits; print([m for m in ('numba', 'scipy', 'pandas', 'pyspark') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

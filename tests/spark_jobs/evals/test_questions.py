@@ -138,12 +138,12 @@ def test_identifiers_are_distinct_and_change_with_the_task_alone(found: list[Pas
     assert [question.question_id for question in fewer] == ids[:10]
 
 
-def test_a_near_duplicate_of_the_document_is_no_distractor(tokenizer: Tokenizer) -> None:
+def test_a_near_duplicate_of_the_document_is_not_a_distractor(tokenizer: Tokenizer) -> None:
     same = np.arange(128, dtype="<u4").tobytes()
     assert not make_questions(passages(documents(TEXTS, same), tokenizer, RECIPE), ANY_SOURCE, RECIPE)
 
 
-def test_nearly_the_same_words_are_no_distractor(found: list[Passage]) -> None:
+def test_nearly_the_same_words_are_not_a_distractor(found: list[Passage]) -> None:
     (first, *_) = found
     changed = first.continuation.copy()
     changed[-1] += 1
@@ -169,9 +169,9 @@ def test_questions_are_about_held_out_documents_alone(asked: tuple[Lake, dict[st
     rows = lake.read("evals.examples").to_pylist()
     assert {row["doc_id"] for row in rows} <= {doc_id(number) for number in range(40)}
     assert Counter(row["task"] for row in rows) == {task: counts[task] for task in TASKS}
-    said = {row["task"]: row for row in lake.read("evals.tasks").to_pylist()}
-    assert {task: said[task]["examples"] for task in TASKS} == {task: counts[task] for task in TASKS}
-    assert all(row["chance"] == 0.25 for row in said.values())
+    tasks = {row["task"]: row for row in lake.read("evals.tasks").to_pylist()}
+    assert {task: tasks[task]["examples"] for task in TASKS} == {task: counts[task] for task in TASKS}
+    assert all(row["chance"] == 0.25 for row in tasks.values())
 
 
 def test_the_trainers_files_say_what_the_table_says(asked: tuple[Lake, dict[str, Any]]) -> None:
@@ -196,9 +196,9 @@ def test_the_trainers_files_say_what_the_table_says(asked: tuple[Lake, dict[str,
         context = a["context_tokens"][a["context_offsets"][q] : a["context_offsets"][q + 1]]
         assert tokenizer.decode(context.tolist()) == row["context"]
         options = range(a["options_start"][q], a["options_start"][q + 1])
-        said = [tokenizer.decode(a["tokens"][a["offsets"][o] : a["offsets"][o + 1]].tolist()) for o in options]
-        assert said == row["choices"]
-        assert [a["option_bytes"][o] for o in options] == [len(text.encode()) for text in said]
+        choices = [tokenizer.decode(a["tokens"][a["offsets"][o] : a["offsets"][o + 1]].tolist()) for o in options]
+        assert choices == row["choices"]
+        assert [a["option_bytes"][o] for o in options] == [len(text.encode()) for text in choices]
 
 
 def test_asking_again_gives_the_same_bytes(

@@ -1,4 +1,4 @@
-"""Paragraphs met before are removed as DCLM's bff does it, by a filter that keeps its promise or says it cannot."""
+"""Repeated paragraphs are removed as by DCLM's bff, with a filter that keeps its promised rate or raises an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spark_jobs.dedup.paragraphs import (
 from spark_jobs.kernels.bloom import contains, insert
 
 SURE = 1e-12
-"""A rate of false positives that no test meets one by."""
+"""A rate of false positives at which no test sees one."""
 FEW = [text for text in EDGE_CASES if len(text) < 5000]
 
 

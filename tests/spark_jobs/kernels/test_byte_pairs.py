@@ -53,7 +53,7 @@ def test_ids_are_those_of_the_library(size: int) -> None:
 
 
 def test_every_character_is_to_us_what_it_is_to_the_library() -> None:
-    # Between a letter and a number that are told apart, with "!" to tell white space from signs.
+    # Between a letter and a digit, which are of different classes, with "!" to separate white space from signs.
     codes = [code for code in range(0x40000) if not 0xD800 <= code < 0xE000]
     assert_same(trained(300), ["".join(f"a{chr(code)}1!{chr(code)}" for code in codes)])
 

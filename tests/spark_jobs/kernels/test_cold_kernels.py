@@ -1,4 +1,4 @@
-"""Kernels as the first page of a process meets them: empty inputs, and before machine code is there."""
+"""Kernels in a fresh process: empty inputs first, and pages before machine code is available."""
 
 from __future__ import annotations
 

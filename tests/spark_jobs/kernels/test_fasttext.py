@@ -1,4 +1,4 @@
-"""fastText's labels and probabilities, as its own code tells them."""
+"""The same labels and probabilities as fastText's own code."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Trained by fastText, in a process of its own for the same reason as in `fasttext_training`."""
     folder = tmp_path_factory.mktemp("fasttext")
     wanted = {}
-    for name, told in SETTINGS.items():
-        settings = dict(told)
+    for name, options in SETTINGS.items():
+        settings = dict(options)
         labels, quantize = settings.pop("labels", 3), settings.pop("quantize", None)
         examples = folder / f"{labels}.txt"
         examples.write_text(
@@ -114,7 +114,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in SETTINGS}
 
 
-def told_by_fasttext(path: Path, lines: list[str]) -> list[tuple[str, float] | None]:
+def predictions_of_fasttext(path: Path, lines: list[str]) -> list[tuple[str, float] | None]:
     import fasttext
 
     model = fasttext.load_model(str(path))
@@ -123,9 +123,9 @@ def told_by_fasttext(path: Path, lines: list[str]) -> list[tuple[str, float] | N
 
 
 def assert_same(model: Model, path: Path, texts: list[str], lines: list[str], *, joined: bool) -> None:
-    expected = told_by_fasttext(path, lines)
+    expected = predictions_of_fasttext(path, lines)
     labels, probabilities = model.predict(pa.array(texts, pa.string()), joined=joined)
-    assert labels.to_pylist() == [told and told[0] for told in expected]
+    assert labels.to_pylist() == [prediction and prediction[0] for prediction in expected]
     for text, line, ours, theirs in zip(texts, lines, probabilities.to_pylist(), expected, strict=True):
         # fastText adds up in 32 bits: of 100,000 rows its sum is off by more (see the test of long texts).
         most = 1e-5 if len(line) < 20_000 else 5e-4
@@ -215,7 +215,7 @@ def test_neither_batches_nor_layouts_nor_what_was_read_before_matter(models: dic
     assert sliced[1].equals(whole[1])
 
 
-def test_a_null_text_has_no_label_and_no_texts_are_no_labels(models: dict[str, Path]) -> None:
+def test_a_null_text_has_no_label_and_no_texts_give_no_labels(models: dict[str, Path]) -> None:
     model = load(models["softmax-two-labels"])
     labels, probabilities = model.predict(pa.array(["river", None]))
     assert (labels.null_count, probabilities.null_count) == (1, 1)
@@ -224,7 +224,7 @@ def test_a_null_text_has_no_label_and_no_texts_are_no_labels(models: dict[str, P
 
 
 @pytest.mark.parametrize("kept", [0, 4, 60, 300, 0.5, 0.99])
-def test_a_file_that_is_cut_short_or_no_model_is_refused(models: dict[str, Path], tmp_path: Path, kept: float) -> None:
+def test_a_truncated_model_or_another_file_is_refused(models: dict[str, Path], tmp_path: Path, kept: float) -> None:
     whole = models["quantized-pruned"].read_bytes()
     cut = tmp_path / "cut.ftz"
     cut.write_bytes(whole[: kept if isinstance(kept, int) else int(len(whole) * kept)])

@@ -78,7 +78,7 @@ def test_short_documents_do_not_fall_together() -> None:
     assert len({key for row in keys for key in row}) == 16 * len(texts)
 
 
-def test_documents_without_words_are_like_none() -> None:
+def test_documents_without_words_have_no_similarity_to_any() -> None:
     signatures = minhash(pa.array(["", None, " \n", "!?", "word"]))
     assert signatures.is_null().to_pylist() == [True, True, True, True, False]
     assert bands(signatures, 4, 8).is_null().to_pylist() == [True, True, True, True, False]
@@ -142,7 +142,7 @@ def test_recall_and_precision_against_exact_jaccard() -> None:
     similar = {(i, j) for i, j in pairs if len(sets[i] & sets[j]) >= 0.7 * len(sets[i] | sets[j])}
     assert len(similar) > 300
     signatures = minhash(pa.array(texts))
-    # Bands for 0.5 let nearly all pairs above 0.7 through; the signatures then tell the others.
+    # Bands for 0.5 let nearly all pairs above 0.7 through; the signatures then separate the others.
     found = sorted(candidates(bands(signatures, *optimal_bands(0.5))))
     left, right = (signatures.take(pa.array(side)) for side in zip(*found, strict=True))
     verified = {pair for pair, value in zip(found, jaccard(left, right).to_pylist(), strict=True) if value >= 0.7}

@@ -1,4 +1,4 @@
-"""Evaluation examples are found in documents as comparing words one by one finds them."""
+"""Evaluation examples are found in documents exactly where a comparison word by word finds them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def ngrams(text: str | None, n: int) -> list[tuple[str, ...]]:
 
 def sentences(count: int, seed: int, longest: int = 40) -> list[str]:
     draw = random.Random(seed)
-    said = []
+    texts = []
     for _ in range(count):
         some = draw.choices(VOCABULARY, k=draw.randrange(longest))
-        said.append("".join(word + draw.choice((" ", ", ", "\n", " — ")) for word in some))
-    return said
+        texts.append("".join(word + draw.choice((" ", ", ", "\n", " — ")) for word in some))
+    return texts
 
 
 def examples_of(texts: dict[str, list[str | None]], options: Decontamination) -> Examples:
@@ -125,8 +125,8 @@ def test_a_report_says_how_much_of_each_evaluation_was_seen_and_shows_it() -> No
         "short": ["Yes?", "No, never."],
         "zero": ["Words that are nowhere to be seen in what follows here, not one of them in such a row at all"],
     }
-    said = QUESTION.upper().replace(",", " —").replace(" ", "  ")
-    texts = ["Nothing.", f"A quiz. {said} Of course.", f"{QUESTION} {QUESTION}", QUESTION[:70]]
+    question = QUESTION.upper().replace(",", " —").replace(" ", "  ")
+    texts = ["Nothing.", f"A quiz. {question} Of course.", f"{QUESTION} {QUESTION}", QUESTION[:70]]
     examples = examples_of(asked, Decontamination(share=0.5))
     rows, report = contamination(texts, examples)
     assert [row["contaminated"] for row in rows] == [False, True, True, False]
@@ -142,7 +142,7 @@ def test_a_report_says_how_much_of_each_evaluation_was_seen_and_shows_it() -> No
         "documents_to_drop": 2,
         "example_id": "0",
         "document_id": "d001",
-        "ngram": said[: said.index("  FOOD")].replace(":", ""),
+        "ngram": question[: question.index("  FOOD")].replace(":", ""),
     }
     assert (short["examples_without_ngrams"], short["examples_hit"], short["ngram"]) == (2, 0, None)
     assert (zero["examples_overlapping"], zero["share_hit"], zero["document_id"]) == (0, 0.0, None)
@@ -161,7 +161,7 @@ def test_the_report_does_not_depend_on_the_order_of_documents() -> None:
     assert tables[0].equals(tables[1])
 
 
-def test_an_evaluation_in_which_nothing_can_be_found_is_warned_of() -> None:
+def test_an_evaluation_without_ngrams_causes_a_warning() -> None:
     rows = [("arc", "1", QUESTION), ("short", "1", "Yes?"), ("short", "2", None)]
     batch = pa.RecordBatch.from_pylist(
         [dict(zip(("evaluation", "example_id", "text"), row, strict=True)) for row in rows]

@@ -29,27 +29,27 @@ def opens(texts: list[str | None], cut: int = 1000) -> Texts:
 def brute_force(texts: list[str | None], length: int, keep: Keep) -> list[list[dict[str, int]]]:
     """Every window counted; what repeated ones cover, drawn in to whole characters."""
     data = [(text or "").encode() for text in texts]
-    windows = Counter(said[i : i + length] for said in data for i in range(len(said) - length + 1))
+    windows = Counter(encoded[i : i + length] for encoded in data for i in range(len(encoded) - length + 1))
     met: set[bytes] = set()
     found = []
-    for said in data:
-        covered = bytearray(len(said))
-        for i in range(len(said) - length + 1):
-            window = said[i : i + length]
+    for encoded in data:
+        covered = bytearray(len(encoded))
+        for i in range(len(encoded) - length + 1):
+            window = encoded[i : i + length]
             if windows[window] > 1 and (keep is Keep.NONE or window in met):
                 covered[i : i + length] = b"\1" * length
             met.add(window)
-        found.append(list(whole_characters(said, covered)))
+        found.append(list(whole_characters(encoded, covered)))
     return found
 
 
-def whole_characters(said: bytes, covered: bytearray) -> Iterable[dict[str, int]]:
-    starts = [i for i in range(len(said)) if said[i] & 0xC0 != 0x80]
-    bounds = [*starts, len(said)]
+def whole_characters(encoded: bytes, covered: bytearray) -> Iterable[dict[str, int]]:
+    starts = [i for i in range(len(encoded)) if encoded[i] & 0xC0 != 0x80]
+    bounds = [*starts, len(encoded)]
     i = 0
-    while i < len(said):
+    while i < len(encoded):
         stop = i
-        while stop < len(said) and covered[stop]:
+        while stop < len(encoded) and covered[stop]:
             stop += 1
         low = min(place for place in bounds if place >= i)
         high = max(place for place in bounds if place <= stop)
@@ -94,16 +94,16 @@ def test_what_is_left_holds_every_stretch_once() -> None:
     left = remove_spans(pa.array(texts), rows["spans"].combine_chunks()).to_pylist()
     assert left[0] == texts[0]
     assert left[1:] == ["Two.", "Nothing of it.", "Three:"]
-    assert sum(stretch.strip() in said for said in left) == 1
+    assert sum(stretch.strip() in text for text in left) == 1
 
 
 def test_removing_leaves_whole_characters_and_nulls() -> None:
     texts = copied(40, seed=9)
     rows = pa.Table.from_batches(list(repeated_substrings(opens(texts), SubstringOptions(length=12))))
     left = remove_spans(pa.array(texts), rows["spans"].combine_chunks()).to_pylist()
-    for said, text, gone in zip(left, texts, rows["covered_bytes"].to_pylist(), strict=True):
-        assert (said is None) == (text is None)
-        assert len((said or "").encode()) == len((text or "").encode()) - gone
+    for rest, text, gone in zip(left, texts, rows["covered_bytes"].to_pylist(), strict=True):
+        assert (rest is None) == (text is None)
+        assert len((rest or "").encode()) == len((text or "").encode()) - gone
 
 
 def test_no_documents_and_short_lengths() -> None:

@@ -100,7 +100,7 @@ def test_layout_and_neighbours_do_not_matter_and_a_null_text_has_no_statistics()
         assert found.to_pylist() == expected[5:60]
 
 
-def test_passes_tell_the_same_of_words_that_were_cut_for_another() -> None:
+def test_passes_give_the_same_values_for_words_split_for_another_pass() -> None:
     texts = pa.array([None, *EDGE_CASES, *random_texts(40, seed=5)])
     shared = [each for each in PASSES if each.prepare]
     assert len({each.prepare for each in shared}) == 1
@@ -109,7 +109,7 @@ def test_passes_tell_the_same_of_words_that_were_cut_for_another() -> None:
         assert each.compute(texts, words).equals(each.compute(texts)), each.name
 
 
-def test_columns_are_those_that_statistics_name_and_each_is_told_once() -> None:
+def test_columns_are_the_named_statistics_and_each_belongs_to_its_pass() -> None:
     for each in PASSES:
         batch = each.compute(pa.array(["a b."]))
         assert batch.schema.names == [statistic.column for statistic in each.statistics]

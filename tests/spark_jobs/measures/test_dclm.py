@@ -73,7 +73,7 @@ def test_lengths_equal_a_plain_count() -> None:
         assert measured == counted(text), repr(text)
 
 
-def test_every_pass_tells_what_it_says_and_null_of_null() -> None:
+def test_every_pass_computes_its_declared_columns_and_null_for_null() -> None:
     texts = ["A page. It says little.", None, ""]
     for by in PASSES:
         rows = by.compute(pa.array(texts))

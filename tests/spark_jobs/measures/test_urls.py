@@ -36,7 +36,7 @@ def test_hosts_are_compared_whole() -> None:
     assert cased.to_pylist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, None]
 
 
-def test_www_is_ignored_as_dclm_does_only_if_said() -> None:
+def test_www_is_ignored_as_in_dclm_only_on_request() -> None:
     urls = pa.array(["https://www.example.com/", "https://example.com/"])
     assert url_domains(urls, banlist="example.com", ignore="www").to_pylist() == [0, 1]
     assert url_domains(urls, banlist=".example.com", ignore="www").to_pylist() == [1, 0]

@@ -208,7 +208,7 @@ def extracted(case: Case) -> tuple[str, str | None]:
     return "keep" if text else "drop", text
 
 
-def language_told(case: Case) -> tuple[str, str]:
+def detected_language(case: Case) -> tuple[str, str]:
     text = case["input"]["text"]
     (expected,) = case["expect"]["pages"][0][f"language_id_whole_page_{case['config']['model']}"]
     assert language(text)[0] == expected
@@ -220,7 +220,7 @@ NORMALIZED: dict[str, Callable[[str], str]] = {
     "normalize_whitespace_and_lowercase": normalize_whitespace_and_lowercase,
     "ccnet_dedup_normalizer": ccnet_normalize,
 }
-TOLD: dict[str, Callable[[Case], str | tuple[str, str | None]]] = {
+WITHOUT_FILES: dict[str, Callable[[Case], str | tuple[str, str | None]]] = {
     **dict.fromkeys(EDITED, edited),
     **dict.fromkeys(BOUNDED, bounded),
     "within_page_dedup": without_repeats,
@@ -233,7 +233,7 @@ TOLD: dict[str, Callable[[Case], str | tuple[str, str | None]]] = {
     "quality_filter": quality_kept,
     "url_substring_filter": url_words_found,
     "html_content_extraction_modifier": extracted,
-    "detect_lang_whole_page_enricher": language_told,
+    "detect_lang_whole_page_enricher": detected_language,
 }
 WITH_FILES: dict[str, Callable[[Case, Path], str]] = {
     "language_filter": language_kept,
@@ -246,16 +246,16 @@ def check(case: Case, folder: Path) -> None:
     if component in NORMALIZED:
         assert NORMALIZED[component](case["input"]["value"]) == expected["value"], case
         return
-    tell = TOLD.get(component) or (lambda case: WITH_FILES[component](case, folder))
+    decide = WITHOUT_FILES.get(component) or (lambda case: WITH_FILES[component](case, folder))
     # A recipe that keeps no language at all is refused, where DCLM drops every page.
     if "raises" in expected or case["config"].get("keep_languages") == []:
         with pytest.raises((WatershedError, TypeError)):
-            tell(case)
+            decide(case)
         return
-    told = tell(case)
-    verdict, text = (told, None) if isinstance(told, str) else told
+    found = decide(case)
+    verdict, text = (found, None) if isinstance(found, str) else found
     assert verdict == expected["verdict"], (verdict, case)
-    if not isinstance(told, str) and verdict == "keep":
+    if not isinstance(found, str) and verdict == "keep":
         kept = expected["pages"][0]["text"] if "pages" in expected else case["input"]["text"]
         assert text == kept, case
 

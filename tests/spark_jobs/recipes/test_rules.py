@@ -1,4 +1,4 @@
-"""Rules are data: names say what they do, every broken one is told, thresholds change without the text."""
+"""Rules are data: their names describe them, every broken rule is reported, and thresholds change without the text."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_thresholds_are_met_or_missed_as_dclm_compares() -> None:
     ]
 
 
-def test_every_broken_rule_is_told_with_value_and_threshold_in_the_recipe_s_order() -> None:
+def test_every_broken_rule_is_reported_with_value_and_threshold_in_the_recipe_s_order() -> None:
     recipe = load_recipe("dclm-baseline")
     kept, broken = classify(documents(recipe, {"stop_words": 1, "words": 7, "language": "de"}), recipe)
     assert kept.to_pylist() == [False]

@@ -30,12 +30,12 @@ RESULTS = contract("evals.results")
 
 def answers(run: str) -> pa.Table:
     """Two answers of a run."""
-    said = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(2)]
-    return pa.Table.from_pylist(said, schema=RESULTS.schema)
+    rows = [row(RESULTS, run=run, question_id=f"q{number}") for number in range(2)]
+    return pa.Table.from_pylist(rows, schema=RESULTS.schema)
 
 
 def careless(project: Path) -> str:
-    """What a session says to a store that does not hear the condition."""
+    """The error of a session on a store that ignores the condition of a PUT."""
     try:
         spark_session(load_settings(project))
     except WatershedError as error:
@@ -90,12 +90,12 @@ def main(project: Path, careless_project: Path) -> None:
     refused = careless(careless_project)
     settings = load_settings(project)
     spark, lake = spark_session(settings), Lake.of(settings)
-    said = together(spark, lake)
+    written = together(spark, lake)
     print(
         json.dumps(
             {
                 "refused": refused,
-                "said": said,
+                "written": written,
                 "read": write.read(spark, lake, "evals.results").groupBy("run").count().toPandas().to_dict("records"),
                 "winners": winners(spark, lake.root, 10, 8),
             }

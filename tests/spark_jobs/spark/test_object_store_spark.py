@@ -53,23 +53,23 @@ def test_spark_and_delta_rs_lose_no_commit_and_a_store_that_would_is_refused(tmp
         lake = Lake.of(load_settings(folder))
         written, versions = lake.written("evals.results"), lake.version("evals.results")
     assert "PUT with If-None-Match, which the store does not honour" in found["refused"]
-    assert found["said"] == dict.fromkeys(found["said"], 2)
-    assert {each["run"]: each["count"] for each in found["read"]} == found["said"]
-    assert {note.fingerprint for note in written.values()} == found["said"].keys()
-    assert versions == 1 + len(found["said"])
+    assert found["written"] == dict.fromkeys(found["written"], 2)
+    assert {each["run"]: each["count"] for each in found["read"]} == found["written"]
+    assert {note.fingerprint for note in written.values()} == found["written"].keys()
+    assert versions == 1 + len(found["written"])
     for who, whose in found["winners"]:
         assert who == whose
 
 
-def test_spark_does_not_start_for_a_server_that_is_not_there(tmp_path: Path) -> None:
-    said = {**options("http://127.0.0.1:1"), "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
-    entries = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
+def test_spark_does_not_start_for_an_unreachable_server(tmp_path: Path) -> None:
+    storage_options = {**options("http://127.0.0.1:1"), "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    entries = "".join(f"{key} = {json.dumps(value)}\n" for key, value in storage_options.items())
     (tmp_path / "watershed.toml").write_text(f'[lake]\nroot = "s3://bucket/lake"\n[lake.storage_options]\n{entries}')
     with pytest.raises(WatershedError, match="no answer from the server"):
         _start(load_settings(tmp_path))
 
 
-def test_jars_that_are_not_the_pinned_ones_are_not_kept(tmp_path: Path) -> None:
+def test_jars_other_than_the_pinned_ones_are_not_kept(tmp_path: Path) -> None:
     (tmp_path / "jars").mkdir()
     with zipfile.ZipFile(tmp_path / "jars" / "org.example_lake-1.0.jar", "w") as archive:
         archive.writestr("Lake.class", b"bytes")
@@ -85,12 +85,12 @@ def test_jars_that_are_not_the_pinned_ones_are_not_kept(tmp_path: Path) -> None:
     assert not (fresh / MANIFEST).exists()
 
 
-def test_on_a_folder_spark_is_told_nothing_of_s3(tmp_path: Path) -> None:
+def test_spark_gets_no_s3_settings_for_a_local_folder(tmp_path: Path) -> None:
     (tmp_path / "watershed.toml").write_text("[lake.storage_options]\nAWS_ACCESS_KEY_ID = 'a'\n")
     assert not [key for key in configuration(load_settings(tmp_path), []) if "s3a" in key]
 
 
 @pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:1"], ids=["aws", "server"])
 def test_the_bucket_is_named_in_the_path_on_a_server_of_ones_own(endpoint: str) -> None:
-    said = s3a_configuration({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
-    assert said["spark.hadoop.fs.s3a.path.style.access"] == str(bool(endpoint)).lower()
+    entries = s3a_configuration({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
+    assert entries["spark.hadoop.fs.s3a.path.style.access"] == str(bool(endpoint)).lower()

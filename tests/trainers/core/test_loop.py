@@ -93,7 +93,7 @@ def test_an_objective_that_forgot_its_state_would_end_elsewhere(whole, tmp_path,
     assert ranked(out)["checkpoint_sha256"] != whole[1]["checkpoint_sha256"]
 
 
-def test_two_ranks_take_over_and_hand_back_a_run_of_another_objective(whole, tmp_path):
+def test_one_and_two_ranks_continue_each_others_run_of_another_objective(whole, tmp_path):
     out = tmp_path / "changing"
     shutil.copytree(whole[0], out)
     go_back(out, 10)

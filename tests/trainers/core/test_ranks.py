@@ -60,9 +60,9 @@ def together(shards: Path, out: Path, **changes) -> None:
         )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=120)[0] for process in ranks]
-    assert [process.returncode for process in ranks] == [0, 0], said
-    assert said[0].count('"event":"finished"') == 1 and "progress" not in said[1]
+    outputs = [process.communicate(timeout=120)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], outputs
+    assert outputs[0].count('"event":"finished"') == 1 and "progress" not in outputs[1]
 
 
 def losses(out: Path) -> list[float]:

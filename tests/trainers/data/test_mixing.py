@@ -18,7 +18,7 @@ from trainers.process.errors import TrainerError
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
-    """Three sources whose first tokens tell them apart."""
+    """Three sources with distinct first tokens."""
     made = []
     for source, count in enumerate((900, 150, 40)):
         folder = tmp_path_factory.mktemp(f"source{source}")
@@ -97,10 +97,10 @@ def test_sources_of_other_shape_are_refused(splits, tmp_path):
         ({"shards": "x", "weight": float("nan")}, "weight is nan"),
     ],
 )
-def test_a_source_that_is_none_is_refused(entry, cause):
-    said = {"preset": "30k-1xC", "shards": "s", "out": "o", "sources": [entry]}
+def test_an_invalid_source_is_refused(entry, cause):
+    settings = {"preset": "30k-1xC", "shards": "s", "out": "o", "sources": [entry]}
     with pytest.raises(TrainerError, match=cause) as refused:
-        named_sources(from_mapping(said, RunConfig, "test"))
+        named_sources(from_mapping(settings, RunConfig, "test"))
     assert refused.value.mend
 
 
@@ -146,11 +146,17 @@ def test_the_printed_record_of_a_run_names_what_it_was_fed(splits, tmp_path, mon
     shards = make_shards(tmp_path / "shards", train=100)
     folders = [split.folder.parent for split in splits] if mixed else [shards]
     sources = [{"shards": str(f), "weight": w} for f, w in zip(folders, (6, 3, 1), strict=False)] if mixed else []
-    said = {"preset": "30k-0.2xC", "shards": str(shards), "out": str(tmp_path / "run"), "steps": 12, "sources": sources}
-    given, result = fed_to_a_run(monkeypatch, from_mapping(said, RunConfig, "test"))
+    settings = {
+        "preset": "30k-0.2xC",
+        "shards": str(shards),
+        "out": str(tmp_path / "run"),
+        "steps": 12,
+        "sources": sources,
+    }
+    given, result = fed_to_a_run(monkeypatch, from_mapping(settings, RunConfig, "test"))
     assert len(given) == result["steps"] == 12
     capsys.readouterr()
-    assert main(["--run", said["out"], *(word for f in folders for word in ("--shards", str(f)))]) == 0
+    assert main(["--run", settings["out"], *(word for f in folders for word in ("--shards", str(f)))]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for step, batch in enumerate(given, start=1):
         recorded = [sequences_of(folders[r["source"]] / "train", r) for r in rows if r["step"] == step]
@@ -168,14 +174,14 @@ def test_a_run_over_several_sources_resumes_in_the_same_bits(splits, tmp_path):
     shards = make_shards(tmp_path / "shards", train=100)
     sources = [{"shards": str(split.folder.parent), "weight": w} for split, w in zip(splits, (6, 3, 1), strict=True)]
     common = {"preset": "30k-0.2xC", "shards": str(shards), "sources": sources, "steps": 12, "checkpoint_every": 5}
-    said = from_mapping(common | {"out": str(tmp_path / "run")}, RunConfig, "test")
-    whole = pretrain(said)
+    settings = from_mapping(common | {"out": str(tmp_path / "run")}, RunConfig, "test")
+    whole = pretrain(settings)
     shutil.rmtree(whole["checkpoint"])
     (tmp_path / "run" / "result.json").unlink()
-    assert pretrain(said)["checkpoint_sha256"] == whole["checkpoint_sha256"]
+    assert pretrain(settings)["checkpoint_sha256"] == whole["checkpoint_sha256"]
     sources[0]["weight"] = 7
     with pytest.raises(TrainerError, match="sources"):
-        pretrain(said)
+        pretrain(settings)
 
 
 def test_a_run_begins_with_the_weights_it_is_given(tmp_path):
@@ -185,11 +191,11 @@ def test_a_run_begins_with_the_weights_it_is_given(tmp_path):
     export_model(tmp_path / "first", tmp_path / "exported")
     ends = []
     for name, source in (("run", "first"), ("folder", "exported")):
-        said = common | {"out": str(tmp_path / name), "init": str(tmp_path / source), "steps": 5}
-        ends.append(pretrain(from_mapping(said, RunConfig, "test")))
+        settings = common | {"out": str(tmp_path / name), "init": str(tmp_path / source), "steps": 5}
+        ends.append(pretrain(from_mapping(settings, RunConfig, "test")))
     assert ends[0]["parameters"] == first["parameters"]
     # Five steps from nothing leave ln 64 = 4.2; these began where the first run ended.
     assert ends[0]["heldout_nats_per_token"] == pytest.approx(first["heldout_nats_per_token"], abs=0.6)
     assert ends[0]["checkpoint_sha256"] == ends[1]["checkpoint_sha256"]
     with pytest.raises(TrainerError, match="init and model are both set"):
-        pretrain(from_mapping(said | {"model": {"layers": 3}, "out": str(tmp_path / "x")}, RunConfig, "test"))
+        pretrain(from_mapping(settings | {"model": {"layers": 3}, "out": str(tmp_path / "x")}, RunConfig, "test"))

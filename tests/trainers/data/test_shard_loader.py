@@ -104,7 +104,7 @@ def test_a_changed_byte_is_found_by_digest(shards):
     check_manifest(shards / "train", digests=False)
 
 
-def test_every_broken_shard_is_told_of_at_once(shards):
+def test_all_broken_shards_are_reported_together(shards):
     for number in (0, 2):
         (shards / "train" / f"shard_{number:08d}.tar").unlink()
     with pytest.raises(TrainerError, match=r"shard_00000000.*shard_00000002"):

@@ -36,9 +36,9 @@ FAULTS = {
 }
 
 
-def refusal(path, **said) -> TrainerError:
+def refusal(path, **options) -> TrainerError:
     with pytest.raises(TrainerError) as found:
-        read_examples(path, **said)
+        read_examples(path, **options)
     assert "\n" not in found.value.cause
     assert "\n" not in found.value.mend
     assert str(path) in found.value.cause
@@ -55,7 +55,7 @@ def test_a_malformed_example_is_refused_with_line_and_mend(tmp_path, name):
     assert mend in error.mend
 
 
-def test_bytes_that_are_no_utf8_and_lines_that_are_no_json_object_are_named(tmp_path):
+def test_invalid_utf8_and_lines_other_than_json_objects_are_named(tmp_path):
     path = tmp_path / "made.jsonl"
     good = json.dumps(GOOD).encode()
     path.write_bytes(good + b"\n" + good.replace(b"water", b"w\xe4ter") + b'\n{"query": \n[1]\n')
@@ -73,7 +73,7 @@ def test_all_faults_are_counted_and_the_first_three_named(tmp_path):
     assert error.cause.endswith("; and 4 more")
 
 
-def test_an_empty_file_and_one_that_is_not_there_are_refused(tmp_path):
+def test_an_empty_file_and_a_missing_one_are_refused(tmp_path):
     path = tmp_path / "made.jsonl"
     path.write_text("\n\n")
     assert "holds no example" in refusal(path).cause

@@ -39,7 +39,7 @@ def one_thread():
 
 
 def harness(folder: Path, length: int) -> Any:
-    """lm-evaluation-harness's model, which reads one token more than it says: the last is scored and not read."""
+    """lm-evaluation-harness's model, which accepts one token more than its length: the last is scored and not read."""
     from lm_eval.models.huggingface import HFLM
 
     return HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=4, max_length=length)
@@ -77,8 +77,8 @@ def agree(task: Task, rows: list[dict[str, Any]], prompts: list[Prompt], theirs:
 
 def agree_in_writing(task: Task, rows: list[dict[str, Any]], prompts: list[Prompt], theirs: Any, most_new: int) -> None:
     asked = [(p.preamble + p.contexts[0], {"until": list(task.stops), "max_gen_toks": most_new}) for p in prompts]
-    said = theirs.generate_until(instances("generate_until", asked), True)
-    assert [row["generated"] for row in rows] == said
+    written = theirs.generate_until(instances("generate_until", asked), True)
+    assert [row["generated"] for row in rows] == written
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Batched, prefix-cached scoring by decoders of ours, held against the decoder's own forward pass row by row."""
+"""Batched, prefix-cached scoring by decoders of ours, compared with the decoder's own forward pass row by row."""
 
 import json
 import math
@@ -160,9 +160,9 @@ def test_a_token_that_the_model_does_not_know_is_refused(checkpoint, data):
         loglikelihoods(small, found)
 
 
-def config(checkpoint, data, out, **said) -> IclConfig:
+def config(checkpoint, data, out, **changes) -> IclConfig:
     same = {"model": str(checkpoint), "data": str(data), "out": str(out), "device": "cpu", "threads": 1}
-    return from_mapping(same | said, IclConfig, "a test")
+    return from_mapping(same | changes, IclConfig, "a test")
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_aggregates_lack_the_tasks_that_have_no_file(done):
     assert len(summary["missing"]) == 53 - len(summary["tasks"])
 
 
-def test_a_task_whose_answers_the_model_cannot_read_is_left_out_and_told(checkpoint, data, tmp_path):
+def test_a_task_whose_answers_the_model_cannot_read_is_left_out_and_reported(checkpoint, data, tmp_path):
     folder = write_tasks(tmp_path / "tasks")
     long = {"context": "rain", "continuation": "river heron " * LENGTH}
     write_lines(folder / "bigbench_operators.jsonl", [*made_examples()["bigbench_operators"], long])

@@ -51,7 +51,7 @@ def test_core_and_extended_are_means_of_centred_accuracies_and_mmlu_is_not_centr
     assert all(aggregate.reason is None for aggregate in found.values())
 
 
-def test_an_aggregate_that_lacks_a_task_has_no_value_and_says_which():
+def test_an_aggregate_without_all_its_tasks_has_no_value_and_names_the_missing_one():
     scores = {name: score for name, score in ALL_HALF.items() if name not in ("squad", "bbq")} | {"mmlu_fewshot": None}
     found = aggregates(scores, "v1")
     assert found["core"].value is None
@@ -60,7 +60,7 @@ def test_an_aggregate_that_lacks_a_task_has_no_value_and_says_which():
     assert found["mmlu"].reason == "N/A: lacks mmlu_fewshot"
 
 
-def test_scores_of_other_tasks_are_passed_by():
+def test_scores_of_other_tasks_are_ignored():
     assert aggregates(ALL_HALF | {"gsm8k": 0.1}) == aggregates(ALL_HALF)
     assert "gsm8k" not in centred_scores({"gsm8k": 0.1}, "v2")
 
@@ -118,7 +118,7 @@ def test_each_baseline_is_the_only_one_that_fits_the_registry():
 
 
 @needs_shared
-def test_the_published_files_that_are_at_hand_are_read_whole():
+def test_all_available_published_files_are_read_in_full():
     folder = Path(str(SHARED), "data/eval_tasks")
     found = {task.name: path for task in dclm_tasks() if (path := find_file(folder, task))}
     assert len(found) == 41

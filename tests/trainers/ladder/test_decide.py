@@ -1,4 +1,4 @@
-"""Deciding between two data sets: what is said to be sure must hold that often on laws whose truth is known."""
+"""Deciding between two data sets: stated probabilities must be right that often on laws whose truth is known."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def made_pair(random: np.random.Generator, seeds: int = 3) -> tuple[NDArray, NDA
 
 
 def simulated(measure: Measure) -> tuple[NDArray, NDArray, NDArray]:
-    """Over `PAIRS` pairs: the probability said, whether the first was better, whether the measured band held."""
+    """Over `PAIRS` pairs: the stated probability, whether the first was better, whether the measured band held."""
     random = np.random.default_rng(20)
-    said, truth, held = [], [], []
+    probability, truth, held = [], [], []
     for _ in range(PAIRS):
         first, second, better, measured = made_pair(random)
         found = predict_difference(
@@ -62,36 +62,36 @@ def simulated(measure: Measure) -> tuple[NDArray, NDArray, NDArray]:
             scale=level_of(first, second, measure),
             seeds=3,
         )
-        said.append(found.probability)
+        probability.append(found.probability)
         truth.append(better > 0)
         held.append(found.measured_low <= measured <= found.measured_high)
-    return np.array(said), np.array(truth), np.array(held)
+    return np.array(probability), np.array(truth), np.array(held)
 
 
-def surprise(said: NDArray, truth: NDArray, low: float, high: float) -> float:
+def surprise(probability: NDArray, truth: NDArray, low: float, high: float) -> float:
     """How many standard deviations the decisions right lie from those promised, of decisions sure by low..high."""
-    sure = np.maximum(said, 1 - said)
+    sure = np.maximum(probability, 1 - probability)
     here = (sure >= low) & (sure < high)
     assert here.sum() >= 30, "too few pairs to tell"
-    right = ((said > 0.5) == truth)[here]
+    right = ((probability > 0.5) == truth)[here]
     return float((right.sum() - sure[here].sum()) / np.sqrt((sure[here] * (1 - sure[here])).sum()))
 
 
-def test_of_decisions_said_to_be_sure_by_p_about_that_share_is_right() -> None:
-    said, truth, held = simulated(BITS_PER_BYTE)
+def test_decisions_of_probability_p_are_right_in_that_share_of_cases() -> None:
+    probability, truth, held = simulated(BITS_PER_BYTE)
     for low, high in ((0.5, 0.7), (0.7, 0.9), (0.9, 0.99)):
-        assert abs(surprise(said, truth, low, high)) < 2.5, (low, high)
-    surest = np.maximum(said, 1 - said) >= 0.99
+        assert abs(surprise(probability, truth, low, high)) < 2.5, (low, high)
+    surest = np.maximum(probability, 1 - probability) >= 0.99
     assert surest.sum() >= 30
-    assert np.mean((said > 0.5)[surest] == truth[surest]) > 0.97
+    assert np.mean((probability > 0.5)[surest] == truth[surest]) > 0.97
     assert 0.86 <= held.mean() <= 0.97
 
 
 def test_a_slope_held_to_be_zero_is_too_sure_of_itself() -> None:
-    """The same pairs show what the test above is able to find."""
+    """The same pairs show that the test above can fail."""
     naive = Measure(name="bits_per_byte", better=-1, relative=True, slope_sd=1e-6, noise_sd=0.005)
-    said, truth, held = simulated(naive)
-    assert surprise(said, truth, 0.7, 0.999) < -2.5
+    probability, truth, held = simulated(naive)
+    assert surprise(probability, truth, 0.7, 0.999) < -2.5
     assert held.mean() < 0.8
 
 

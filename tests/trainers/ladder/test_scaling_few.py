@@ -174,7 +174,7 @@ def test_a_forecast_is_the_same_every_time():
 
 
 @pytest.mark.parametrize(
-    ("n", "d", "loss", "said"),
+    ("n", "d", "loss", "cause"),
     [
         ([1e6, 2e6], [1e7, 2e7], [2.0, 1.9], "2 runs"),
         ([1e6] * 4, [1e7, 2e7, 3e7, 4e7], [2.0, 1.9, 1.8, 1.7], "the same size"),
@@ -185,15 +185,15 @@ def test_a_forecast_is_the_same_every_time():
         ([], [], [], "0 runs"),
     ],
 )
-def test_ladders_that_cannot_be_fitted_say_why_and_what_to_do(n, d, loss, said):
+def test_ladders_that_cannot_be_fitted_say_why_and_what_to_do(n, d, loss, cause):
     with pytest.raises(TrainerError) as error:
         fit_step1(n, d, loss)
-    assert said in error.value.cause
+    assert cause in error.value.cause
     assert error.value.mend
 
 
 @pytest.mark.parametrize(
-    ("loss", "accuracy", "chance", "said"),
+    ("loss", "accuracy", "chance", "cause"),
     [
         ([1.0, 1.1], [0.5, 0.4], 0.25, "needs at least 3"),
         ([1.0, 1.0, 1.0], [0.5, 0.4, 0.3], 0.25, "needs at least 3"),
@@ -202,14 +202,14 @@ def test_ladders_that_cannot_be_fitted_say_why_and_what_to_do(n, d, loss, said):
         ([1.0, 1.1, 1.2], [0.5, float("inf"), 0.3], 0.25, "accuracy of entry 1 is inf"),
     ],
 )
-def test_accuracies_that_cannot_be_fitted_say_why_and_what_to_do(loss, accuracy, chance, said):
+def test_accuracies_that_cannot_be_fitted_say_why_and_what_to_do(loss, accuracy, chance, cause):
     with pytest.raises(TrainerError) as error:
         fit_step2(loss, accuracy, chance)
-    assert said in error.value.cause
+    assert cause in error.value.cause
     assert error.value.mend
 
 
-def test_accuracy_of_no_run_above_chance_still_gives_a_forecast():
+def test_runs_at_chance_accuracy_still_give_a_forecast():
     points = tiny_ladder()
     step1, _ = fit_tiny(points)
     step2 = fit_step2([p.loss for p in points], [0.24, 0.26, 0.25, 0.25], 0.25)
@@ -248,8 +248,8 @@ def test_a_lakes_ladder_is_forecast_by_the_laws_of_few_parameters():
     step1, _ = fit_tiny(points)
     step2 = fit_step2([p.loss for p in points], [p.accuracy for p in points], 0.25, questions=500)
     expected = predict(step1, step2, TARGET.parameters, TARGET.tokens)
-    said = forecast.targets["1600k"]["continuation"]
-    assert (said.accuracy, said.low, said.high) == pytest.approx(
+    found = forecast.targets["1600k"]["continuation"]
+    assert (found.accuracy, found.low, found.high) == pytest.approx(
         (expected.accuracy, expected.accuracy_low, expected.accuracy_high)
     )
     assert forecast.forms == {"continuation": "fixed-exponents, fixed-asymptotes"}
@@ -277,9 +277,9 @@ def held_in_band(random: np.random.Generator, sizes: int, multiples: int) -> boo
     n = (6.3e4, 1.2e5, 2.3e5)[:sizes]
     points = [measured(one, 20 * one * multiple) for one in n for multiple in (0.2, 0.4, 0.8)[:multiples]]
     target = Target(name="target", parameters=2.2 * n[-1], tokens=33 * n[-1], flops_per_token=13.2 * n[-1])
-    said = fit_ladder(as_runs(points), [target]).targets["target"]["continuation"]
+    found = fit_ladder(as_runs(points), [target]).targets["target"]["continuation"]
     truth = measured(target.parameters, target.tokens).accuracy
-    return said.low <= truth <= said.high
+    return found.low <= truth <= found.high
 
 
 @pytest.mark.parametrize("measured", [None, Measured(loss=1.45, accuracy=0.72)])

@@ -103,12 +103,12 @@ def test_splits_fit_small_runs_and_hold_out_large_ones(made):
 @pytest.mark.parametrize("mode", ["paper", "auto"])
 def test_both_modes_find_the_law_behind_the_runs_and_hold_it_in_their_band(forecasts, mode):
     truth = float(true_accuracy(true_loss(7e9, 2e12)))
-    said = forecasts[mode].targets["big"]["arc_easy"]
-    assert said.accuracy == pytest.approx(truth, abs=0.03)
-    assert said.low <= truth <= said.high
-    assert said.high - said.low < 0.2
-    assert said.task_loss == pytest.approx(float(true_loss(7e9, 2e12)), rel=0.02)
-    assert said.predictable
+    forecast = forecasts[mode].targets["big"]["arc_easy"]
+    assert forecast.accuracy == pytest.approx(truth, abs=0.03)
+    assert forecast.low <= truth <= forecast.high
+    assert forecast.high - forecast.low < 0.2
+    assert forecast.task_loss == pytest.approx(float(true_loss(7e9, 2e12)), rel=0.02)
+    assert forecast.predictable
 
 
 def test_a_task_that_does_not_follow_its_loss_is_called_unpredictable_and_has_a_wide_band(forecasts):
@@ -120,17 +120,17 @@ def test_a_task_that_does_not_follow_its_loss_is_called_unpredictable_and_has_a_
 
 
 def test_hold_out_errors_and_coverage_come_with_the_forecast(forecasts):
-    said = forecasts["auto"].as_dict()
-    assert list(said) == ["big", "protocol"]
-    assert set(said["big"]["arc_easy"]) == {"accuracy", "low", "high", "task_loss", "predictable", "reason"}
-    assert said["protocol"]["holdout_error"]["arc_easy"] < 0.02
-    coverage = said["protocol"]["coverage"]
+    stored = forecasts["auto"].as_dict()
+    assert list(stored) == ["big", "protocol"]
+    assert set(stored["big"]["arc_easy"]) == {"accuracy", "low", "high", "task_loss", "predictable", "reason"}
+    assert stored["protocol"]["holdout_error"]["arc_easy"] < 0.02
+    coverage = stored["protocol"]["coverage"]
     assert 0.85 <= coverage["overall"] <= 1.0
     assert set(coverage["by_split"]) == {"compute", "near", "size", "multiple", "corner"}
     assert set(coverage["by_task"]) == set(MADE)
-    assert len(said["protocol"]["averaged"]) == len(forecasts["auto"].protocols) > 0
+    assert len(stored["protocol"]["averaged"]) == len(forecasts["auto"].protocols) > 0
     assert forecasts["paper"].as_dict()["protocol"]["best"]["step1"] == "huber"
-    json.loads(json.dumps(said, allow_nan=False))
+    json.loads(json.dumps(stored, allow_nan=False))
 
 
 def test_a_split_never_sees_its_held_out_runs_when_it_chooses(made):
@@ -223,21 +223,21 @@ def test_a_small_ladder_falls_back_on_laws_with_fewer_parameters(made):
     assert forecast.protocols == ()
     assert set(forecast.fits) == set(MADE)
     assert "too few runs for hold-outs" in forecast.as_dict()["protocol"]["note"]
-    said = forecast.targets["big"]["arc_easy"]
-    assert said.low < said.accuracy < said.high
+    found = forecast.targets["big"]["arc_easy"]
+    assert found.low < found.accuracy < found.high
 
 
 @pytest.mark.parametrize(
-    ("count", "target", "said"),
+    ("count", "target", "cause"),
     [
         (2, BIG, "2 runs"),
         (16, Target(name="dwarf", parameters=1e8, tokens=1e9, flops_per_token=6e8), "dwarf is smaller"),
         (16, None, "no target"),
     ],
 )
-def test_what_cannot_be_forecast_is_refused(made, count, target, said):
+def test_what_cannot_be_forecast_is_refused(made, count, target, cause):
     ladder = LadderRuns(runs=made.runs[:count], chance=made.chance, targets={}, questions={})
-    with pytest.raises(TrainerError, match=said):
+    with pytest.raises(TrainerError, match=cause):
         fit_ladder(ladder, [target] if target else [])
 
 
@@ -255,11 +255,11 @@ def test_runs_without_other_intermediates_are_fitted_with_bits_per_byte(tmp_path
     assert {p.intermediate for p in fit_ladder(ladder, [BIG]).protocols} <= {BITS_PER_BYTE, SOFT_LOG}
 
 
-@pytest.mark.parametrize(("said", "cause"), [("A", "no target"), ("A=1", "is not NAME"), ("A=x,2", "is not NAME")])
-def test_targets_are_name_parameters_and_tokens(said, cause):
+@pytest.mark.parametrize(("entry", "cause"), [("A", "no target"), ("A=1", "is not NAME"), ("A=x,2", "is not NAME")])
+def test_targets_are_name_parameters_and_tokens(entry, cause):
     assert parse_target("A=7e9,2e12", {}).tokens == 2e12
     with pytest.raises(TrainerError, match=cause):
-        parse_target(said, {})
+        parse_target(entry, {})
 
 
 @pytest.mark.parametrize(
@@ -347,9 +347,9 @@ def published_paper(published):
 def test_the_published_protocol_gives_the_published_forecasts(published_paper):
     for task, percents in PUBLISHED_FORECASTS.items():
         for target, percent in percents.items():
-            said = published_paper.targets[target][task].accuracy
-            assert 100 * said == pytest.approx(percent, abs=0.02), (target, task)
-    unpredictable = {task for task, said in published_paper.targets["7B-4T"].items() if not said.predictable}
+            accuracy = published_paper.targets[target][task].accuracy
+            assert 100 * accuracy == pytest.approx(percent, abs=0.02), (target, task)
+    unpredictable = {task for task, forecast in published_paper.targets["7B-4T"].items() if not forecast.predictable}
     assert unpredictable == {"boolq", "winogrande"}
 
 

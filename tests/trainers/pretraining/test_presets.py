@@ -91,7 +91,7 @@ def test_a_name_is_read_back():
     ("name", "cause"),
     [("80k-1xC", "no model size is called '80k'"), ("70k", "names no Chinchilla multiple"), ("70k-0xC", "multiple")],
 )
-def test_a_name_that_is_none_says_which_there_are(name, cause):
+def test_an_unknown_name_lists_the_known_ones(name, cause):
     with pytest.raises(TrainerError, match=cause) as refused:
         parse(name)
     assert "70k" in refused.value.mend
@@ -116,7 +116,7 @@ def test_a_name_that_differs_in_case_alone_must_be_the_only_one():
     assert find("ab", ("Ab", "aB")) is None
 
 
-def test_a_size_that_is_none_names_those_that_come_close():
+def test_an_unknown_size_lists_the_closest_known_ones():
     with pytest.raises(TrainerError, match=r"no model size is called '190N'; close: 190M") as refused:
         parse("190N-1xC")
     assert "sizes: 30k, 70k" in refused.value.mend

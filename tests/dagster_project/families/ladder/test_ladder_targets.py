@@ -1,4 +1,4 @@
-"""The lake's own ladder: several targets forecast before they are trained, then held against what they measured."""
+"""The lake's own ladder: several targets forecast before they are trained, then compared with their measurements."""
 
 from __future__ import annotations
 
@@ -163,5 +163,5 @@ def test_targets_that_cannot_be_forecast_are_refused(tmp_path, targets, error, c
         target_runs(settings)
 
 
-def test_the_ladders_own_target_is_forecast_where_none_is_named(tmp_path):
+def test_the_ladders_own_target_is_forecast_by_default(tmp_path):
     assert target_runs(settings_in(tmp_path)) == (SMALL.targets[0],)

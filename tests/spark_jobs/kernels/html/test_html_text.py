@@ -379,7 +379,7 @@ def test_made_pages_are_read_as_resiliparse_reads_them(seed: int) -> None:
     ],
     ids=["frames", "nested deep", "many lists", "many rows", "more indents than text"],
 )
-def test_what_is_not_sure_is_not_read(html: str) -> None:
+def test_ambiguous_pages_are_left_to_resiliparse(html: str) -> None:
     assert walked(html) is None
     assert main_content(html.encode()) is None
 
