@@ -26,8 +26,8 @@ Find = Callable[..., int]
 """(data, offsets, first document, the one after the last, valid, starts, stops, count, *options) -> count.
 
 Writes the spans of these documents after the first `count` entries of `starts` and `stops`, as positions in `data`. The
-spans are ascending and do not overlap. Each lies within its document. A document has at most one span for every two bytes,
-and two more.
+spans are ascending and do not overlap. Each lies within its document. A document has at most one span for every two
+bytes, and two more.
 """
 
 

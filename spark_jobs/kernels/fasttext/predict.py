@@ -1,9 +1,9 @@
 """fastText's classification of documents: the labels of facebookresearch/fastText, and its probabilities to 1e-5.
 
-A line of text is a bag of rows of the input matrix: one for each word of the dictionary, one for the hash of each run of
-words, and one for the hash of each piece of a word. Their mean is multiplied by the output matrix (src/dictionary.cc,
-`getLine`; src/model.cc, `computeHidden`; src/loss.cc). Three optimisations change nothing but the order of
-floating-point sums:
+A line of text is a bag of rows of the input matrix: one for each word of the dictionary, one for the hash of each run
+of words, and one for the hash of each piece of a word. Their mean is multiplied by the output matrix
+(src/dictionary.cc, `getLine`; src/model.cc, `computeHidden`; src/loss.cc). Three optimisations change nothing but the
+order of floating-point sums:
 
 - a softmax of two labels needs only the difference of two products, so each row is folded into one number;
 - the rows of a word and its pieces are summed once, when the model is loaded;

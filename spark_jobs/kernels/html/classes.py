@@ -28,9 +28,9 @@ _SITE = "l wp global page site full sticky"
 class Rule(NamedTuple):
     """A search pattern, in a notation of its own.
 
-    A space separates alternatives, `( )` group them, and `? * +` follow what is optional or repeated. `~` is `-` or `_`,
-    `,` is white space, `.` is HTML's white space (no vertical tab), `#` is a hexadecimal digit, `^` and `$` are the ends
-    of the value. Every other character stands for itself.
+    A space separates alternatives, `( )` group them, and `? * +` follow what is optional or repeated. `~` is `-` or
+    `_`, `,` is white space, `.` is HTML's white space (no vertical tab), `#` is a hexadecimal digit, `^` and `$` are
+    the ends of the value. Every other character stands for itself.
     """
 
     before: str

@@ -251,7 +251,8 @@ def parse(page, start, end, nodes, attributes, buffer, names, state):
         attributes: int32 [attributes, ATTRIBUTE_COLUMNS], sized by `room`.
         buffer: uint8, sized by `room`.
         names: int64 [nodes, NAME_COLUMNS], scratch.
-        state: int64, scratch; afterwards `state[NODES]`, `state[ATTRIBUTE_ROWS]` and `state[CURSOR]` are the used sizes.
+        state: int64, scratch; afterwards `state[NODES]`, `state[ATTRIBUTE_ROWS]` and `state[CURSOR]` are the used
+        sizes.
 
     Returns:
         0, or the reason why the page is left to resiliparse: UNHANDLED, or FULL if an array was too small.
