@@ -143,7 +143,8 @@ def _line_rules(text: pa.Array) -> None:
     from spark_jobs.kernels import line_rules
 
     line_rules.without_uppercase_lines(text, 0.5)
-    line_rules.without_numeric_lines(text, 0.5)
+    # A recipe may give a whole number, which must not compile the entry again.
+    line_rules.without_numeric_lines(text, 1)
     line_rules.without_counter_lines(text)
     line_rules.without_lines_of_length(text, 2)
     line_rules.without_unpunctuated_lines(text, True)

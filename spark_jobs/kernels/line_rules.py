@@ -54,12 +54,12 @@ def without_counter_lines(text: pa.Array) -> pa.Array:
 
 def without_lines_of_length(text: pa.Array, least: int, most: float = math.inf) -> pa.Array:
     """Drop lines of less or more words (`str.split`)."""
-    return _without_lines(text, _LENGTH, float(least), float(most), strip=False)
+    return _without_lines(text, _LENGTH, least, most, strip=False)
 
 
 def without_unpunctuated_lines(text: pa.Array, ellipses: bool) -> pa.Array:
     """Drop lines that do not end in one of `.!?"…`, white space aside, and also those in `...` or `…` if `ellipses`."""
-    return _without_lines(text, _PUNCTUATION, float(ellipses), 0.0, strip=False)
+    return _without_lines(text, _PUNCTUATION, ellipses, 0.0, strip=False)
 
 
 def without_blank_lines(text: pa.Array) -> pa.Array:
@@ -68,7 +68,7 @@ def without_blank_lines(text: pa.Array) -> pa.Array:
 
 
 def _without_lines(text: pa.Array, rule: int, low: float, high: float, *, strip: bool) -> pa.Array:
-    return edited(text, _find_lines, kinds(), lower_case(), rule, low, high, strip)
+    return edited(text, _find_lines, kinds(), lower_case(), rule, float(low), float(high), strip)
 
 
 @entry

@@ -35,7 +35,7 @@ def without_lines_of_long_words(text: pa.Array, most: int, words: str, alphanume
         words: one of WORDS; what is white space alone is no word.
         alphanumeric: only words that begin with a letter or digit count.
     """
-    return edited(text, _find_lines, properties(), most, WORDS.index(words), alphanumeric)
+    return edited(text, _find_lines, properties(), int(most), WORDS.index(words), bool(alphanumeric))
 
 
 @entry

@@ -24,7 +24,7 @@ _NEEDED = np.frombuffer(b"citation needed]", np.uint8)
 
 def with_newlines_in_a_row(text: pa.Array, most: int) -> pa.Array:
     """Cut newlines that follow `most` others at once."""
-    return edited(text, _find_newlines, most)
+    return edited(text, _find_newlines, int(most))
 
 
 def without_citations(text: pa.Array) -> pa.Array:

@@ -26,7 +26,7 @@ def test_two_workers_make_the_tables_of_local_mode(spark: SparkSession, tmp_path
     write_copies(crawl)
     here, there = (Lake(str(tmp_path / name), tmp_path / name / "_files", {}) for name in ("here", "there"))
     expected = curate(spark, here, crawl, files_per_shard=20)
-    program = Path(__file__).with_name("made_crawl.py")
+    program = Path(__file__).parents[1] / "made_crawl.py"
     with standalone_cluster(tmp_path, workers=2) as master:
         run = subprocess.run(
             [sys.executable, str(program), str(tmp_path / "there"), str(crawl)],
@@ -42,4 +42,4 @@ def test_two_workers_make_the_tables_of_local_mode(spark: SparkSession, tmp_path
         made = [sorted(map(repr, lake.read(table).to_pylist())) for lake in (here, there)]
         assert made[0] == made[1], table
     # An executor each.
-    assert {path.parts[-3] for path in tmp_path.glob("work-*/app-*/*/stderr")} == {"work-0", "work-1"}
+    assert {path.parts[-4] for path in tmp_path.glob("work-*/app-*/*/stderr")} == {"work-0", "work-1"}
