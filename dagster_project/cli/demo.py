@@ -58,10 +58,11 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
 
         print_plan(console, size, crawl)
         return
+    from spark_jobs.kernels.exercises import LAKE
     from spark_jobs.kernels.warm import warm_in_background
 
     # Machine code is made beside the crawl and the start of Spark.
-    warm_in_background()
+    warm_in_background(LAKE)
     settings = choose(load_settings(), size, crawl, snapshot)
     if not crawl:
         write_demo_crawl(console, settings, size)

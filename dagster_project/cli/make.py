@@ -30,12 +30,13 @@ def make_command(tables: tuple[str, ...]) -> None:
     from dagster_project.cli.screen.summary import costs_table
     from dagster_project.instance import open_instance
     from dagster_project.run import make
+    from spark_jobs.kernels.exercises import LAKE
     from spark_jobs.kernels.warm import warm_in_background
 
     console, began, settings = wide_console(), time.monotonic(), load_settings()
     names = [contract(table).name for table in tables]
     # Machine code is made beside the start of Spark.
-    warm_in_background()
+    warm_in_background(LAKE)
     instance = open_instance(settings)
     try:
         with Bars(console).listening():

@@ -268,3 +268,9 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
     "union_find": _union_find,
 }
 """The exercise of each module, by its name in this package; what takes longest to compile comes first."""
+LAKE = (
+    *("statistics", "minhash", "fasttext", "text_hash", "html"),
+    *("line_rules", "urls", "marks", "long_words", "candidates", "cuts", "repeats", "lengths"),
+    *("near_copies", "union_find", "bloom", "byte_pairs"),
+)
+"""The modules that the tables of the lake are computed with, in the order in which they are needed."""

@@ -29,33 +29,34 @@ def warm(modules: Sequence[str] = (), processes: int | None = None) -> Iterator[
     """Compile modules, all unless some are named, in processes of their own.
 
     Args:
-        modules: names of EXERCISES.
+        modules: names of EXERCISES, in the order in which they are compiled.
         processes: as many as there are cores unless given.
 
     Yields:
         each module when it is done, and its processor time in seconds.
     """
-    wanted = [name for name in EXERCISES if not modules or name in modules]
+    wanted = list(modules or EXERCISES)
     workers = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for future in as_completed([pool.submit(exercise, name) for name in wanted]):
-            yield future.result()
-    if len(wanted) == len(EXERCISES) and (marker := _marker()):
-        marker.touch()
+            module, seconds = future.result()
+            if folder := _markers():
+                (folder / module).touch()
+            yield module, seconds
 
 
-def is_warm() -> bool:
-    """Whether all modules have been compiled for this version of the code on this machine."""
-    marker = _marker()
-    return marker is not None and marker.exists()
+def is_warm(modules: Sequence[str] = ()) -> bool:
+    """Whether modules, all unless some are named, were compiled for this version of the code on this machine."""
+    folder = _markers()
+    return folder is not None and all((folder / module).exists() for module in modules or EXERCISES)
 
 
-def _marker() -> Path | None:
+def _markers() -> Path | None:
+    """The folder of an empty file for each module that has been compiled; None if nothing can be kept."""
     from spark_jobs.kernels.compiled import cache_folder
 
     # The exercises import every module, so their folder is named after the sources of all of them.
-    folder = cache_folder(exercises.__name__)
-    return folder / "all-compiled" if folder else None
+    return cache_folder(exercises.__name__)
 
 
 def exercise(module: str) -> tuple[str, float]:
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(chosen.modules) - EXERCISES.keys():
         parser.error(f"no kernels are called {', '.join(sorted(unknown))}; there are {', '.join(sorted(EXERCISES))}")
     if chosen.background:
-        if is_warm():
+        if is_warm(chosen.modules):
             return
         os.nice(POLITE)
     if chosen.out:

@@ -17,7 +17,7 @@ from resiliparse.extract.html2text import extract_plain_text
 
 import spark_jobs.kernels
 from spark_jobs.kernels import compiled
-from spark_jobs.kernels.exercises import EXERCISES, sample
+from spark_jobs.kernels.exercises import EXERCISES, LAKE, sample
 
 ROOT = Path(spark_jobs.kernels.__file__).parents[2]
 ARRAYS = {
@@ -146,3 +146,20 @@ def test_nulls_are_seen_in_every_kind_of_slice() -> None:
     for start in range(len(array)):
         expected = np.array([value is not None for value in array[start:].to_pylist()], np.bool_)
         assert np.array_equal(text_buffers(array[start:]).valid, expected)
+
+
+def test_what_was_compiled_is_known_by_module(tmp_path: Path) -> None:
+    program = (
+        "from spark_jobs.kernels import warm\n"
+        "print(warm.is_warm(['text_hash']), *[name for name, _ in warm.warm(['text_hash'], 1)],"
+        " warm.is_warm(['text_hash']), warm.is_warm(['text_hash', 'urls']))"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["False", "text_hash", "True", "False"], run.stderr[-2000:]
+
+
+def test_the_modules_of_the_lake_have_exercises() -> None:
+    assert set(LAKE) < EXERCISES.keys()
+    assert len(set(LAKE)) == len(LAKE)
