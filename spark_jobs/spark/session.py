@@ -52,10 +52,12 @@ LOCAL = {
 CLUSTER = {
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
     "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",
     "spark.python.worker.reuse": "true",
 }
 """On a cluster a partition is as large as AQE's advisory size, not as small as there are cores for: each task of a
-Python stage costs its worker a start. Delta would read the log of a table in 50 tasks at every read and write."""
+Python stage costs its worker a start. Delta would read the log of a table in 50 tasks at every read and write. What is
+persisted would keep 200 partitions however small it is, and the driver reads one partition in a job of its own."""
 
 WORKERS_KNOW = ("NUMBA_CACHE_DIR", "WATERSHED_KERNELS", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 """Environment variables of the driver that its executors get too: where kernels' machine code lies."""
