@@ -253,10 +253,10 @@ def canonical(name: str) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     match = re.fullmatch(r"(?P<size>.+)-(?P<multiple>\d+(\.\d+)?)xC", name, re.IGNORECASE)
-    said = match["size"] if match else name
-    size = find(said, SCALES)
+    wanted = match["size"] if match else name
+    size = find(wanted, SCALES)
     if size is None:
-        raise TrainerError(f"no model size is called {said!r}{close(said, SCALES)}", f"sizes: {', '.join(SCALES)}")
+        raise TrainerError(f"no model size is called {wanted!r}{close(wanted, SCALES)}", f"sizes: {', '.join(SCALES)}")
     if match is None or float(match["multiple"]) <= 0:
         raise TrainerError(f"{name!r} names no Chinchilla multiple", f'write "{size}-1xC" for 20 tokens a parameter')
     return size, match["multiple"]

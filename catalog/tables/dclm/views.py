@@ -36,7 +36,7 @@ FUNNEL = View(
         UNION ALL SELECT 3, 'in the language', text_bytes FROM document WHERE has_text AND in_language
         UNION ALL SELECT 4, 'pass the rules', text_bytes FROM document WHERE passes_rules
         UNION ALL SELECT 5, 'not a duplicate', text_bytes FROM document WHERE is_unique
-        UNION ALL SELECT 6, 'not said before in the shard', left_bytes FROM document WHERE is_new
+        UNION ALL SELECT 6, 'new paragraphs in the shard', left_bytes FROM document WHERE is_new
         UNION ALL SELECT 7, 'selected by the classifier', left_bytes FROM document WHERE is_taken
         UNION ALL SELECT 8, 'trained on', left_bytes FROM document WHERE is_trained_on
     ), counted AS (
@@ -68,7 +68,7 @@ REASONS = View(
                 WHEN m.doc_id IS NULL THEN 'classifier'
                 WHEN m.split = 'heldout' THEN 'held out' END AS stage,
            CASE WHEN d.state <> 'ok' THEN d.state WHEN NOT v.kept THEN v.first_rule WHEN NOT u.kept THEN u.method
-                WHEN NOT p.kept THEN 'said before in the shard'
+                WHEN NOT p.kept THEN 'every paragraph repeated in the shard'
                 WHEN m.doc_id IS NULL AND c.doc_id IS NOT NULL THEN 'holds an example of ' || c.evaluation
                 WHEN m.doc_id IS NULL THEN 'low score'
                 ELSE 'for evaluation' END AS reason,

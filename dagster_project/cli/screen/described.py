@@ -123,8 +123,8 @@ def _columns(contract: Contract, samples: dict[str, Any]) -> Any:
     table.add_column("e.g.", no_wrap=True, max_width=SAMPLE_WIDTH, overflow="ellipsis")
     for column in contract.columns:
         sample = samples.get(column.name)
-        said = "" if sample is None else cell(sample, SAMPLE_WIDTH)
-        table.add_row(_named(contract, column), Text(type_name(column)), _meaning(column), Text(said, style="dim"))
+        example = "" if sample is None else cell(sample, SAMPLE_WIDTH)
+        table.add_row(_named(contract, column), Text(type_name(column)), _meaning(column), Text(example, style="dim"))
     return table
 
 
@@ -133,12 +133,12 @@ def _named(contract: Contract, column: Column) -> Text:
 
 
 def _meaning(column: Column) -> Text:
-    said = Text(column.description)
+    meaning = Text(column.description)
     if column.derived_from:
-        said += Text(f"  from {', '.join(column.derived_from)}", style="dim")
+        meaning += Text(f"  from {', '.join(column.derived_from)}", style="dim")
     if column.personal_data:
-        said += Text(f"  personal data: {column.personal_data}", style="yellow")
-    return said
+        meaning += Text(f"  personal data: {column.personal_data}", style="yellow")
+    return meaning
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def _print_versions(screen: Console, connection: duckdb.DuckDBPyConnection, stat
     ).fetchall()
     table = plain_table("version", "written, UTC", "operation", "partition", "fingerprint")
     for version, written_at, operation, partition, fingerprint in rows:
-        said = "whole" if partition == "" else partition or ""
-        table.add_row(str(version), moment(written_at), (operation or "").lower(), said, fingerprint or "")
+        part = "whole" if partition == "" else partition or ""
+        table.add_row(str(version), moment(written_at), (operation or "").lower(), part, fingerprint or "")
     screen.print(table)
     older = (state.version or 0) + 1 - len(rows)
     if older > 0:

@@ -53,7 +53,7 @@ def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
     assert stages["records in the crawl"] == 6
     assert stages["with text"] == 5
     assert stages["not a duplicate"] == 3
-    assert stages["not said before in the shard"] == 3
+    assert stages["new paragraphs in the shard"] == 3
     assert stages["trained on"] == 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from made_crawl import curate, write_copies
-from standalone_cluster import standalone_cluster
+from standalone_cluster import HOST, standalone_cluster
 
 from catalog.lake import Lake
 
@@ -30,7 +30,7 @@ def test_two_workers_make_the_tables_of_local_mode(spark: SparkSession, tmp_path
     with standalone_cluster(tmp_path, workers=2) as master:
         run = subprocess.run(
             [sys.executable, str(program), str(tmp_path / "there"), str(crawl)],
-            env={**os.environ, "WATERSHED_SPARK_MASTER": master},
+            env={**os.environ, "WATERSHED_SPARK_MASTER": master, "SPARK_LOCAL_IP": HOST},
             cwd=tmp_path,
             capture_output=True,
             text=True,
