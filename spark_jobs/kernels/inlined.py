@@ -1,7 +1,7 @@
-"""Functions that become part of the one place that calls them.
+"""Functions that are compiled into their callers.
 
-A call hands over seven words for each array. Where one is made for every node of a page and takes a dozen arrays, that
-takes longer than what is called does.
+A call passes seven machine words for each array. For a function that is called for every node of a page and takes a
+dozen arrays, passing them takes longer than the function's own work.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ import numba
 from spark_jobs.kernels.compiled import _OPTIONS
 
 inlined: Any = numba.njit(**_OPTIONS, forceinline=True)
-"""As `compiled.inner`, but compiled into its caller, however large; for what is called in one place or two."""
+"""Like `compiled.inner`, but always inlined, whatever its size; for functions that are called in one or two places."""

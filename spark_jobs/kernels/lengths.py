@@ -1,7 +1,7 @@
-"""How long a page is, by the definitions that DCLM's page_length_filter and stop_word_filter know beside the usual one.
+"""The length of a page by each definition that DCLM's page_length_filter and stop_word_filter offer.
 
-mlfoundations/dclm, baselines/mappers/core_utils.py: split_words (fastText's tokens, `str.split`, Unicode word bounds;
-a word that is white space alone is none) and split_paragraphs.
+The definitions are those of split_words (fastText's tokens, `str.split`, Unicode word boundaries; a word that consists
+of white space only does not count) and split_paragraphs (mlfoundations/dclm, baselines/mappers/core_utils.py).
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -17,7 +17,7 @@ from spark_jobs.kernels.hashing import load_few
 from spark_jobs.kernels.text_buffers import text_buffers
 from spark_jobs.kernels.unicode_tables import ALNUM, FASTTEXT_SEPARATOR, SPACE, properties
 
-# The bounds of a segment are `words`'s to say, whatever the segment begins with.
+# `words` defines the bounds of all segments, including segments that are not words.
 from spark_jobs.kernels.words import _segment as segment
 from spark_jobs.kernels.words import decode
 
@@ -31,7 +31,7 @@ COLUMNS = (
     "paragraphs",
     "unique_stop_words",
 )
-"""Rows of what `lengths` returns."""
+"""The rows of the result of `lengths`."""
 _FASTTEXT, _SPLIT, _SPLIT_ALNUM, _UNICODE, _UNICODE_ALNUM, _LINES, _PARAGRAPHS, _UNIQUE_STOPS = range(len(COLUMNS))
 _NEWLINE = np.uint8(0x0A)
 _LOWER = np.uint64(0x2020202020202020)
@@ -41,7 +41,7 @@ _STOP_WORD_SIZES = np.array([len(word) for word in _STOPS])
 
 
 def lengths(text: pa.Array) -> np.ndarray:
-    """Measure documents: int64, a row for each of COLUMNS, a column a document; 0 for a null text."""
+    """The lengths of documents (int64), one row for each of COLUMNS and one column per document; 0 for a null text."""
     buffers = text_buffers(text)
     counts = np.zeros((len(COLUMNS), len(buffers)), np.int64)
     for data, offsets, first, last in buffers.parts():
@@ -62,7 +62,7 @@ def _lengths(data, offsets, first, last, valid, properties, counts):
 
 @inner
 def _count_tokens(data, start, end, properties, document, counts):
-    """Tokens of fastText that are not white space alone; each newline is one (an end of sentence)."""
+    """Count fastText's tokens that are not only white space; each newline is a token too (the end of a sentence)."""
     is_token = False
     for position in range(start, end):
         byte = data[position]
@@ -77,7 +77,7 @@ def _count_tokens(data, start, end, properties, document, counts):
 
 @inner
 def _count_split(data, start, end, properties, document, counts):
-    """Words of `str.split`, those of them that begin with a letter or digit, and the stop words that occur."""
+    """Count the words of `str.split`, those that begin with a letter or digit, and the distinct stop words."""
     seen = 0
     position = start
     while position < end:
@@ -104,7 +104,7 @@ def _count_split(data, start, end, properties, document, counts):
 
 @inner
 def _count_segments(data, start, end, properties, document, counts):
-    """Segments between Unicode word bounds that are not white space alone."""
+    """Count the segments between Unicode word boundaries that are not only white space."""
     position = start
     while position < end:
         code_point, _ = decode(data, position, end)
@@ -126,7 +126,7 @@ def _is_space(data, position, stop, properties):
 
 @inner
 def _count_lines(data, start, end, properties, document, counts):
-    """Lines, and paragraphs between two newlines, that are not white space alone."""
+    """Count the lines, and the paragraphs separated by two newlines, that are not only white space."""
     in_paragraph = False
     position = start
     while position <= end:

@@ -1,4 +1,4 @@
-"""Lines as `str.splitlines` cuts them, and what `str.strip` takes off their ends."""
+"""The line breaks of `str.splitlines`, and the removal of white space by `str.strip`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEXT_LINE, _LINE_SEPARATOR, _PARAGRAPH_SEPARATOR = 0x85, 0x2028, 0x2029
 
 @inner
 def find_line_break(data, position, end):
-    """The first line break from a position on, and the position behind it; `end` twice if there is none."""
+    """The position of the first line break at or after `position`, and the position after it; both `end` if none."""
     while position < end:
         breaks = between64(data, position, np.uint8(_LINE_FEED), np.uint8(_CARRIAGE_RETURN))
         breaks |= between64(data, position, np.uint8(0x1C), np.uint8(0x1E))
@@ -39,7 +39,7 @@ def find_line_break(data, position, end):
 
 @inner
 def strip(data, start, end, classes):
-    """What `str.strip` leaves of `data[start:end]`."""
+    """The start and end of `data[start:end]` without the white space that `str.strip` removes."""
     while start < end:
         code_point, size = decode(data, start, end)
         if not classes[code_point] & SPACE:
@@ -55,7 +55,7 @@ def strip(data, start, end, classes):
 
 @inner
 def decode_before(data, start, stop):
-    """The last code point of `data[start:stop]`, which is not empty, and its bytes."""
+    """The last code point of `data[start:stop]`, which must not be empty, and its size in bytes."""
     position = stop - 1
     while position > start and (data[position] & 0xC0) == 0x80:
         position -= 1

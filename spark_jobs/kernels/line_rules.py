@@ -1,8 +1,8 @@
-"""Lines that do not belong to a page's prose, and documents without them.
+"""Removal of lines that are not part of a page's prose.
 
-A line ends at a newline. The rules and the text that is left are those of DCLM (mlfoundations/dclm,
-baselines/mappers/modifiers.py), most of them RefinedWeb's (arXiv 2306.01116, appendix G.2) or C4's (arXiv 1910.10683,
-section 2.2). An empty line breaks none of them.
+Lines are separated by newlines. The rules and the remaining text are those of DCLM (mlfoundations/dclm,
+baselines/mappers/modifiers.py). Most of the rules come from RefinedWeb (arXiv 2306.01116, appendix G.2) or C4 (arXiv
+1910.10683, section 2.2). No rule removes an empty line.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -29,7 +29,7 @@ _COUNTED = (
     *("likes", "shares", "comments", "retweets", "reposts", "quotes"),
     *("bookmarks", "upvotes", "downvotes", "downloads", "views", "followers"),
 )
-# A row a word, behind each a zero.
+# One row per word, padded with zeros.
 _WORDS = np.zeros((len(_COUNTED), 12), np.int32)
 for _row, _word in enumerate(_COUNTED):
     _WORDS[_row, : len(_word)] = [ord(_letter) for _letter in _word]
@@ -38,32 +38,32 @@ _COMMA, _K, _M, _B = (ord(character) for character in ",kmb")
 
 
 def without_uppercase_lines(text: pa.Array, most: float) -> pa.Array:
-    """Drop lines of whose characters more than a share is upper case (`str.isupper`); strip the text."""
+    """Remove lines with a share of upper-case characters (`str.isupper`) greater than `most`, and strip the text."""
     return _without_lines(text, _UPPERCASE, 0.0, most, strip=True)
 
 
 def without_numeric_lines(text: pa.Array, most: float) -> pa.Array:
-    """Drop lines of whose characters more than a share are digits (`str.isdigit`); strip the text."""
+    """Remove lines with a share of digits (`str.isdigit`) greater than `most`, and strip the text."""
     return _without_lines(text, _NUMERIC, 0.0, most, strip=True)
 
 
 def without_counter_lines(text: pa.Array) -> pa.Array:
-    """Drop lines that are a counter of likes, shares and the like, as `3.1K likes!`; strip the text."""
+    """Remove lines that only count likes, shares or similar, such as `3.1K likes!`, and strip the text."""
     return _without_lines(text, _COUNTER, 0.0, 0.0, strip=True)
 
 
 def without_lines_of_length(text: pa.Array, least: int, most: float = math.inf) -> pa.Array:
-    """Drop lines of less or more words (`str.split`)."""
+    """Remove lines with fewer than `least` or more than `most` words (`str.split`)."""
     return _without_lines(text, _LENGTH, least, most, strip=False)
 
 
 def without_unpunctuated_lines(text: pa.Array, ellipses: bool) -> pa.Array:
-    """Drop lines that do not end in one of `.!?"…`, white space aside, and also those in `...` or `…` if `ellipses`."""
+    """Remove lines that do not end in one of `.!?"…` and white space; if `ellipses`, also those in `...` or `…`."""
     return _without_lines(text, _PUNCTUATION, ellipses, 0.0, strip=False)
 
 
 def without_blank_lines(text: pa.Array) -> pa.Array:
-    """Drop lines of nothing but white space; empty lines stay."""
+    """Remove lines that consist of white space only; empty lines are kept."""
     return _without_lines(text, _BLANK, 0.0, 0.0, strip=False)
 
 
@@ -110,7 +110,7 @@ def _keeps(data, start, stop, kinds, lower, rule, low, high):
 
 @inner
 def _share(data, start, stop, kinds, least, most, kind):
-    """Share of a line's characters that are of a kind; in ASCII these are the bytes from `least` to `most`."""
+    """The share of a line's characters that have a kind; the ASCII ones are the bytes from `least` to `most`."""
     characters = stop - start
     found = 0
     position = start
@@ -131,7 +131,7 @@ def _share(data, start, stop, kinds, least, most, kind):
 
 @inner
 def _count_words(data, start, stop, kinds, enough):
-    """Words of a line (`str.split`), counted no further than `enough`."""
+    """The number of words of a line (`str.split`); counting stops once `enough` are found."""
     words = 0
     in_word = np.uint64(0)
     position = start
@@ -146,7 +146,7 @@ def _count_words(data, start, stop, kinds, enough):
             code_point, length = decode(data, position + bit, stop)
             if kinds[code_point] & SPACE:
                 if bit + length > size:
-                    # It goes on behind this block: the next begins with it.
+                    # The character continues in the next block, which therefore begins with it.
                     size = np.int64(bit)
                     inside = low_bits(size)
                     break
@@ -161,9 +161,9 @@ def _count_words(data, start, stop, kinds, enough):
 
 @inner
 def _is_counter(data, start, stop, kinds, lower):
-    """A number with no more than a K, M or B, white space and one of `_COUNTED`, without regard to case.
+    """Whether a line is a number, an optional K, M or B, white space, and a word of `_COUNTED`, in any case.
 
-    Before and behind may stand what is of no word (`\\W`).
+    Characters that are not word characters (`\\W`) may come before and after.
     """
     position = start
     code_point, size = decode(data, position, stop)
@@ -194,7 +194,7 @@ def _is_counter(data, start, stop, kinds, lower):
 
 @inner
 def _behind_word(data, position, stop, lower, row):
-    """The byte behind a word of `_COUNTED` that stands at a position; 0 if it does not."""
+    """The position after a given word of `_COUNTED` that begins at `position`; 0 if the text differs."""
     column = 0
     while _WORDS[row, column]:
         if position >= stop:

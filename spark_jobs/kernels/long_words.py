@@ -1,7 +1,7 @@
-"""Lines that hold a word beyond some length, which are code, addresses or noise.
+"""Removal of lines that contain a very long word. Such lines are code, addresses or noise.
 
-As mlfoundations/dclm, baselines/mappers/modifiers.py, word_length_modifier; C4 drops lines with a word above 1,000
-characters.
+The rule is word_length_modifier of mlfoundations/dclm (baselines/mappers/modifiers.py). C4 removes lines with a word of
+more than 1,000 characters.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -16,24 +16,24 @@ from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.cuts import cut_line, edited
 from spark_jobs.kernels.unicode_tables import ALNUM, FASTTEXT_SEPARATOR, SPACE, properties
 
-# The bounds of a segment are `words`'s to say, whatever the segment begins with.
+# `words` defines the bounds of all segments, including segments that are not words.
 from spark_jobs.kernels.words import _segment as segment
 from spark_jobs.kernels.words import decode
 
 WORDS = ("fasttext", "split", "unicode")
-"""fastText's tokens, `str.split`, segments between Unicode word bounds."""
+"""Definitions of a word: fastText's tokens, `str.split`, segments between Unicode word boundaries."""
 _FASTTEXT, _SPLIT, _UNICODE = range(len(WORDS))
 _NEWLINE = np.uint8(0x0A)
 
 
 def without_lines_of_long_words(text: pa.Array, most: int, words: str, alphanumeric: bool) -> pa.Array:
-    """Drop lines that hold a word of more than `most` characters.
+    """Remove lines that contain a word of more than `most` characters.
 
     Args:
         text: documents.
-        most: characters.
-        words: one of WORDS; what is white space alone is no word.
-        alphanumeric: only words that begin with a letter or digit count.
+        most: greatest number of characters of a word.
+        words: one of WORDS; a segment of white space only is not a word.
+        alphanumeric: count only words that begin with a letter or digit.
     """
     return edited(text, _find_lines, properties(), int(most), WORDS.index(words), bool(alphanumeric))
 
@@ -74,7 +74,7 @@ def _has_long_word(data, start, stop, properties, most, words, alphanumeric):
 
 @inner
 def _word(data, position, stop, properties, words):
-    """The byte behind the word at a position, its characters: one separator, without any, if it is at one."""
+    """The position after the word at `position`, and its characters; at a separator, the position after it, and 0."""
     if words == _UNICODE:
         return segment(data, position, stop, properties)
     separator = SPACE if words == _SPLIT else FASTTEXT_SEPARATOR

@@ -1,8 +1,8 @@
-"""The machine code of an entry on disk: found in any of several folders, made by one process at a time.
+"""The cache of an entry's machine code on disk: read from several folders, and written by one process at a time.
 
-numba's own cache names its folder after the place of the source and its files after a line, so that another copy of the
-same program compiles anew. Here a folder is named after what the machine code depends on (`compiled.cache_folder`), and
-may be copied to another place or machine.
+numba's own cache names its folder after the path of the source file and its files after a line number, so another copy
+of the same program compiles everything again. Here a folder is named after everything that the machine code depends on
+(`compiled.cache_folder`), so it may be copied to another path or machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numba.core import caching
 
 
 class _Names(caching.CompileResultCacheImpl):
-    """What numba asks of a cache: how its files are called and what goes into them."""
+    """The names and the contents of cache files, as numba's interface requires them."""
 
     def __init__(self, function: FunctionType) -> None:
         self._lineno = function.__code__.co_firstlineno
@@ -30,7 +30,7 @@ class _Names(caching.CompileResultCacheImpl):
 
     @property
     def _locator(self) -> _Names:
-        """Where numba asks for the source file that it names in a warning."""
+        """The object from which numba reads the path of the source file for a warning."""
         return self
 
 
@@ -38,14 +38,14 @@ class MachineCode(caching.FunctionCache):
     """The cached machine code of one entry, which is called with one signature only."""
 
     def __init__(self, function: FunctionType, folders: list[Path], own: Path | None) -> None:
-        """Look in `folders`, in this order, and write to `own`, which may be one of them."""
+        """Read from `folders`, in this order, and write to `own`, which may be one of them; None to write nothing."""
         self._name, self._py_func, self._impl = repr(function), function, _Names(function)
         self._files = [self._file(folder) for folder in folders]
         self._own = own
         self.is_kept = own is not None
         """Whether machine code can be written."""
         self._cache_path = str(own)
-        # The name of the folder says which source this was made from.
+        # The folder's name identifies the source, so the file's name does not have to.
         self._data = f"{self._impl.filename_base}.1.nbc"
         self._folders = folders
         self.enable()
@@ -54,15 +54,15 @@ class MachineCode(caching.FunctionCache):
         return caching.IndexDataCacheFile(str(folder), self._impl.filename_base, "")
 
     def is_there(self) -> bool:
-        """Whether machine code is in one of the folders."""
+        """Whether one of the folders contains the machine code."""
         return any((folder / self._data).exists() for folder in self._folders)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The machine code for a signature; None if there is none."""
+        """Load the machine code for a signature; None if no folder contains it."""
         target_context.refresh()
         key = self._index_key(sig, target_context.codegen())
         for file in self._files:
-            # A shipped folder may have been cut short in copying.
+            # A shipped file may have been truncated when it was copied.
             with suppress(OSError, EOFError, pickle.UnpicklingError):
                 data = file.load(key)
                 if data is not None:
@@ -70,7 +70,7 @@ class MachineCode(caching.FunctionCache):
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep machine code; where it cannot be written, the next process compiles again."""
+        """Write machine code to the cache. If that fails, the next process compiles it again."""
         if self._own is not None and self._impl.check_cachable(data):
             with suppress(OSError):
                 key = self._index_key(sig, data.codegen)
@@ -78,7 +78,7 @@ class MachineCode(caching.FunctionCache):
 
     @contextmanager
     def alone(self) -> Generator[None]:
-        """Wait until no other process compiles this entry, unless its machine code is there already."""
+        """Hold a lock so that no other process compiles this entry, unless its machine code already exists."""
         if self._own is None or self.is_there():
             yield
             return
@@ -88,7 +88,7 @@ class MachineCode(caching.FunctionCache):
             yield
             return
         try:
-            # A file system without locks makes two processes compile, which does no harm.
+            # On a file system without locks, two processes may compile the same entry, which is harmless.
             with suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -1,6 +1,7 @@
-"""Marks within a text that are cut out of it: newlines beyond so many in a row, and citations of a wiki.
+"""Removal of surplus newlines and of Wikipedia's citation marks from a text.
 
-As mlfoundations/dclm does, baselines/mappers/modifiers.py (newline_removal_modifier, citation_removal_modifier).
+The rules are newline_removal_modifier and citation_removal_modifier of mlfoundations/dclm
+(baselines/mappers/modifiers.py).
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -23,12 +24,12 @@ _NEEDED = np.frombuffer(b"citation needed]", np.uint8)
 
 
 def with_newlines_in_a_row(text: pa.Array, most: int) -> pa.Array:
-    """Cut newlines that follow `most` others at once."""
+    """Shorten each run of more than `most` newlines to `most`."""
     return edited(text, _find_newlines, int(most))
 
 
 def without_citations(text: pa.Array) -> pa.Array:
-    """Cut `[12]`, `[]`, `[edit]` and `[citation needed]`."""
+    """Remove `[12]` (any number), `[]`, `[edit]` and `[citation needed]`."""
     return edited(text, _find_citations, kinds())
 
 
@@ -41,7 +42,7 @@ def _find_newlines(data, offsets, first, last, valid, starts, stops, count, most
         while position < end:
             newlines = equal64(data, position, _NEWLINE) & low_bits(end - position)
             if most:
-                # Two in a row at least; behind the last byte of the block there may be another.
+                # Keep newlines that are followed by another. The byte after the block is unknown, so its last is kept.
                 newlines &= newlines >> _ONE | _ONE << np.uint64(63)
             following = position + 64
             while newlines:
@@ -84,7 +85,7 @@ def _find_citations(data, offsets, first, last, valid, starts, stops, count, kin
 
 @inner
 def _behind_number(data, position, end, kinds):
-    """The byte behind digits, if any, and a closing bracket; 0 if something else comes before it."""
+    """The position after any number of digits and a closing bracket; 0 if another character comes first."""
     while position < end:
         if data[position] == _CLOSE:
             return position + 1

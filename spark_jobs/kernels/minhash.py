@@ -1,15 +1,16 @@
-"""MinHash signatures of documents, their LSH bands, and how alike two documents are.
+"""MinHash signatures of documents, their LSH bands, and the Jaccard similarity of two documents.
 
-A document is the set of its shingles: runs of five words. Words are those between Unicode word bounds
-that hold a letter or digit (`words`), in lower case, so that punctuation, white space and line
-breaks do not count, each ideograph is a word, and so is `__init__`. (Others: datatrove lower-cases,
-drops punctuation and takes spaCy's words; text-dedup lower-cases and cuts at what is not `\\w`; word
-5-grams are theirs too.)
-A document of fewer words has one shingle, all its words, so that short documents do not fall together.
+A document is represented by the set of its shingles, which are runs of five words. Words are the segments between
+Unicode word boundaries that contain a letter or digit (`words`), in lower case. Punctuation, white space and line
+breaks therefore do not count, each ideograph is a word, and `__init__` is a word. A document with fewer words has a
+single shingle of all its words, so different short documents do not become duplicates.
 
-Value k of a signature is the least of a[k] * x + b[k] modulo 2^32 over the 32-bit hashes x of all
-shingles, a[k] odd (Broder 1997). The share of equal values estimates the Jaccard similarity J of the
-two sets with standard deviation sqrt(J (1 - J) / permutations).
+datatrove and text-dedup also use 5-grams of lower-case words. datatrove removes punctuation and takes spaCy's tokens;
+text-dedup splits the text at characters that do not match `\\w`.
+
+Value k of a signature is the minimum of a[k] * x + b[k] modulo 2^32 over the 32-bit hashes x of all shingles, with a[k]
+odd (Broder 1997). The share of equal values of two signatures estimates the Jaccard similarity J of the two sets, with
+a standard deviation of sqrt(J (1 - J) / permutations).
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -32,7 +33,7 @@ from spark_jobs.kernels.unicode_tables import lower_case, properties
 from spark_jobs.kernels.words import decode, find_words
 
 SEED = 1
-"""Seed of the permutations and of band hashes unless another is given. Signatures of two seeds never compare."""
+"""Default seed of the permutations and of band hashes. Signatures of different seeds must not be compared."""
 PERMUTATIONS = 128
 SHINGLE = 5
 
@@ -50,13 +51,13 @@ def minhash(
 
     Args:
         text: an Arrow array of strings, sliced or not.
-        permutations: values in a signature.
-        shingle: words in a shingle.
-        seed: of the permutations.
+        permutations: number of values in a signature.
+        shingle: number of words in a shingle.
+        seed: seed of the permutations.
 
     Returns:
-        4 x permutations bytes per document: little-endian uint32 values. Null where the text is null or
-        has no words: such documents are like none, not like each other.
+        4 x permutations bytes per document: little-endian uint32 values. A signature is null if the text is null or has
+        no words, so such documents are similar to no document, not even to each other.
     """
     if permutations < 1 or shingle < 1:
         raise ValueError(f"permutations ({permutations}) and shingle ({shingle}) must be at least 1")
@@ -75,17 +76,17 @@ def minhash(
 
 
 def bands(signatures: pa.Array, bands: int, rows: int, *, seed: int = SEED) -> pa.FixedSizeListArray:
-    """The LSH keys of each signature: two documents are candidates if they share any.
+    """The LSH keys of each signature. Two documents are a candidate pair if they have a key in common.
 
     Args:
         signatures: fixed-size or plain binary, as `minhash` returns them.
-        bands: keys per document.
-        rows: signature values in a key; bands x rows values are used, from the first on.
-        seed: of the keys.
+        bands: number of keys per document.
+        rows: number of signature values in a key; the first bands x rows values are used.
+        seed: seed of the keys.
 
     Returns:
-        a list of `bands` int64 per document; null where the signature is null. The band's number is
-        hashed too, so keys of different bands do not meet.
+        a list of `bands` int64 per document; null where the signature is null. The number of the band is also
+        hashed, so keys of different bands are not equal.
 
     Raises:
         ValueError: the signatures have fewer than bands x rows values.
@@ -102,7 +103,7 @@ def bands(signatures: pa.Array, bands: int, rows: int, *, seed: int = SEED) -> p
 
 
 def jaccard(left: pa.Array, right: pa.Array) -> pa.DoubleArray:
-    """Estimated Jaccard similarity of each pair of signatures: the share of equal values; null if either is."""
+    """The estimated Jaccard similarity of each pair of signatures: the share of equal values; null if one is null."""
     left_values, left_valid = signature_values(left)
     right_values, right_valid = signature_values(right)
     valid = left_valid & right_valid
@@ -117,20 +118,20 @@ def jaccard(left: pa.Array, right: pa.Array) -> pa.DoubleArray:
 def optimal_bands(
     threshold: float, permutations: int = PERMUTATIONS, *, false_positive_weight: float = 0.5
 ) -> tuple[int, int]:
-    """Bands and rows that best tell pairs above a Jaccard threshold from those below.
+    """The numbers of bands and rows that best separate pairs above a Jaccard threshold from pairs below it.
 
-    Minimises the weighted sum of the areas under the probability of becoming a candidate,
-    1 - (1 - s^rows)^bands, below the threshold, and of not becoming one, above; as datasketch does
-    (datasketch/lsh.py), by the same quadrature.
+    A pair of similarity s becomes a candidate with probability 1 - (1 - s^rows)^bands. The result minimises the
+    weighted sum of two integrals: this probability below the threshold (false positives), and its complement above the
+    threshold (false negatives). datasketch does the same, with the same quadrature (datasketch/lsh.py).
 
     Args:
         threshold: similarity, between 0 and 1.
-        permutations: values in a signature; bands x rows is at most that.
-        false_positive_weight: weight of the first area; the second has the rest of 1.
+        permutations: number of values in a signature; bands x rows is at most this.
+        false_positive_weight: weight of the first integral; the second has the weight 1 - false_positive_weight.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold {threshold} is not between 0 and 1")
-    # Only the driver asks for bands, and workers should not wait for SciPy.
+    # SciPy is slow to import, and only the driver needs it.
     from scipy.integrate import quad
 
     def error(bands: int, rows: int) -> float:
@@ -144,13 +145,13 @@ def optimal_bands(
 
 @functools.cache
 def recall_bands(threshold: float, recall: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:
-    """Bands and rows that make a pair AT the threshold a candidate with a probability of at least `recall`.
+    """The numbers of bands and rows that find a pair at the threshold with a probability of at least `recall`.
 
-    Of all that do, those with the most rows, which let the fewest pairs below the threshold through, and then the
-    fewest bands.
+    Among all choices that do, the result has the most rows, because these admit the fewest pairs below the threshold,
+    and then the fewest bands.
 
     Raises:
-        ValueError: no bands of so many permutations do.
+        ValueError: no choice with this number of permutations reaches the recall.
     """
     if not 0 < threshold < 1 or not 0 < recall < 1:
         raise ValueError(f"threshold {threshold} and recall {recall} are not both between 0 and 1")
@@ -164,19 +165,19 @@ def recall_bands(threshold: float, recall: float, permutations: int = PERMUTATIO
 def shingles(text: TextArray, *, shingle: int = SHINGLE) -> pa.ListArray:
     """The set of each document's shingles, as 32-bit hashes in ascending order.
 
-    Null where the text is null or has no words, as in `minhash`, whose hashes these are.
+    The hashes are those that `minhash` uses. As in `minhash`, a set is null if the text is null or has no words.
     """
     buffers = text_buffers(text)
     room, weights = scratch(buffers.longest), _weights(shingle)
     counts = np.zeros(len(buffers), np.int64)
-    # Two words take three bytes at least.
+    # Two words take at least three bytes.
     hashes = np.empty(int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + 2 * len(buffers), np.uint64)
     size = 0
     for data, starts, first, last in buffers.parts():
         size = _shingle_sets(
             data, starts, first, last, buffers.valid, properties(), lower_case(), weights, room, hashes, size, counts
         )
-    # The document above, the hash below: one sort for all of them.
+    # The upper half of a value is the document and the lower half the hash, so one sort orders all sets.
     members = np.sort(hashes[:size])
     members = members[np.concatenate([[True], members[1:] != members[:-1]])[:size]]
     ends = np.searchsorted(members, np.arange(1, len(buffers) + 1, dtype=np.uint64) << np.uint64(32))
@@ -186,9 +187,9 @@ def shingles(text: TextArray, *, shingle: int = SHINGLE) -> pa.ListArray:
 
 
 def signature_values(signatures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Signatures as a uint32 matrix, a row per document, and which of them are not null (zeros where null).
+    """Signatures as a uint32 matrix with one row per document (zeros if null), and whether each one is not null.
 
-    The matrix has no columns if all are null and the type does not say how long they are.
+    The matrix has no columns if all signatures are null and their type has no fixed size.
     """
     if isinstance(signatures, pa.ChunkedArray):
         signatures = signatures.combine_chunks()
@@ -212,7 +213,7 @@ def signature_values(signatures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _permutations(permutations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Odd factors and offsets, uint32, from splitmix64 of the seed: no library's generator is involved."""
+    """Odd factors and offsets, uint32, from splitmix64 of the seed, so they do not depend on a library's generator."""
     numbers = [_splitmix64(seed, index) for index in range(permutations)]
     factors = np.array([number >> 32 | 1 for number in numbers], np.uint32)
     offsets = np.array([number & 0xFFFFFFFF for number in numbers], np.uint32)
@@ -220,12 +221,12 @@ def _permutations(permutations: int, seed: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _weights(shingle: int) -> np.ndarray:
-    """Odd 64-bit weights of the words in a shingle."""
+    """Odd 64-bit weights of the words in a shingle, one for each position."""
     return np.array([_splitmix64(0, index) | 1 for index in range(shingle)], np.uint64)
 
 
 def _splitmix64(seed: int, index: int) -> int:
-    """Number `index` of Steele, Lea and Flood's generator (2014)."""
+    """Output number `index` of the generator splitmix64 (Steele, Lea and Flood 2014)."""
     state = (seed + (index + 1) * _GOLDEN) & _MASK
     state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
@@ -277,7 +278,7 @@ def _shingle_sets(data, offsets, first, last, valid, properties, lower, weights,
 
 @inner
 def _lower64(letters):
-    """Eight ASCII bytes in lower case."""
+    """Convert eight ASCII bytes to lower case."""
     above_at = letters + np.uint64(0x3F3F3F3F3F3F3F3F)
     above_z = letters + np.uint64(0x2525252525252525)
     return letters | (((above_at & ~above_z) & _HIGH_BITS) >> np.uint64(2))
@@ -285,7 +286,7 @@ def _lower64(letters):
 
 @inlined
 def hash_lower(data, start, stop, lower, spare):
-    """What `hash_bytes` makes of the UTF-8 of `data[start:stop]` in lower case."""
+    """The result of `hash_bytes` for the UTF-8 of `data[start:stop]` in lower case."""
     state = _WORD_SEED ^ KEY_0
     seen = np.uint64(0)
     position = start
@@ -304,7 +305,7 @@ def hash_lower(data, start, stop, lower, spare):
 
 @inner
 def _write_lower(data, start, stop, lower, written):
-    """Write the UTF-8 of `data[start:stop]` in lower case, a character for a character; how many bytes."""
+    """Write the UTF-8 of `data[start:stop]` in lower case, one character for each; return the number of bytes."""
     position, size = start, 0
     while position < stop:
         code_point, width = decode(data, position, stop)
@@ -333,7 +334,7 @@ def _write_lower(data, start, stop, lower, written):
 
 @inlined
 def _shingles(words, weights, room):
-    """Write the 32-bit hash of each shingle to `room.grams`; how many there are."""
+    """Write the 32-bit hash of each shingle to `room.grams`; return their number, rounded up to a multiple of 8."""
     width = min(words, len(weights))
     count = words - width + 1
     for i in range(count):
@@ -341,7 +342,7 @@ def _shingles(words, weights, room):
         for j in range(width):
             total += room.hashes[i + j] * weights[j]
         room.grams[i] = fold(total ^ KEY_0, KEY_2) & np.uint64(0xFFFFFFFF)
-    # The minima are taken over eight at once; another copy of a shingle changes none.
+    # Minima are taken over eight hashes at a time; a repeated hash does not change a minimum.
     while count % _BLOCK:
         room.grams[count] = room.grams[count - 1]
         count += 1
@@ -350,7 +351,7 @@ def _shingles(words, weights, room):
 
 @inlined
 def _lower_minima(shingles, hashes, factors, addends, signature):
-    """Lower each value of the signature to the least that any shingle gives it."""
+    """Lower each value of the signature to the minimum of its permutation over all shingles."""
     for i in range(0, shingles, _BLOCK):
         x0, x1 = np.uint32(hashes[i]), np.uint32(hashes[i + 1])
         x2, x3 = np.uint32(hashes[i + 2]), np.uint32(hashes[i + 3])

@@ -1,8 +1,9 @@
-"""Which documents that share an LSH key are copies, and the clusters that these make.
+"""Comparison of documents that share an LSH key, and the clusters that the copies among them form.
 
-Copies are joined in a union-find, and two documents that are connected already are not compared again: a run of a
-thousand copies of one page takes a thousand comparisons, not half a million. The clusters are those that comparing
-every two documents of every run would make, whatever the order of runs and of documents within them.
+Copies are joined in a union-find, and two documents that are already connected are not compared. A run of a thousand
+copies of one page therefore takes a thousand comparisons instead of half a million. The clusters are the same as if
+every two documents of every run were compared, and they depend neither on the order of the runs nor on the order of the
+documents within a run.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -18,27 +19,28 @@ from spark_jobs.kernels.compiled import entry, inner
 from spark_jobs.kernels.union_find import UnionFind, root
 
 SAME, ESTIMATE, JACCARD = range(3)
-"""How two documents compare: both prints equal; by the share of equal values of two signatures; by the Jaccard
+"""How two documents are compared: all values are equal; the share of equal values of two signatures; the Jaccard
 similarity of two sets."""
 
 
 class Marks(NamedTuple):
-    """What documents are compared by: that of document i is `values[bounds[i] : bounds[i + 1]]`."""
+    """The values by which documents are compared; those of document i are `values[bounds[i] : bounds[i + 1]]`."""
 
     values: npt.NDArray[np.uint32]
-    """A signature's values, or a set's members in ascending order; a document without any is like none."""
+    """The values of a signature, or the members of a set in ascending order. ESTIMATE and JACCARD find no copies of a
+    document that has none."""
     bounds: npt.NDArray[np.int64]
 
 
 class Runs(NamedTuple):
-    """Documents that share a key: run i is `members[starts[i] : starts[i + 1]]`."""
+    """Documents that share a key; run i is `members[starts[i] : starts[i + 1]]`."""
 
     members: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int64]
 
 
 def runs(keys: npt.NDArray[np.int64], documents: npt.NDArray[np.int32] | None = None) -> Runs:
-    """Runs of two or more equal keys; `documents` are those of the keys, or else the keys' places."""
+    """The runs of two or more equal keys. `documents` has the document of each key; the default is the key's index."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -55,13 +57,13 @@ def connect(found: Runs, marks: Marks, sets: UnionFind, *, compare: int, thresho
 
     Args:
         found: documents that share a key.
-        marks: of all documents.
-        sets: of all documents; joined in place.
+        marks: values of all documents.
+        sets: sets of all documents, which are joined in place.
         compare: SAME, ESTIMATE or JACCARD.
-        threshold: similarity from which two are copies.
+        threshold: smallest similarity of two copies.
 
     Returns:
-        (n, 2): the pairs that were joined, n at most the number of documents less one.
+        the pairs that were joined, (n, 2); n is smaller than the number of documents.
     """
     longest = int(np.diff(found.starts).max(initial=0))
     edges = np.empty((min(len(found.members), len(sets.parents)), 2), np.int32)
@@ -115,7 +117,7 @@ def _connect(members, starts, values, bounds, compare, threshold, parents, waiti
         size = starts[run + 1] - starts[run]
         for i in range(size):
             waiting[i] = members[starts[run] + i]
-        # Breadth first: up to `reached` all are connected with one before them, or begin a component.
+        # A breadth-first search: each document before `reached` is connected with an earlier one or begins a component.
         following = reached = 0
         while following < size:
             reached = max(reached, following + 1)

@@ -1,7 +1,7 @@
-"""Where runs of words of one set of texts occur in another, by 64-bit hashes of the words in lower case.
+"""Occurrences of the word n-grams of one set of texts in another, by 64-bit hashes of the words in lower case.
 
-Words are those between Unicode word bounds that begin with a letter or digit (`words`), so that case, punctuation and
-white space do not count.
+Words are the segments between Unicode word boundaries that begin with a letter or digit (`words`). Case, punctuation
+and white space therefore do not count.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -23,33 +23,33 @@ from spark_jobs.kernels.unicode_tables import lower_case, properties
 from spark_jobs.kernels.words import find_words
 
 _BASE = np.uint64(0xD1342543DE82EF93)
-"""3 modulo 8, so that its powers differ in their low bits too."""
+"""Base of the polynomial that hashes an n-gram: 3 modulo 8, so that its powers also differ in their low bits."""
 _ONE, _SIX, _LOW_6 = np.uint64(1), np.uint64(6), np.uint64(63)
 _MATCHES = 1 << 16
 
 
 class NgramTable(NamedTuple):
-    """Which n-grams are looked for."""
+    """The n-grams to search for."""
 
     sieve: npt.NDArray[np.uint64]
-    """A bit for the low bits of a hash: unset for most n-grams that are not there."""
+    """One bit for each value of a hash's low bits; it is unset for most n-grams that are not in the table."""
     keys: npt.NDArray[np.uint64]
     numbers: npt.NDArray[np.int32]
-    """Place of the n-gram among those that the table was made of; -1 in an empty place."""
+    """Index of the n-gram in the array from which the table was built; -1 in an empty slot."""
 
 
 class Matches(NamedTuple):
-    """Occurrences, in the order of documents and of places in them."""
+    """Occurrences of n-grams, ordered by document and by position."""
 
     document: npt.NDArray[np.int32]
     number: npt.NDArray[np.int32]
     start: npt.NDArray[np.int32]
-    """First byte of the n-gram in the document, UTF-8."""
+    """First byte of the n-gram, in UTF-8 bytes from the start of the document."""
     stop: npt.NDArray[np.int32]
 
 
 def word_ngrams(text: TextArray, width: int) -> pa.LargeListArray:
-    """uint64 hashes of the runs of `width` words of each text, in order, repeated ones included; null for null."""
+    """The uint64 hashes of each text's n-grams of `width` words, in order, repeats included; null for a null text."""
     buffers = text_buffers(text)
     room = scratch(buffers.longest)
     hashes = np.empty(int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + 2 * len(buffers) + 1, np.uint64)
@@ -64,7 +64,7 @@ def word_ngrams(text: TextArray, width: int) -> pa.LargeListArray:
 
 
 def ngram_table(hashes: npt.NDArray[np.uint64]) -> NgramTable:
-    """A table of different hashes."""
+    """Build a table of distinct hashes."""
     size = 1 << max(6, (2 * len(hashes)).bit_length())
     table = NgramTable(np.zeros(size * 8 // 64, np.uint64), np.zeros(size, np.uint64), np.full(size, -1, np.int32))
     _fill(np.ascontiguousarray(hashes, np.uint64), *table)
@@ -72,10 +72,10 @@ def ngram_table(hashes: npt.NDArray[np.uint64]) -> NgramTable:
 
 
 def find_ngrams(text: TextArray, table: NgramTable, width: int) -> Matches:
-    """Where n-grams of the table occur."""
+    """The occurrences of n-grams of `width` words that are in the table."""
     buffers = text_buffers(text)
     room = scratch(buffers.longest)
-    # No text has more words than scratch has room for.
+    # A text has at most as many words as the scratch arrays can hold.
     found = np.empty((max(_MATCHES, len(room.hashes)), 4), np.int32)
     rows = []
     for data, offsets, first, last in buffers.parts():
@@ -95,7 +95,7 @@ def _power(width: int) -> np.uint64:
 
 @inner
 def _hash_ngrams(data, start, end, properties, lower, width, power, room):
-    """Write the hashes of the n-grams of `data[start:end]` to `room.grams`; how many there are."""
+    """Write the hashes of the n-grams of `data[start:end]` to `room.grams`; return their number."""
     words = find_words(data, start, end, properties, False, room)
     total = np.uint64(0)
     for word in range(words):
@@ -110,7 +110,7 @@ def _hash_ngrams(data, start, end, properties, lower, width, power, room):
 
 @inner
 def _place(keys, numbers, gram):
-    """Where an n-gram stands in the table, or an empty place where it is not there."""
+    """The slot of an n-gram in the table, or the empty slot where it belongs."""
     mask = np.uint64(len(keys) - 1)
     place = gram & mask
     while numbers[place] >= 0 and keys[place] != gram:
