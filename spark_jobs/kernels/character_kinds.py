@@ -1,7 +1,7 @@
-"""Classes of each code point by `str` methods and `re`, as one flat table for kernels that edit lines.
+"""Classes of each code point by `str` methods and regular expressions, in a flat table for kernels that edit lines.
 
-`str.isspace` (which is `\\s`), `\\w` (`str.isalnum` and the underscore), `\\d` (`str.isdecimal`), `str.isdigit` and
-`str.isupper` are those of the running Python, as in `unicode_tables`.
+The classes are `str.isspace` (the same as `\\s`), `\\w` (`str.isalnum` and the underscore), `\\d` (`str.isdecimal`),
+`str.isdigit` and `str.isupper` of the running Python, as in `unicode_tables`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UPPER = 0x10
 
 @functools.cache
 def kinds() -> np.ndarray:
-    """uint8, a value per code point: SPACE, WORD, DECIMAL, DIGIT and UPPER bits."""
+    """uint8, one value per code point: its SPACE, WORD, DECIMAL, DIGIT and UPPER bits."""
     table = np.zeros(sys.maxunicode + 1, np.uint8)
     characters = characters_with_letters()
     for bit, holds in (

@@ -1,6 +1,7 @@
-"""Which documents may say the same line or paragraph twice.
+"""A fast test for documents that may contain the same line or paragraph twice.
 
-A first, coarse look: pieces that are equal when stripped and in lower case have the same hash here; some others may.
+Pieces (lines or paragraphs) that are equal when stripped and in lower case always have the same hash. A few others may
+have the same hash too, so the caller must compare the pieces of the documents found.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -19,14 +20,14 @@ from spark_jobs.kernels.unicode_tables import lower_case
 from spark_jobs.kernels.words import decode
 
 _NEWLINE = np.uint8(0x0A)
-# The only letter of two characters in lower case is I with a dot: an i and this mark.
+# I with a dot is the only letter whose lower case is two characters: an i and this combining mark.
 _DOT_ABOVE, _DOTTED_I = 0x0307, 0x0130
-# Which sigma a capital one becomes is a matter of what follows.
+# The lower case of a capital sigma depends on the characters around it, so both small sigmas count as equal.
 _FINAL_SIGMA, _SIGMA = 0x03C2, 0x03C3
 
 
 def may_repeat(buffers: TextBuffers, paragraphs: bool) -> np.ndarray:
-    """Numbers of the documents, ascending, with two pieces that may be equal."""
+    """The indices, in ascending order, of the documents with two pieces that may be equal."""
     room = int(buffers.offsets[-1] - buffers.offsets[0]) // 2 + 2 * len(buffers) + 2
     hashes, owners = np.empty(room, np.uint64), np.empty(room, np.int64)
     count = 0
@@ -77,7 +78,7 @@ def _strip(data, start, stop, kinds):
 
 @inner
 def _hash_lower(data, start, stop, lower):
-    """FNV-1a over the code points of a piece in lower case."""
+    """The FNV-1a hash of the code points of a piece in lower case."""
     state = np.uint64(0xCBF29CE484222325)
     while start < stop:
         code_point, size = decode(data, start, stop)

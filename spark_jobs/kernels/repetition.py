@@ -1,6 +1,6 @@
-"""How much of a document repeats itself, by the 64-bit hashes of its lines, paragraphs or words.
+"""The share of a document that is repeated, computed from 64-bit hashes of its lines, paragraphs or words.
 
-Definitions as in `statistics`; scratch space is handed over as `room` (`scratch.Scratch`).
+The definitions are those of `statistics`. The argument `room` is scratch memory (`scratch.Scratch`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from spark_jobs.kernels.hashing import hash_pair
 from spark_jobs.kernels.inlined import inlined
 
 FIRST_TOP, FIRST_DUPLICATE, LAST_NGRAM = 2, 5, 10
-"""Words in the n-grams: of 2 to 4 the most frequent counts, of 5 to 10 all that are repeated."""
+"""Sizes of n-grams in words: for sizes 2 to 4 the most frequent n-gram counts, for sizes 5 to 10 all repeated ones."""
 
 _ONE = np.uint64(1)
 
 
 @inlined
 def _tally(hashes, count, room):
-    """Count equal hashes: afterwards `room.tallies[room.slots[i]]` is how often `hashes[i]` occurs.
+    """Count equal hashes; afterwards `room.tallies[room.slots[i]]` is the number of occurrences of `hashes[i]`.
 
     Returns:
-        how often the most frequent one occurs.
+        the number of occurrences of the most frequent hash.
     """
     keys, tallies = room.keys, room.tallies
     size = 4
@@ -45,7 +45,7 @@ def _tally(hashes, count, room):
 
 @inlined
 def repeated_share(hashes, lengths, count, room):
-    """The share of pieces that occur more than once, by number and by characters."""
+    """The share of pieces that occur more than once, and the share of characters in them."""
     if count == 1:
         return 0.0, 0.0
     _tally(hashes, count, room)
@@ -60,10 +60,12 @@ def repeated_share(hashes, lengths, count, room):
 
 @inlined
 def ngram_shares(words, room, ratios, first_column, document):
-    """Shares of characters in repeated n-grams of so many `words`: a column each from 2 words to 10.
+    """Write the share of characters in repeated n-grams of the document's `words` words, for n from 2 to 10.
 
-    An n-gram can only be repeated if both (n - 1)-grams in it are, so each round looks at what the
-    round before left: `room.positions` holds the first words, in order, and `room.grams` the hashes.
+    The share for n = 2 is written to the row `first_column` of `ratios`, and those for larger n to the rows after it.
+
+    An n-gram can only be repeated if both (n - 1)-grams in it are. Each round therefore examines only the n-grams that
+    the round before left: `room.positions` holds their first words, in order, and `room.grams` their hashes.
     """
     for column in range(first_column, first_column + LAST_NGRAM - FIRST_TOP + 1):
         ratios[column, document] = 0.0
@@ -89,10 +91,11 @@ def ngram_shares(words, room, ratios, first_column, document):
 
 @inlined
 def _drop_most_singles(left, room):
-    """Leave out n-grams that are not repeated, but for the few that share their mark with another.
+    """Remove most of the n-grams that occur once; return the number of n-grams that are left.
 
-    Most n-grams occur once. One byte each, without probing and without a branch, tells most of these
-    from the others, so that the hash table is for the few that are left.
+    Every repeated n-gram is kept, and so are the few single ones that share their mark with another n-gram. A mark is
+    one byte that is selected by the hash, so this takes neither probing nor branches. Since most n-grams occur once,
+    few are left for the hash table.
     """
     if left < 2:
         return 0
@@ -117,7 +120,7 @@ def _drop_most_singles(left, room):
 
 @inlined
 def _longest(left, size, most, room):
-    """Characters of the longest of the most frequent n-grams."""
+    """The number of characters of the longest n-gram among the most frequent ones."""
     longest = 0
     for i in range(left):
         if room.tallies[room.slots[i]] == most:
@@ -130,7 +133,7 @@ def _longest(left, size, most, room):
 
 @inlined
 def _repeated_characters(left, size, room):
-    """Characters of all words in repeated n-grams, each word counted once."""
+    """The number of characters of all words in repeated n-grams; each word counts once."""
     characters = 0
     covered = 0
     for i in range(left):
@@ -144,7 +147,7 @@ def _repeated_characters(left, size, room):
 
 @inlined
 def _extend(left, size, room):
-    """Replace the n-grams by those (n + 1)-grams that may be repeated; how many they are."""
+    """Replace the n-grams by the (n + 1)-grams that may be repeated; return the number of these."""
     kept = 0
     repeated_next = left > 0 and room.tallies[room.slots[0]] > 1
     for i in range(left - 1):

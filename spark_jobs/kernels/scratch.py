@@ -1,4 +1,4 @@
-"""Room for the words of one document, made once per call: kernels allocate nothing themselves."""
+"""Scratch memory for the words of one document. It is allocated once per call, because kernels allocate nothing."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 
 class Scratch(NamedTuple):
-    """Arrays that a kernel writes to, with room for every word of the longest document.
+    """Arrays that a kernel writes to, with space for every word of the longest document.
 
-    Pages that are never touched cost no memory, so the room is for the worst case: a text of single
-    letters, 44 bytes per word and up to 24 for its hash table.
+    They are sized for the worst case, a text whose words are single letters, because memory pages that are never
+    touched cost nothing.
     """
 
     starts: np.ndarray
-    """int32, first byte of each word, from the document's first."""
+    """int32, first byte of each word, relative to the first byte of the document."""
     stops: np.ndarray
-    """int32, the byte behind each word."""
+    """int32, the byte after each word."""
     lengths: np.ndarray
-    """int32, characters of each word."""
+    """int32, number of characters of each word."""
     hashes: np.ndarray
     """uint64, hash of each word."""
     positions: np.ndarray
@@ -27,32 +27,32 @@ class Scratch(NamedTuple):
     grams: np.ndarray
     """uint64, hash of each n-gram."""
     slots: np.ndarray
-    """int32, place of each n-gram in the hash table."""
+    """int32, slot of each n-gram in the hash table."""
     keys: np.ndarray
     """uint64, hash table: the n-gram."""
     tallies: np.ndarray
-    """int32, hash table: how often it occurs, 0 in an empty place."""
+    """int32, hash table: the number of its occurrences, 0 in an empty slot."""
     marks: np.ndarray
-    """uint8, one mark per n-gram or several: met never, once (1) or more often."""
+    """uint8, a mark that one or several n-grams share: 0 if none has been seen, 1 after one, larger after more."""
     runs: np.ndarray
-    """uint64, hashes of runs of characters that were cut into words before, a place for each hash."""
+    """uint64, a cache of runs of characters that have been split into words: the hash of the run in each slot."""
     cuts: np.ndarray
-    """uint64, the bytes of each of a run's words, the first in the lowest byte; 0 in an empty place."""
+    """uint64, the size in bytes of each word of the run, the first in the lowest byte; 0 in an empty slot."""
 
 
 _RUNS = 1 << 14
-"""Runs that are remembered: 256 KB, which stay in the processor's second cache."""
+"""Number of runs in the cache: 256 KB, which fit in the processor's second-level cache."""
 
 
 def scratch(longest: int) -> Scratch:
-    """Room for a document of `longest` bytes.
+    """Allocate scratch memory for a document of `longest` bytes.
 
-    Two words of ASCII never touch and all other characters take two bytes, so a word takes two at least;
-    lines likewise.
+    Two ASCII words are never adjacent, and every other character takes at least two bytes, so each word accounts for at
+    least two bytes. The same holds for lines.
     """
-    # Some to spare: loops write a candidate before they know whether it counts, or fill up a block.
+    # The 16 spare words are for loops that write a candidate before they test it, or that fill up a block.
     words = longest // 2 + 16
-    # Kernels take the least power of two that is 4 (keys) or 8 (marks) times the words.
+    # Kernels use the smallest power of two that is at least 4 (keys) or 8 (marks) times the number of words.
     table = 1 << (4 * words).bit_length()
     return Scratch(
         starts=np.empty(words, np.int32),

@@ -1,20 +1,20 @@
-"""What a document looks like: the statistics that DCLM's and Gopher's rules judge.
+"""The statistics of a document that the filter rules of DCLM and Gopher compare with thresholds.
 
-Definitions are those of DCLM (arXiv 2406.11794; mlfoundations/dclm, baselines/mappers/filters/content_filters.py),
+The definitions are those of DCLM (arXiv 2406.11794; mlfoundations/dclm, baselines/mappers/filters/content_filters.py),
 which follows Gopher (arXiv 2112.11446, appendix A.1.1) and RefinedWeb (arXiv 2306.01116, section 3.2):
 
-- `words` counts fastText tokens (cut at ASCII white space) whose first character is a letter or digit;
-- word length, symbols, alphabetic words and stop words use `str.split` (cut at Unicode white space);
-- symbols are `#`, `...`, `. . .` and U+2026, each counted as `str.count` does, a share of words;
-- lines are cut at a newline, paragraphs at two; both are stripped, and left out if empty;
-- a repeated line or paragraph counts with ALL its copies;
-- n-grams are of words between Unicode word bounds (`words`); characters between words do not count;
-- of the most frequent n-grams (2 to 4) the longest counts, times its occurrences, overlaps included,
-  so that the share may exceed one;
-- of repeated n-grams (5 to 10) each word counts once.
+- `words` is the number of fastText tokens (separated by ASCII white space) that begin with a letter or digit;
+- word length, symbols, alphabetic words and stop words use the words of `str.split` (separated by Unicode white space);
+- symbols are `#`, `...`, `. . .` and U+2026, each counted as by `str.count`; their ratio is to the number of words;
+- lines are separated by one newline and paragraphs by two; both are stripped, and empty ones are omitted;
+- all copies of a repeated line or paragraph count;
+- n-grams consist of words between Unicode word boundaries (`words`); characters between words do not count;
+- for n from 2 to 4, the longest of the most frequent n-grams counts, multiplied by its number of occurrences; these may
+  overlap, so the share may exceed one;
+- for n from 5 to 10, each word in a repeated n-gram counts once.
 
-A ratio of nothing is null: all that divides by words or lines where there are none, and all that concerns
-repetition in an empty text, which DCLM drops. Strings are compared by 64-bit hashes.
+A ratio is null if it would divide by the number of words or lines and there are none. All ratios of repetition are null
+for an empty text, which DCLM removes. Strings are compared by 64-bit hashes.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -54,7 +54,7 @@ _NONE, _ONE = np.uint64(0), np.uint64(1)
 _NEWLINE, _SPACE, _HASH, _DOT, _ASTERISK, _HYPHEN = (np.uint8(ord(character)) for character in "\n #.*-")
 _A, _Z, _a, _z, _0, _9 = (np.uint8(ord(character)) for character in "AZaz09")
 _LOWER = np.uint64(0x2020202020202020)
-"""The bits that tell lower case from upper; what is no letter in ASCII does not become one by them."""
+"""The bits that distinguish lower from upper case in ASCII; setting them turns no other character into a letter."""
 
 
 def _bytes(*words: str) -> np.ndarray:
@@ -62,7 +62,7 @@ def _bytes(*words: str) -> np.ndarray:
 
 
 _STOPS = ("the", "be", "to", "of", "and", "that", "have", "with")
-# Only ASCII letters have one of theirs for lower case, so there is no need to look beyond.
+# The lower case of a character that is not ASCII never is one of these letters, so ASCII lower-casing is enough.
 _STOP_WORDS = _bytes(*_STOPS)
 _STOP_WORD_SIZES = np.array([len(word) for word in _STOPS])
 _ELLIPSIS_CODE_POINT = ord("…")
@@ -70,14 +70,14 @@ _BULLET, _BLACK_CIRCLE, _ELLIPSIS, _THREE_DOTS, _SPACED_DOTS = _bytes("•", "�
 
 
 def statistics(text: TextArray) -> pa.RecordBatch:
-    """Measure documents.
+    """Compute the statistics of documents.
 
     Args:
         text: an Arrow array of strings, sliced or not.
 
     Returns:
-        a row per document with the columns of `columns.STATISTICS`: counts int64, ratios float64.
-        A null text has null everywhere.
+        one row per document with the columns of `columns.STATISTICS`: counts as int64, ratios as float64. All columns
+        are null for a null text.
     """
     buffers = text_buffers(text)
     rows = len(buffers)
@@ -100,7 +100,7 @@ def _statistics(data, offsets, first, last, valid, properties, room, counts, rat
         start, end = offsets[document], offsets[document + 1]
         _split_words(data, start, end, properties, document, counts, ratios)
         lines, paragraphs = _find_lines(data, start, end, properties, room, document, ratios)
-        # A share of no lines is null, not zero.
+        # Without lines, these ratios are null instead of zero.
         if lines:
             share, characters = repeated_share(room.hashes, room.lengths, lines, room)
             ratios[DUPLICATE_LINE_RATIO, document] = share
@@ -118,10 +118,10 @@ def _statistics(data, offsets, first, last, valid, properties, room, counts, rat
 
 @inlined
 def _split_words(data, start, end, properties, document, counts, ratios):
-    """Characters, tokens, and what is counted in words of `str.split`.
+    """Write the numbers of characters and tokens, and the statistics that use the words of `str.split`.
 
-    A word is a run of set bits in `solid`. Adding the bits of its letters to a word carries into the gap
-    behind it, however many letters there are: that counts the words with letters, 64 bytes at a time.
+    A word is a run of set bits in `solid`. If a word contains letters, adding their bits to the run carries into the
+    gap after it, whatever the number of letters. The carries count the words with letters, 64 bytes at a time.
     """
     characters = tokens = words = word_characters = alphabetic_words = stop_words = symbols = 0
     in_word = in_token = carried = np.uint64(0)
@@ -163,7 +163,7 @@ def _split_words(data, start, end, properties, document, counts, ratios):
 
 @inner
 def _whole_characters(data, position, end):
-    """How many of the next bytes, at most 64, make whole characters."""
+    """The number of the next bytes, at most 64, that form whole characters."""
     if end - position <= 64:
         return end - position
     size = 64
@@ -174,11 +174,11 @@ def _whole_characters(data, position, end):
 
 @inlined
 def _kinds(data, position, end, inside, properties):
-    """What 64 bytes are, all bytes of a character being what it is.
+    """Classify 64 bytes; every byte of a character has the character's class.
 
     Returns:
-        masks of white space, of what ends a token of fastText, of letters, of letters and digits; the number of
-        hash signs and U+2026.
+        masks of white space, of fastText's separators, of letters, and of letters and digits; and the number of hash
+        signs and U+2026.
     """
     controls = between64(data, position, np.uint8(0x09), np.uint8(0x0D)) | equal64(data, position, _SPACE)
     spaces = controls | between64(data, position, np.uint8(0x1C), np.uint8(0x1F))
@@ -202,13 +202,13 @@ def _kinds(data, position, end, inside, properties):
 
 @inner
 def _count_dots(data, position, dotted, state):
-    """Count `...` and `. . .` as `str.count` does: the leftmost first, none overlapping another of its kind.
+    """Count `...` and `. . .` as `str.count` does: from the left, without overlaps between equal ones.
 
-    The state goes from block to block: the last dot, how many dots lead up to it without a gap, how many
-    with a space between each two.
+    The state is passed from block to block: the position of the last dot, the number of dots up to it without a gap,
+    and the number of dots up to it that are separated by single spaces.
 
     Returns:
-        how many there are, the state.
+        the number of occurrences, and the new state.
     """
     last, close, spaced = state
     count = 0
@@ -224,10 +224,10 @@ def _count_dots(data, position, dotted, state):
 
 @inlined
 def _count_stop_words(data, position, end, properties, firsts, solid):
-    """How many of the words that begin at the bits of `firsts` are stop words."""
+    """The number of stop words among the words that begin at the bits of `firsts`."""
     found = 0
     two = np.uint64(2)
-    # A word that the block cuts off stays a candidate.
+    # A word that continues after the block remains a candidate.
     longer = (solid >> two) & (solid >> np.uint64(3)) & (solid >> np.uint64(4))
     candidates = firsts & ~longer
     while candidates:
@@ -248,7 +248,7 @@ def _count_stop_words(data, position, end, properties, firsts, solid):
 
 @inner
 def _strip(data, start, end, properties):
-    """What `str.strip` leaves of `data[start:end]`."""
+    """The start and end of `data[start:end]` without the white space that `str.strip` removes."""
     while start < end:
         code_point, size = decode(data, start, end)
         if not properties[code_point] & SPACE:
@@ -285,13 +285,14 @@ def _ends_with_ellipsis(data, start, stop):
 
 @inlined
 def _find_lines(data, start, end, properties, room, document, ratios):
-    """Bullets and ellipses; hashes and characters of lines and paragraphs, stripped and not empty.
+    """Find the lines and paragraphs that are not empty when stripped, and write the ratios of bullets and ellipses.
 
-    Two newlines with nothing at all between them part paragraphs. Stripped, a paragraph reaches from
-    the first to the last of its lines that are not empty when stripped.
+    Paragraphs are separated by two newlines with nothing between them. A stripped paragraph extends from the first to
+    the last of its lines that are not empty when stripped.
 
     Returns:
-        how many lines (in `room.hashes`, `room.lengths`), how many paragraphs (`room.grams`, `room.positions`).
+        the number of lines, whose hashes and characters are in `room.hashes` and `room.lengths`; and the number of
+        paragraphs, whose hashes and characters are in `room.grams` and `room.positions`.
     """
     lines = paragraphs = bullets = ellipses = 0
     paragraph_first = paragraph_last = np.int64(-1)
@@ -314,7 +315,7 @@ def _find_lines(data, start, end, properties, room, document, ratios):
             paragraphs += 1
             paragraph_first = np.int64(-1)
         position = stop + 1
-    # DCLM asks whether a count exceeds a share of the lines: without lines it does not.
+    # DCLM tests whether a count exceeds a share of the lines. Without lines it does not, so the ratio is zero.
     ratios[BULLET_LINE_RATIO, document] = bullets / max(lines, 1)
     ratios[ELLIPSIS_LINE_RATIO, document] = ellipses / max(lines, 1)
     return lines, paragraphs

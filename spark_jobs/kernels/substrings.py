@@ -1,11 +1,11 @@
-"""Which stretches of bytes occur more than once, by the hashes of all windows of a length.
+"""Spans of bytes that occur more than once, found by the hashes of all windows of a fixed length.
 
-A substring of at least `length` bytes occurs twice if and only if each window of that length in it does, so what
-repeated windows cover is what repeated substrings cover: the spans that a suffix array would find (Lee et al. 2021,
-arXiv 2107.06499, section 4.1), without one.
+Every window of a repeated substring of at least `length` bytes is repeated too, and a repeated window is itself such a
+substring. Repeated windows therefore cover the same bytes as repeated substrings: the spans that a suffix array would
+find (Lee et al. 2021, arXiv 2107.06499, section 4.1), here without a suffix array.
 
-The hash of a window rolls: a polynomial modulo 2^64 over random numbers that stand for the bytes. It resists accidents,
-not adversaries; strings made for it (Thue and Morse's) collide.
+A window's hash is a rolling one: a polynomial modulo 2^64 whose coefficients are random numbers, one for each value of
+a byte. Accidental collisions are improbable, but strings can be constructed that collide (Thue-Morse strings).
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -23,13 +23,13 @@ from spark_jobs.kernels.hashing import KEY_0, KEY_2, fold
 from spark_jobs.kernels.text_buffers import TextArray, text_buffers
 
 _BASE = np.uint64(0xD1342543DE82EF93)
-"""3 modulo 8, so that its powers differ in their low bits too."""
+"""Base of the polynomial: 3 modulo 8, so that its powers also differ in their low bits."""
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _HALF = np.uint64(1), np.uint64(32)
 
 
 def window_hashes(text: TextArray, length: int, part: int, parts: int) -> npt.NDArray[np.uint64]:
-    """Hashes of all windows of `length` bytes that fall into one of `parts` equal ranges of hashes."""
+    """The hashes of all windows of `length` bytes that lie in range number `part` of `parts` equal ranges of hashes."""
     buffers = text_buffers(text)
     windows = int(np.maximum(np.diff(buffers.offsets) - length + 1, 0).sum())
     hashes = np.empty(windows + 1, np.uint64)
@@ -42,14 +42,14 @@ def window_hashes(text: TextArray, length: int, part: int, parts: int) -> npt.ND
 
 
 def repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Those that occur more than once, in ascending order; sorts `hashes` in place."""
+    """The distinct hashes that occur more than once, in ascending order; sorts `hashes` in place."""
     hashes.sort()
     again = hashes[1:][hashes[1:] == hashes[:-1]]
     return again[np.concatenate([[True], again[1:] != again[:-1]])] if len(again) else again
 
 
 class RepeatedWindows:
-    """A table of the hashes of repeated windows, and which of them have been met."""
+    """A table of the hashes of repeated windows, which records the ones that have been seen."""
 
     def __init__(self, hashes: npt.NDArray[np.uint64]) -> None:
         size = 1 << max(6, (2 * len(hashes)).bit_length())
@@ -62,17 +62,17 @@ class RepeatedWindows:
         """Mark every byte that a repeated window covers.
 
         Args:
-            text: documents, those of all calls in one order.
-            length: bytes of a window.
-            part: range of hashes that the table holds, of `parts`.
-            parts: equal ranges of hashes.
-            covered: uint8, a byte for each byte of `text`, set to 1.
-            first: pass over the first occurrence of each window.
+            text: documents; calls with several arrays must always use the same order.
+            length: number of bytes in a window.
+            part: number of the range of hashes that the table holds.
+            parts: number of equal ranges into which the hashes are divided.
+            covered: uint8, one value for each byte of `text`, set to 1 where a window covers it.
+            first: do not mark the first occurrence of each window.
         """
         buffers = text_buffers(text)
         base = int(buffers.offsets[0])
         for data, offsets, low, high in buffers.parts():
-            # The last documents may come in a copy of their own.
+            # The last documents may be in a padded copy, with other offsets.
             shift = int(buffers.offsets[low]) - base - int(offsets[low])
             _mark(
                 data, offsets, low, high, buffers.valid, _numbers(), length, _power(length), part, parts, self._keys,
@@ -81,10 +81,10 @@ class RepeatedWindows:
 
 
 def spans(text: TextArray, covered: npt.NDArray[np.uint8]) -> pa.ListArray:
-    """Runs of marked bytes in each document: a list of (start, stop), drawn in to whole characters of UTF-8."""
+    """The runs of marked bytes in each document, as (start, stop), without partial UTF-8 characters at their ends."""
     buffers = text_buffers(text)
     base = int(buffers.offsets[0])
-    # A run begins where a mark stands behind none, or at a document's first byte.
+    # A run begins at a marked byte after one that is not marked, or at the first byte of a document.
     found = np.zeros((int(np.count_nonzero(np.diff(covered) == 1)) + len(buffers), 2), np.int32)
     ends = np.zeros(len(buffers) + 1, np.int32)
     for data, offsets, low, high in buffers.parts():
@@ -97,7 +97,7 @@ def spans(text: TextArray, covered: npt.NDArray[np.uint8]) -> pa.ListArray:
 
 @functools.cache
 def _numbers() -> npt.NDArray[np.uint64]:
-    """A random number for each byte, from the fractions of square roots and nothing that a library draws."""
+    """A random number for each value of a byte: the outputs of splitmix64 for the seed 0, which no library changes."""
     values = np.arange(1, 257, dtype=np.uint64) * _STEP
     values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
@@ -117,7 +117,7 @@ def _is_in(mixed, part, parts):
 
 @inner
 def _place(keys, marks, mixed):
-    """Where a hash stands in the table, or an empty place where it is not there."""
+    """The slot of a hash in the table, or the empty slot where it belongs."""
     mask = np.uint64(len(keys) - 1)
     place = mixed & mask
     while marks[place] and keys[place] != mixed:

@@ -1,7 +1,7 @@
 """The bytes and offsets of an Arrow string array as NumPy arrays, without copying the text.
 
-Kernels read in blocks, so behind each document there must be `BLOCK` more bytes that may be read. Arrow
-promises none behind its last value; `TextBuffers.parts` gives the last documents a padded copy.
+Kernels read whole blocks, so `BLOCK` more bytes must be readable after each document. Arrow does not guarantee any
+after its last value, so `TextBuffers.parts` makes a padded copy of the last documents.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 BLOCK = 64
-"""Bytes that kernels read at once."""
+"""Number of bytes that kernels read at once."""
 
 TextArray = pa.Array | pa.ChunkedArray
 """An Arrow array of type string, large_string or string_view."""
@@ -21,31 +21,34 @@ TextArray = pa.Array | pa.ChunkedArray
 
 @dataclass(frozen=True, kw_only=True)
 class TextBuffers:
-    """Document i is `data[offsets[i] : offsets[i + 1]]`, UTF-8; it is null where not `valid[i]`.
+    """Documents as bytes: document i is `data[offsets[i] : offsets[i + 1]]` in UTF-8, or null if `valid[i]` is false.
 
-    All three are read-only, so that every kernel is compiled for one signature. `data` may go on
-    behind the last document and begin before the first: the array may be a slice of a larger one.
+    All three arrays are read-only, so that every kernel is compiled for one signature. `data` may begin before the
+    first document and end after the last, because the Arrow array may be a slice of a larger one.
     """
 
     data: np.ndarray
     """uint8."""
     offsets: np.ndarray
-    """int64, one more than documents."""
+    """int64, one value more than there are documents."""
     valid: np.ndarray
-    """bool, a document each."""
+    """bool, one value per document."""
 
     def __len__(self) -> int:
         return len(self.valid)
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest document."""
+        """Size in bytes of the longest document."""
         return int(np.diff(self.offsets).max(initial=0))
 
     def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
-        """Data, offsets, first document and the one behind the last, such that BLOCK bytes can be read behind each.
+        """Yield ranges of documents such that BLOCK bytes can be read after each document.
 
-        Nearly all documents come in one part, without a copy; those at the very end of the data in a second.
+        Nearly all documents are in one part, without a copy. Those at the very end of the data are in a second one.
+
+        Yields:
+            data, offsets, the first document, and the document after the last.
         """
         documents = len(self)
         safe = int(np.searchsorted(self.offsets, len(self.data) - BLOCK, side="right")) - 1
@@ -60,13 +63,13 @@ class TextBuffers:
 
 
 def text_buffers(text: TextArray) -> TextBuffers:
-    """View an Arrow string array; only int32 offsets are widened, text is not copied.
+    """The buffers of an Arrow string array, without a copy of the text; int32 offsets are converted to int64.
 
-    A chunked array of several chunks and a string_view are the exceptions: they are laid out anew.
+    The text is copied only for a chunked array with several chunks and for an array of string_view.
 
     Raises:
-        TypeError: the array holds something other than strings.
-        ValueError: a document of 2 GiB or more.
+        TypeError: the array does not contain strings.
+        ValueError: a document has 2 GiB or more.
     """
     array = _one_array(text)
     _, offset_buffer, data_buffer = array.buffers()
@@ -85,7 +88,7 @@ def text_buffers(text: TextArray) -> TextBuffers:
 
 
 def validity(array: pa.Array) -> np.ndarray:
-    """Whether each value is not null; Arrow's own conversion of booleans imports pandas, which takes a second."""
+    """Whether each value is not null. (Arrow's own conversion of booleans imports pandas, which takes a second.)"""
     bitmap = array.buffers()[0]
     if bitmap is None:
         return np.ones(len(array), np.bool_)
@@ -95,7 +98,7 @@ def validity(array: pa.Array) -> np.ndarray:
 
 def _one_array(text: TextArray) -> pa.Array:
     if isinstance(text, pa.ChunkedArray):
-        # Several chunks may exceed the two gigabytes that int32 offsets reach.
+        # Several chunks together may exceed the two gigabytes that int32 offsets can address.
         text = text.chunk(0) if text.num_chunks == 1 else text.cast(pa.large_string()).combine_chunks()
     if pa.types.is_string_view(text.type):
         text = text.cast(pa.large_string())

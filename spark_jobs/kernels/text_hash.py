@@ -1,8 +1,8 @@
-"""Hashes of whole texts, to find exact duplicates: equal bytes, equal hash, on every machine.
+"""Hashes of whole texts, to find exact duplicates. Equal bytes have the same hash on every machine.
 
-A text is its UTF-8 as it stands: nothing is stripped or lower-cased. Among n texts some two different
-ones share a 64-bit hash with probability of about n^2 / 2^65: one in forty at a billion, so what finds
-copies by it compares the length too. The hash resists accidents, not adversaries.
+The hash is that of the unchanged UTF-8 bytes: nothing is stripped or lower-cased. The probability that two different
+texts among n have the same 64-bit hash is about n^2 / 2^65, or one in forty for a billion texts. Code that finds
+duplicates therefore also compares lengths. Accidental collisions are improbable, but an adversary can construct them.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -21,7 +21,7 @@ _MASK = (1 << 64) - 1
 
 
 def text_hash(text: TextArray, *, seed: int = SEED) -> pa.Int64Array:
-    """A 64-bit hash of each text, as int64; null where the text is null."""
+    """The 64-bit hash of each text, as int64; null for a null text."""
     buffers = text_buffers(text)
     return pa.array(_hashes(buffers, seed).view(np.int64), mask=~buffers.valid)
 

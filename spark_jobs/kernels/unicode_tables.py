@@ -1,8 +1,8 @@
-"""What Python and Unicode say of each code point, as flat tables for kernels.
+"""Properties of each code point, as Python and Unicode define them, in flat tables for kernels.
 
-`str.isspace`, `isalpha`, `isalnum` and `lower` are those of the running Python, whose Unicode version
-moves with it (3.11: 14.0, 3.12: 15.0): they may differ on newly assigned characters only. Word bounds
-are of Unicode 6.2, which DCLM's uniseg 0.7.2 implements, and never move.
+`str.isspace`, `isalpha`, `isalnum` and `lower` are those of the running Python, and so is their version of Unicode
+(Python 3.11: 14.0, 3.12: 15.0). Versions may differ only in newly assigned characters. Word boundaries are always those
+of Unicode 6.2, which DCLM's uniseg 0.7.2 implements.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ WORD_BREAK_CLASSES = (
 """Values of the Word_Break property (UAX #29, Unicode 6.2); the index is the value's number."""
 
 CLASS = 0x0F
-"""Bits of a property that hold the number of its Word_Break class."""
+"""Mask of the bits that hold the number of a code point's Word_Break class."""
 SPACE = 0x10
-"""`str.isspace`: what `str.split` and `str.strip` take for white space."""
+"""`str.isspace`: white space, by which `str.split` splits and which `str.strip` removes."""
 ALPHA = 0x20
 """`str.isalpha`."""
 ALNUM = 0x40
 """`str.isalnum`."""
 FASTTEXT_SEPARATOR = 0x80
-"""What ends a token of fastText (dictionary.cc, readWord): six ASCII spaces and NUL."""
+"""Separators of fastText's tokens (dictionary.cc, readWord): six kinds of ASCII white space, and NUL."""
 
 _PLANES_WITH_LETTERS = 4
-"""No character of a later plane is a letter, a digit or a space: they are unassigned or private."""
+"""Number of planes that may contain letters, digits or white space; none of the later ones does."""
 
 
 @functools.cache
 def properties() -> np.ndarray:
-    """uint8, a value per code point: CLASS, SPACE, ALPHA, ALNUM and FASTTEXT_SEPARATOR bits."""
+    """uint8, one value per code point: its Word_Break class and its SPACE, ALPHA, ALNUM and FASTTEXT_SEPARATOR bits."""
     table = word_break_classes()
     characters = characters_with_letters()
     for bit, holds in ((SPACE, np.strings.isspace), (ALPHA, np.strings.isalpha), (ALNUM, np.strings.isalnum)):
@@ -61,10 +61,10 @@ def properties() -> np.ndarray:
 
 @functools.cache
 def lower_case() -> np.ndarray:
-    """int32, the lower case of each code point; itself where `str.lower` has none or more than one."""
+    """int32, the lower case of each code point; the code point itself unless `str.lower` returns one character."""
     table = np.arange(sys.maxunicode + 1, dtype=np.int32)
     characters = characters_with_letters()
-    # Only these have a lower case of their own; the tests compare all code points with `str.lower`.
+    # Only these change in lower case; the tests compare all code points with `str.lower`.
     for code_point in np.flatnonzero(np.strings.isupper(characters) | np.strings.istitle(characters)).tolist():
         lower = chr(code_point).lower()
         if len(lower) == 1:
@@ -89,8 +89,9 @@ def word_break_classes() -> np.ndarray:
 
 
 def characters_with_letters() -> np.ndarray:
-    """Every code point that may be a letter, a digit or a space, in order, as strings of one character.
+    """Every code point that may be a letter, a digit or white space, in order, as strings of one character.
 
-    numpy asks the running Python about each, in C: the same answers as `str` gives, thirty times as fast as a loop.
+    numpy's string functions call the running Python's Unicode functions in C. The results are those of `str`, thirty
+    times as fast as a Python loop.
     """
     return np.arange(_PLANES_WITH_LETTERS << 16, dtype=np.uint32).view("<U1")

@@ -1,7 +1,7 @@
 """Clusters from pairs: connected components, with one 4-byte parent per document.
 
-A component is named after its least member, so that labels depend neither on the order of the pairs
-nor on how they were cut into batches.
+A component is labelled by its smallest member, so labels depend neither on the order of the pairs nor on how they are
+divided into batches.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import pyarrow as pa
 from spark_jobs.kernels.compiled import entry, inner
 
 Indices = npt.NDArray[np.integer] | pa.Array | pa.ChunkedArray
-"""Numbers of documents, 0 up to `size`."""
+"""Indices of documents, from 0 to `size` - 1."""
 
 
 class UnionFind:
-    """Disjoint sets of the documents 0 up to `size`, at first each alone.
+    """Disjoint sets of the documents 0 to `size` - 1. At first, each document is in a set of its own.
 
-    Takes 4 bytes per document, whatever the number of pairs: hand these over in batches.
+    The memory is 4 bytes per document, whatever the number of pairs, if the pairs are passed in batches.
     """
 
     def __init__(self, size: int) -> None:
@@ -28,10 +28,10 @@ class UnionFind:
         self.parents = np.arange(size, dtype=np.int32)
 
     def union(self, left: Indices, right: Indices) -> None:
-        """Put each left document and the right one beside it into one set.
+        """Join the sets of each left document and the right document at the same index.
 
         Raises:
-            ValueError: the two differ in length, or a number is not that of a document.
+            ValueError: the arrays differ in length, or an index is not that of a document.
         """
         lefts, rights = _indices(left), _indices(right)
         if len(lefts) != len(rights):
@@ -42,13 +42,13 @@ class UnionFind:
         _union(lefts, rights, self.parents)
 
     def labels(self) -> npt.NDArray[np.int32]:
-        """For each document the least document of its set, itself if it is alone."""
+        """For each document, the smallest document of its set; the document itself if it is alone."""
         _flatten(self.parents)
         return self.parents.copy()
 
 
 def connected_components(left: Indices, right: Indices, size: int) -> npt.NDArray[np.int32]:
-    """For each of `size` documents, the least one that pairs connect it with; itself if none does."""
+    """For each of `size` documents, the smallest document of its component; the document itself if it has no pair."""
     sets = UnionFind(size)
     sets.union(left, right)
     return sets.labels()
@@ -63,9 +63,9 @@ def _indices(indices: Indices) -> npt.NDArray[np.int64]:
 
 @inner
 def root(document, parents):
-    """The document that stands for a document's set, as far as that is known."""
+    """The document that represents the set of a document; later pairs may still join the set with others."""
     while parents[document] != document:
-        # Half the path: each second node passes over its parent.
+        # Path halving: every second node is linked to its grandparent.
         parents[document] = parents[parents[document]]
         document = parents[document]
     return document
@@ -83,6 +83,6 @@ def _union(lefts, rights, parents):
 
 @entry
 def _flatten(parents):
-    # A parent is never greater than its child, so it is final before the child is reached.
+    # A parent is never greater than its child, so its own parent is final before the child is processed.
     for document in range(len(parents)):
         parents[document] = parents[parents[document]]

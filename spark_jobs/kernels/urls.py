@@ -1,9 +1,10 @@
-"""Web addresses in running text, by host name or by IPv4 address, where DCLM's regular expressions find them.
+"""Removal of web addresses from text, with a host name or an IPv4 address, as DCLM's regular expressions match them.
 
-mlfoundations/dclm, baselines/mappers/modifiers.py, url_removal_modifier: up to ten characters of white space, perhaps
-a scheme, a host name of up to 256 characters that ends in a top-level domain at a word's end, then all that a path may
-hold; next, the same around four numbers with dots between. As all that a host may hold a path may hold too, an address
-ends where a path's characters end, whichever domain is taken: so no backtracking is needed.
+The expressions are those of url_removal_modifier (mlfoundations/dclm, baselines/mappers/modifiers.py). The first
+matches up to ten characters of white space, an optional scheme, a host name of up to 256 characters that ends in a
+top-level domain at the end of a word, and all characters of a path. The second matches four numbers with dots between
+them in place of the host name. A path may contain every character of a host name, so an address ends at the same
+position whichever top-level domain the expression takes. No backtracking is therefore needed.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -27,13 +28,13 @@ from spark_jobs.kernels.text_buffers import TextBuffers, text_buffers
 from spark_jobs.kernels.words import decode
 
 _HOST, _PATH, _NAME, _DIGIT = 1, 2, 4, 8
-"""Kinds of bytes: of a host name, of what may follow it, `\\w` and `[0-9]` of ASCII."""
+"""Classes of bytes: characters of a host name, characters of a path, ASCII `\\w`, and ASCII digits."""
 _LONGEST_HOST = 256
 _MOST_SPACES = 10
 _SLOTS = 1 << 13
-"""Of the hash table of domains; several times their number."""
+"""Number of slots of the hash table of domains; several times the number of domains."""
 _HEAD = 96
-"""Bytes that are enough for the longest domain."""
+"""Number of bytes that is enough for the longest domain."""
 _SEED = np.uint64(0)
 _ONE = np.uint64(1)
 _DOT, _a, _z = (np.uint8(ord(character)) for character in ".az")
@@ -57,20 +58,20 @@ _CLASSES = _classes()
 
 
 class Domains(NamedTuple):
-    """Top-level domains, as kernels look them up."""
+    """Top-level domains, in tables for kernels."""
 
     names: tuple[str, ...]
     slots: np.ndarray
-    """uint64, a hash table of those in ASCII; 0 where a place is empty."""
+    """uint64, a hash table of the ASCII domains; 0 in an empty slot."""
     foreign: np.ndarray
-    """uint8, the others one behind another, longer ones first."""
+    """uint8, the bytes of the other domains, one after another, longer ones first."""
     bounds: np.ndarray
-    """int64, where each of these begins, and where the last ends."""
+    """int64, the start of each of the other domains, and the end of the last."""
 
 
 @functools.cache
 def domains_of(names: tuple[str, ...]) -> Domains:
-    """Prepare a list of top-level domains, in lower case and without a dot before them."""
+    """Build the tables of a list of top-level domains, given in lower case and without a leading dot."""
     encoded = sorted((name.encode() for name in names), key=len, reverse=True)
     foreign = [name for name in encoded if not name.isascii()]
     slots = np.zeros(_SLOTS, np.uint64)
@@ -78,28 +79,28 @@ def domains_of(names: tuple[str, ...]) -> Domains:
         if name.isascii():
             _insert(np.frombuffer(name + bytes(64), np.uint8), len(name), slots)
     bounds = np.cumsum([0, *map(len, foreign)])
-    # BLOCK more bytes may be read behind all data.
+    # Kernels may read BLOCK more bytes after their data.
     return Domains(names, slots, np.frombuffer(b"".join(foreign) + bytes(64), np.uint8), bounds)
 
 
 def without_urls(text: pa.Array, domains: Domains) -> pa.Array:
-    """Cut addresses whose host ends in one of these domains, in lower case."""
+    """Remove addresses whose host name ends in one of the domains, written in lower case."""
     return edited(text, _find_urls, _all(len(text)), *_tables(domains))
 
 
 def without_urls_where_begun(text: pa.Array, domains: Domains) -> pa.Array:
-    """The same, but only in texts that begin with the letters of a domain, in either case, as DCLM's code does."""
+    """The same as `without_urls`, but only for texts that begin with a domain, in any case, as in DCLM's code."""
     begun = begins_with_domain(text, domains)
     return edited(text, _find_urls, begun, *_tables(domains))
 
 
 def without_ipv4(text: pa.Array) -> pa.Array:
-    """Cut addresses whose host is four numbers of up to three digits each, the first of three being 0 to 2."""
+    """Remove addresses whose host is four numbers of up to three digits; the first of three digits must be 0 to 2."""
     return edited(text, _find_ipv4, _CLASSES, kinds())
 
 
 def begins_with_domain(text: pa.Array, domains: Domains) -> np.ndarray:
-    """Whether the first characters of each text are a top-level domain, case aside: bool, a document each."""
+    """Whether each text begins with a top-level domain, in any case (bool, one value per document)."""
     buffers = text_buffers(text)
     found = np.zeros(len(buffers), np.uint8)
     head = np.zeros(2 * _HEAD, np.uint8)
@@ -151,7 +152,7 @@ def _is_domain(data, start, stop, slots):
 
 @entry
 def _find_beginnings(data, offsets, first, last, valid, slots, head, found):
-    """1 where a text begins with a domain in ASCII, 2 where that is not for ASCII to say."""
+    """Write 1 if a text begins with an ASCII domain, and 2 if characters that are not ASCII have to be examined."""
     for document in range(first, last):
         start, end = offsets[document], offsets[document + 1]
         if not valid[document]:
@@ -180,7 +181,7 @@ def _find_urls(data, offsets, first, last, valid, starts, stops, count, wanted, 
             continue
         done = position = start
         while position < end:
-            # What follows the last byte of the block is not seen.
+            # The byte after the block is unknown.
             following = between64(data, position, _a, _z) | between64(data, position, np.uint8(0x80), np.uint8(0xFF))
             dots = equal64(data, position, _DOT) & low_bits(end - position)
             dots &= following >> _ONE | _ONE << np.uint64(63)
@@ -204,7 +205,7 @@ def _find_urls(data, offsets, first, last, valid, starts, stops, count, wanted, 
 
 @inner
 def _behind_domain(data, position, end, classes, kinds, slots, foreign, bounds):
-    """The byte behind the top-level domain at a position, which ends where a word does; 0 if there is none."""
+    """The position after a top-level domain that begins at `position` and ends at a word's end; 0 if there is none."""
     stop = position
     while stop < end and classes[data[stop]] & _NAME:
         stop += 1
@@ -248,7 +249,7 @@ def _first_of_host(data, dot, done, classes):
 
 @inner
 def _behind_last_domain(data, host, dot, stop, end, classes, kinds, foreign, bounds):
-    """The byte behind the domain that a greedy match takes: the last, if it is one that no path goes on to."""
+    """The end of the domain that a greedy match takes: the last domain of the host if it is not ASCII; else `stop`."""
     run = dot
     while run < end and classes[data[run]] & _HOST:
         run += 1
@@ -260,9 +261,9 @@ def _behind_last_domain(data, host, dot, stop, end, classes, kinds, foreign, bou
 
 @inner
 def _first_of_url(data, host, done, classes, kinds):
-    """Where an address begins, scheme and white space before it included."""
+    """The start of an address, including its scheme and the white space before it."""
     if host > done and classes[data[host - 1]] & _HOST:
-        # The host is cut off at its longest.
+        # The host has its greatest length, so neither a scheme nor white space precedes it.
         return host
     return _before_spaces(data, _before_scheme(data, host, done), done, kinds)
 
@@ -301,7 +302,7 @@ def _find_ipv4(data, offsets, first, last, valid, starts, stops, count, classes,
         while position < end:
             digits = between64(data, position, _0, _9)
             dots = equal64(data, position, _DOT) & low_bits(end - position)
-            # At the ends of the block, what stands beyond is not seen.
+            # The bytes before and after the block are unknown.
             dots &= digits << _ONE | _ONE
             dots &= digits >> _ONE | _ONE << np.uint64(63)
             while dots:
@@ -323,7 +324,7 @@ def _find_ipv4(data, offsets, first, last, valid, starts, stops, count, classes,
 
 @inner
 def _is_in_word(data, position, done, kinds):
-    """Whether a character of a word stands right before a position."""
+    """Whether the character before a position is a word character."""
     if position <= done:
         return False
     code_point, _ = decode(data, before(data, done, position), position)
@@ -340,7 +341,7 @@ def _first_of_number(data, dot, done, classes):
 
 @inner
 def _behind_numbers(data, number, dot, end, classes):
-    """The byte behind the first digit of the last of four numbers, of which the first ends at `dot`; else 0."""
+    """The position after the first digit of the fourth of four numbers, the first of which ends at `dot`; else 0."""
     for i in range(3):
         if dot <= number or dot - number > 3 or (dot - number == 3 and data[number] > _2):
             return 0

@@ -1,8 +1,8 @@
 """Compile kernels ahead of their first use: `python -m spark_jobs.kernels.warm [MODULE ...] [--out FOLDER]`.
 
-Several processes take one module each, those that take longest first. What is compiled already is only loaded. With
-`--out` the machine code goes into a folder that may be copied to machines of the same kind of processor, into a
-container image for example; there, WATERSHED_KERNELS names it.
+Several processes compile one module each; the modules that take longest come first. Machine code that exists already is
+only loaded. With `--out`, the machine code is written to a folder that may be copied to machines with the same kind of
+processor, for example in a container image. There, the environment variable WATERSHED_KERNELS must name the folder.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from spark_jobs.kernels import exercises
 from spark_jobs.kernels.exercises import EXERCISES, sample
 
 POLITE = 5
-"""The `nice` value of a background process, which gives way to others."""
+"""The `nice` value of a background process, which has a low priority."""
 
 
 def warm(modules: Sequence[str] = (), processes: int | None = None) -> Iterator[tuple[str, float]]:
-    """Compile modules, all unless some are named, in processes of their own.
+    """Compile modules in separate processes.
 
     Args:
-        modules: names of EXERCISES, in the order in which they are compiled.
-        processes: as many as there are cores unless given.
+        modules: names in EXERCISES, in the order in which they are compiled; by default all.
+        processes: number of processes; by default the number of cores.
 
     Yields:
         each module when it is done, and its processor time in seconds.
@@ -46,13 +46,13 @@ def warm(modules: Sequence[str] = (), processes: int | None = None) -> Iterator[
 
 
 def is_warm(modules: Sequence[str] = ()) -> bool:
-    """Whether modules, all unless some are named, were compiled for this version of the code on this machine."""
+    """Whether the modules (by default all) have been compiled for this version of the code on this machine."""
     folder = _markers()
     return folder is not None and all((folder / module).exists() for module in modules or EXERCISES)
 
 
 def _markers() -> Path | None:
-    """The folder of an empty file for each module that has been compiled; None if nothing can be kept."""
+    """The folder with an empty file for each module that has been compiled; None if no folder is writable."""
     from spark_jobs.kernels.compiled import cache_folder
 
     # The exercises import every module, so their folder is named after the sources of all of them.
@@ -60,16 +60,16 @@ def _markers() -> Path | None:
 
 
 def exercise(module: str) -> tuple[str, float]:
-    """Compile one module in this process. Returns its name and the processor time in seconds."""
+    """Compile one module in this process; return its name and the processor time in seconds."""
     began = time.process_time()
     EXERCISES[module](sample())
     return module, time.process_time() - began
 
 
 def warm_in_background(modules: Sequence[str] = (), processes: int | None = None) -> subprocess.Popen[bytes] | None:
-    """Start to compile in another process, which outlives this one; None if no process can be started.
+    """Start compilation in another process, which continues after this one ends; None if none can be started.
 
-    Any number of them may run: each entry is compiled by one, and the others wait for its machine code.
+    Any number of these processes may run. One of them compiles each entry, and the others wait for its machine code.
     """
     more = [] if processes is None else ["--processes", str(processes)]
     with suppress(OSError):
@@ -85,7 +85,7 @@ def warm_in_background(modules: Sequence[str] = (), processes: int | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m spark_jobs.kernels.warm", description=__doc__.split("\n\n")[0])
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="all unless named")
     parser.add_argument("--processes", type=int, help="as many as there are cores unless given")
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         os.nice(POLITE)
     if chosen.out:
-        # The processes that compile read these when they start.
+        # The compiling processes read these variables when they start.
         os.environ["NUMBA_CACHE_DIR"] = str(chosen.out.absolute())
         os.environ.pop("WATERSHED_KERNELS", None)
     for module, seconds in warm(chosen.modules, chosen.processes):

@@ -1,9 +1,9 @@
-"""Words between Unicode word bounds, as DCLM counts n-grams: uniseg 0.7.2 over Unicode 6.2 (UAX #29).
+"""Words between Unicode word boundaries, of which DCLM's n-grams consist: uniseg 0.7.2 with Unicode 6.2 (UAX #29).
 
-A segment between two bounds is a word if its first character is a letter or digit (`str.isalnum`), so that DCLM
-leaves out `_name`; MinHash, to which pages on `__init__` and on `__call__` are to be two, asks for any such character.
-Ideographs, kana other than katakana, and Thai letters are words of their own; underscores join;
-`can't`, `3.14` and `example.com` are one word each.
+For DCLM's statistics, a segment between two boundaries is a word if its first character is a letter or digit
+(`str.isalnum`), so `_name` is not a word. For MinHash, a letter or digit anywhere in the segment is enough, so that
+pages about `__init__` and about `__call__` differ. Each ideograph, kana other than katakana, and Thai letter is a word.
+Underscores join words. `can't`, `3.14` and `example.com` are one word each.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -23,7 +23,7 @@ def _bits(*classes: str) -> int:
 
 
 def _joins() -> np.ndarray:
-    """For each class, the classes that may follow it with no bound between (WB5, 8-10, 13-13c)."""
+    """For each class, the classes that may follow it without a boundary (WB5, 8-10, 13-13c)."""
     joins = {
         "ALetter": _bits("ALetter", "Numeric", "ExtendNumLet"),
         "Numeric": _bits("ALetter", "Numeric", "ExtendNumLet"),
@@ -35,7 +35,7 @@ def _joins() -> np.ndarray:
 
 
 def _bridges() -> np.ndarray:
-    """For each class, the classes that may stand between two of it with no bound (WB6, 7, 11, 12)."""
+    """For each class, the classes that may occur between two of its characters without a boundary (WB6, 7, 11, 12)."""
     bridges = {"ALetter": _bits("MidLetter", "MidNumLet"), "Numeric": _bits("MidNum", "MidNumLet")}
     return np.array([bridges.get(name, 0) for name in WORD_BREAK_CLASSES], np.uint32)
 
@@ -52,7 +52,7 @@ _ONE = np.uint64(1)
 
 @inlined
 def decode(data, position, end):
-    """The code point at a position, and its bytes; U+FFFD where the bytes are not UTF-8."""
+    """The code point at a position, and its size in bytes; U+FFFD if the bytes are not UTF-8."""
     lead = np.int64(data[position])
     size = 1 + (lead >= 0xC2) + (lead >= 0xE0) + (lead >= 0xF0)
     code_point = lead
@@ -65,7 +65,7 @@ def decode(data, position, end):
 
 @inlined
 def _skip_ignored(data, position, end, properties):
-    """Past characters of class Extend and Format (WB4): the new position, the characters passed."""
+    """Skip characters of the classes Extend and Format (WB4); return the new position and the number of characters."""
     characters = 0
     while position < end and data[position] >= 0x80:
         code_point, size = decode(data, position, end)
@@ -78,10 +78,10 @@ def _skip_ignored(data, position, end, properties):
 
 @inlined
 def _grow(data, position, end, properties, last, characters):
-    """Go on with a segment whose last character not ignored is of class `last`, up to its bound.
+    """Extend a segment up to its end; `last` is the class of its last character that is not ignored.
 
     Returns:
-        the position of the bound, the characters of the segment.
+        the position after the segment, and its number of characters.
     """
     while True:
         position, ignored = _skip_ignored(data, position, end, properties)
@@ -109,28 +109,28 @@ def _grow(data, position, end, properties, last, characters):
 
 @inlined
 def _segment(data, position, end, properties):
-    """The segment that begins at a position: its end, its characters."""
+    """The position after the segment that begins at `position`, and its number of characters."""
     code_point, size = decode(data, position, end)
     first = properties[code_point] & CLASS
     if (_NEWLINES >> first) & 1:
-        # CR LF is one segment; as neither is part of a word it may as well be two.
+        # CR LF is one segment. It is treated as two here, because neither character is part of a word.
         return position + size, 1
     return _grow(data, position + size, end, properties, first, 1)
 
 
 @inner
 def _is_in_words(byte, properties):
-    """Whether a byte may be of a word: [0-9A-Za-z_], which all join with one another, or not ASCII."""
+    """Whether a byte may be part of a word: [0-9A-Za-z_], between which there is no boundary, or not ASCII."""
     return byte >= 0x80 or (properties[byte] & ALNUM) != 0 or byte == _UNDERSCORE
 
 
 @inlined
 def _ascii_spans(data, position, end):
-    """Where words are among 64 bytes, if nothing but ASCII has a say.
+    """Find the words among 64 bytes by the rules for ASCII characters.
 
     Returns:
-        the bytes that make up words, the bytes that are not ASCII. A run of the first without any of the
-        second is one word, unless it reaches the end of the block.
+        a mask of the bytes that may be part of words, and a mask of the bytes that are not ASCII. A run of the first
+        without any of the second is one word, unless it reaches the end of the block.
     """
     inside = low_bits(end - position)
     foreign = between64(data, position, np.uint8(0x80), np.uint8(0xFF)) & inside
@@ -142,14 +142,14 @@ def _ascii_spans(data, position, end):
     middles_of_digits = dots | equal64(data, position, _COMMA) | equal64(data, position, _SEMICOLON)
     bridges = middles_of_letters & (letters << _ONE) & (letters >> _ONE)
     bridges |= middles_of_digits & (digits << _ONE) & (digits >> _ONE)
-    # Next to what is not ASCII, whether they bridge is for `_grow` to say.
+    # Next to a character that is not ASCII, `_grow` decides whether they join two parts of a word.
     bridges |= (middles_of_letters | middles_of_digits) & ((foreign << _ONE) | (foreign >> _ONE)) & inside
     return letters | digits | (equal64(data, position, _UNDERSCORE) & inside) | bridges | foreign, foreign
 
 
 @inner
 def _holds_letter(data, position, end, properties):
-    """Whether any character of `data[position:end]` is a letter or digit, and no mark upon another (class Extend)."""
+    """Whether `data[position:end]` contains a letter or digit that is not of the classes Extend and Format."""
     while position < end:
         code_point, size = decode(data, position, end)
         if properties[code_point] & ALNUM and not (_IGNORED >> (properties[code_point] & CLASS)) & 1:
@@ -160,15 +160,15 @@ def _holds_letter(data, position, end, properties):
 
 @inlined
 def _find_in_span(data, start, position, stop, end, properties, anywhere, starts, stops, lengths, count):
-    """Find words one character at a time, up to the first byte from `stop` on that is of no word.
+    """Find words one character at a time, up to the first byte at or after `stop` that cannot be part of a word.
 
     Returns:
-        that byte's position, how many words there are by now.
+        the position of that byte, and the new number of words.
     """
     while position < end and (position < stop or _is_in_words(data[position], properties)):
         behind_newline = position == start or (_NEWLINES >> (properties[data[position - 1]] & CLASS)) & 1
         if data[position] >= 0x80 and data[position - 1] < 0x80 and not behind_newline:
-            # A mark behind a character of no word belongs to that character.
+            # A combining mark after a character that is not part of a word belongs to that character.
             position, ignored = _skip_ignored(data, position, end, properties)
             if ignored:
                 continue
@@ -188,11 +188,12 @@ def find_words(data, start, end, properties, anywhere, room):
     """Find the words of `data[start:end]`.
 
     Args:
-        anywhere: a letter or digit anywhere in a segment makes it a word, not in its first place alone.
-        room: Scratch; takes the first byte of each word, the one behind it, and its characters.
+        anywhere: a segment is a word if it contains a letter or digit anywhere, not only as its first character.
+        room: Scratch. Its `starts`, `stops` and `lengths` receive the first byte of each word, the byte after it, and
+            its number of characters.
 
     Returns:
-        how many words there are.
+        the number of words.
     """
     starts, stops, lengths = room.starts, room.stops, room.lengths
     count = 0
@@ -212,7 +213,7 @@ def find_words(data, start, end, properties, anywhere, room):
                 )  # fmt: skip
                 break
             if stop >= 63:
-                # The word may go on behind this block: it begins the next.
+                # The word may continue after this block, so the next block begins with it.
                 following = position + first
                 break
             starts[count] = position + first - start
