@@ -58,7 +58,12 @@ def without_lines_of_length(text: pa.Array, least: int, most: float = math.inf) 
 
 
 def without_unpunctuated_lines(text: pa.Array, ellipses: bool) -> pa.Array:
-    """Remove lines that do not end in one of `.!?"…` and white space; if `ellipses`, also those in `...` or `…`."""
+    """Remove lines that do not end in one of `.!?"…`; white space at the end does not count.
+
+    Args:
+        text: documents.
+        ellipses: also remove lines that end in `...` or `…`.
+    """
     return _without_lines(text, _PUNCTUATION, ellipses, 0.0, strip=False)
 
 

@@ -22,7 +22,7 @@ from catalog.errors import WatershedError
 Floats = npt.NDArray[np.float32]
 
 HIERARCHICAL, SOFTMAX, ONE_VS_ALL = 1, 3, 4
-"""fastText's numbers of the supported losses; 2 is negative sampling, which predicts like 4."""
+"""fastText's numbers for the supported losses. Negative sampling (2) makes the same predictions as one-vs-all (4)."""
 
 _MAGIC = 793712314
 _VERSION = 12

@@ -28,11 +28,11 @@ itself if rows have one number. A record takes half a cache line."""
 COUNTED, PASSED_OVER, LAST = range(3)
 """Kinds of words: one that counts, a label, or the end of the line."""
 LINE_END = np.frombuffer(b"</s>", np.uint8)
-"""The word that ends a line, also if a text spells it out."""
+"""The word that ends a line, even if it occurs in the text itself."""
 LINE_END_HASH = np.uint64(0xFFFFFFFFD79C9359)
 """fastText's hash of that word, signed like all of its hashes."""
 LANES = 8
-"""Numbers that are added at once; the width of rows is 1 or a multiple of it."""
+"""Number of values that are added at once. The width of a row is 1 or a multiple of it."""
 
 _LABEL = np.frombuffer(b"__label__", np.uint8)
 _FNV_START, _FNV_FACTOR = np.uint32(2166136261), np.uint32(16777619)
@@ -131,7 +131,7 @@ def _high(typing: Any, left: Any, right: Any) -> Any:
 def _remainder(value, divisor, inverse):
     """`value` modulo `divisor`; `inverse` is (2^64 - 1) // divisor."""
     rest = value - _high(value, inverse) * divisor
-    # The quotient may be one too small.
+    # The quotient may be too small by one.
     return np.int64(rest - divisor if rest >= divisor else rest)
 
 

@@ -75,7 +75,7 @@ from spark_jobs.kernels.html.tree import (
     IN_SECTION, IN_ROW, IN_CELL, IN_TEMPLATE, AFTER_BODY, AFTER_AFTER_BODY,
 ) = range(16)  # fmt: skip
 
-# How what follows a start tag is read: `state[RAW]`.
+# Values of `state[RAW]`: how the content after a start tag is read.
 RAWTEXT, RCDATA, SCRIPT_DATA, PLAINTEXT = 1, 2, 3, 4
 
 (

@@ -1,4 +1,4 @@
-"""Rules for the class and id of an element: words of navigation, advertising, sharing and so on.
+"""Rules for the class and id of an element, which contain words of navigation, advertising, sharing and similar.
 
 The rules are those of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse, resiliparse-rs/src/extract/filters.rs). Each
 is a regular expression that is searched without regard to case. Here one pass finds all of them: their positions
@@ -26,7 +26,7 @@ _SITE = "l wp global page site full sticky"
 
 
 class Rule(NamedTuple):
-    """A search pattern, in a notation of its own.
+    """A search pattern in a short notation.
 
     A space separates alternatives, `( )` group them, and `? * +` follow what is optional or repeated. `~` is `-` or
     `_`, `,` is white space, `.` is HTML's white space (no vertical tab), `#` is a hexadecimal digit, `^` and `$` are
@@ -123,7 +123,7 @@ VALUE_RULES = {
         any_case=False,
     ),
 }
-"""Rules against an element (`rel_main`: for it), each searched in the attribute that it is named after."""
+"""Rules that exclude an element (`rel_main` includes it), each searched in the attribute that it is named after."""
 
 _ROOTS = "article-body articleBody contentBody article-text main-content postcontent post-content single-post".split()
 ROOT_RULES = {

@@ -46,8 +46,8 @@ from spark_jobs.kernels.html.nodes import (
 from spark_jobs.kernels.inlined import inlined
 
 BLOCK, BIG, ALWAYS, NEVER, SKIPPED, APART, PREFORMATTED, LIST = (1 << bit for bit in range(8))
-"""Properties of tags: stands on its own lines; has a blank line around it; is always main content, whatever its
-attributes are; is never main content; is left out of any text; begins a new piece of text; keeps white space; is a
+"""Properties of tags: is laid out on lines of its own; has blank lines around it; is always main content, whatever its
+attributes; is never main content; is omitted from every text; begins a new piece of text; preserves white space; is a
 list."""
 _TAGS = {
     BLOCK: "address article aside blockquote br center details dd dt div dl fieldset figcaption figure footer form"

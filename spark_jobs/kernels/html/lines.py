@@ -1,7 +1,7 @@
 """The layout of plain text: collapsed white space, blocks on their own lines, lists, table cells, preformatted text.
 
 The layout is that of resiliparse 2.0.1 (chatnoir-eu/chatnoir-resiliparse, resiliparse-rs/src/extract/html2text.rs).
-resiliparse first collects pieces of text, one for each block, end of a block or step out of an element, and then writes
+resiliparse first collects pieces of text, which begin at a block, after a block or after an element, and then writes
 them. Here each piece is written at once, because no piece depends on a later one.
 """
 

@@ -63,7 +63,7 @@ def measure(root, nodes, buffer, measures, joins):
                 node = child
                 continue
             _close(node, measures, written, links, texts, joins)
-        # Go on to the next node in document order, and close the elements that end before it.
+        # Move to the next node in document order, and close the elements that end before it.
         while node != root and nodes[node, NEXT] < 0:
             node = nodes[node, PARENT]
             size = _close(node, measures, written, links, texts, joins)

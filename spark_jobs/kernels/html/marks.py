@@ -72,7 +72,7 @@ def copy64(typing: Any, source: Any, start: Any, target: Any, position: Any) -> 
 
 @instruction
 def apart(typing: Any) -> Any:
-    """Prevent the function that calls this from being inlined, where compiling it again would cost more."""
+    """Prevent the function that calls this from being inlined, because compiling it once more would cost too much."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.function.attributes.add("noinline")
@@ -83,7 +83,7 @@ def apart(typing: Any) -> Any:
 
 @instruction
 def joined(typing: Any) -> Any:
-    """Inline the function that calls this into its callers: passing it arrays would cost more than its work."""
+    """Inline the function that calls this into its callers, because passing it arrays would cost more than its work."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.function.attributes.add("alwaysinline")

@@ -109,7 +109,7 @@ def _begin_head(nodes, names, state):
 
 @inner
 def _advance(nodes, names, state):
-    """Go on to the next mode before the body, as text, an unexpected tag or the end of the page requires."""
+    """Switch to the next mode before the body, because of text, an unexpected tag or the end of the page."""
     apart()
     mode = state[MODE]
     if mode == INITIAL:

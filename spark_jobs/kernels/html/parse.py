@@ -321,7 +321,7 @@ def parse_page(html: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray] | int:
         html: UTF-8 without NUL.
 
     Returns:
-        nodes, attributes and buffer (see `html_nodes`), or the status of a page that is not handled.
+        nodes, attributes and buffer (see `html.nodes`), or the status of a page that is not handled.
     """
     rows, attribute_rows, size, numbers = room(len(html), html.count(b"<"))
     page = np.frombuffer(html + bytes(BLOCK), np.uint8)

@@ -26,7 +26,7 @@ from spark_jobs.kernels.text_buffers import BLOCK
 MOST_BYTES = 1 << 28
 """Largest page in bytes; kernels count in 31 bits."""
 MOST_OPEN = 1 << 14
-"""Largest nesting of tags, if each had to be closed: the parser's time may grow with its square."""
+"""Deepest nesting of tags, counted as if every tag had to be closed. The parser's time may grow with its square."""
 _SLACK = 1 << 16
 """Bytes by which a text may be longer than its page: indents and line breaks."""
 

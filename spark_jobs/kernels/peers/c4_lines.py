@@ -1,8 +1,9 @@
-"""Lines as datatrove's C4 filter keeps and rewrites them (huggingface/datatrove 0.10.1, filters/c4_filters.py).
+"""Removal of lines and citations as in datatrove's C4 filter (huggingface/datatrove 0.10.1, filters/c4_filters.py).
 
-Lines are those of `str.splitlines`, stripped. One is dropped that has a word of too many characters, or too few words
-(`str.split`), or that does not end in `.`, `?`, `!`, `"` or `'`, or ends in `...`, once citations are gone: `[1]`,
-`[]`, `[edit]`, `[citation needed]`. White space before a citation stays, so `This. [1]` does not end in a period.
+Lines are those of `str.splitlines`, stripped. A line is removed if one of its words (`str.split`) has too many
+characters or if it has too few words. Citations (`[1]`, `[]`, `[edit]`, `[citation needed]`) are then removed from the
+line. What is left is removed if it does not end in `.`, `?`, `!`, `"` or `'`, or if it ends in `...`. White space
+before a citation remains, so `This. [1]` does not end in a period.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -29,18 +30,18 @@ _EDIT, _CITATION, _NEEDED = (np.uint64(int.from_bytes(text, "little")) for text 
 def c4_lines(
     text: pa.Array, *, max_word_length: int, citations: bool, terminal_punctuation: bool, min_words: int
 ) -> pa.Array:
-    """Rewrite documents; a line each of what is left, the whole stripped.
+    """Rewrite documents. The remaining lines are joined by newlines, and the result is stripped.
 
     Args:
         text: documents.
-        max_word_length: characters that a word may have; -1 for any.
-        citations: cut citations out.
-        terminal_punctuation: drop lines that do not end a sentence.
-        min_words: words that a line must have; -1 for any.
+        max_word_length: greatest number of characters of a word; -1 for no limit.
+        citations: remove citations.
+        terminal_punctuation: remove lines that do not end a sentence.
+        min_words: smallest number of words of a line; -1 for no limit.
     """
     buffers = text_buffers(text)
     begin, end = int(buffers.offsets[0]), int(buffers.offsets[-1])
-    # No line grows, and a newline takes the place of a line break; copies overrun by some bytes.
+    # No line becomes longer, and each line break is replaced by a newline. Copies overrun by a few bytes.
     out = np.empty(end - begin + 64, np.uint8)
     behind = np.zeros(len(buffers) + 1, np.int64)
     longest = max_word_length if max_word_length >= 0 else np.iinfo(np.int64).max
@@ -77,8 +78,8 @@ def _rewrite(data, offsets, first, last, valid, classes, kinds, longest, citatio
 
 @inner
 def _has_words(data, left, right, classes, longest, min_words):
-    """Whether a line has words enough, and none too long."""
-    # Characters are bytes at least, so nearly no line can hold a word too long.
+    """Whether a line has at least `min_words` words and no word of more than `longest` characters."""
+    # A character has at least one byte, so most lines are too short to contain a word that is too long.
     may_be_long = right - left > longest
     words = characters = 0
     position = left
@@ -97,7 +98,7 @@ def _has_words(data, left, right, classes, longest, min_words):
 
 @inner
 def _copy_line(data, left, right, kinds, citations, out, position):
-    """Copy a line, without its citations; the position behind it."""
+    """Copy a line, without its citations if `citations`; return the position after the copy."""
     while left < right:
         bracket = find_byte(data, left, right, _OPENING) if citations else right
         behind = bracket
@@ -111,7 +112,7 @@ def _copy_line(data, left, right, kinds, citations, out, position):
 
 @inner
 def _behind_citation(data, bracket, right, kinds):
-    """The position behind a citation that begins at a bracket; the bracket's if none does."""
+    """The position after a citation that begins at a bracket; the position of the bracket if none does."""
     first = bracket + 1
     if first + 5 <= right and load_few(data, first, 5) == _EDIT:
         return first + 5

@@ -1,8 +1,9 @@
-"""What datatrove's FineWeb and C4 filters count (huggingface/datatrove 0.10.1, pipeline/filters).
+"""The statistics of datatrove's FineWeb and C4 filters (huggingface/datatrove 0.10.1, pipeline/filters).
 
-fineweb_quality_filter.py (arXiv 2406.17557, section 3.6): lines are cut at newlines and left out if they are white
-space; neither stripped. c4_filters.py (arXiv 1910.10683, section 2.2): sentences are those of spaCy's sentencizer, line
-by line: one ends behind `.`, `?`, `!` and their like in other scripts, and whatever other punctuation follows.
+In fineweb_quality_filter.py (arXiv 2406.17557, section 3.6), lines are separated by newlines, and lines of white space
+only are omitted. Neither the text nor its lines are stripped. In c4_filters.py (arXiv 1910.10683, section 2.2),
+sentences are those that spaCy's sentencizer finds in each line. A sentence ends after `.`, `?`, `!` or an equivalent
+character of another script, together with all punctuation that follows it.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -27,7 +28,7 @@ PUNCTUATED_LINE_RATIO, SHORT_LINE_RATIO, DUPLICATE_LINE_CHARACTER_RATIO = range(
 LOREM_IPSUM, CURLY_BRACKETS = range(2)
 
 _SHORT_LINE = 30
-"""Characters that a line has at most to be a short one."""
+"""Greatest number of characters of a short line."""
 _SEED = np.uint64(0)
 _ONE = np.uint64(1)
 _NEWLINE, _SPACE, _CURLY, _m, _M = (np.uint8(ord(character)) for character in "\n {mM")
@@ -36,7 +37,7 @@ _LOWER = np.uint64(0x2020202020202020)
 
 
 def line_quality(text: TextArray) -> np.ndarray:
-    """Ratios (float64), a row a statistic and a column a document; NaN for a share of nothing."""
+    """The ratios (float64), one row per statistic and one column per document; NaN if a document has no lines."""
     buffers = text_buffers(text)
     ratios = np.full((3, len(buffers)), np.nan)
     room = scratch(2 * buffers.longest)
@@ -46,11 +47,11 @@ def line_quality(text: TextArray) -> np.ndarray:
 
 
 def sentences(text: TextArray, words: Words | None = None) -> np.ndarray:
-    """How many sentences each document has (int64).
+    """The number of sentences of each document (int64).
 
     Args:
         text: documents.
-        words: theirs, if they are known (`cut_words`).
+        words: the words of these documents, if they have been found already (`cut_words`).
     """
     words = words or cut_words(text)
     buffers = text_buffers(text)
@@ -61,7 +62,7 @@ def sentences(text: TextArray, words: Words | None = None) -> np.ndarray:
 
 
 def marks(text: TextArray) -> np.ndarray:
-    """Counts (int64), a row for LOREM_IPSUM and one for CURLY_BRACKETS, a column a document."""
+    """The counts (int64) of `lorem ipsum` and `{`: the rows LOREM_IPSUM and CURLY_BRACKETS, one column per document."""
     buffers = text_buffers(text)
     counts = np.zeros((2, len(buffers)), np.int64)
     for data, offsets, first, last in buffers.parts():
@@ -94,7 +95,7 @@ def _line_quality(data, offsets, first, last, valid, classes, room, ratios):
             _, repeated = extra_copies(room.hashes, room.lengths, lines, room)
             ratios[PUNCTUATED_LINE_RATIO, document] = punctuated / lines
             ratios[SHORT_LINE_RATIO, document] = short / lines
-            # Of all characters but newlines.
+            # The share is of all characters except newlines.
             whole = count_characters(data, start, end) - newlines
             ratios[DUPLICATE_LINE_CHARACTER_RATIO, document] = repeated / whole
 
@@ -118,7 +119,7 @@ def _sentences(data, offsets, first, last, valid, classes, words, counts):
         while position < end:
             stop = find_byte(data, position, end, _NEWLINE)
             behind = word
-            # No word goes on behind its line.
+            # A word never extends past the end of its line.
             while behind < words.ends[document + 1] and start + words.starts[behind] < stop:
                 behind += 1
             counts[document] += _count_sentences(data, start, position, stop, classes, words, word, behind)
@@ -128,9 +129,9 @@ def _sentences(data, offsets, first, last, valid, classes, words, counts):
 
 @inlined
 def _count_sentences(data, start, position, end, classes, words, first, last):
-    """Sentences of a line of the document from `start` on, whose words are those from `first` to before `last`.
+    """The number of sentences of a line whose words are those from `first` up to, but not including, `last`.
 
-    White space of two characters is a word to spaCy.
+    The document begins at `start`. White space between words is a token in spaCy, unless it is a single space.
     """
     if position == end:
         return 0
@@ -159,7 +160,7 @@ def _is_spacious(data, start, stop):
 
 @inner
 def _kind(data, begin, stop, classes):
-    """Whether a word ends a sentence, and whether it is nothing but punctuation."""
+    """Whether a word ends a sentence, and whether it consists of punctuation only."""
     code_point, size = decode(data, begin, stop)
     is_end = begin + size == stop and (classes[code_point] & SENTENCE_END) != 0
     position = begin
@@ -173,7 +174,7 @@ def _kind(data, begin, stop, classes):
 
 @inner
 def count_marks(data, start, end):
-    """How often `lorem ipsum` occurs, in whatever case, and an opening curly bracket."""
+    """The numbers of occurrences of `lorem ipsum`, in any case, and of an opening curly bracket."""
     lorem = curly = 0
     position = start
     while position < end:

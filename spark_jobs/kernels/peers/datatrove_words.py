@@ -1,9 +1,11 @@
-"""What datatrove's Gopher filters count in words and lines (huggingface/datatrove 0.10.1, pipeline/filters).
+"""The statistics of words and lines in datatrove's Gopher filters (huggingface/datatrove 0.10.1, pipeline/filters).
 
-gopher_quality_filter.py and gopher_repetition_filter.py, and the share of newlines of fineweb_quality_filter.py, all
-after Gopher (arXiv 2112.11446, appendix A.1.1). Words are `english_words`. In the quality filter lines are those of
-`str.splitlines`, in the repetition filter pieces between newlines, and paragraphs pieces between two or more, not
-stripped; of a repeated piece the first copy does not count, and characters are a share of the whole text's.
+The filters are gopher_quality_filter.py and gopher_repetition_filter.py, after Gopher (arXiv 2112.11446, appendix
+A.1.1). The ratio of newlines to words is that of fineweb_quality_filter.py. Words are those of `english_words`.
+
+In the quality filter, lines are those of `str.splitlines`. In the repetition filter, lines are separated by one or more
+newlines and paragraphs by two or more; neither is stripped. The first copy of a repeated line or paragraph does not
+count, and shares of characters are of the characters of the whole text.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -58,11 +60,13 @@ _BULLET, _ELLIPSIS, _THREE_DOTS = _bytes("•", "…", "...")
 
 
 def word_quality(text: TextArray, words: Words | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (int64) and ratios (float64), a row a statistic and a column a document; NaN for a share of nothing.
+    """The counts (int64) and ratios (float64), one row per statistic and one column per document.
+
+    A ratio is NaN if it would divide by zero.
 
     Args:
         text: documents.
-        words: theirs, if they are known (`cut_words`).
+        words: the words of these documents, if they have been found already (`cut_words`).
     """
     words = words or cut_words(text)
     buffers = text_buffers(text)
@@ -74,11 +78,16 @@ def word_quality(text: TextArray, words: Words | None = None) -> tuple[np.ndarra
 
 
 def word_repetition(text: TextArray, words: Words | None = None) -> np.ndarray:
-    """Ratios (float64), a row a statistic and a column a document; NaN for an empty text. `words` as `word_quality`."""
+    """The ratios (float64), one row per statistic and one column per document; NaN for an empty text.
+
+    Args:
+        text: documents.
+        words: the words of these documents, if they have been found already (`cut_words`).
+    """
     words = words or cut_words(text)
     buffers = text_buffers(text)
     ratios = np.full((_REPETITION_RATIOS, len(buffers)), np.nan)
-    # Each byte may be a word.
+    # Every byte may be a word.
     room = scratch(2 * buffers.longest)
     glue = np.empty(buffers.longest + 128, np.uint8)
     for data, offsets, first, last in buffers.parts():
@@ -104,7 +113,10 @@ def _word_quality(data, offsets, first, last, valid, classes, cut, counts, ratio
 
 @inlined
 def _judge_words(data, start, words, classes, document, counts, ratios):
-    """Words that are not symbols, their length, words with a letter, different stop words."""
+    """Write the statistics of words: their number, mean length, share with a letter, and distinct stop words.
+
+    Words of symbols only do not count in the number and the mean length.
+    """
     solid = characters = alphabetic = 0
     stop_words = np.uint64(0)
     first, behind = words.ends[document], words.ends[document + 1]
@@ -118,7 +130,7 @@ def _judge_words(data, start, words, classes, document, counts, ratios):
         if 2 <= size <= 4:
             letters = load_few(data, begin, size)
             for i in range(len(_STOP_WORDS)):
-                # A zero byte behind a stop word is not one of the zeros that pad it.
+                # A word that ends in NUL would otherwise equal a stop word padded with zeros.
                 equal = letters == _STOP_WORDS[i] and data[begin + size - 1] != 0
                 stop_words |= np.uint64(equal) << np.uint64(i)
     counts[WORDS, document] = solid
@@ -131,7 +143,7 @@ def _judge_words(data, start, words, classes, document, counts, ratios):
 
 @inner
 def _kind(data, begin, stop, classes):
-    """Whether a word has a character that is no symbol, and whether it has a letter."""
+    """Whether a word has a character that is not a symbol, and whether it has a letter."""
     is_solid = False
     position = begin
     while position < stop:
@@ -146,7 +158,7 @@ def _kind(data, begin, stop, classes):
 
 @inner
 def _count_signs(data, start, end):
-    """Hash signs; `...` as `str.count` does and U+2026; newlines."""
+    """The numbers of hash signs, of ellipses (`...` as counted by `str.count`, and U+2026), and of newlines."""
     hashes = ellipses = newlines = run = 0
     last_dot = np.int64(-2)
     position = start
@@ -212,7 +224,10 @@ def _word_repetition(data, offsets, first, last, valid, classes, cut, room, glue
 
 @inlined
 def _find_pieces(data, start, end, least, room):
-    """Hashes and characters of what is between so many newlines or more; how many pieces."""
+    """Split a text at runs of `least` or more newlines; return the number of pieces.
+
+    The hashes and numbers of characters of the pieces are written to `room.hashes` and `room.lengths`.
+    """
     count = 0
     piece = position = start
     while True:

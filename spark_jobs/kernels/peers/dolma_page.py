@@ -1,8 +1,8 @@
-"""What dolma's Gopher and C4 taggers count (allenai/dolma 1.1.2, python/dolma/taggers/gopher.py and c4.py).
+"""The statistics of dolma's Gopher and C4 taggers (allenai/dolma 1.1.2, python/dolma/taggers/gopher.py and c4.py).
 
-Words are those of `str.split`; lines are cut at newlines and not stripped, and to gopher_v2 lines between newlines in a
-row are none. Of a repeated line all copies count. Shares of n-grams are of the words' characters; where there are none,
-shares are 0.
+Words are those of `str.split`. Lines are separated by newlines and are not stripped; in gopher_v2, a run of newlines is
+a single separator. All copies of a repeated line count. Shares of characters are of the characters of all words, or,
+for n-grams of 5 to 10 words, of all n-grams of that size. A share is 0 if there is nothing to divide by.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -27,7 +27,7 @@ CHARACTERS, WORDS, STOP_WORDS = range(3)
 MEDIAN_WORD_LENGTH, SYMBOL_WORD_RATIO, ALPHABETIC_WORD_RATIO, TOP_2GRAM = range(4)
 _DUPLICATE_5GRAM = TOP_2GRAM + 3
 _LINES = _DUPLICATE_5GRAM + 6
-"""Bullets, ellipses, repeated lines, characters in repeated lines; then the same of gopher_v2."""
+"""First row of the ratios of lines: bullets, ellipses, repeated lines, characters in these; then those of gopher_v2."""
 _RATIOS = _LINES + 8
 C4_LINES, C4_UNPUNCTUATED, C4_SHORT, C4_JAVASCRIPT_WORDS, C4_JAVASCRIPT, C4_LOREM_IPSUM, C4_CURLY_BRACKETS = range(7)
 
@@ -48,7 +48,7 @@ _FEW_WORDS = 3
 
 
 def gopher_page(text: TextArray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (int64) and ratios (float64), a row a statistic and a column a document."""
+    """The counts (int64) and ratios (float64) of dolma's Gopher taggers: a row per statistic, a column per document."""
     buffers = text_buffers(text)
     counts = np.zeros((3, len(buffers)), np.int64)
     ratios = np.zeros((_RATIOS, len(buffers)))
@@ -59,7 +59,7 @@ def gopher_page(text: TextArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def c4_page(text: TextArray) -> np.ndarray:
-    """Counts (int64), a row a statistic and a column a document."""
+    """The counts (int64) of the C4 tagger, one row per statistic and one column per document."""
     buffers = text_buffers(text)
     counts = np.zeros((7, len(buffers)), np.int64)
     for data, offsets, first, last in buffers.parts():
@@ -82,7 +82,7 @@ def _gopher_page(data, offsets, first, last, valid, classes, room, counts, ratio
             if 2 <= size <= 4:
                 letters = load_few(data, begin, size)
                 for i in range(len(_STOP_WORDS)):
-                    # A zero byte behind a stop word is not one of the zeros that pad it.
+                    # A word that ends in NUL would otherwise equal a stop word padded with zeros.
                     stop_words += letters == _STOP_WORDS[i] and data[begin + size - 1] != 0
             room.hashes[word] = hash_bytes(data, begin, begin + size, _SEED)
         counts[CHARACTERS, document] = count_characters(data, start, end)
@@ -99,7 +99,11 @@ def _gopher_page(data, offsets, first, last, valid, classes, room, counts, ratio
 
 @inlined
 def _find_words(data, start, end, classes, room):
-    """Words of `str.split`; how many, how many with a hash sign or U+2026, how many with a letter."""
+    """Find the words of `str.split`.
+
+    Returns:
+        the number of words, the number of words with a hash sign or U+2026, and the number of words with a letter.
+    """
     words = symbols = alphabetic = characters = 0
     has_symbol = has_letter = False
     position = start
@@ -131,7 +135,7 @@ def _find_words(data, start, end, classes, room):
 
 @inner
 def _median(words, room):
-    """The median length, the mean of the middle two; 0 of no words. `room.positions` counts the lengths."""
+    """The median length of the words; 0 without words. `room.positions` receives the number of words of each length."""
     if not words:
         return 0.0
     longest = 0
@@ -158,7 +162,7 @@ def _length_at(rank, room):
 
 @inlined
 def _judge_lines(data, start, end, in_a_row, word_characters, room, ratios, first_column, document):
-    """Bullets, ellipses and copies of lines, cut at each newline or at all newlines in a row."""
+    """Write the ratios of lines, which are separated by single newlines, or by runs of newlines if `in_a_row`."""
     lines = bullets = ellipses = 0
     position = start
     while position <= end:
@@ -201,7 +205,7 @@ def _c4_page(data, offsets, first, last, valid, classes, counts):
 
 @inner
 def _has_few_words(data, left, right, classes):
-    """Whether a line has less than _FEW_WORDS (`str.split`)."""
+    """Whether a line has fewer than _FEW_WORDS words (`str.split`)."""
     words = 0
     in_word = False
     position = left
@@ -216,7 +220,7 @@ def _has_few_words(data, left, right, classes):
 
 @inner
 def _count_javascript(data, start, end, classes):
-    """How often `javascript` is a word of its own (`str.split`), and how often it occurs, in whatever case."""
+    """The numbers of occurrences of `javascript` as a whole word (`str.split`), and anywhere, both in any case."""
     named = anywhere = 0
     position = start
     while position < end - 9:
@@ -238,7 +242,7 @@ def _count_javascript(data, start, end, classes):
 
 @inner
 def _is_javascript(data, position):
-    """Whether ten bytes spell it, in whatever case; no other byte becomes one of its letters."""
+    """Whether ten bytes are `javascript` in any case; setting _LOWER turns no other byte into one of its letters."""
     return (
         load_few(data, position, 8) | _LOWER == _JAVASCRIPT
         and (load_few(data, position + 8, 2) | (_LOWER >> np.uint64(48))) == _PT

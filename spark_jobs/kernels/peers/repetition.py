@@ -1,9 +1,11 @@
-"""How much of a document is repeated n-grams, as datatrove and dolma count it.
+"""The share of a document that is in repeated n-grams, as datatrove and dolma define it.
 
-Both take the most frequent n-gram of 2 to 4 words, of several the one that is met first, even if it occurs once.
-In n-grams of 5 to 10, dolma counts every one that is repeated, overlaps as often as they overlap; datatrove goes from
-the left, counts an n-gram that it has seen and then goes on behind it. It compares n-grams with nothing between their
-words: `1 10` equals `11 0`.
+For n from 2 to 4, both count the most frequent n-gram, even if it occurs only once. Among equally frequent n-grams,
+they count the one that occurs first.
+
+For n from 5 to 10, dolma counts every repeated n-gram, so a word counts once for each repeated n-gram that contains it.
+datatrove scans the text from the left, counts each n-gram that it has seen before, and then continues after it.
+datatrove joins the words of an n-gram without a separator before it compares n-grams, so `1 10` equals `11 0`.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -27,19 +29,19 @@ from spark_jobs.kernels.repetition import (
 _ONE = np.uint64(1)
 _SEED = np.uint64(0)
 _GLUED, _DEEPEST, _STEP = 16, 64, 8
-"""Bytes of the words from one on, by which n-grams that may be repeated are told: at least, at most, and by how many
-more at a time."""
+"""Sizes in bytes of the prefixes, from the first word of an n-gram on, that identify n-grams that may be repeated: the
+smallest, the largest, and the step."""
 
 
 @inlined
 def top_shares(words, characters, between, room, ratios, first_column, document):
-    """Shares of `characters` in the most frequent n-grams: a column each from 2 words to 4.
+    """Write the share of `characters` in the most frequent n-gram, one row for each n from 2 to 4.
 
     Args:
-        between: characters that count between two words of an n-gram.
+        between: number of characters that count between two words of an n-gram.
 
     Returns:
-        how many (LAST_TOP + 1)-grams may be repeated, in `room.positions` and `room.grams`.
+        the number of 5-grams that may be repeated; `room.positions` and `room.grams` hold their first words and hashes.
     """
     left = max(words - 1, 0)
     for word in range(left):
@@ -71,13 +73,15 @@ def _characters(position, size, room):
 
 @inlined
 def overlapping_shares(words, left, room, ratios, first_column, document):
-    """Shares of characters in repeated n-grams among those of all: a column each from 5 words to 10 (dolma).
+    """Write the characters of repeated n-grams as a share of those of all n-grams, one row for each n from 5 to 10.
+
+    This is dolma's definition.
 
     Args:
-        left: as `top_shares` left them.
+        left: the result of `top_shares`, together with `room.positions` and `room.grams`.
     """
     whole = _characters(0, words, room)
-    # Characters of all n-grams of one size together, from those of the size before.
+    # The number of characters of all n-grams of one size, computed from that of the size before.
     all_grams = whole
     head = 0
     for size in range(2, LAST_NGRAM + 1):
@@ -100,10 +104,12 @@ def overlapping_shares(words, left, room, ratios, first_column, document):
 
 @inlined
 def skipping_shares(data, start, words, characters, room, glue, ratios, first_column, document):
-    """Shares of `characters` in repeated n-grams, from the left: a column each from 5 words to 10 (datatrove).
+    """Write the share of `characters` in n-grams seen before, one row for each n from 5 to 10.
+
+    This is datatrove's definition.
 
     Args:
-        glue: uint8, room for the document and 128 bytes more.
+        glue: uint8, scratch memory for the bytes of the joined words: the size of the document and 128 bytes more.
     """
     behind = 0
     for word in range(words):
@@ -124,7 +130,7 @@ def skipping_shares(data, start, words, characters, room, glue, ratios, first_co
                 room.slots[left] = room.positions[left] = word
                 room.grams[left] = hash_bytes(glue, begin, stop, _SEED)
                 left += 1
-        # A longer n-gram begins with more bytes, so what is out stays out.
+        # A longer n-gram has a longer prefix, so a word that is no candidate now does not become one later.
         candidates = left
         repeated = _skip_through(left, size, room)
         ratios[first_column + size - FIRST_DUPLICATE, document] = repeated / characters
@@ -137,13 +143,12 @@ def _begin(word, room):
 
 @inlined
 def _candidates(words, room, glue):
-    """Words at which a repeated n-gram may begin: those whose first bytes occur twice, or that are short.
+    """Find the words at which a repeated n-gram may begin; return their number.
 
-    Equal n-grams begin with the same bytes, wherever their words part. The candidates go to `room.slots`; how many
-    bytes from a word on, at most _DEEPEST, may occur twice, to `room.starts`, 0 if less than _GLUED.
-
-    Returns:
-        how many candidates there are.
+    Equal n-grams begin with the same bytes, wherever the boundaries of their words are. A word is therefore a candidate
+    only if its prefix (the bytes from this word on) may occur twice, or if its shortest n-gram has fewer than _GLUED
+    bytes. The candidates are written to `room.slots`. The size of the longest prefix that may occur twice, at most
+    _DEEPEST, is written to `room.starts`; it is 0 if this is less than _GLUED.
     """
     count = max(words - FIRST_DUPLICATE + 1, 0)
     for word in range(count):
@@ -174,7 +179,7 @@ def _candidates(words, room, glue):
 
 @inlined
 def _skip_through(left, size, room):
-    """Characters of n-grams that were met before, where those within one that was met are passed over."""
+    """The number of characters in n-grams seen before; n-grams that begin within a counted one are skipped."""
     keys, tallies = room.keys, room.tallies
     slots = 4
     while slots < 4 * left:
@@ -202,7 +207,7 @@ def _skip_through(left, size, room):
 
 @inlined
 def extra_copies(hashes, lengths, count, room):
-    """How many pieces were met before, and their characters: a piece that occurs thrice counts twice (datatrove)."""
+    """The numbers of pieces seen before and of their characters (datatrove); of three copies, two count."""
     keys, tallies = room.keys, room.tallies
     slots = 4
     while slots < 4 * count:
@@ -226,7 +231,7 @@ def extra_copies(hashes, lengths, count, room):
 
 @inlined
 def repeated_pieces(hashes, lengths, count, room):
-    """How many pieces occur more than once, and their characters, all copies counted (dolma)."""
+    """The numbers of pieces that occur more than once and of their characters; all copies count (dolma)."""
     _tally(hashes, count, room)
     pieces = characters = 0
     for i in range(count):

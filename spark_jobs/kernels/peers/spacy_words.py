@@ -1,12 +1,18 @@
-"""Words as spaCy's tokenizer finds them in English (explosion/spaCy 3.8.18, spacy/tokenizer.pyx), as datatrove uses it.
+"""English words as found by spaCy's tokenizer (explosion/spaCy 3.8.18, spacy/tokenizer.pyx), which datatrove uses.
 
-A run of characters that are not white space is cut up: off its front and its end go punctuation, quotes, symbols,
-currencies, units behind digits, `'s`; what is left is one word if it is a string with pieces of its own
-(`english_tables.exception_pieces`) or an address, else it is cut at dots, hyphens, commas, colons and slashes between
-letters. Last, neighbours that make up one of those strings, as `:` and `)`, become its pieces. White space is no word.
+Each run of characters that are not white space is split in these steps:
 
-Two things are left out: a match of neighbours across white space, which spaCy undoes later, may keep it from joining
-others there; and of overlapping matches it takes the longest first, this the leftmost first.
+- Prefixes and suffixes are split off: punctuation, quotes, symbols, currencies, units after digits, and `'s`.
+- If the rest is a string with a special split (`english_tables.exception_pieces`), it is split into the given pieces.
+  If it is an address, it is one word. Otherwise it is split at infixes: dots, hyphens, commas, colons, slashes and
+  similar characters between letters.
+- Adjacent words that together form a string with a special split, such as `:` and `)`, are replaced by its pieces.
+
+White space is not a word.
+
+The result differs from spaCy's in two rare cases. In spaCy, a match of adjacent words across white space, which is
+undone later, can prevent other words from being joined. Among overlapping matches, spaCy takes the longest first, and
+this module the leftmost.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -48,7 +54,7 @@ from spark_jobs.kernels.words import decode
 
 _SEED = np.uint64(1)
 _REMEMBERED = 64
-"""Bytes that a run has at most whose words are remembered."""
+"""Size in bytes of the longest run whose words are cached."""
 _SIEVE_BITS = 1 << 15
 _SPREAD, _SIEVE_SHIFT = KEY_0 | np.uint64(1), np.uint64(65 - _SIEVE_BITS.bit_length())
 _NONE, _ONE, _BYTE, _ALL = np.uint64(0), np.uint64(1), np.uint64(0xFF), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -79,9 +85,9 @@ _DOLLARS = _bytes("US$ C$ A$")
 
 @functools.cache
 def exceptions() -> Exceptions:
-    """The strings that are cut in a way of their own, for kernels."""
+    """The strings with special splits, as tables for kernels."""
     alone = exception_pieces()
-    # spaCy's matcher looks for those that its affixes cut, which leaves out contractions and bare words.
+    # spaCy's matcher searches for strings that its affix rules would split, so not for contractions and plain words.
     joined = {t: parts for t, parts in alone.items() if not t.isalnum() and (len(parts) == 1 or t[-1] == ".")}
     return Exceptions(_string_table(alone), _string_table(joined))
 
@@ -108,22 +114,22 @@ def _string_table(pieces: dict[str, tuple[str, ...]]) -> StringTable:
 
 
 class Words(NamedTuple):
-    """Where the words of documents are, cut once for all that count them."""
+    """The positions of the words of documents, which are found once and shared by all statistics."""
 
     ends: np.ndarray
-    """int64, how many words there are up to each document's first; one more than documents."""
+    """int64, the number of words before each document, and the number of all words."""
     starts: np.ndarray
-    """int32, first byte of each word, from its document's first."""
+    """int32, first byte of each word, relative to the first byte of its document."""
     stops: np.ndarray
-    """int32, the byte behind it."""
+    """int32, the byte after each word."""
     lengths: np.ndarray
-    """int32, its characters."""
+    """int32, number of characters of each word."""
 
 
 def cut_words(text: TextArray) -> Words:
-    """Find the words of each text; none of a null text."""
+    """Find the words of each text. A null text has no words."""
     buffers = text_buffers(text)
-    # Each byte may be a word; what is never touched costs no memory.
+    # Every byte may be a word. Pages that are never touched cost no memory.
     size = int(buffers.offsets[-1] - buffers.offsets[0])
     found = Words(np.zeros(len(buffers) + 1, np.int64), *(np.empty(size, np.int32) for _ in range(3)))
     room = scratch(2 * buffers.longest)
@@ -133,7 +139,7 @@ def cut_words(text: TextArray) -> Words:
 
 
 def english_words(text: TextArray) -> list[list[str]]:
-    """The words of each text; none of a null text. For looking at: kernels that count use `cut_words`."""
+    """The words of each text as strings, for tests and inspection; kernels use `cut_words`. A null text has none."""
     buffers, words = text_buffers(text), cut_words(text)
     found: list[list[str]] = []
     for document in range(len(buffers)):
@@ -160,7 +166,7 @@ def _cut_words(data, offsets, first, last, valid, classes, exceptions, room, fou
 
 @inlined
 def take_words(words, document, room):
-    """Put the words of a document into `room`; how many there are."""
+    """Copy the words of a document to `room`; return their number."""
     first = words.ends[document]
     count = words.ends[document + 1] - first
     for word in range(count):
@@ -172,7 +178,7 @@ def take_words(words, document, room):
 
 @inner
 def _pieces(data, start, stop, table):
-    """The pieces of a string with pieces of its own, a byte each; 0 for any other string."""
+    """The sizes of the pieces of a string with a special split, one byte each; 0 for any other string."""
     size = np.uint64(stop - start)
     head = load64(data, start) & (_ALL >> np.uint64(64 - 8 * min(stop - start, 8)))
     bit = ((head + size) * _SPREAD) >> _SIEVE_SHIFT
@@ -193,7 +199,7 @@ def _is_digit(code_point):
 
 @inner
 def _dots(data, position, stop):
-    """How many dots there are from a position on."""
+    """The number of consecutive dots from a position on."""
     count = 0
     while position + count < stop and data[position + count] == _DOT:
         count += 1
@@ -202,7 +208,7 @@ def _dots(data, position, stop):
 
 @inlined
 def _prefix(data, start, stop, classes):
-    """Bytes to cut off the front."""
+    """The size in bytes of the prefix to split off; 0 if there is none."""
     code_point, size = decode(data, start, stop)
     if classes[code_point] & PREFIX:
         return size
@@ -218,7 +224,7 @@ def _prefix(data, start, stop, classes):
 
 @inner
 def _dollar(data, start, stop):
-    """Bytes of US$, C$ or A$ at a position."""
+    """The size in bytes of `US$`, `C$` or `A$` at a position; 0 if none is there."""
     for dollar in _DOLLARS:
         size = 3 if dollar >> np.uint64(16) else 2
         if start + size <= stop and load_few(data, start, size) == dollar:
@@ -228,7 +234,7 @@ def _dollar(data, start, stop):
 
 @inlined
 def _suffix(data, start, stop, classes):
-    """Bytes to cut off the end: as much as can be."""
+    """The size in bytes of the longest suffix to split off; 0 if there is none."""
     if start == stop:
         return 0
     code_point, size = decode_before(data, start, stop)
@@ -256,9 +262,9 @@ def _suffix(data, start, stop, classes):
 
 @inner
 def _is_near_digit(data, stop):
-    """Whether a digit is among the last eight bytes but one, as one is before a unit."""
+    """Whether one of the eight bytes before the last may be a digit, as there must be one before a unit."""
     bytes_ = load64(data, stop - 9) ^ _ZEROS
-    # A byte is a digit if it is less than ten now; carries may say so of others, which is looked at again.
+    # A digit is now less than ten. Because of borrows, other bytes may pass too; the caller tests the bytes again.
     return ((bytes_ - _TENS) & ~bytes_ & _HIGH) != 0
 
 
@@ -293,14 +299,14 @@ def _suffix_currency(data, start, stop, code_point, size, before):
 
 @inner
 def _suffix_unit(data, start, stop):
-    """Bytes of a unit behind a digit."""
+    """The size in bytes of a unit at the end, if a digit precedes it; else 0."""
     for size in range(1, min(8, stop - start - 1) + 1):
         if _is_digit(data[stop - size]):
             return 0
         if _is_digit(data[stop - size - 1]):
             last = load_few(data, stop - size, size)
             for unit in _UNITS:
-                # A unit has no zero byte that could pass for the zeros behind it.
+                # A string that ends in NUL would otherwise equal a unit padded with zeros.
                 if unit == last and data[stop - 1]:
                     return size
             return 0
@@ -309,7 +315,7 @@ def _suffix_unit(data, start, stop):
 
 @inlined
 def _is_address(data, start, stop, classes):
-    """Whether a string is a URL, a host name, an e-mail address or an IP address, as spaCy's url_match says."""
+    """Whether a string is a URL, a host name, an e-mail address or an IP address, as spaCy's url_match defines them."""
     if find_byte(data, start, stop, np.uint8(_DOT)) == stop:
         return False
     if _is_host(data, start, stop, classes):
@@ -334,7 +340,7 @@ def _is_of_scheme(byte):
 
 @inner
 def _is_host(data, start, stop, classes):
-    """Whether a string is a host, with or without a port and a path."""
+    """Whether a string is a host name or IP address, optionally followed by a port and a path."""
     position = start
     labels = label_characters = 0
     host = lower = True
@@ -350,7 +356,7 @@ def _is_host(data, start, stop, classes):
         elif kind & (HOST | LOWER) or (code_point in (_HYPHEN, _UNDERSCORE) and label_characters):
             label_characters += 1
             lower &= (kind & LOWER) != 0
-            # Small letters beyond U+FFFF end a host name, but are not within it.
+            # Lower-case letters above U+FFFF may occur in the last label of a host name only.
             host &= code_point <= 0xFFFF
         else:
             break
@@ -376,7 +382,7 @@ def _is_port_or_path(data, position, stop):
 
 @inner
 def _after_ip_address(data, start, stop):
-    """The position behind a public IPv4 address; `start` if there is none."""
+    """The position after a public IPv4 address that begins at `start`; `start` if there is none."""
     position = start
     first = second = 0
     for octet in range(4):
@@ -421,7 +427,7 @@ def _push_pieces(data, start, first, pieces, foreign, room, count):
 
 @inlined
 def _infix(data, start, position, stop, before, code_point, size, classes):
-    """Bytes of an infix at a position; 0 where there is none. `before` is the class of the character before it."""
+    """The size in bytes of an infix at a position, or 0; `before` is the class of the character before it."""
     if code_point == _DOT and position + 1 < stop and data[position + 1] == _DOT:
         return _dots(data, position, stop)
     if code_point == _ELLIPSIS or classes[code_point] & ICON:
@@ -441,7 +447,7 @@ def _infix(data, start, position, stop, before, code_point, size, classes):
 
 @inner
 def _is_between(code_point, before, digit_before, behind):
-    """Whether a sign parts the characters around it, of these classes."""
+    """Whether a sign between characters of these classes separates words."""
     if code_point == _DOT:
         return (before & (LOWER | QUOTE)) != 0 and (behind & (UPPER | QUOTE)) != 0
     if code_point == _COMMA:
@@ -453,7 +459,7 @@ def _is_between(code_point, before, digit_before, behind):
 
 @inner
 def _hyphens(data, position, stop, code_point, size, classes):
-    """Bytes of the hyphens (at most three) or dashes (two) at a position, if a letter follows."""
+    """The size in bytes of up to three hyphens or two dashes at a position, if a letter follows; else 0."""
     for times in range(1, 4 if code_point == _HYPHEN else 3):
         behind = position + times * size
         if behind == stop:
@@ -468,7 +474,7 @@ def _hyphens(data, position, stop, code_point, size, classes):
 
 @inlined
 def _cut_inside(data, start, first, stop, classes, foreign, room, count):
-    """Cut at infixes what affixes have left."""
+    """Split a string without prefixes and suffixes at its infixes; return the new number of words."""
     position = word = first
     before = np.uint16(0)
     while position < stop:
@@ -496,11 +502,11 @@ def _cut_inside(data, start, first, stop, classes, foreign, room, count):
 
 @inlined
 def _cut_run(data, start, first, stop, signs, classes, exceptions, foreign, room, count):
-    """Cut up one run without white space of ASCII, as it was cut before if it is remembered."""
+    """Split a run without ASCII white space, using the cached split if there is one; return the new number of words."""
     while first < stop:
         solid_end, space = _solid_end(data, first, stop, classes, foreign)
         if first < solid_end:
-            # Texts say the same things again and again.
+            # The same runs occur many times in a text, so their splits are cached.
             key = hash_bytes(data, first, solid_end, _SEED)
             slot = key & np.uint64(len(room.runs) - 1)
             pieces = room.cuts[slot] if room.runs[slot] == key else _NONE
@@ -517,7 +523,7 @@ def _cut_run(data, start, first, stop, signs, classes, exceptions, foreign, room
 
 @inlined
 def _remember(key, begun, count, room):
-    """Remember how a run was cut, whose words are the last ones."""
+    """Cache the split of a run; its words are those from `begun` up to, but not including, `count`."""
     if count - begun <= 8:
         slot = key & np.uint64(len(room.runs) - 1)
         room.runs[slot] = key
@@ -529,7 +535,12 @@ def _remember(key, begun, count, room):
 
 @inlined
 def _cut(data, start, first, stop, signs, classes, exceptions, foreign, room, count):
-    """Cut up one run without white space; bits of `signs` tell where it may be parted, or be an address."""
+    """Split a run without white space; return the new number of words.
+
+    Args:
+        signs: a mask of the bytes that may be an infix or part of an address. What the affixes leave is one word if it
+            contains none of them.
+    """
     begun = count
     origin = first
     suffixes = 0
@@ -578,7 +589,7 @@ def _cut(data, start, first, stop, signs, classes, exceptions, foreign, room, co
 
 @inlined
 def _merge(data, start, begun, count, exceptions, foreign, room):
-    """Make neighbours that are a string with pieces of its own into these."""
+    """Replace adjacent words that form a string with a special split by its pieces; return the new number of words."""
     kept = word = begun
     while word < count:
         first = start + room.starts[word]
@@ -596,10 +607,10 @@ def _merge(data, start, begun, count, exceptions, foreign, room):
 
 @inlined
 def _joined(data, start, word, count, exceptions, room):
-    """The most neighbours from a word on that are such a string.
+    """Find the longest sequence of words, beginning with `word`, that forms a string with a special split.
 
     Returns:
-        the word behind them, their pieces; the next word and 0 if there are none.
+        the index of the word after the sequence, and its pieces; `word + 1` and 0 if there is no such sequence.
     """
     first = start + room.starts[word]
     sizes = exceptions.joined.first[data[first]]
@@ -619,7 +630,7 @@ def _joined(data, start, word, count, exceptions, room):
 
 @inlined
 def _has_joined(data, start, word, behind, exceptions, room):
-    """Whether one of some words is of those that are joined from others: spaCy looks for the others."""
+    """Whether one of the words is itself one of the joined strings; spaCy matches sequences of their parts instead."""
     for each in range(word, behind):
         first, stop = start + room.starts[each], start + room.stops[each]
         if room.lengths[each] > 1 and _pieces(data, first, stop, exceptions.joined):
@@ -629,7 +640,7 @@ def _has_joined(data, start, word, behind, exceptions, room):
 
 @inner
 def _solid_end(data, position, stop, classes, foreign):
-    """The first white space of Unicode from a position on in a run without that of ASCII, and its bytes."""
+    """The position of the first Unicode white space in a run without ASCII white space, and its size in bytes."""
     while foreign and position < stop:
         code_point, size = decode(data, position, stop)
         if classes[code_point] & SPACE:
@@ -640,14 +651,14 @@ def _solid_end(data, position, stop, classes, foreign):
 
 @inner
 def ascii_spaces(data, position):
-    """Which of 64 bytes are white space to `str.isspace`, as far as ASCII goes."""
+    """A mask of the bytes, among 64, that are ASCII white space by `str.isspace`."""
     spaces = equal64(data, position, np.uint8(_SPACE)) | between64(data, position, np.uint8(0x09), np.uint8(0x0D))
     return spaces | between64(data, position, np.uint8(0x1C), np.uint8(0x1F))
 
 
 @inner
 def _run_end(data, position, end):
-    """The first white space of ASCII from a position on; whether there is anything but ASCII before it."""
+    """The position of the next ASCII white space, and whether characters that are not ASCII come before it."""
     foreign = False
     while position < end:
         spaces = ascii_spaces(data, position)
@@ -661,7 +672,7 @@ def _run_end(data, position, end):
 
 @inner
 def _signs(data, position):
-    """Which of 64 bytes may part letters or digits: `*+,-./`, `:;<=>`, `^`, `~`."""
+    """A mask of the bytes, among 64, that may separate letters or digits: `*+,-./`, `:;<=>`, `^`, `~`."""
     signs = between64(data, position, np.uint8(_ASTERISK), np.uint8(_SLASH))
     signs |= between64(data, position, np.uint8(_COLON), np.uint8(_GREATER))
     return signs | equal64(data, position, np.uint8(_CARET)) | equal64(data, position, np.uint8(_TILDE))
@@ -669,7 +680,7 @@ def _signs(data, position):
 
 @inner
 def _marks(data, position):
-    """Which of 64 bytes are `, . : ; ? !`."""
+    """A mask of the bytes, among 64, that are one of `, . : ; ? !`."""
     marks = equal64(data, position, np.uint8(_COMMA)) | equal64(data, position, np.uint8(_DOT))
     marks |= between64(data, position, np.uint8(_COLON), np.uint8(_SEMICOLON))
     return marks | equal64(data, position, np.uint8(_QUESTION)) | equal64(data, position, np.uint8(_EXCLAMATION))
@@ -677,7 +688,7 @@ def _marks(data, position):
 
 @inlined
 def _is_marked(data, first, stop, exceptions):
-    """Whether letters and a mark are two words, as neither is of a string with pieces of its own."""
+    """Whether letters and the mark after them are two words: neither the whole nor the letters have a special split."""
     whole = _pieces(data, first, stop, exceptions.alone)
     return not whole and not _pieces(data, first, stop - 1, exceptions.alone)
 
@@ -687,13 +698,13 @@ def find_english_words(data, start, end, classes, exceptions, room):
     """Find the words of `data[start:end]`.
 
     Args:
-        classes: of `english_tables.character_classes`.
-        exceptions: of `exceptions`.
-        room: Scratch for a text twice as long, as each byte may be a word; takes the first byte of each word, the
-            one behind it, and its characters.
+        classes: the result of `english_tables.character_classes`.
+        exceptions: the result of `exceptions`.
+        room: Scratch for a text twice as long, because every byte may be a word. Its `starts`, `stops` and `lengths`
+            receive the first byte of each word, the byte after it, and its number of characters.
 
     Returns:
-        how many words there are.
+        the number of words.
     """
     count = 0
     position = start
@@ -702,7 +713,7 @@ def find_english_words(data, start, end, classes, exceptions, room):
         solid = inside & ~ascii_spaces(data, position)
         letters = between64(data, position, _A, _Z) | between64(data, position, _a, _z)
         digits = between64(data, position, _0, _9)
-        # A mark behind a small letter, white space behind it: the end of most words that are not letters alone.
+        # Marks between a lower-case letter and white space, as at the end of most words that are not only letters.
         marks = (between64(data, position, _a, _z) << _ONE) & (~solid >> _ONE) & _marks(data, position)
         left = solid & ~(solid << _ONE)
         following = position + 64
@@ -715,7 +726,7 @@ def find_english_words(data, start, end, classes, exceptions, room):
             run = low_bits(size) << np.uint64(bit)
             if bit + size == 64 and position + 64 < end:
                 if bit:
-                    # The run may go on behind this block: it begins the next.
+                    # The run may continue after this block, so the next block begins with it.
                     following = first
                     break
                 stop, foreign = _run_end(data, first, end)
