@@ -103,7 +103,7 @@ def _one_array(text: TextArray) -> pa.Array:
     if pa.types.is_string_view(text.type):
         text = text.cast(pa.large_string())
     if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
-        raise TypeError(f"an Arrow array of strings is wanted, not of {text.type}")
+        raise TypeError(f"expected an Arrow array of strings, found one of {text.type}")
     return text
 
 

@@ -302,7 +302,7 @@ class _RecipeReader:
 
     def _mapping(self, node: yaml.Node | None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
-            raise self._error(node, "a mapping is wanted here", "write `field: value` lines")
+            raise self._error(node, "expected a mapping", "write `field: value` lines")
         fields: dict[str, yaml.Node] = {}
         for key, value in node.value:
             if key.value in fields:

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,8 +29,12 @@ from spark_jobs.spark.java import cache_folder
 SCALA = "2.13"
 NEEDED = ("io.delta_", "io.unitycatalog_")
 """Beginnings of the names of Delta's jars; see `Wanted.kept`."""
+INCLUDED = ("com.*:*", "jakarta.*:*", "javax.*:*", "net.*:*", "org.*:*")
+"""Dependencies of Delta that are not fetched, because Spark includes those that are used; see `Wanted.excluded`."""
 MANIFEST = "manifest.json"
 TIMEOUT_S = 900
+PAUSES_S = (2, 10, 30)
+"""Seconds between one try to fetch and the next: a repository may refuse one of many requests."""
 
 
 def delta_coordinates() -> str:
@@ -48,9 +53,10 @@ def delta_jars(java_home: Path, config: dict[str, str]) -> list[Path]:
     Raises:
         WatershedError: they are not cached and could not be fetched; no partial files are left.
     """
-    return cached_jars(
-        Wanted(label="Delta's jars", megabytes=14, coordinates=(delta_coordinates(),), kept=NEEDED), java_home, config
+    wanted = Wanted(
+        label="Delta's jars", megabytes=14, coordinates=(delta_coordinates(),), kept=NEEDED, excluded=INCLUDED
     )
+    return cached_jars(wanted, java_home, config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +71,7 @@ class Wanted:
     kept: tuple[str, ...]
     """Beginnings of the names (group_artifact-version.jar) of the resolved jars to keep."""
     excluded: tuple[str, ...] = ()
-    """group:artifact of dependencies that are not fetched."""
+    """group:artifact of dependencies that are not fetched; `*` matches any characters."""
     digest: str = ""
     """sha256 of the manifest, if the jars are pinned."""
 
@@ -82,7 +88,7 @@ def cached_jars(wanted: Wanted, java_home: Path, config: dict[str, str]) -> list
         work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder.parent))
         try:
             with track(f"{wanted.label} from Maven (once)", 1):
-                _resolve(wanted, work, java_home, config)
+                _resolve_patiently(wanted, work, java_home, config)
             fresh = _keep_needed(wanted, work)
             shutil.rmtree(folder, ignore_errors=True)
             fresh.replace(folder)
@@ -101,6 +107,16 @@ def _listed(folder: Path) -> list[Path] | None:
     except (OSError, ValueError):
         return None
     return [folder / name for name in sorted(manifest)] if whole else None
+
+
+def _resolve_patiently(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
+    """Resolve, again after a pause if it fails; raises the error of the last try."""
+    for pause in PAUSES_S:
+        try:
+            return _resolve(wanted, work, java_home, config)
+        except WatershedError:
+            time.sleep(pause)
+    return _resolve(wanted, work, java_home, config)
 
 
 def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
@@ -130,9 +146,10 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
     except subprocess.TimeoutExpired:
         failed, output = True, [f"no answer within {TIMEOUT_S} s"]
     if failed:
-        why = next((line for line in output if "unresolved" in line or "not found" in line or "no answer" in line), "")
+        reasons = [line for line in output if "unresolved" in line or "not found" in line or "no answer" in line]
+        why = [*output, *reasons][-1] if output else "no reason given"
         raise WatershedError(
-            f"{wanted.coordinates[0]} could not be fetched from Maven: {why or (output or ['no reason given'])[-1]}",
+            f"{wanted.coordinates[0]} could not be fetched from Maven: {why}",
             f"connect to the network once ({wanted.megabytes} MB), or copy {cache_folder() / 'jars'} from a machine "
             "that has it",
         )

@@ -105,7 +105,7 @@ class Model:
             ValueError: the model is not a softmax of two labels, or does not know the label.
         """
         if not self._folded:
-            raise ValueError(f"a softmax of two labels is wanted, not a model of {len(self.labels)}")
+            raise ValueError(f"expected a softmax of two labels, found a model of {len(self.labels)}")
         second = _second_of_two(*(bags := self._bags(text_buffers(text), joined)))
         return pa.array(_told(second if self.labels.index(label) else 1 - second), mask=bags[1] == 0)
 

@@ -207,7 +207,7 @@ def test_an_unusable_model_is_refused_and_leaves_earlier_results(folder: Path, t
         run(folder, "  top_fraction: 0.1\n  label: __label__best\n", tmp_path)
     path = folder / "other.yaml"
     path.write_text(RECIPE.replace("quality.bin", "topics.bin") + "  top_fraction: 0.1\n")
-    with pytest.raises(WatershedError, match="a softmax of two labels is wanted"):
+    with pytest.raises(WatershedError, match="expected a softmax of two labels"):
         curate(find_sources([str(folder / "all.jsonl")]), load_recipe(path), tmp_path)
     with pytest.raises(WatershedError, match="weights the topic 'poems', which no document has"):
         run(folder, BY_TOPIC.replace("code", "poems"), tmp_path)

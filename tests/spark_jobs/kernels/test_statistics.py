@@ -119,7 +119,7 @@ def test_bytes_that_are_not_utf8_are_counted_without_a_crash() -> None:
 
 
 def test_only_strings_are_measured() -> None:
-    with pytest.raises(TypeError, match="strings is wanted, not of int64"):
+    with pytest.raises(TypeError, match="expected an Arrow array of strings, found one of int64"):
         statistics(pa.array([1, 2]))
 
 

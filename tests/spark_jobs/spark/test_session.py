@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from catalog.lake import Lake, Part
 from catalog.settings import Settings, SparkSettings
 from catalog.tables.dclm import DOCUMENTS, SCORES, VERDICTS
 from catalog.tables.evals import RESULTS
+from spark_jobs.spark import jars
 from spark_jobs.spark import tables as write
 from spark_jobs.spark.jars import delta_coordinates, delta_jars
 from spark_jobs.spark.java import CACHE, find_java, java_version, launcher
@@ -129,6 +132,7 @@ def test_without_network_and_cache_the_error_says_what_to_do_and_nothing_is_left
     cached = Path(str(spark.conf.get("spark.jars")).split(",")[0]).parent
     java = find_java(settings.spark)
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    monkeypatch.setattr(jars, "PAUSES_S", ())
     damaged = tmp_path / "cache" / "jars" / cached.name
     shutil.copytree(cached, damaged)
     next(damaged.glob("*.jar")).write_bytes(b"cut off")
@@ -141,6 +145,44 @@ def test_without_network_and_cache_the_error_says_what_to_do_and_nothing_is_left
         delta_jars(java, {"spark.jars.ivySettings": str(nowhere)})
     assert "connect to the network once" in caught.value.mend
     assert [path.name for path in damaged.parent.iterdir() if path.name != ".lock"] == [damaged.name]
+
+
+def test_a_repository_that_fails_once_is_asked_again(
+    spark: SparkSession, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, artifact, release = delta_coordinates().split(":")
+    jar = next(Path(name) for name in str(spark.conf.get("spark.jars")).split(",") if f"_{artifact}-" in name)
+    asked: list[int] = []
+
+    class Repository(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == f"/{artifact}-{release}.jar"
+            asked.append(503 if not asked else 200 if found else 404)
+            self.send_response(asked[-1])
+            self.send_header("Content-Length", str(jar.stat().st_size if asked[-1] == 200 else 0))
+            self.end_headers()
+            if asked[-1] == 200 and self.command == "GET":
+                self.wfile.write(jar.read_bytes())
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    monkeypatch.setattr(jars, "PAUSES_S", (0,))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Repository) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pattern = f"http://127.0.0.1:{server.server_port}/[artifact]-[revision].[ext]"
+        places = tmp_path / "repository.xml"
+        places.write_text(
+            '<ivysettings><settings defaultResolver="ours"/><resolvers><url name="ours">'
+            f'<artifact pattern="{pattern}"/></url></resolvers></ivysettings>'
+        )
+        fetched = delta_jars(find_java(settings.spark), {"spark.jars.ivySettings": str(places)})
+        server.shutdown()
+    assert asked[0] == 503
+    assert [file.read_bytes() for file in fetched] == [jar.read_bytes()]
 
 
 def test_the_settings_override_the_defaults(settings: Settings) -> None:
