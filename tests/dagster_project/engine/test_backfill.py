@@ -1,4 +1,4 @@
-"""A backfill of every (global, local) shard of the pool. Two shards fail, and only these are made again."""
+"""A backfill of many (global, local) shards of the pool. Two shards fail, and only these are made again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_project import Project, serving
+from demo_project import Project, serving, watershed
 
 from catalog.lake import Lake, Written, partition_key
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
-SHARDS = POOL_SHARDS.definition.get_partition_keys()
-BROKEN = ("3-7", "8-0")
+SHARDS = POOL_SHARDS.definition.get_partition_keys()[:20]
+BROKEN = ("0-7", "1-2")
 PATIENCE = 1800
 LAUNCH = """
 mutation ($parameters: LaunchBackfillParams!) {
@@ -33,17 +33,17 @@ query ($id: String!) {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A crawl of a hundred archives with one page each, so that every shard has one archive."""
+    """A crawl of twenty archives with one page each, a shard for every archive, and its pool."""
     folder = tmp_path_factory.mktemp("backfill")
     (folder / "crawl").mkdir()
     (folder / "watershed.toml").write_text('[crawl]\ninputs = ["crawl"]\nfiles_per_shard = 1\n')
     for number in range(len(SHARDS)):
         write_archive(folder / "crawl" / f"{number:03d}.warc.gz", number)
-    return Project(folder)
+    return Project(folder, watershed(folder, "make", "dclm.pool"))
 
 
 def write_archive(path: Path, number: int) -> None:
-    page = f"<html><body><p>Page {number} of the miniature pool, which has a hundred of them.</p></body></html>"
+    page = f"<html><body><p>Page {number} of the miniature pool, which has twenty of them.</p></body></html>"
     payload = page.encode()
     message = http_message("200 OK", (("Content-Type", "text/html"),), payload)
     url = f"https://backfill.example/{number}"
@@ -85,11 +85,10 @@ def shard(key: str) -> str:
     return partition_key(POOL_SHARDS.columns(key))
 
 
-def test_two_shards_of_a_hundred_fail_and_are_made_again_alone(project: Project) -> None:
+def test_two_shards_of_twenty_fail_and_are_made_again_alone(project: Project) -> None:
     archives = sorted((project.folder / "crawl").iterdir())
     whole = {key: archives[SHARDS.index(key)].read_bytes() for key in BROKEN}
     with serving(project.folder) as address:
-        assert backfill(address, "dclm.pool", SHARDS) == "COMPLETED_SUCCESS"
         for key, held in whole.items():
             archives[SHARDS.index(key)].write_bytes(held + b"more")
         assert backfill(address, "dclm.documents", SHARDS) == "COMPLETED_FAILED"
@@ -98,7 +97,7 @@ def test_two_shards_of_a_hundred_fail_and_are_made_again_alone(project: Project)
         assert version is not None
         assert first.keys() == {shard(key) for key in SHARDS} - {shard(key) for key in BROKEN}
         commits = {commit.version for commit in first.values()}
-        assert len(commits) < len(first) / 4, "many partitions share a commit, those beside a broken one too"
+        assert len(commits) < len(first) / 2, "many partitions share a commit, those beside a broken one too"
         for key, held in whole.items():
             archives[SHARDS.index(key)].write_bytes(held)
         assert backfill(address, "dclm.documents", BROKEN) == "COMPLETED_SUCCESS"
