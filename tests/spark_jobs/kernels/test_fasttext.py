@@ -200,7 +200,7 @@ def test_the_probability_of_a_label_is_fasttexts_for_both(models: dict[str, Path
 
 
 def test_the_probability_of_one_label_needs_two(models: dict[str, Path]) -> None:
-    with pytest.raises(ValueError, match="not a model of 3"):
+    with pytest.raises(ValueError, match="found a model of 3"):
         load(models["softmax-bigrams"]).probability(pa.array(["a"]), "__label__water")
 
 
