@@ -182,7 +182,7 @@ def wait_until(ready: Callable[[], bool], process) -> None:
     """Wait until `ready`; fail if the process ends before."""
     while not ready():
         assert process.poll() is None, process.stdout.read()
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
