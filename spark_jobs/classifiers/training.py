@@ -36,7 +36,7 @@ class Hyperparameters:
 
 
 def train(examples: Path, model: Path, hyperparameters: Hyperparameters) -> None:
-    """Train a softmax classifier on `examples` (a line each: __label__NAME and the text) and save it as `model`.
+    """Train a softmax classifier on `examples` (one per line: __label__NAME and the text) and save it as `model`.
 
     Raises:
         WatershedError: there is nothing to train on, or fastText ran out of memory.

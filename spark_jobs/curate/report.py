@@ -89,7 +89,7 @@ def funnel(recipe: Recipe, outcome: Outcome) -> list[tuple[str, int, int, int]]:
 def _funnel(recipe: Recipe, outcome: Outcome) -> str:
     most = max(outcome.tally.documents, 1)
     thresholds = {rule.name: f"{rule.keep} {_spelt(rule.threshold)}" for rule in recipe.rules}
-    lines = ["<table><tr><th>step<th>keeps<th>documents in<th>dropped here<th>of those in<th>break it at all<th></tr>"]
+    lines = ["<table><tr><th>step<th>keeps<th>documents in<th>dropped here<th>share<th>break the rule<th></tr>"]
     for name, before, dropped, broken in funnel(recipe, outcome):
         share = f"{dropped / before:.1%}" if before else ""
         bar = (

@@ -244,10 +244,10 @@ def written(path: Path, schema: pa.Schema) -> Generator[pq.ParquetWriter]:
 
 
 def _warnings(tally: Tally, recipe: Recipe) -> tuple[str, ...]:
-    """Warnings for the user: steps that were not taken, and steps that affected no document."""
-    notes = [f"not taken: {step}" for step in recipe.pending]
+    """Warnings for the user: steps that were not applied, and steps that affected no document."""
+    notes = [f"not applied: {step}" for step in recipe.pending]
     if recipe.select and recipe.select.missing:
-        notes.append(f"not taken: selection by a quality model: {recipe.select.missing}")
+        notes.append(f"not applied: selection by a quality model: {recipe.select.missing}")
     if not tally.documents:
         notes.append("the inputs hold no document at all")
     if tally.documents >= LARGE:

@@ -70,7 +70,7 @@ def write_measurements(
     """Replace partitions of dclm.measurements, in one transaction: every document measured for every recipe.
 
     Returns:
-        for each part, the number of measurements, and the steps of each recipe that are not taken.
+        for each part, the number of measurements, and the steps of each recipe that are not applied.
 
     Raises:
         WatershedError: there are no documents yet, or the table could not be written.

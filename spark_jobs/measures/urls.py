@@ -70,7 +70,7 @@ def url_words(
     Args:
         url: addresses.
         banlist: words, taken as they are written.
-        file: or a file with a word a line.
+        file: or a file with one word per line.
         whole_words: only between word bounds, which a hyphen and a dot are and an underscore is not.
         ignore: taken out of the address first, as hyphens and dots that hide a word.
         case_sensitive: distinguish upper from lower case.

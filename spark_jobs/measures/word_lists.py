@@ -16,14 +16,14 @@ def words_of(name: str, inline: str | Sequence[str], file: str | None) -> tuple[
     Args:
         name: of the statistic, for errors.
         inline: one word or several.
-        file: a text file with a word a line.
+        file: a text file with one word per line.
 
     Raises:
         WatershedError: there are no words, or no such file.
     """
     words = _lines(name, file) if file else (inline,) if isinstance(inline, str) else tuple(inline)
     if not words:
-        raise WatershedError(f"{name}: no word is given", "give `banlist`, or `file` with a word a line")
+        raise WatershedError(f"{name}: no word is given", "give `banlist`, or `file` with one word per line")
     return words
 
 
@@ -55,5 +55,5 @@ def _lines(name: str, file: str) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise WatershedError(
             f"{name}: the list {path} cannot be read ({error})",
-            f"put a text file with a word a line at {path.absolute()}, or set `file` to its path",
+            f"put a text file with one word per line at {path.absolute()}, or set `file` to its path",
         ) from error

@@ -377,7 +377,7 @@ def find_beside(name: str, beside: Path) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return (folder / name).resolve()
-    what, how = ("list", ", a word a line,") if name.endswith(".txt") else ("file", "")
+    what, how = ("list", ", one word per line,") if name.endswith(".txt") else ("file", "")
     raise MissingFile(f"the {what} {name} is missing", f"put it{how} into the folder that WATERSHED_LISTS names")
 
 

@@ -113,7 +113,7 @@ class Recipe:
     deduplicate: tuple[Deduplication, ...] = ()
     select: Selection | None = None
     pending: tuple[str, ...] = ()
-    """Steps of the paper that are not taken, and why; printed whenever the recipe is used."""
+    """Steps of the paper that are not applied, and why; printed whenever the recipe is used."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -145,7 +145,7 @@ def _draw_chain(axes: Axes, scene: _Scene) -> None:
             [measured.accuracy], [predicted.accuracy], yerr=scene.yerr, fmt="D", color=FORECAST, capsize=4, ms=5
         )
         error = 100 * (predicted.accuracy - measured.accuracy)
-        verdict = f"forecast {predicted.accuracy:.1%}, measured {measured.accuracy:.1%} ({error:+.1f} points)"
+        verdict = f"forecast {predicted.accuracy:.1%}, measured {measured.accuracy:.1%}, {error:+.1f} points"
     else:
         axes.axhspan(predicted.low, predicted.high, color=FORECAST, alpha=0.12, lw=0)
         axes.axhline(predicted.accuracy, color=FORECAST, lw=1.2)
@@ -157,4 +157,4 @@ def _draw_chain(axes: Axes, scene: _Scene) -> None:
     percent = FuncFormatter(lambda value, _: f"{value:.0%}" if high - low > 0.06 else f"{value:.1%}")
     axes.xaxis.set_major_formatter(percent)
     axes.yaxis.set_major_formatter(percent)
-    axes.set_title(f"{scene.target.name}: {verdict}", fontsize=10)
+    axes.set_title(f"{scene.target.name}: {verdict}", fontsize=9)

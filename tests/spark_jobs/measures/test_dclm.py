@@ -135,7 +135,7 @@ def test_phrases_come_from_a_file(tmp_path: Path) -> None:
     texts = pa.array(["an xxx123", "a bad word", "none"])
     assert substring_matches(texts, file=str(file)).to_pylist() == [1, 1, 0]
     assert substring_matches(texts, file=str(file), exact_word=True).to_pylist() == [0, 1, 0]
-    with pytest.raises(WatershedError, match="put a text file with a word a line at"):
+    with pytest.raises(WatershedError, match="put a text file with one word per line at"):
         substring_matches(texts, file=str(tmp_path / "none.txt"))
     with pytest.raises(WatershedError, match="no word is given"):
         substring_matches(texts)

@@ -74,7 +74,7 @@ def test_lists_come_from_files_and_a_missing_one_is_named(name: str, tmp_path: P
     assert (matcher.name, matcher.reads) == (name, "url")
     urls = pa.array(["https://example.com/", "https://example.org/"])
     assert matcher.compute(urls, file=str(file)).to_pylist() == [1, 0]
-    with pytest.raises(WatershedError, match=r"none\.txt.*put a text file with a word a line at"):
+    with pytest.raises(WatershedError, match=r"none\.txt.*put a text file with one word per line at"):
         matcher.compute(urls, file=str(tmp_path / "none.txt"))
     with pytest.raises(WatershedError, match="no word is given"):
         matcher.compute(urls)
