@@ -166,7 +166,7 @@ def test_a_repository_that_fails_once_is_asked_again(
 
         do_HEAD = do_GET
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
