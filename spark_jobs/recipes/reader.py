@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from catalog.names import close, find
 from spark_jobs import measures
 from spark_jobs.edits import EDITS, current_name
 from spark_jobs.measures.base import Matcher
+from spark_jobs.recipes import bounded_yaml
 from spark_jobs.recipes.deduplications import METHODS
 from spark_jobs.recipes.recipe import (
     COMPARISONS,
@@ -79,10 +80,9 @@ class _RecipeReader:
 
     def read(self, text: str) -> Recipe:
         try:
-            root = _composed(text)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise WatershedError(f"{self._path}:{line}: {error.problem}", "mend the YAML") from error
+            root = bounded_yaml.compose(text)
+        except bounded_yaml.YamlError as error:
+            raise self._malformed(error) from error
         wanted = ("name", "description", "source", "steps")
         fields = self._fields(root, wanted, ("deduplicate", "select", "pending"))
         steps = [step for node in self._list(fields["steps"], "steps") if (step := self._step(node)) is not None]
@@ -203,7 +203,9 @@ class _RecipeReader:
             wanted = f"a {kind}"
             if _is_kind(value, kind):
                 return value
-        raise self._error(node, f"rule {name}: threshold {value!r}", f"{keep} on {statistic} wants {wanted}")
+        raise self._error(
+            node, f"rule {name}: threshold {reprlib.repr(value)}", f"{keep} on {statistic} wants {wanted}"
+        )
 
     def _deduplication(self, node: yaml.Node) -> Deduplication:
         fields = self._mapping(node)
@@ -305,8 +307,10 @@ class _RecipeReader:
             raise self._error(node, "expected a mapping", "write `field: value` lines")
         fields: dict[str, yaml.Node] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, "a field name is not a text", "write `field: value` lines")
             if key.value in fields:
-                raise self._error(key, f"field {key.value!r} stands here twice", "keep one")
+                raise self._error(key, f"field {reprlib.repr(key.value)} is given twice", "keep one")
             fields[key.value] = value
         return fields
 
@@ -321,25 +325,17 @@ class _RecipeReader:
         return " ".join(node.value.split())
 
     def _value(self, node: yaml.Node) -> Any:
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+        try:
+            return bounded_yaml.construct(node)
+        except bounded_yaml.YamlError as error:
+            raise self._malformed(error) from error
+
+    def _malformed(self, error: bounded_yaml.YamlError) -> WatershedError:
+        return WatershedError(f"{self._path}:{error.line}: {error.cause}", "mend the YAML")
 
     def _error(self, node: yaml.Node | None, cause: str, mend: str) -> WatershedError:
         line = node.start_mark.line + 1 if node is not None else 1
         return WatershedError(f"{self._path}:{line}: {cause}", mend)
-
-
-def _composed(text: str) -> yaml.Node | None:
-    """The YAML's nodes with their lines: by libyaml, in a tenth of the time, where PyYAML was built with it.
-
-    Raises:
-        yaml.MarkedYAMLError: the text is no YAML. The words are PyYAML's own, wherever it was built.
-    """
-    fast = getattr(yaml, "CSafeLoader", None)
-    if fast is not None:
-        # What libyaml refuses is read once more, for the error.
-        with contextlib.suppress(yaml.YAMLError):
-            return yaml.compose(text, Loader=fast)
-    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _choice(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones(tmp_path: Path) -> Non
         ("threshold: 50", "threshold: [1, 2]", 8, r"threshold \[1, 2\]", "a number"),
         ("    source: nowhere\n", "", 5, "without its source", "paper"),
         ("threshold: 50", "treshold: 50", 5, "no field 'threshold'", "threshold"),
-        ("threshold: 50", "threshold: 50\n    threshold: 60", 9, "stands here twice", "keep one"),
+        ("threshold: 50", "threshold: 50\n    threshold: 60", 9, "is given twice", "keep one"),
         ("words_minimum", "state", 5, "called 'state'", "its own"),
         ("words_minimum", "Words", 5, "rule name 'Words'", "lower-case"),
         ("steps:", "stepz:", 5, "unknown field 'stepz'", "steps"),
@@ -147,6 +148,35 @@ def test_a_mistake_in_a_recipe_is_named_with_its_line(
     assert f"mine.yaml:{line}: " in error.value.cause
     assert mend in error.value.mend
     assert "\n" not in str(error.value)
+
+
+BOMB = "[&a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]" + "".join(
+    f", &{name} [{', '.join(['*' + before] * 10)}]" for before, name in pairwise("abcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        (f"{BOMB}]", "aliases expand to more than 20,000 values"),
+        ("&a [*a]", "an alias refers to the value that contains it"),
+        ("[" * 5000, "nested more than 50 deep"),
+        ("9" * 5000, "an integer needs more than 64 bits"),
+        ("9" * 50, "an integer needs more than 64 bits"),
+        ("!!python/object:os.system x", "could not determine a constructor"),
+        ("2026-02-31", "day is out of range for month"),
+        ("a \0 b", "control characters are not allowed|unacceptable character"),
+        ('"' + "9" * 2_000_000 + '"', "the file has 2,000,"),
+    ],
+)
+def test_hostile_yaml_is_refused_in_a_line(tmp_path: Path, value: str, cause: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(RECIPE.replace("threshold: 50", f"threshold: {value}", 1))
+    with pytest.raises(WatershedError, match=cause) as error:
+        load_recipe(path)
+    assert "mine.yaml:" in error.value.cause
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300 + len(str(path))
 
 
 def test_two_rules_of_one_name_and_descending_ranges_are_refused(tmp_path: Path) -> None:
