@@ -41,10 +41,11 @@ def top_level_domains(file: str | None = None) -> tuple[str, ...]:
     """Lower-case names without a dot, from the lines of a file; None for the list of DCLM-Baseline."""
     path = Path(file) if file else Path(__file__).with_name("top_level_domains.txt")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise WatershedError(
-            f"{path}: the list of top-level domains cannot be read ({error})", "give a text file with a domain a line"
+            f"{path}: the list of top-level domains cannot be read ({error})",
+            "give a text file with one domain per line",
         ) from error
     return tuple(name for line in lines if not line.startswith("#") for name in line.split())
 
@@ -55,7 +56,7 @@ EDITS = (
         description="cuts web addresses out of the text",
         options={
             "domains": Option(
-                kind=str, description="file with a top-level domain a line; DCLM's if left out", default=None
+                kind=str, description="file with one top-level domain per line; DCLM's if left out", default=None
             ),
             "pages": Option(
                 kind=str,

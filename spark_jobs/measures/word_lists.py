@@ -16,7 +16,7 @@ def words_of(name: str, inline: str | Sequence[str], file: str | None) -> tuple[
     Args:
         name: of the statistic, for errors.
         inline: one word or several.
-        file: a text file with one word per line.
+        file: a text file with one word per line. Blank lines, and white space around a word, are not part of the list.
 
     Raises:
         WatershedError: there are no words, or no such file.
@@ -51,7 +51,8 @@ def _prefix_tree(words: list[str]) -> str:
 def _lines(name: str, file: str) -> tuple[str, ...]:
     path = Path(file).expanduser()
     try:
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+        # Some editors begin a file with a byte-order mark, which utf-8-sig skips.
+        return tuple(word for line in path.read_text(encoding="utf-8-sig").splitlines() if (word := line.strip()))
     except (OSError, UnicodeDecodeError) as error:
         raise WatershedError(
             f"{name}: the list {path} cannot be read ({error})",

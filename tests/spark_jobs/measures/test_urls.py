@@ -69,7 +69,7 @@ def test_characters_that_hide_a_word_are_ignored() -> None:
 @pytest.mark.parametrize("name", MATCHERS)
 def test_lists_come_from_files_and_a_missing_one_is_named(name: str, tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
-    file.write_text("example.com\nbad\n")
+    file.write_bytes(b"\xef\xbb\xbfexample.com \n\n\tbad\n")
     matcher = MATCHERS[name]
     assert (matcher.name, matcher.reads) == (name, "url")
     urls = pa.array(["https://example.com/", "https://example.org/"])
