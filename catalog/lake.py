@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
-from catalog.object_store import full_options, is_object_store, refusal
+from catalog.object_store import FIRST_REQUEST, full_options, is_object_store, refusal
 from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
 
@@ -32,6 +32,10 @@ TABLE_PROPERTIES = {
 
 ATTEMPTS = 5
 """How often a commit is tried if other processes may make the same one."""
+
+
+_REACHED: set[str] = set()
+"""Roots of lakes in object stores that have answered this process."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +97,29 @@ class Lake:
         return self._is_table(self.path(name))
 
     def reach(self) -> None:
-        """Send one request to the object store, to see whether it answers.
+        """Send one request to the object store, to see whether it answers. A lake in a folder is always reached.
 
         Raises:
             WatershedError: there is no server or no bucket, or the key is not accepted.
         """
-        self._is_table(self.root)
+        if is_object_store(self.root):
+            self._look(self.root, {**self.storage_options, **FIRST_REQUEST})
+            _REACHED.add(self.root)
 
     def refusal(self, error: Exception) -> WatershedError | None:
         """The WatershedError for `error` if the object store of the lake caused it, otherwise None."""
         return refusal(error, self.root, self.storage_options) if is_object_store(self.root) else None
 
     def _is_table(self, path: str) -> bool:
+        if self.root not in _REACHED:
+            self.reach()
+        return self._look(path, self.storage_options)
+
+    def _look(self, path: str, options: Mapping[str, str]) -> bool:
         from deltalake import DeltaTable
 
         try:
-            return DeltaTable.is_deltatable(path, dict(self.storage_options) or None)
+            return DeltaTable.is_deltatable(path, dict(options) or None)
         except OSError as error:
             if (refused := self.refusal(error)) is None:
                 raise

@@ -25,6 +25,9 @@ NAMES = {
 RETRIES = "5"
 """delta-rs tries 10 times by default, with doubled pauses: a command would wait a minute for a missing server."""
 
+FIRST_REQUEST = {"timeout": "4s", "connect_timeout": "4s", "max_retries": "1"}
+"""Options of the first request of a process, so that a server that never answers is reported within ten seconds."""
+
 SETTING = "in [lake] storage_options or the environment"
 
 REFUSALS = (
@@ -47,6 +50,11 @@ REFUSALS = (
         r"PermanentRedirect|AuthorizationHeaderMalformed|301 Moved",
         "the bucket lies in another region",
         f"set AWS_REGION {SETTING}",
+    ),
+    (
+        r"Error performing list request[\s\S]*non-2xx status code",
+        "the server does not answer as an object store does",
+        f"check AWS_ENDPOINT_URL {SETTING}",
     ),
     (
         r"error sending request|Connection refused|UnknownHostException|dns error|timed out",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -108,14 +112,39 @@ def test_an_error_of_the_object_store_is_one_line_and_exit_code_2(
 ) -> None:
     entries = {"root": "s3://there-is-none/lake", **options(server), **wrong}
     project = at(tmp_path, entries.pop("root"), entries)
-    command = [sys.executable, "-m", "dagster_project", "sql", "SELECT 1"]
-    run = subprocess.run(command, cwd=project.project, capture_output=True, text=True, check=False, env=environment())
-    assert run.returncode == 2
-    lines = run.stderr.splitlines()
-    assert lines[0].startswith("error: s3://") and lines[0].endswith(cause)
-    assert lines[1].startswith(f"mend:  {mend}")
+    for words in (["sql", "SELECT 1"], ["tables"], ["describe", "dclm.documents"]):
+        first, second = refused(project, words)
+        assert first.startswith("error: s3://") and first.endswith(cause)
+        assert second.startswith(f"mend:  {mend}")
     with pytest.raises(WatershedError, match=cause):
         Lake.of(project).replace(RESULTS, answers("run"), "a" * 16, {"run": "run"})
+
+
+def refused(project: Settings, words: list[str]) -> list[str]:
+    """Run `watershed WORDS`, which must exit with 2, and return its lines on stderr."""
+    command = [sys.executable, "-m", "dagster_project", *words]
+    run = subprocess.run(command, cwd=project.project, capture_output=True, text=True, check=False, env=environment())
+    assert run.returncode == 2
+    return run.stderr.splitlines()
+
+
+def test_a_server_that_never_answers_or_is_none_is_reported(tmp_path: Path) -> None:
+    class NoStore(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadingHTTPServer(("127.0.0.1", 0), NoStore) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        for port, cause in (
+            (silent.getsockname()[1], "no answer"),
+            (other.server_port, "not answer as an object store"),
+        ):
+            project = at(tmp_path, "s3://bucket/lake", options(f"http://127.0.0.1:{port}"))
+            assert cause in refused(project, ["tables"])[0]
+        other.shutdown()
 
 
 def environment() -> dict[str, str]:

@@ -31,6 +31,8 @@ SAMPLE_WIDTH = 36
 def print_tables(screen: Console, settings: Settings) -> None:
     """Print one line for each table, by family, and then the views."""
     lake = Lake.of(settings)
+    # Without this, an error of the object store would be reported once for every table.
+    lake.reach()
     table = plain_table()
     for name, justify in (("table", "left"), ("rows", "right"), ("size", "right"), ("version", "right")):
         table.add_column(name, justify=justify, no_wrap=True)
