@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import io
+import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,8 @@ KINDS = {
     ".parquet": "parquet",
 }
 _URL_KEYS = ("WARC-Target-URI", "url")
+_EXACT = 2**53
+"""Integers up to here are exact in a JSON number; a larger one may have been read as another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,7 @@ def _jsonl(source: Source, reached: Callable[[int], None]) -> Iterator[pa.Record
         for number, line in enumerate(_lines(file, source.path), start=1):
             if not line.strip():
                 continue
-            row = _row(line, f"{source.path}:{number}")
+            row = _row(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line, f"{source.path}:{number}")
             rows.append(row)
             held += len(line)
             if held >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
@@ -170,8 +174,11 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
     text, metadata = parsed["text"], parsed.get("metadata")
     if text is not None and not isinstance(text, str):
         raise WatershedError(f"{place}: `text` is {type(text).__name__}, not a text", "write it as a JSON string")
-    if isinstance(parsed["id"], (dict, list)) or parsed["id"] is None:
-        raise WatershedError(f"{place}: `id` is {parsed['id']!r}", "write a text or a number")
+    name = parsed["id"]
+    if isinstance(name, (dict, list)) or name is None:
+        raise WatershedError(f"{place}: `id` is {reprlib.repr(name)}", "write a text or a number")
+    if isinstance(name, float) and abs(name) >= _EXACT:
+        raise WatershedError(f"{place}: `id` is a number of more than 64 bits", "write it as a text, in quotes")
     url = parsed.get("url")
     if url is None and isinstance(metadata, dict):
         url = next((metadata[key] for key in _URL_KEYS if isinstance(metadata.get(key), str)), None)
@@ -234,16 +241,20 @@ def _parquet_columns(batch: pa.RecordBatch, path: Path) -> dict[str, pa.Array]:
             columns[name] = pa.nulls(batch.num_rows, pa.string())
             continue
         column = batch.column(name)
-        if name == "metadata" and not pa.types.is_string(column.type):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        texts = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        if name == "metadata" and not texts:
             dumped = [
                 orjson.dumps(each, default=str).decode() if each is not None else None for each in column.to_pylist()
             ]
             columns[name] = pa.array(dumped, pa.string())
             continue
-        texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-        if name != "id" and not (texts or pa.types.is_null(column.type)):
+        numbers = pa.types.is_primitive(kind) or pa.types.is_decimal(kind)
+        if not (texts or pa.types.is_null(kind) or (name == "id" and numbers)):
             raise WatershedError(f"{path}: column {name!r} is {column.type}, not a text", "cast it to a string")
         columns[name] = column.cast(pa.string())
+        # Arrow reads bytes that are not UTF-8 into a column of strings.
+        columns[name].validate(full=True)
     if columns["id"].null_count:
         raise WatershedError(f"{path}: {columns['id'].null_count:,} documents have no id", "give every document an id")
     return columns

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from spark_jobs.compute import pc
 from spark_jobs.curate.copies import Copies, Stage, find_copies
 from spark_jobs.curate.inputs import Source
 from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
+from spark_jobs.curate.results import ALWAYS, WORK, claimed, publish
 from spark_jobs.light_imports import light_imports
-from spark_jobs.recipes.recipe import Recipe
+from spark_jobs.recipes.recipe import STATE_RULE, Recipe
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from spark_jobs.curate.contamination import Contamination
     from spark_jobs.curate.selection import Selected
 
-WORK = ".curate"
-"""Folder of intermediate results."""
+IDS_SHOWN = 5
+"""How many of the ids that several documents have are named in an error."""
 LARGE = 10_000
 """From this many documents on, a step that affects none of them causes a warning."""
 WORTH_A_PROCESS = 1_000_000
@@ -68,45 +68,66 @@ def curate(
     Writes kept.parquet (id, edited text, url, metadata), verdicts.parquet (for each document: kept or not, every
     broken rule, every measured value), duplicates.parquet and index.parquet (which a later run is compared `against`).
     With `evaluations`, it writes contamination.parquet (a row for each evaluation) and contaminated.parquet (dropped
-    documents that hold examples). For a recipe that selects, it writes scores.parquet and buckets.parquet. Each file is
-    written whole or not at all. The same inputs give the same bytes for any number of `workers`.
+    documents that hold examples). For a recipe that selects, it writes scores.parquet and buckets.parquet. All files
+    are written at the end, with manifest.json, and replace those of an earlier run. The same inputs give the same bytes
+    for any number of `workers`.
 
     Raises:
-        WatershedError: an input is damaged or lacks a column; two documents have the same id; the disk is full.
+        WatershedError: an input is damaged or lacks a column; two documents have the same id; the recipe finds no
+            copies and `against` is given; the disk is full; `out` cannot be written, is used by another run, or
+            holds files that no run wrote.
     """
-    work = out / WORK / recipe.fingerprint()[:16]
+    if against and not recipe.deduplicate:
+        raise WatershedError(
+            f"recipe {recipe.name} finds no copies, so it cannot be compared with an earlier run",
+            "leave out --against, or use a recipe with `deduplicate:`",
+        )
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        tally = _parts(sources, recipe, work, workers or usual_workers(sources))
-        parts = [_part(work, source) for source in sources]
-        _check_ids(parts)
-        with track("copies", tally.kept, "documents") as task:
-            copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
-        found = selected = None
-        if evaluations:
-            from spark_jobs.contamination.ngrams import Decontamination
-            from spark_jobs.curate.contamination import find_examples
-
-            found = find_examples(copies.left, evaluations, Decontamination(), work)
-        left = found.left if found else copies.left
-        if recipe.select and recipe.select.model:
-            from spark_jobs.curate.selection import select
-
-            selected = select(left, recipe.select, work, tally.kept - sum(copies.dropped.values()))
-        _write_verdicts(parts, recipe, out)
-        _write_kept(selected.left if selected else left, out)
-        made = ["duplicates", "index"]
-        made += ["contamination", "contaminated"] if found else []
-        made += ["scores", "buckets"] if selected else []
-        for name in made:
-            (work / f"{name}.parquet").replace(out / f"{name}.parquet")
-        shutil.rmtree(out / WORK)
+        with claimed(out):
+            return _curate(sources, recipe, out, against, evaluations, workers or usual_workers(sources))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WatershedError(
                 f"{out}: the disk is full", "free space and run the same command: inputs that are done are kept"
             ) from error
         raise
+
+
+def _curate(  # noqa: PLR0917 - the arguments of `curate`
+    sources: Sequence[Source],
+    recipe: Recipe,
+    out: Path,
+    against: Sequence[Path],
+    evaluations: Sequence[Path],
+    workers: int,
+) -> Outcome:
+    work = out / WORK / recipe.fingerprint()[:16]
+    work.mkdir(parents=True, exist_ok=True)
+    tally = _parts(sources, recipe, work, workers)
+    parts = [_part(work, source) for source in sources]
+    _check_archives(sources, parts, tally)
+    _check_ids(parts)
+    with track("copies", tally.kept, "documents") as task:
+        copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
+    found = selected = None
+    if evaluations:
+        from spark_jobs.contamination.ngrams import Decontamination
+        from spark_jobs.curate.contamination import find_examples
+
+        found = find_examples(copies.left, evaluations, Decontamination(), work)
+    left = found.left if found else copies.left
+    if recipe.select and recipe.select.model:
+        from spark_jobs.curate.selection import select
+
+        selected = select(left, recipe.select, work, tally.kept - sum(copies.dropped.values()))
+    _write_verdicts(parts, recipe, work)
+    _write_kept(selected.left if selected else left, work)
+    made = [
+        *ALWAYS,
+        *(["contamination", "contaminated"] if found else []),
+        *(["scores", "buckets"] if selected else []),
+    ]
+    publish(out, work, made, recipe, sources)
     notes = (*_warnings(tally, recipe), *(found.warnings if found else ()))
     return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=notes)
 
@@ -200,6 +221,20 @@ def _received(progress: Any) -> Iterator[tuple[int, int]]:
             return
 
 
+def _check_archives(sources: Sequence[Source], parts: Sequence[Path], tally: Tally) -> None:
+    """Refuse inputs of which none has a record. One damaged archive among others is counted, and reported."""
+    if not tally.documents or tally.first[STATE_RULE] < tally.documents:
+        return
+    damaged = ""
+    for source, part in zip(sources, parts, strict=True):
+        found = pq.ParquetFile(part / "verdicts.parquet").read(columns=["state", "reason"])
+        if not pc.all(pc.equal(found["state"], "file_damaged"), min_count=0).as_py():
+            return
+        if len(found):
+            damaged = damaged or f"{source.path}: not a WARC file ({found['reason'][0].as_py()})"
+    raise WatershedError(damaged, "fetch the archive again")
+
+
 def _check_ids(parts: Sequence[Path]) -> None:
     """Refuse two documents of one id: verdicts and copies could not be distinguished."""
     ids = pa.chunked_array(
@@ -213,23 +248,23 @@ def _check_ids(parts: Sequence[Path]) -> None:
     if pc.count_distinct(ids).as_py() == len(ids):
         return
     counts = ids.value_counts()
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    raise WatershedError(
-        f"{len(twice):,} ids stand for more than one document, such as {twice[0].as_py()!r}",
-        "give every document a unique id over all inputs",
-    )
+    twice = counts.filter(pc.greater(counts.field("counts"), 1))
+    few = twice[:IDS_SHOWN].to_pylist()
+    shown = ", ".join(f"{row['values'][:80]!r} ({row['counts']:,} documents)" for row in few)
+    more = f" and {len(twice) - IDS_SHOWN:,} more" if len(twice) > IDS_SHOWN else ""
+    raise WatershedError(f"ids are not unique: {shown}{more}", "give every document a unique id over all inputs")
 
 
-def _write_verdicts(parts: Sequence[Path], recipe: Recipe, out: Path) -> None:
-    with written(out / "verdicts.parquet", verdict_schema(recipe)) as file:
+def _write_verdicts(parts: Sequence[Path], recipe: Recipe, work: Path) -> None:
+    with written(work / "verdicts.parquet", verdict_schema(recipe)) as file:
         for part in parts:
             for batch in pq.ParquetFile(part / "verdicts.parquet").iter_batches():
                 file.write_batch(batch)
 
 
-def _write_kept(left: Stage, out: Path) -> None:
+def _write_kept(left: Stage, work: Path) -> None:
     schema = pa.schema([KEPT.field(name) for name in KEPT_COLUMNS])
-    with written(out / "kept.parquet", schema) as file:
+    with written(work / "kept.parquet", schema) as file:
         for batch in left.batches():
             file.write_batch(batch.select(list(KEPT_COLUMNS)))
 

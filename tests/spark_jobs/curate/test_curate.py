@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from catalog.errors import WatershedError
 from spark_jobs.curate.explain import explain_document
 from spark_jobs.curate.inputs import Source, find_sources
 from spark_jobs.curate.report import funnel, write_report
+from spark_jobs.curate.results import claimed
 from spark_jobs.curate.run import Outcome, curate, usual_workers
 from spark_jobs.recipes.reader import load_recipe
 from spark_jobs.recipes.recipe import Recipe
@@ -156,6 +158,13 @@ def test_against_an_earlier_run_copies_are_as_if_all_had_come_at_once(tmp_path: 
         run(write(tmp_path / "late", late), recipe, tmp_path / "third", against=[tmp_path / "early"])
 
 
+def test_a_recipe_that_finds_no_copies_is_not_compared_with_an_earlier_run(tmp_path: Path, recipe: Recipe) -> None:
+    inputs = write(tmp_path / "in", DOCUMENTS)
+    with pytest.raises(WatershedError, match="recipe made finds no copies"):
+        run(inputs, replace(recipe, deduplicate=()), tmp_path / "out", against=[tmp_path / "first"])
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("method", "key"), [("exact", "text"), ("url", "url")])
 def test_equal_texts_and_urls_are_those_that_a_dictionary_finds(tmp_path: Path, method: str, key: str) -> None:
     draw = random.Random(1)
@@ -199,7 +208,7 @@ def test_paragraphs_that_came_before_are_removed(tmp_path: Path) -> None:
 
 def test_two_documents_of_one_id_are_refused(tmp_path: Path, recipe: Recipe) -> None:
     inputs = [*write(tmp_path / "a", {"x": PROSE}, 1), *write(tmp_path / "b", {"x": OTHER}, 1)]
-    with pytest.raises(WatershedError, match="1 ids stand for more than one document, such as 'x'"):
+    with pytest.raises(WatershedError, match=r"ids are not unique: 'x' \(2 documents\); "):
         run(inputs, recipe, tmp_path / "out")
 
 
@@ -268,6 +277,49 @@ def test_documents_that_hold_evaluation_examples_are_dropped_and_counted(tmp_pat
     (tmp_path / "broken.jsonl").write_text("{")
     with pytest.raises(WatershedError, match=r"broken.jsonl:1: not valid JSON"):
         run(inputs, recipe, tmp_path / "again", evaluations=[tmp_path / "broken.jsonl"])
+
+
+def test_a_run_without_evaluations_leaves_none_of_an_earlier_ones_files(tmp_path: Path, recipe: Recipe) -> None:
+    evaluation = tmp_path / "quiz.jsonl"
+    evaluation.write_text(json.dumps({"query": " ".join(OTHER.split()[30:50])}) + "\n")
+    inputs, out = write(tmp_path / "in", DOCUMENTS), tmp_path / "out"
+    run(inputs, recipe, out, evaluations=[evaluation])
+    assert (out / "contaminated.parquet").exists()
+    assert "contaminated.parquet" in json.loads((out / "manifest.json").read_text())["files"]
+    run(inputs, recipe, out)
+    made = json.loads((out / "manifest.json").read_text())
+    assert sorted(path.name for path in out.iterdir()) == sorted([*made["files"], "manifest.json"])
+    assert {name: (out / name).stat().st_size for name in made["files"]} == made["files"]
+    assert [given["path"] for given in made["inputs"]] == inputs
+    assert made["recipe"] == recipe.name
+
+
+def test_a_file_that_no_run_wrote_is_not_overwritten(tmp_path: Path, recipe: Recipe) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "kept.parquet").write_bytes(b"somebody's")
+    for _ in range(2):
+        with pytest.raises(WatershedError, match=r"kept\.parquet is not from a run of curate"):
+            run(write(tmp_path / "in", DOCUMENTS), recipe, out)
+    assert [path.name for path in out.iterdir()] == ["kept.parquet"]
+    assert (out / "kept.parquet").read_bytes() == b"somebody's"
+
+
+def test_archives_without_a_record_are_refused_and_one_among_others_is_counted(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "a.warc").write_bytes(b"no archive " * 100)
+    with pytest.raises(WatershedError, match=r"a\.warc: not a WARC file"):
+        run([str(tmp_path / "a.warc")], recipe, tmp_path / "out")
+    outcome = run([str(tmp_path / "a.warc"), *write(tmp_path / "in", DOCUMENTS)], recipe, tmp_path / "both")
+    assert outcome.tally.documents == len(DOCUMENTS) + 1
+
+
+def test_a_folder_that_cannot_be_written_or_is_in_use_is_refused(tmp_path: Path, recipe: Recipe) -> None:
+    inputs = write(tmp_path / "in", DOCUMENTS)
+    with pytest.raises(WatershedError, match=r"0\.jsonl/out: Not a directory"):
+        run(inputs, recipe, Path(inputs[0]) / "out")
+    with claimed(tmp_path / "out"), pytest.raises(WatershedError, match="out: another run writes here"):
+        run(inputs, recipe, tmp_path / "out")
+    run(inputs, recipe, tmp_path / "out")
 
 
 def test_worker_processes_are_started_for_inputs_that_are_worth_them(monkeypatch: pytest.MonkeyPatch) -> None:

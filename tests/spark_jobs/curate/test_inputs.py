@@ -100,6 +100,7 @@ def test_an_empty_file_holds_no_document_and_long_ones_come_in_batches(tmp_path:
         ("x.jsonl", b'{"text": "a"}\n', r"x.jsonl:1: no column 'id'"),
         ("x.jsonl", b'{"id": null, "text": "a"}\n', r"x.jsonl:1: `id` is None"),
         ("x.jsonl", b'{"id": 1, "text": 5}\n', r"x.jsonl:1: `text` is int"),
+        ("x.jsonl", b'{"id": 1180591620717411303424, "text": "a"}\n', r"`id` is a number of more than 64 bits"),
         ("x.jsonl", b"[1]\n", r"x.jsonl:1: expected a JSON object"),
         (
             "x.jsonl.gz",
@@ -117,6 +118,38 @@ def test_a_damaged_file_is_an_error_with_its_place(tmp_path: Path, name: str, he
     with pytest.raises(WatershedError, match=cause) as error:
         documents(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + b'{"id": 1, "text": "a"}\n')
+    assert [(row["id"], row["text"]) for row in documents(tmp_path / "x.jsonl")] == [("1", "a")]
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_columns_of_every_type_of_string_are_read(tmp_path: Path, kind: pa.DataType) -> None:
+    columns = {"id": ["a", "b"], "text": ["One.", "Two."], "metadata": ['{"n": 1}', None]}
+    table = pa.table({name: pa.array(values, pa.string()).cast(kind) for name, values in columns.items()})
+    pq.write_table(table, tmp_path / "x.parquet")
+    found = documents(tmp_path / "x.parquet")
+    assert {name: [row[name] for row in found] for name in columns} == columns
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("id", pa.list_(pa.string())), ("id", pa.struct({"a": pa.string()})), ("id", pa.binary()), ("text", pa.binary())],
+)
+def test_a_column_that_is_not_a_text_is_named(tmp_path: Path, name: str, kind: pa.DataType) -> None:
+    columns = {"id": pa.array(["a"]), "text": pa.array(["b"]), name: pa.nulls(1, kind)}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    with pytest.raises(WatershedError, match=f"column '{name}' is "):
+        documents(tmp_path / "x.parquet")
+
+
+def test_bytes_that_are_not_utf_8_in_a_column_of_strings_are_damage(tmp_path: Path) -> None:
+    broken = pa.array([b"a \xff b"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"id": ["a"], "text": broken}), tmp_path / "x.parquet")
+    with pytest.raises(WatershedError, match=r"x.parquet: damaged \(Invalid UTF8"):
+        documents(tmp_path / "x.parquet")
 
 
 def test_columns_of_other_names_or_types_are_named(tmp_path: Path) -> None:
