@@ -44,8 +44,10 @@ def probabilities(text: pa.StringArray, model: Path, label: str) -> NDArray[np.f
     """The probability of a label of a two-label model, to a millionth, for each text as `quality.line_of` reads it.
 
     Raises:
-        ValueError: the model has not two labels, or does not know the label.
+        ValueError: the model has not two labels, does not know the label, or has weights that are not finite.
     """
     # A line without known words has no prediction and scores 0.
     scores = load_once(model).probability(joined_lines(text), label, joined=True).fill_null(0).to_numpy()
+    if np.isnan(scores).any():
+        raise ValueError("some of its weights are not finite")
     return np.round(np.clip(scores.astype(np.float64), 0, 1), DECIMALS)

@@ -82,6 +82,10 @@ def curate(
             f"recipe {recipe.name} finds no copies, so it cannot be compared with an earlier run",
             "leave out --against, or use a recipe with `deduplicate:`",
         )
+    if recipe.select and recipe.select.model:
+        from spark_jobs.curate.selection import check_model
+
+        check_model(recipe.select)
     try:
         with claimed(out):
             return _curate(sources, recipe, out, against, evaluations, workers or usual_workers(sources))

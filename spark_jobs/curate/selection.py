@@ -109,9 +109,28 @@ def select(stage: Stage, selection: Selection, work: Path, expected: int = 0) ->
     return Selected(scores=scores, buckets=buckets, dropped=len(gone), left=stage.less(gone))
 
 
+def check_model(selection: Selection) -> None:
+    """Score one text, so that a model that cannot be used is refused before any document is judged.
+
+    Raises:
+        WatershedError: the file is not a model of two labels, lacks the label, or has weights that are not finite.
+    """
+    _probabilities(pa.array(["a text"]), selection)
+
+
+def _probabilities(text: pa.StringArray, selection: Selection) -> np.ndarray:
+    assert selection.model is not None
+    try:
+        return probabilities(text, selection.model, selection.label)
+    except ValueError as error:
+        raise WatershedError(
+            f"{selection.model}: has no probability of {selection.label} ({error})",
+            "give a fastText model of two labels, and name in `label:` the one whose probability counts",
+        ) from error
+
+
 def _scored(stage: Stage, selection: Selection, expected: int) -> pa.Table:
     """id, score, topic and text_bytes of the documents."""
-    assert selection.model is not None
     topics = selection.topics
     labelling = TopicClassifier(path=topics, sha256=sha256_of(topics)) if topics else None
     schema = pa.schema([SCORES.field(name) for name in ("id", "score", "topic", "text_bytes")])
@@ -120,13 +139,7 @@ def _scored(stage: Stage, selection: Selection, expected: int) -> pa.Table:
         done = 0
         for batch in stage.batches(["id", "text", "text_bytes"]):
             text = batch.column("text")
-            try:
-                score = probabilities(text, selection.model, selection.label)
-            except ValueError as error:
-                raise WatershedError(
-                    f"{selection.model}: has no probability of {selection.label} ({error})",
-                    "give a fastText model of two labels, and name in `label:` the one whose probability counts",
-                ) from error
+            score = _probabilities(text, selection)
             topic = topics_of(text, text, labelling) if labelling else pa.nulls(len(text), pa.string())
             columns = [batch.column("id"), pa.array(score), topic, batch.column("text_bytes")]
             rows.append(pa.RecordBatch.from_arrays(columns, schema=schema))

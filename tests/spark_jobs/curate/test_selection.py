@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,13 @@ def test_an_unusable_model_is_refused_and_leaves_earlier_results(folder: Path, t
     path.write_text(RECIPE.replace("quality.bin", "topics.bin") + "  top_fraction: 0.1\n")
     with pytest.raises(WatershedError, match="expected a softmax of two labels"):
         curate(find_sources([str(folder / "all.jsonl")]), load_recipe(path), tmp_path)
+    weights = bytearray((folder / "quality.bin").read_bytes())
+    weights[-4:] = struct.pack("<f", math.nan)
+    (folder / "nan.bin").write_bytes(weights)
+    path.write_text(RECIPE.replace("quality.bin", "nan.bin") + "  top_fraction: 0.1\n")
+    with pytest.raises(WatershedError, match="some of its weights are not finite"):
+        curate(find_sources([str(folder / "all.jsonl")]), load_recipe(path), tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
     with pytest.raises(WatershedError, match="weights the topic 'poems', which no document has"):
         run(folder, BY_TOPIC.replace("code", "poems"), tmp_path)
     assert (tmp_path / "kept.parquet").read_bytes() == before
