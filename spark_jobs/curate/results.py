@@ -26,6 +26,7 @@ ALWAYS = ("kept", "verdicts", "duplicates", "index")
 """Names of the Parquet files that every run writes."""
 SOMETIMES = ("contamination", "contaminated", "scores", "buckets")
 """Names of the Parquet files of runs that compare with evaluations or select."""
+RESULTS = tuple(f"{name}.parquet" for name in (*ALWAYS, *SOMETIMES))
 
 
 @contextmanager
@@ -85,11 +86,26 @@ def publish(out: Path, work: Path, made: Sequence[str], recipe: Recipe, sources:
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds some files of results, but neither a manifest nor all files that every run writes."""
-    if (out / MANIFEST).exists() or all((out / f"{name}.parquet").exists() for name in ALWAYS):
-        return
-    found = [f"{name}.parquet" for name in (*ALWAYS, *SOMETIMES) if (out / f"{name}.parquet").exists()]
-    if found:
+    """Refuse a folder with a file of a result's name, or a manifest, that no run wrote.
+
+    Runs before manifests were written left all files of ALWAYS, and possibly others.
+    """
+    found = [name for name in RESULTS if (out / name).exists()]
+    if (out / MANIFEST).exists():
+        known = _files_in(out / MANIFEST)
+        foreign = [MANIFEST] if known is None else [name for name in found if name not in known]
+    else:
+        foreign = [] if all(f"{name}.parquet" in found for name in ALWAYS) else found
+    if foreign:
         raise WatershedError(
-            f"{out}: {found[0]} is not from a run of curate", "choose another folder, or move the file away"
+            f"{out}: {foreign[0]} is not from a run of curate", "choose another folder, or move the file away"
         )
+
+
+def _files_in(manifest: Path) -> list[str] | None:
+    """Return the names of the files that a manifest lists; None if `publish` did not write it."""
+    try:
+        described = json.loads(manifest.read_bytes())
+        return list(described["files"]) if "recipe_fingerprint" in described else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

@@ -305,6 +305,18 @@ def test_a_file_that_no_run_wrote_is_not_overwritten(tmp_path: Path, recipe: Rec
     assert (out / "kept.parquet").read_bytes() == b"somebody's"
 
 
+@pytest.mark.parametrize("name", ["scores.parquet", "manifest.json"])
+def test_a_file_that_somebody_put_beside_results_is_not_removed(tmp_path: Path, recipe: Recipe, name: str) -> None:
+    inputs, out = write(tmp_path / "in", DOCUMENTS), tmp_path / "out"
+    run(inputs, recipe, out)
+    before = (out / "kept.parquet").read_bytes()
+    (out / name).write_bytes(b'{"files": []}')
+    with pytest.raises(WatershedError, match=f"{name} is not from a run of curate"):
+        run(inputs, recipe, out)
+    assert (out / name).read_bytes() == b'{"files": []}'
+    assert (out / "kept.parquet").read_bytes() == before
+
+
 def test_archives_without_a_record_are_refused_and_one_among_others_is_counted(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "a.warc").write_bytes(b"no archive " * 100)
     with pytest.raises(WatershedError, match=r"a\.warc: not a WARC file"):
