@@ -41,8 +41,10 @@ def compose(text: str) -> yaml.Node | None:
     """
     if len(text) > MAX_CHARACTERS:
         raise YamlError(f"the file has {len(text):,} characters, more than {MAX_CHARACTERS:,}")
-    try:
+    # What is not YAML is left to `_composed`, whose error has PyYAML's own words.
+    with contextlib.suppress(yaml.YAMLError):
         _check_depth(text)
+    try:
         root = _composed(text)
     except yaml.MarkedYAMLError as error:
         raise YamlError(str(error.problem), error.problem_mark.line + 1 if error.problem_mark else 1) from error
@@ -87,7 +89,7 @@ def _composed(text: str) -> yaml.Node | None:
     """Compose by libyaml, in a tenth of the time, where PyYAML was built with it."""
     fast = getattr(yaml, "CSafeLoader", None)
     if fast is not None:
-        # What libyaml refuses is read once more, so that the error has PyYAML's own words.
+        # What libyaml refuses is read once more, for the error.
         with contextlib.suppress(yaml.YAMLError):
             return yaml.compose(text, Loader=fast)
     return yaml.compose(text, Loader=yaml.SafeLoader)

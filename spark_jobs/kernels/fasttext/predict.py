@@ -86,7 +86,7 @@ class Model:
             second = _second_of_two(totals, sizes)
             # fastText takes the last one of equal labels.
             best[:] = second >= 0.5
-            probabilities[:] = _told(np.maximum(second, 1 - second))
+            probabilities[:] = _reported(np.maximum(second, 1 - second))
         else:
             outputs = np.zeros(max(len(self._output), 1), np.float32)
             stack = np.zeros(2 * len(outputs) + 2, np.int32)
@@ -107,7 +107,7 @@ class Model:
         if not self._folded:
             raise ValueError(f"expected a softmax of two labels, found a model of {len(self.labels)}")
         second = _second_of_two(*(bags := self._bags(text_buffers(text), joined)))
-        return pa.array(_told(second if self.labels.index(label) else 1 - second), mask=bags[1] == 0)
+        return pa.array(_reported(second if self.labels.index(label) else 1 - second), mask=bags[1] == 0)
 
     def _bags(self, buffers: TextBuffers, joined: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """The sum of the rows of each text, (texts, width), and the number of those rows."""
@@ -136,7 +136,7 @@ def _second_of_two(totals: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64]
         return 1 / (1 + np.exp(-difference))
 
 
-def _told(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def _reported(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     return (probabilities + LOG_FLOOR).astype(np.float32)
 
 

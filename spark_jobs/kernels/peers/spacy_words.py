@@ -621,9 +621,9 @@ def _joined(data, start, word, count, exceptions, room):
         size = start + room.stops[behind - 1] - first
         if size > 63 or not sizes >> np.uint64(size):
             break
-        told = _pieces(data, first, first + size, exceptions.joined)
-        if told and not _has_joined(data, start, word, behind, exceptions, room):
-            found, pieces = behind, told
+        split = _pieces(data, first, first + size, exceptions.joined)
+        if split and not _has_joined(data, start, word, behind, exceptions, room):
+            found, pieces = behind, split
         behind += 1
     return found, pieces
 
