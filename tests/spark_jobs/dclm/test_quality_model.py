@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from made_documents import RECIPE, curated_lake, examples, listing, prose
 
@@ -51,6 +53,24 @@ def test_another_seed_teaches_another_model(tmp_path: Path) -> None:
     one = train_classifier(examples(TEXTS), SMALL, tmp_path / "one.bin")
     other = train_classifier(examples(TEXTS), QualityRecipe(dim=8, bucket=2_000, seed=1), tmp_path / "other.bin")
     assert one.sha256 != other.sha256
+
+
+def test_two_hundred_examples_that_differ_in_degree_are_enough_for_the_default_recipe(tmp_path: Path) -> None:
+    stop_words = "the be to of and that have with".split()
+    draw = random.Random(0)
+
+    def document(share: float) -> str:
+        vocabulary = [f"word{draw.randrange(3_000)}" for _ in range(80)]
+        words = (draw.choice(stop_words if draw.random() < share else vocabulary) for _ in range(250))
+        return " ".join(words)
+
+    rows = [
+        {"key": draw.random(), "label": label, "text": document(share)}
+        for label, share in ((GOOD, 0.25), (OTHER, 0.1))
+        for _ in range(118)
+    ]
+    trained = train_classifier(pa.Table.from_pylist(rows), QualityRecipe(heldout_share=0.2), tmp_path / "model.bin")
+    assert trained.accuracy >= 0.85
 
 
 def test_a_document_is_one_line_and_never_a_label() -> None:
