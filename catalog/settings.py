@@ -48,6 +48,16 @@ class CrawlSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SqlSettings:
+    """`[sql]`: the resources of a query."""
+
+    memory_limit: str = ""
+    """Most memory of a query, as in "8GB"; what is larger is sorted and joined on disk. By default 80% of the machine's."""
+    threads: int = 0
+    """Threads of a query; 0 is one per core."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SparkSettings:
     """`[spark]`: how pool-sized tables are computed."""
 
@@ -110,6 +120,7 @@ class Settings:
     project: Path
     lake: LakeSettings
     crawl: CrawlSettings
+    sql: SqlSettings
     spark: SparkSettings
     trainer: TrainerSettings
     dagster: DagsterSettings

@@ -7,7 +7,7 @@ and the lock file sets their version.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,6 +36,21 @@ def open_engine(lake: Lake, database: str | Path = ":memory:") -> duckdb.DuckDBP
         load_extension(connection, "httpfs")
         connection.execute(secret_sql(lake.root, lake.storage_options))
     return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[str] | None) -> None:
+    """Let SQL of `connection` use no files but those in `folders`, and lock its settings.
+
+    `catalog.sql.statements.check_confined` refuses what DuckDB does not: writing in these folders, for one.
+
+    Args:
+        folders: folders and URL prefixes; None allows all files.
+    """
+    connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+    if folders is not None:
+        connection.execute(f"SET allowed_directories = [{', '.join(map(sql_literal, folders))}]")
+        connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +17,12 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.files import whole_file
-from catalog.lake import Lake
-from catalog.reads import recording
+from catalog.lake import Lake, sql_literal
 from catalog.settings import Settings, load_settings
 from catalog.sql.declare import MADE, NOT_MADE, declare
-from catalog.sql.engine import open_engine
-from catalog.sql.recorded import RecordedConnection
+from catalog.sql.connection import LakeConnection, unchecked
+from catalog.sql.engine import confine, open_engine
+from catalog.sql.statements import check_confined
 from catalog.sql.time_travel import resolve
 from catalog.tables import CONTRACTS
 
@@ -32,20 +33,37 @@ _MENDS: dict[type[duckdb.Error], str] = {
     duckdb.ParserException: "correct the statement at this place",
     duckdb.CatalogException: "see `watershed tables` for the tables of the lake",
     duckdb.BinderException: "see `watershed describe TABLE` for a table's columns",
-    duckdb.OutOfMemoryException: "select fewer rows or columns, or SET memory_limit = '8GB' first",
+    duckdb.OutOfMemoryException: "select fewer rows or columns, or set [sql] memory_limit in watershed.toml",
+    duckdb.PermissionException: "name a table of the lake; `watershed sql --files`, or connect(files=True) in Python, "
+    "reads other files",
     duckdb.InterruptException: "run it again",
     duckdb.Error: "correct the statement, or check the tables that it reads with `watershed check`",
 }
 
 
-def connect(settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    settings: Settings | None = None,
+    *,
+    files: bool = False,
+    write: bool = False,
+    scratch: Path | None = None,
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB connection in which every table of the lake is a view: `dclm.documents` and so on.
 
     Views read the latest versions of their tables, with the descriptions of the contracts as comments. The table
     `watershed.tables` lists all tables with their states, and the view `watershed.history` their versions.
 
+    SQL only reads the lake and changes what the connection holds in memory: other files, COPY TO, EXPORT, ATTACH and
+    extensions are refused, and settings are locked (`[sql]` in watershed.toml sets the memory and the threads). This
+    protects the lake from mistakes and from SQL by others. It covers the SQL that the connection is given, not
+    Python's own access to files, which includes a relation's methods `write_parquet` and `write_csv`. A name in SQL
+    never refers to a Python variable: `connection.register("name", frame)` makes a data frame a table.
+
     Args:
         settings: the settings of the lake; by default those of the project around the working directory.
+        files: SQL may also read files outside the lake.
+        write: SQL may do everything that DuckDB can, including writing files, those of the lake too.
+        scratch: a folder that relations may be written to.
 
     Returns:
         A connection of DuckDB's Python API. Close it, or use it in a `with` block.
@@ -60,11 +78,29 @@ def connect(settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
         ...     connection.execute("SELECT url, words FROM dclm.documents WHERE language = 'fr'").fetchall()
         [('https://lake.example/3', 1)]
     """
-    lake = Lake.of(settings or load_settings())
+    settings = settings or load_settings()
+    lake = Lake.of(settings)
     connection = open_engine(lake)
     declare(connection, lake.root)
+    for name, value in (("memory_limit", settings.sql.memory_limit), ("threads", settings.sql.threads)):
+        if value:
+            _set(connection, name, value)
+    connection.execute("SET python_enable_replacements = false")
+    if not write:
+        confine(connection, None if files else [lake.root, str(lake.files), *([str(scratch)] if scratch else [])])
+    check = None if write else partial(check_confined, files=files)
     # It has the same methods.
-    return cast(duckdb.DuckDBPyConnection, RecordedConnection(connection)) if recording() else connection
+    return cast(duckdb.DuckDBPyConnection, LakeConnection(connection, check))
+
+
+def _set(connection: duckdb.DuckDBPyConnection, name: str, value: str | int) -> None:
+    try:
+        connection.execute(f"SET {name} = {sql_literal(str(value))}")
+    except duckdb.Error as error:
+        raise WatershedError(
+            f"[sql] {name} = {value!r}: {str(error).splitlines()[0]}",
+            'write it as in memory_limit = "8GB", threads = 2',
+        ) from error
 
 
 def query(
@@ -138,8 +174,8 @@ def export_duckdb(settings: Settings, path: Path) -> Path:
     """
     path = path.absolute()
     lake = Lake.of(settings)
-    with whole_file(path) as partial:
-        connection = open_engine(lake, partial)
+    with whole_file(path) as file:
+        connection = open_engine(lake, file)
         try:
             declare(connection, lake.root)
         finally:
@@ -161,7 +197,7 @@ def _declare_new(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if absent:
         (name, path), *_ = connection.execute("SELECT name, path FROM watershed.tables WHERE kind = 'table'").fetchall()
         # On another cursor, as the caller may be inside a transaction.
-        declare(connection.cursor(), path.removesuffix("/" + name.replace(".", "/")))
+        declare(unchecked(connection).cursor(), path.removesuffix("/" + name.replace(".", "/")))
 
 
 def _explain(connection: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> WatershedError:

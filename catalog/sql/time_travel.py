@@ -14,6 +14,7 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.lake import sql_literal
+from catalog.sql.connection import unchecked
 from catalog.sql.declare import MADE
 
 _GAP = rb"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
@@ -135,7 +136,7 @@ def _version(connection: duckdb.DuckDBPyConnection, travel: _Travel) -> int:
 
 def _view_at(connection: duckdb.DuckDBPyConnection, name: str, path: str, version: int) -> str:
     catalog, family = f"version_{version}", name.split(".", maxsplit=1)[0]
-    connection.execute(
+    unchecked(connection).execute(
         f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}; CREATE SCHEMA IF NOT EXISTS {catalog}.{family};"
         f"CREATE VIEW IF NOT EXISTS {catalog}.{name} AS FROM delta_scan({sql_literal(path)}, version => {version})"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dagster_project.cli.screen.answer import FORMATS, answer
+from dagster_project.cli.screen.answer import FORMATS, answer, scratch_folder
 from dagster_project.cli.screen.errors import exit_with_error, user_errors
 
 
@@ -26,12 +26,14 @@ from dagster_project.cli.screen.errors import exit_with_error, user_errors
     metavar="FILE",
     help="Writes all rows to this file.",
 )
+@click.option("--files", is_flag=True, help="Lets the query read files outside the lake.")
+@click.option("--write", is_flag=True, help="Lets the query write files, and do everything else that DuckDB can.")
 @user_errors
-def sql_command(query: str | None, format_: str | None, output: Path | None) -> None:
+def sql_command(query: str | None, format_: str | None, output: Path | None, files: bool, write: bool) -> None:
     """Query the lake in SQL, in DuckDB's dialect.
 
     Without QUERY, the command reads a query from standard input, or opens a prompt on a terminal. Times are in UTC. A
-    query never waits for a table that is being written.
+    query never waits for a table that is being written. It reads the lake only, unless --files or --write is given.
 
     \b
     Examples:
@@ -40,23 +42,23 @@ def sql_command(query: str | None, format_: str | None, output: Path | None) -> 
       watershed sql "SELECT count(*) FROM dclm.documents AT (VERSION => 3)"
       watershed sql "SELECT count(*) FROM dclm.documents AT (TIMESTAMP => '2026-01-01 10:00')"
       watershed sql "SELECT * FROM dclm.verdicts" -o verdicts.parquet
+      watershed sql --files "SELECT count(*) FROM dclm.documents JOIN 'urls.csv' USING (url)"
     """
     from catalog.settings import load_settings
     from catalog.sql.query import connect
 
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
-    connection = connect(load_settings())
-    # A name in a query must never refer to a Python variable of this program.
-    connection.execute("SET python_enable_replacements = false")
-    if query is None:
-        from dagster_project.cli.screen.prompt import run_prompt
-
-        run_prompt(connection)
-        return
-    if not query.strip():
+    if query is not None and not query.strip():
         exit_with_error("the query is empty", 'write a query, as in `watershed sql "FROM watershed.tables"`')
-    answer(connection, query, format_ or _format_of(output), output)
+    with scratch_folder(output) as scratch:
+        connection = connect(load_settings(), files=files, write=write, scratch=scratch)
+        if query is None:
+            from dagster_project.cli.screen.prompt import run_prompt
+
+            run_prompt(connection)
+        else:
+            answer(connection, query, format_ or _format_of(output), output, scratch)
 
 
 def _format_of(output: Path | None) -> str:

@@ -72,6 +72,7 @@ def test_sql_reads_the_same_rows_while_it_is_recorded(settings: Settings) -> Non
     local = pa.table({"n": [1, 2, 3]})
     with recording_reads() as names, connect(settings) as connection:
         assert connection.execute(sql).fetchall() == plain == [(6,)]
+        connection.register("local", local)
         assert connection.sql("SELECT count(*) FROM local").fetchall() == [(local.num_rows,)]
         assert names == {"dclm.documents", "dclm.scores"}
         connection.cursor().execute("FROM dclm.pool")

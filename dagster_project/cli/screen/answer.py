@@ -6,6 +6,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,22 @@ ROWS_SHOWN = 100
 """The number of rows that the format `table` shows. The other formats write all rows."""
 
 
-def answer(connection: duckdb.DuckDBPyConnection, query: str, format: str, output: Path | None = None) -> None:
+@contextmanager
+def scratch_folder(output: Path | None) -> Generator[Path]:
+    """A folder for the rows before they are complete, on the disk of the file `output` if there is one."""
+    if output:
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".watershed-", dir=output.absolute().parent if output else None) as folder:
+        yield Path(folder)
+
+
+def answer(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    format: str,
+    output: Path | None = None,
+    scratch: Path | None = None,
+) -> None:
     """Run `query`, and write its rows to stdout or to the file `output`. A summary is printed on stderr.
 
     Args:
@@ -35,12 +52,13 @@ def answer(connection: duckdb.DuckDBPyConnection, query: str, format: str, outpu
         query: One or more SQL statements; the rows are those of the last one.
         format: One of `FORMATS`.
         output: The file to write, which appears only if the query succeeds.
+        scratch: A folder that the connection may write to, on the disk of `output`; every format but `table` needs it.
 
     Raises:
         WatershedError: The query is not valid, or fails.
     """
     from catalog.sql import query as sql
-    from dagster_project.cli.screen.render import console, written_atomically
+    from dagster_project.cli.screen.render import console
 
     began = time.perf_counter()
     relation = sql.query(connection, query)
@@ -50,11 +68,13 @@ def answer(connection: duckdb.DuckDBPyConnection, query: str, format: str, outpu
     with sql.explained(connection, query):
         if format == "table":
             summary = _show(console(), relation) if not output else _show_in(output, relation)
-        elif output:
-            with written_atomically(output) as path:
-                summary = _copy(relation, format, path)
         else:
-            summary = _stream(relation, format)
+            assert scratch is not None, "every format but `table` is written to a file first"
+            if format == "parquet" and not output and sys.stdout.isatty():
+                exit_with_error(
+                    "Parquet is binary and is not written to a terminal", "add -o FILE, or choose another --format"
+                )
+            summary = _copy(relation, format, scratch / "answer", output)
     where = f" in {output}" if output else ""
     click.echo(f"{summary}{where}, {time.perf_counter() - began:.2f} s", err=True)
 
@@ -78,22 +98,16 @@ def _show_in(output: Path, relation: duckdb.DuckDBPyRelation) -> str:
         return _show(console(file), relation)
 
 
-def _copy(relation: duckdb.DuckDBPyRelation, format: str, path: Path) -> str:
+def _copy(relation: duckdb.DuckDBPyRelation, format: str, path: Path, output: Path | None) -> str:
     from catalog.lake import sql_literal
 
     relation.query("answer", f"COPY answer TO {sql_literal(str(path))} ({COPY_OPTIONS[format]})")
-    return format.upper() if format != "parquet" else "Parquet"
-
-
-def _stream(relation: duckdb.DuckDBPyRelation, format: str) -> str:
-    if format == "parquet" and sys.stdout.isatty():
-        exit_with_error("Parquet is binary and is not written to a terminal", "add -o FILE, or choose another --format")
-    with tempfile.TemporaryDirectory(prefix="watershed-") as folder:
-        path = Path(folder) / "answer"
-        summary = _copy(relation, format, path)
+    if output:
+        path.replace(output)
+    else:
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
-    return summary
+    return format.upper() if format != "parquet" else "Parquet"
 
 
 def _count(rows: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from catalog.settings import Settings
+from catalog.settings import Settings, load_settings
 from catalog.sql.query import connect, query
 from tests.small_lake import good_rows, write_lake, write_rows
 
@@ -83,8 +83,9 @@ def test_columns_may_be_qualified_by_the_table(connection: duckdb.DuckDBPyConnec
 
 
 def test_at_works_inside_other_statements(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    query(connection, f"COPY (FROM dclm.scores AT (VERSION => 2)) TO '{tmp_path}/old.parquet'")
-    assert count(connection, f"SELECT count(*) FROM '{tmp_path}/old.parquet'") == 3
+    copying = connect(load_settings(tmp_path), write=True)
+    query(copying, f"COPY (FROM dclm.scores AT (VERSION => 2)) TO '{tmp_path}/old.parquet'")
+    assert count(copying, f"SELECT count(*) FROM '{tmp_path}/old.parquet'") == 3
     assert count(connection, "CREATE TABLE was AS FROM dclm.scores AT (VERSION => 3); SELECT count(*) FROM was") == 1
 
 

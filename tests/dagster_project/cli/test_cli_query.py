@@ -70,6 +70,23 @@ def test_csv_json_and_parquet_give_all_rows(lake: Settings, tmp_path: Path) -> N
     assert [each.name for each in path.parent.iterdir()] == ["verdicts.parquet"]
 
 
+def test_a_query_reads_other_files_and_writes_only_if_it_is_allowed_to(lake: Settings, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("doc_id,note\nx,n\n")
+    joined = f"SELECT count(*) AS n FROM '{mine}'"
+    result = watershed("sql", joined)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--files" in result.stderr
+    assert watershed("sql", joined, "--files").stdout.split() == ["n", "1"]
+    copy = f"COPY (SELECT 1) TO '{tmp_path}/one.csv'"
+    for options in ((), ("--files",)):
+        result = watershed("sql", copy, *options)
+        assert result.exit_code == 2
+        assert "--write" in result.stderr
+    assert watershed("sql", copy, "--write").exit_code == 0
+    assert (tmp_path / "one.csv").exists()
+
+
 def test_a_failed_query_leaves_the_file_as_it_was(lake: Settings, tmp_path: Path) -> None:
     path = tmp_path / "out" / "rows.csv"
     path.parent.mkdir()
