@@ -52,7 +52,8 @@ class SqlSettings:
     """`[sql]`: the resources of a query."""
 
     memory_limit: str = ""
-    """Most memory of a query, as in "8GB"; what is larger is sorted and joined on disk. By default 80% of the machine's."""
+    """Most memory of a query, as in "8GB"; what is larger is sorted and joined on disk. By default 80% of the memory
+    of the machine."""
     threads: int = 0
     """Threads of a query; 0 is one per core."""
 

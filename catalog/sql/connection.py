@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from catalog.reads import record_read, recording
-from catalog.sql.statements import check_confined, tables_of
+from catalog.sql.statements import tables_of
 
 TAKING_SQL = ("execute", "executemany", "sql", "query", "from_query", "table", "view", "get_table_names")
 """Methods of a connection whose first argument is SQL, or the name of a table."""

@@ -19,8 +19,8 @@ from catalog.errors import WatershedError
 from catalog.files import whole_file
 from catalog.lake import Lake, sql_literal
 from catalog.settings import Settings, load_settings
-from catalog.sql.declare import MADE, NOT_MADE, declare
 from catalog.sql.connection import LakeConnection, unchecked
+from catalog.sql.declare import MADE, NOT_MADE, declare
 from catalog.sql.engine import confine, open_engine
 from catalog.sql.statements import check_confined
 from catalog.sql.time_travel import resolve

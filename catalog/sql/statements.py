@@ -3,6 +3,7 @@ might write files, or read files that are not of the lake."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -93,7 +94,7 @@ def _check_statement(kind: str, words: list[str], files: bool) -> None:
             "`watershed sql --output FILE` writes rows to a file; `watershed sql --write`, or connect(write=True) in "
             "Python, allows every statement",
         )
-    called = {word for word, after in zip(words, words[1:], strict=False) if after == "("} & UNCONFINED
+    called = {word for word, after in itertools.pairwise(words) if after == "("} & UNCONFINED
     if called and not files:
         raise WatershedError(
             f"{min(called)}: the function is not allowed, because the connection reads only the lake",

@@ -112,8 +112,7 @@ def test_what_only_reads_or_changes_memory_is_allowed(connection: duckdb.DuckDBP
 
 def test_a_data_frame_is_a_table_only_if_it_is_registered(lake: Settings) -> None:
     mine = pa.table({"snapshot": ["local"]})
-    for options in ({}, {"files": True}, {"write": True}):
-        connection = connect(lake, **options)
+    for connection in (connect(lake), connect(lake, files=True), connect(lake, write=True)):
         with pytest.raises(duckdb.CatalogException):
             connection.execute("SELECT count(*) FROM mine")
         connection.register("mine", mine)
