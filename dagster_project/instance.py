@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 
 import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
 
 from catalog.settings import Settings
 
@@ -19,6 +21,10 @@ telemetry:
 nux:
   enabled: false
 """
+NO_CAPTURE = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+"""Runs of the command line write to its terminal. To capture their output, Dagster would start four processes for each
+run, which print tracebacks on Ctrl+C. The output of runs that are started in the UI is captured."""
+
 PROCESS_TAG = "watershed/process"
 
 
@@ -38,8 +44,10 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
     A killed process cannot report its own failure. Without this, its run would be shown as running forever.
     """
-    ensure_home(settings)
-    instance = dg.DagsterInstance.get()
+    home = ensure_home(settings)
+    configured = yaml.safe_load((home / "dagster.yaml").read_text()) or {}
+    overrides = {} if "compute_logs" in configured else {"compute_logs": NO_CAPTURE}
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(unfinished):
         if (process := run.tags.get(PROCESS_TAG)) and not _alive(process):

@@ -21,6 +21,7 @@ from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.engine.table_asset import SKIP_FRESH_TAG
 from dagster_project.instance import PROCESS_TAG, process_tag
 from dagster_project.jobs import job_of
+from spark_jobs.spark.failures import one_line
 
 
 @dataclass
@@ -143,7 +144,7 @@ def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
         error = data.error
         while error and error.cause:
             error = error.cause
-        message = error.message.strip().splitlines()[-1] if error else "no reason given"
+        message = one_line(error.message) if error else "no reason given"
         return WatershedError(f"{event.step_key}: {message}", f"see run {result.run_id} in `watershed ui`")
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:

@@ -143,11 +143,19 @@ def query(
 
 @contextmanager
 def explained(connection: duckdb.DuckDBPyConnection, sql: str) -> Generator[None]:
-    """Turn DuckDB's errors inside the block into a WatershedError with the place in `sql`, the cause and the mend."""
+    """Turn DuckDB's errors inside the block into a WatershedError with the place in `sql`, the cause and the mend.
+
+    Ctrl+C during a query raises KeyboardInterrupt.
+    """
     try:
         yield
     except duckdb.Error as error:
         raise _explain(connection, sql, error) from error
+    except RuntimeError as error:
+        # DuckDB's error for a query that Ctrl+C ended.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
 
 
 def export_duckdb(settings: Settings, path: Path) -> Path:

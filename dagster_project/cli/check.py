@@ -36,7 +36,7 @@ from dagster_project.cli.screen.errors import user_errors
     metavar="FILE",
     help="Writes the report to this file.",
 )
-@user_errors
+@user_errors()
 def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Path | None) -> None:
     """Check the tables of the lake against the expectations of their contracts.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     metavar="JSON",
     help="The file for the result, with a picture beside it. The default is a file in the lake.",
 )
-@user_errors
+@user_errors(RUN_AGAIN)
 def compare_command(  # noqa: PLR0917 (click passes them by name)
     first: str, second: str, target: str, sizes: str, seeds: int, tasks: str, check: bool, out: Path | None
 ) -> None:

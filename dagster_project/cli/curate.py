@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 
 
 @click.command("curate")
@@ -52,7 +52,7 @@ from dagster_project.cli.screen.errors import user_errors
     type=click.IntRange(1),
     help="The number of processes. The default is one for each core, or one process if the inputs are small.",
 )
-@user_errors
+@user_errors(RUN_AGAIN)
 def curate_command(  # noqa: PLR0917 (click passes them by name)
     inputs: tuple[str, ...],
     recipe: str,

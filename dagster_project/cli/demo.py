@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
-@user_errors
+@user_errors(RUN_AGAIN)
 def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
     """Run the whole pipeline on this machine, from web archives to a checked prediction.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dagster_project.cli.screen.errors import print_error, user_errors
+from dagster_project.cli.screen.errors import RUN_AGAIN, print_error, user_errors
 
 if TYPE_CHECKING:
     from trainers.icl.tasks import Kind
@@ -58,7 +58,7 @@ def evals_command() -> None:
 @click.option(
     "--lake", "into_lake", is_flag=True, help="Stores the answers in the table evals.answers of the lake too."
 )
-@user_errors
+@user_errors(RUN_AGAIN)
 def run_command(*, into_lake: bool, **options: Any) -> None:
     """Evaluate a model on the tasks.
 

@@ -47,7 +47,7 @@ def ladder_command() -> None:
 @click.option(
     "--tasks", multiple=True, metavar="TASK,...", help="The tasks to read. The default is all tasks that every run has."
 )
-@user_errors
+@user_errors()
 def import_command(folder: Path, models: Path | None, name: str | None, tasks: tuple[str, ...]) -> None:
     """Import published runs into ladder.points and ladder.checkpoints, and their targets into ladder.targets.
 
@@ -112,7 +112,7 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
 )
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draws pictures of the fits and forecasts.")
 @click.argument("more", nargs=-1, metavar="[MORE TARGETS OR TASKS]...")
-@user_errors
+@user_errors()
 def fit_command(  # noqa: PLR0917 (click passes them by name)
     runs: Path | None,
     source: str | None,
@@ -212,7 +212,7 @@ def mean_error(forecast: Forecast) -> float:
 
 
 @ladder_command.command("outcomes")
-@user_errors
+@user_errors()
 def outcomes_command() -> None:
     """Compare the stored forecasts of the lake with what their targets measured, task by task.
 
@@ -252,7 +252,7 @@ def outcomes_command() -> None:
 @click.option("--gpus", type=int, default=8, show_default=True, help="The number of GPUs that train a run together.")
 @click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
 @click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
-@user_errors
+@user_errors()
 def plan_command(  # noqa: PLR0917 (click passes them by name)
     target: str, budget: str, gpu: str, gpus: int, price: float, as_json: bool
 ) -> None:

@@ -6,12 +6,12 @@ import time
 
 import click
 
-from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 
 
 @click.command("make")
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@user_errors
+@user_errors(RUN_AGAIN)
 def make_command(tables: tuple[str, ...]) -> None:
     """Make tables, and the tables that they depend on, if they are out of date.
 

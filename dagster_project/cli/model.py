@@ -26,7 +26,7 @@ def model_command() -> None:
 @model_command.command("import")
 @click.argument("source", type=FOLDER)
 @click.argument("target", type=FOLDER)
-@user_errors
+@user_errors()
 def import_command(source: Path, target: Path) -> None:
     """Convert the Hugging Face folder SOURCE to a checkpoint in the folder TARGET.
 
@@ -57,7 +57,7 @@ def import_command(source: Path, target: Path) -> None:
     show_default=True,
     help="The type of the written weights.",
 )
-@user_errors
+@user_errors()
 def export_command(source: Path, target: Path, tokenizer: Path | None, dtype: str) -> None:
     """Convert a checkpoint to the Hugging Face folder TARGET.
 
@@ -84,7 +84,7 @@ def export_command(source: Path, target: Path, tokenizer: Path | None, dtype: st
     metavar="FILE",
     help="The .npy file for the logits: float32 of shape (tokens, vocabulary).",
 )
-@user_errors
+@user_errors()
 def logits_command(source: Path, tokens: str, out: Path) -> None:
     """Compute the logits of the token after each of the given tokens.
 

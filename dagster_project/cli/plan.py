@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
 @click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
-@user_errors
+@user_errors()
 def plan_command(  # noqa: PLR0917 (click passes them by name)
     scale: str | None,
     params: str | None,

@@ -36,7 +36,7 @@ def registry_command() -> None:
 
 @registry_command.command("import")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@user_errors
+@user_errors()
 def import_command(folder: Path) -> None:
     """Import DCLM's registry (exp_data of mlfoundations/dclm) into models.registry* and evals.registry*.
 

@@ -9,6 +9,7 @@ import click
 
 from dagster_project.cli.screen.answer import FORMATS, answer, scratch_folder
 from dagster_project.cli.screen.errors import exit_with_error, user_errors
+from dagster_project.cli.screen.interruption import patient
 
 
 @click.command("sql")
@@ -28,7 +29,7 @@ from dagster_project.cli.screen.errors import exit_with_error, user_errors
 )
 @click.option("--files", is_flag=True, help="Lets the query read files outside the lake.")
 @click.option("--write", is_flag=True, help="Lets the query write files, and do everything else that DuckDB can.")
-@user_errors
+@user_errors()
 def sql_command(query: str | None, format_: str | None, output: Path | None, files: bool, write: bool) -> None:
     """Query the lake in SQL, in DuckDB's dialect.
 
@@ -56,7 +57,8 @@ def sql_command(query: str | None, format_: str | None, output: Path | None, fil
         if query is None:
             from dagster_project.cli.screen.prompt import run_prompt
 
-            run_prompt(connection)
+            with patient():
+                run_prompt(connection)
         else:
             answer(connection, query, format_ or _format_of(output), output, scratch)
 

@@ -8,7 +8,7 @@ from dagster_project.cli.screen.errors import user_errors
 
 
 @click.command("tables")
-@user_errors
+@user_errors()
 def tables_command() -> None:
     """List every table with its rows, size, version and last write, and whether it fits its contract.
 
@@ -26,7 +26,7 @@ def tables_command() -> None:
 @click.command("describe")
 @click.argument("table")
 @click.option("--card", is_flag=True, help="Prints the data card of the table, in Markdown.")
-@user_errors
+@user_errors()
 def describe_command(table: str, card: bool) -> None:
     """Describe a table or a view.
 

@@ -37,7 +37,7 @@ LABEL = 11
     is_flag=True,
     help="Reads each text from its WARC archive again, prints it, and compares it with the text in the lake.",
 )
-@user_errors
+@user_errors()
 def trace_command(what: str | None, run: str | None, step: int | None, text: bool) -> None:
     """Follow a document to the models that read it, or a training sequence or step to its web pages.
 

@@ -27,7 +27,7 @@ from dagster_project.cli.screen.errors import user_errors
     metavar="ADDRESS",
     help="The address that the web server listens on.",
 )
-@user_errors
+@user_errors(signals=False)
 def ui_command(port: int | None, host: str) -> None:
     """Start Dagster's web server: the graph of assets, their checks, runs and backfills.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from inspect import getdoc
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import dagster as dg
 
@@ -28,10 +28,8 @@ from dagster_project.engine.making import Body, Making
 from dagster_project.engine.partitions import Cut, Partition
 from dagster_project.engine.side_by_side import parallel_runs, side_by_side
 from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
+from spark_jobs.spark.failures import JavaEnded, mendable
 from trainers.process.errors import TrainerError
-
-if TYPE_CHECKING:
-    pass
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
 """The tag of runs that skip partitions that are up to date."""
@@ -245,8 +243,9 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
                 with measured() as cost, recording_reads() as read:
                     counts = body(making)
             except Exception as error:
-                if len(parts) == 1:
-                    return [(parts[0], error)]
+                failure = mendable(error, step.name)
+                if len(parts) == 1 or isinstance(failure, JavaEnded):
+                    return [(part, failure) for part in parts]
                 # Halves, and theirs: a few that fail among many cost a few attempts each.
                 middle = len(parts) // 2
                 return [each for half in (parts[:middle], parts[middle:]) for each in make(replace(making, parts=half))]

@@ -77,6 +77,8 @@ def run_trainer(
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                # Ctrl+C reaches this process, which ends the trainer.
+                process_group=0,
                 cwd=Path(__file__).parents[2],
             )
             _follow(process, label)

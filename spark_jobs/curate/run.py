@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,6 +209,8 @@ _progress: Any = None
 def _listen(progress: Any) -> None:
     global _progress  # noqa: PLW0603 (a worker process has one queue)
     _progress = progress
+    # Ctrl+C reaches all processes of a terminal; the one that started this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     light_imports()
 
 

@@ -18,6 +18,7 @@ from spark_jobs.classifiers.topics import Labelling, TopicClassifier, topics_of
 from spark_jobs.dclm.survivors import survivors
 from spark_jobs.selection.quantiles import ALL, quantile_cuts, quantile_place
 from spark_jobs.spark import tables as write
+from spark_jobs.spark.failures import mendable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +79,7 @@ def write_scores(
         )
         written = write.replace(frame, SCORES, lake, fingerprint)
     except PySparkException as error:
-        raise write.mendable(error, "dclm.scores") from error
+        raise mendable(error, "dclm.scores") from error
     finally:
         scores.unpersist()
     found = cuts.get(ALL)

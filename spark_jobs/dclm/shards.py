@@ -27,6 +27,7 @@ from spark_jobs.shards.format import TOKENIZER, ManifestLine, parse_line, write_
 from spark_jobs.shards.tokenizer import EOT
 from spark_jobs.shards.writer import MADE, ShardRecipe, ShardWriter
 from spark_jobs.spark import tables as write
+from spark_jobs.spark.failures import mendable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -118,7 +119,7 @@ def _make(documents: DataFrame, occurrences: DataFrame, planned: DataFrame, shar
     try:
         rows.groupBy("split", "shard").applyInArrow(make, "documents long").collect()
     except (PySparkException, OSError) as error:
-        raise write.mendable(error, "dclm.shards") from error
+        raise mendable(error, "dclm.shards") from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from catalog.files import write_whole
 from catalog.lake import Lake
 from catalog.object_store import full_options, is_object_store
 from catalog.settings import Settings
+from spark_jobs.spark.failures import JavaEnded, java_ended, one_line
 from spark_jobs.spark.jars import delta_jars
 from spark_jobs.spark.java import cache_folder, find_java
 from spark_jobs.spark.s3a import object_store_jars, prove_conditional_put, s3a_configuration
@@ -147,15 +149,19 @@ def _start(settings: Settings) -> SparkSession:
     builder = SparkSession.builder.master(settings.spark.master)
     for key, value in configuration(settings, jars).items():
         builder = builder.config(key, value)
+    handler = signal.getsignal(signal.SIGINT)
     try:
         session = builder.getOrCreate()
     except (PySparkException, Py4JError, OSError) as error:
-        # The first line of a JVM error only names the call that failed.
-        why = next((line for line in str(error).splitlines() if not line.startswith("An error occurred")), "")
+        if java_ended(error):
+            raise JavaEnded.before(f"Spark did not start on {settings.spark.master}") from error
         raise WatershedError(
-            f"Spark did not start on {settings.spark.master}: {why.removeprefix(': ')}",
+            f"Spark did not start on {settings.spark.master}: {one_line(str(error))}",
             f"check [spark] master, config and driver_memory ({settings.spark.driver_memory})",
         ) from error
+    if handler is not signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        # Spark's handler calls Java from within the call that it interrupts, and replaces that of a program that ends.
+        signal.signal(signal.SIGINT, handler)
     session.sparkContext.setLogLevel("FATAL")
     if is_object_store(settings.lake_root):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -15,6 +14,7 @@ import pyarrow.dataset as pads
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import Lake, Part, parts_note, parts_sql
+from spark_jobs.spark.failures import mendable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -152,33 +152,3 @@ def spark_schema(schema: pa.Schema) -> StructType:
     from pyspark.sql.types import StructField, StructType
 
     return StructType([StructField(field.name, field.dataType, True) for field in from_arrow_schema(schema)])
-
-
-_WITHIN_WORKER = re.compile(r"catalog\.errors\.WatershedError: (.+)")
-_BROKEN_RULE = re.compile(
-    r"DELTA_VIOLATE_CONSTRAINT_WITH_VALUES\] ([^\n]+)((?:\n - [^\n]+)*)|(NOT NULL constraint [^\n]+)"
-)
-_MISFIT = re.compile(r"\[(DELTA_[A-Z_.]*(?:SCHEMA|TYPE|MERGE|METADATA)[A-Z_.]*)\] ([^\n]+)")
-
-
-def mendable(error: Exception, name: str) -> Exception:
-    """The error to raise for a failed Spark job that writes the table `name`.
-
-    It is a WatershedError with the cause in one line if the user can fix it; otherwise `error` itself, which is a bug.
-    """
-    message = str(error)
-    if found := _WITHIN_WORKER.search(message):
-        cause, _, mend = found.group(1).strip().rpartition("; ")
-        return WatershedError(cause or mend, mend)
-    stands = "the version before stands; mend the rows and run it again"
-    if found := _BROKEN_RULE.search(message):
-        rule = (found.group(1) or found.group(3)).strip().rstrip(".")
-        values = ", ".join(line.removeprefix(" - ") for line in (found.group(2) or "").splitlines() if line)
-        return WatershedError(f"{name} was not written: {rule} {values}".rstrip(), stands)
-    if found := _MISFIT.search(message):
-        return WatershedError(f"{name} was not written: {found.group(2).strip()}", stands)
-    if "No space left on device" in message:
-        return WatershedError(f"{name} was not written: the disk is full", "free some space and run it again")
-    if "Java heap space" in message or "java.lang.OutOfMemoryError" in message:
-        return WatershedError(f"{name} was not written: Spark ran out of memory", "raise [spark] driver_memory")
-    return error

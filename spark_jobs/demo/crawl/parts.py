@@ -172,6 +172,8 @@ def _start(parts: Sequence[WarcPart], messages: Queue[dict[str, Any]]) -> subpro
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # Ctrl+C reaches the process that started it, and the end of that process ends it.
+        process_group=0,
     )
     Thread(target=_pass_on, args=(process, list(parts), messages), daemon=True).start()
     return process

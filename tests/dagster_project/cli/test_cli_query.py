@@ -296,7 +296,7 @@ def test_no_table_is_wider_than_its_screen() -> None:
 def test_errors_of_both_kinds_are_printed_and_bugs_are_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
     for error in (WatershedError("cause", "mend"), TrainerError("cause", "mend")):
 
-        @user_errors
+        @user_errors()
         def fail(error: Exception = error) -> None:
             raise error
 
@@ -305,7 +305,7 @@ def test_errors_of_both_kinds_are_printed_and_bugs_are_not_hidden(capsys: pytest
         assert left.value.code == 2
         assert capsys.readouterr().err == "error: cause\nmend:  mend\n"
 
-    @user_errors
+    @user_errors()
     def bug() -> None:
         raise ZeroDivisionError
 
