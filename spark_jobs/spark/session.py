@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ from catalog.object_store import full_options, is_object_store
 from catalog.settings import Settings
 from spark_jobs.spark.failures import JavaEnded, java_ended, one_line
 from spark_jobs.spark.jars import delta_jars
-from spark_jobs.spark.java import cache_folder, find_java
+from spark_jobs.spark.java import cache_folder, find_java, java_version
+from spark_jobs.spark.java_cache import OLDEST, cache_options
 from spark_jobs.spark.s3a import object_store_jars, prove_conditional_put, s3a_configuration
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ raises an exception, so its log messages below `fatal` would only repeat it."""
 
 _sessions: dict[str, SparkSession] = {}
 _starting = threading.RLock()
+_without_cache = threading.Event()
 
 
 def spark_session(settings: Settings) -> SparkSession:
@@ -109,6 +112,11 @@ def stop_session() -> None:
             # The JVM may be gone already: Ctrl+C reaches it too.
             with suppress(Exception):
                 session.stop()
+
+
+def lacks_java_cache() -> bool:
+    """Whether a session of this process started without Java's cache, which its Java could use."""
+    return _without_cache.is_set()
 
 
 atexit.register(stop_session)
@@ -147,7 +155,11 @@ def _start(settings: Settings) -> SparkSession:
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.master(settings.spark.master)
-    for key, value in configuration(settings, jars).items():
+    version = java_version(java_home / "bin" / "java")
+    cached = cache_options(java_home, version)
+    if not cached and (version or 0) >= OLDEST:
+        _without_cache.set()
+    for key, value in configuration(settings, jars, cached).items():
         builder = builder.config(key, value)
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -172,10 +184,10 @@ def _start(settings: Settings) -> SparkSession:
     return session
 
 
-def configuration(settings: Settings, jars: list[Path]) -> dict[str, str]:
-    """Spark's configuration for `settings`; `[spark] config` overrides it."""
+def configuration(settings: Settings, jars: list[Path], java: Sequence[str] = ()) -> dict[str, str]:
+    """Spark's configuration for `settings`, with options of Java; `[spark] config` overrides it."""
     local = settings.spark.master.startswith("local")
-    java = [f"-Dlog4j2.configurationFile=file:{_quiet_file()}", *([LOCAL_JAVA] if local else [])]
+    java = [f"-Dlog4j2.configurationFile=file:{_quiet_file()}", *([LOCAL_JAVA] if local else []), *java]
     scratch = Path(tempfile.gettempdir()) / f"watershed-spark-{os.getuid()}"
     configured = dict(settings.spark.config)
     # The user's JVM options are added to ours; any other entry of the user replaces ours.

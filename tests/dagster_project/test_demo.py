@@ -187,24 +187,26 @@ def wait_until(ready: Callable[[], bool], process) -> None:
 
 @pytest.fixture(scope="module")
 def killed(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[dict[str, int]], str]:
-    """A project whose demo ran with one worker, was killed in three stages, and then ran to its end.
+    """A project whose demo ran with one worker, was ended in two stages, and then ran to its end.
 
-    The fixture also has the commits at each kill, and the output of the last run.
+    The first signal is SIGTERM, which the command answers, and the second SIGKILL. The fixture also has the commits at
+    each signal, and the output of the last run.
     """
     project = Project(new_project(tmp_path_factory.mktemp("killed"), demo.folder / "crawl"))
     (project.folder / "watershed.toml").write_text(ONE_WORKER)
-    files = project.folder / "lake" / "_files"
-    stages: list[Callable[[], bool]] = [
-        lambda: len([key for key in commits(project) if key.startswith("dclm.documents")]) >= 1,
-        (files / "dclm" / "shards").exists,
-        lambda: any((files / "models").rglob("step_*")),
+    models = project.folder / "lake" / "_files" / "models"
+    stages: list[tuple[Callable[[], bool], signal.Signals, int]] = [
+        (lambda: any(key.startswith("dclm.documents") for key in commits(project)), signal.SIGTERM, 143),
+        (lambda: any(models.rglob("step_*")), signal.SIGKILL, -9),
     ]
     seen = []
-    for ready in stages:
+    for ready, number, code in stages:
         process = start(project.folder, *SMOKE)
         wait_until(ready, process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == code, output
+        assert output.rstrip().endswith("goes on with the rest") == (number == signal.SIGTERM), output
         seen.append(commits(project))
     return project, seen, watershed(project.folder, *SMOKE)
 

@@ -1,0 +1,168 @@
+"""Java's ahead-of-time cache of Spark: loaded classes and profiles of a session, which later sessions start from.
+
+Spark loads some 20,000 classes. Java 25 and later can keep them, linked, in a file (JEP 483, 514 and 515), which saves
+a third of the processor time of a session's start and first writes. The file has some 220 MB and takes a minute of
+processor time to make, once for each version of Java and Spark. `watershed make` and `demo` start that in the
+background when they have ended; this command makes it at once, for an image of a container for example:
+
+    python -m spark_jobs.spark.java_cache
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from catalog.errors import WatershedError
+from catalog.files import PARTIAL
+from catalog.settings import LakeSettings, Settings, SparkSettings, load_settings
+from spark_jobs.spark.failures import one_line
+from spark_jobs.spark.java import find_java, java_version
+
+OLDEST = 25
+"""First Java that makes the file in one step."""
+TRAINING = "WATERSHED_JAVA_CACHE"
+"""Environment variable: the file that the session of this process is to be recorded in."""
+QUIET = "-Xlog:disable -Xlog:all=error:stderr"
+"""Java warns where a cached class does not fit; it then loads the class as it does without the file."""
+POLITE = 10
+RECORD, BACKGROUND = "--record", "--background"
+ROOT = Path(__file__).parents[2]
+
+
+def cache_options(java_home: Path, version: int | None) -> list[str]:
+    """Options of the driver's Java that use the file, or record it; none if there is no file.
+
+    Args:
+        java_home: the folder of the launcher, as `find_java` returns it.
+        version: feature release of this Java.
+    """
+    if version is None or version < OLDEST:
+        return []
+    if recorded := os.environ.get(TRAINING):
+        return [f"-XX:AOTCacheOutput={recorded}", QUIET]
+    path = cache_file(java_home)
+    return [f"-XX:AOTCache={path}", QUIET] if path.exists() else []
+
+
+def cache_file(java_home: Path) -> Path:
+    """The file of this Java and the installed Spark; it may not exist.
+
+    Delta is loaded later, by a class loader that Java keeps no classes of.
+    """
+    import pyspark
+
+    installed = f"{pyspark.__version__} {Path(pyspark.__file__).parent}"
+    return java_home / f"spark-{hashlib.sha256(installed.encode()).hexdigest()[:16]}.aot"
+
+
+def make_cache(settings: Settings) -> Path | None:
+    """Make the file unless it exists, and wait while another process makes it; None for a Java that is too old.
+
+    Raises:
+        WatershedError: Spark does not start.
+    """
+    java_home = find_java(settings.spark)
+    if (java_version(java_home / "bin" / "java") or 0) < OLDEST:
+        return None
+    path = cache_file(java_home)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path
+        remove_unused(java_home.parent)
+        partial = path.with_name(f"{path.name}{PARTIAL}")
+        # Java prints its whole command when it writes the file.
+        recorded = subprocess.run(
+            [sys.executable, "-m", __name__, RECORD],
+            cwd=ROOT,
+            env={**os.environ, TRAINING: str(partial)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if recorded.returncode or not partial.exists():
+            raise WatershedError(
+                f"{path}: not written: {one_line(recorded.stderr)}", "sessions start without it; free disk or memory"
+            )
+        partial.replace(path)
+    return path
+
+
+def make_cache_in_background() -> None:
+    """Start `make_cache` in a process of low priority that outlives this one; do nothing if none can be started."""
+    with suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, BACKGROUND],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def remove_unused(homes: Path) -> None:
+    """Remove the launchers in `homes` whose Java no longer exists, with their files."""
+    for script in homes.glob("*/bin/java"):
+        found = re.search(r"^exec (.+) \"\$@\"$", script.read_text(errors="replace"), re.MULTILINE)
+        if found and not Path(shlex.split(found[1])[0]).exists():
+            shutil.rmtree(script.parents[1], ignore_errors=True)
+
+
+def _record(settings: Settings) -> None:
+    """Do what the steps of the lake do: write, read and replace Delta tables, and run Python over Arrow batches."""
+    from pyspark import SparkContext
+    from pyspark.sql import functions as F
+
+    from spark_jobs.spark.session import spark_session, stop_session
+
+    session = spark_session(settings)
+    gateway = SparkContext._gateway
+    assert gateway is not None
+    with tempfile.TemporaryDirectory(prefix="watershed-java-") as folder:
+        for name in ("one", "two"):
+            part = (F.col("id") % 3).cast("int").alias("part")
+            rows = session.range(2_000).select("id", part, F.lit("text").alias("text"))
+            passed = rows.mapInArrow(lambda batches: batches, rows.schema)
+            writer = passed.write.format("delta").partitionBy("part").option("userMetadata", name)
+            writer.mode("overwrite").save(f"{folder}/{name}")
+            again = session.read.format("delta").load(f"{folder}/{name}")
+            one = again.where("part = 1").repartition(2, "id").sort("id")
+            one.write.format("delta").mode("overwrite").option("replaceWhere", "part = 1").save(f"{folder}/{name}")
+        one, two = (session.read.format("delta").load(f"{folder}/{name}") for name in ("one", "two"))
+        joined = one.join(two, "id", "left").groupBy(one["part"]).agg(F.count("*"), F.max(two["text"]))
+        joined.toArrow()
+    stop_session()
+    gateway.proc.stdin.close()
+    gateway.proc.wait()
+
+
+def main() -> None:
+    """Make the file, and print its path."""
+    if RECORD in sys.argv:
+        settings = load_settings()
+        _record(replace(settings, lake=LakeSettings(), spark=SparkSettings(java_home=settings.spark.java_home)))
+        return
+    if BACKGROUND in sys.argv:
+        os.nice(POLITE)
+    try:
+        made = make_cache(load_settings())
+    except WatershedError as error:
+        print(f"error: {error.cause}\nmend:  {error.mend}", file=sys.stderr)
+        sys.exit(2)
+    print(made or f"Spark runs on a Java older than {OLDEST} here, which has no such cache")
+
+
+if __name__ == "__main__":
+    main()
