@@ -18,14 +18,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from catalog.errors import WatershedError
 from catalog.files import PARTIAL
-from catalog.settings import LakeSettings, Settings, SparkSettings, load_settings
+from catalog.settings import Settings, load_settings
 from spark_jobs.spark.failures import one_line
 from spark_jobs.spark.java import find_java, java_version
 
@@ -36,7 +34,8 @@ TRAINING = "WATERSHED_JAVA_CACHE"
 QUIET = "-Xlog:disable -Xlog:all=error:stderr"
 """Java warns where a cached class does not fit; it then loads the class as it does without the file."""
 POLITE = 10
-RECORD, BACKGROUND = "--record", "--background"
+BACKGROUND = "--background"
+RECORDER = "spark_jobs.spark.recorded_session"
 ROOT = Path(__file__).parents[2]
 
 
@@ -84,7 +83,7 @@ def make_cache(settings: Settings) -> Path | None:
         partial = path.with_name(f"{path.name}{PARTIAL}")
         # Java prints its whole command when it writes the file.
         recorded = subprocess.run(
-            [sys.executable, "-m", __name__, RECORD],
+            [sys.executable, "-m", RECORDER],
             cwd=ROOT,
             env={**os.environ, TRAINING: str(partial)},
             capture_output=True,
@@ -120,40 +119,8 @@ def remove_unused(homes: Path) -> None:
             shutil.rmtree(script.parents[1], ignore_errors=True)
 
 
-def _record(settings: Settings) -> None:
-    """Do what the steps of the lake do: write, read and replace Delta tables, and run Python over Arrow batches."""
-    from pyspark import SparkContext
-    from pyspark.sql import functions as F
-
-    from spark_jobs.spark.session import spark_session, stop_session
-
-    session = spark_session(settings)
-    gateway = SparkContext._gateway
-    assert gateway is not None
-    with tempfile.TemporaryDirectory(prefix="watershed-java-") as folder:
-        for name in ("one", "two"):
-            part = (F.col("id") % 3).cast("int").alias("part")
-            rows = session.range(2_000).select("id", part, F.lit("text").alias("text"))
-            passed = rows.mapInArrow(lambda batches: batches, rows.schema)
-            writer = passed.write.format("delta").partitionBy("part").option("userMetadata", name)
-            writer.mode("overwrite").save(f"{folder}/{name}")
-            again = session.read.format("delta").load(f"{folder}/{name}")
-            one = again.where("part = 1").repartition(2, "id").sort("id")
-            one.write.format("delta").mode("overwrite").option("replaceWhere", "part = 1").save(f"{folder}/{name}")
-        one, two = (session.read.format("delta").load(f"{folder}/{name}") for name in ("one", "two"))
-        joined = one.join(two, "id", "left").groupBy(one["part"]).agg(F.count("*"), F.max(two["text"]))
-        joined.toArrow()
-    stop_session()
-    gateway.proc.stdin.close()
-    gateway.proc.wait()
-
-
 def main() -> None:
     """Make the file, and print its path."""
-    if RECORD in sys.argv:
-        settings = load_settings()
-        _record(replace(settings, lake=LakeSettings(), spark=SparkSettings(java_home=settings.spark.java_home)))
-        return
     if BACKGROUND in sys.argv:
         os.nice(POLITE)
     try:
