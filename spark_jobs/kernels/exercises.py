@@ -177,13 +177,16 @@ def _minhash(text: pa.Array) -> None:
 
 
 def _near_copies(text: pa.Array) -> None:
-    from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD, SAME, Marks, connect, runs
+    from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD, SAME, Marks, connect, lead, runs, similarities
     from spark_jobs.kernels.union_find import UnionFind
 
     rows = len(text)
     marks = Marks(np.zeros(2 * rows, np.uint32), np.arange(rows + 1, dtype=np.int64) * 2)
     for compare in (SAME, ESTIMATE, JACCARD):
         connect(runs(np.zeros(rows, np.int64)), marks, UnionFind(rows), compare=compare, threshold=0.5)
+    all_rows, starts = np.arange(rows, dtype=np.int64), np.array([0, rows], np.int64)
+    lead(starts, all_rows, all_rows, np.zeros(rows, np.bool_), marks, compare=JACCARD, threshold=0.5)
+    similarities(all_rows, all_rows, marks, compare=JACCARD)
 
 
 def _overlap(text: pa.Array) -> None:

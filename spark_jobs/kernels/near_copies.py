@@ -1,9 +1,11 @@
-"""Comparison of documents that share an LSH key, and the clusters that the copies among them form.
+"""Comparison of documents that share an LSH key, the clusters that the copies among them form, and their leaders.
 
 Copies are joined in a union-find, and two documents that are already connected are not compared. A run of a thousand
 copies of one page therefore takes a thousand comparisons instead of half a million. The clusters are the same as if
 every two documents of every run were compared, and they depend neither on the order of the runs nor on the order of the
 documents within a run.
+
+`lead` forms clusters in which every document is a copy of the leader. `connect` follows copies of copies.
 """
 
 # ruff: noqa: PLR0917 (a compiled function takes arrays, and these by position)
@@ -68,11 +70,58 @@ def connect(found: Runs, marks: Marks, sets: UnionFind, *, compare: int, thresho
     longest = int(np.diff(found.starts).max(initial=0))
     edges = np.empty((min(len(found.members), len(sets.parents)), 2), np.int32)
     waiting = np.empty(longest, np.int32)
-    given = [array.view(np.ndarray) for array in (*found, *marks)]
+    count = _connect(*_read_only(*found, *marks), compare, threshold, sets.parents, waiting, edges)
+    return edges[:count]
+
+
+def lead(
+    starts: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    equal: npt.NDArray[np.int64],
+    fixed: npt.NDArray[np.bool_],
+    marks: Marks,
+    *,
+    compare: int,
+    threshold: float,
+    founding: bool = True,
+) -> npt.NDArray[np.int64]:
+    """The leader of each document: the first in its group that is a leader and of which the document is a copy.
+
+    Documents come in the order of their rank. A document that is a copy of no leader before it is a leader itself.
+
+    Args:
+        starts: bounds of the groups; group i consists of the documents from `starts[i]` to `starts[i + 1]`.
+        places: the index of each document in `marks`; not read for a document that equals an earlier one.
+        equal: for each document, the first document of its group with the same text; itself if it is the first.
+        fixed: documents that are leaders, whatever they are copies of.
+        marks: values of the documents.
+        compare: ESTIMATE or JACCARD.
+        threshold: smallest similarity of a copy and its leader.
+        founding: whether documents that are not `fixed` may be leaders.
+
+    Returns:
+        the index of the leader, which is the document itself for a leader; -1 without one.
+    """
+    leaders = np.full(len(places), -1, np.int64)
+    found = np.empty(int(np.diff(starts).max(initial=0)), np.int64)
+    _lead(*_read_only(starts, places, equal, fixed, *marks), compare, threshold, founding, leaders, found)
+    return leaders
+
+
+def similarities(
+    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], marks: Marks, *, compare: int
+) -> npt.NDArray[np.float64]:
+    """The similarity, from 0 to 1, of each left document and the right one at the same index; 0 without values."""
+    found = np.empty(len(left), np.float64)
+    _similarities(*_read_only(left, right, *marks), compare, found)
+    return found
+
+
+def _read_only(*arrays: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
+    given = [array.view(np.ndarray) for array in arrays]
     for array in given:
         array.flags.writeable = False
-    count = _connect(*given, compare, threshold, sets.parents, waiting, edges)
-    return edges[:count]
+    return given
 
 
 @inner
@@ -84,13 +133,18 @@ def _equal_values(left, right, width, values):
 
 
 @inner
-def _common_members(left, left_end, right, right_end, values):
+def _common_members(left, left_end, right, right_end, values, least):
+    """The number of common members of two sets, or any smaller number if there are fewer than `least`."""
+    first, other_first = left, right
+    spare, other_spare = left_end - left - least, right_end - right - least
     common = 0
     while left < left_end and right < right_end:
         one, other = values[left], values[right]
         common += one == other
         left += one <= other
         right += other <= one
+        if left - first - common > spare or right - other_first - common > other_spare:
+            break
     return common
 
 
@@ -106,8 +160,48 @@ def _alike(one, other, values, bounds, compare, threshold):
         return width == other_width and _equal_values(left, right, width, values) / width >= threshold
     if min(width, other_width) / max(width, other_width) < threshold:
         return False
-    common = _common_members(left, left + width, right, right + other_width, values)
+    # One fewer than needed: what decides is the division below.
+    least = np.int64(threshold * (width + other_width) / (1 + threshold)) - 1
+    common = _common_members(left, left + width, right, right + other_width, values, least)
     return common / (width + other_width - common) >= threshold
+
+
+@entry
+def _lead(starts, places, equal, fixed, values, bounds, compare, threshold, founding, leaders, found):
+    for group in range(len(starts) - 1):
+        count = 0
+        for document in range(starts[group], starts[group + 1]):
+            first = equal[document]
+            if fixed[document]:
+                leaders[document] = document
+            elif first != document:
+                leaders[document] = leaders[first]
+                continue
+            else:
+                for i in range(count):
+                    if _alike(places[found[i]], places[document], values, bounds, compare, threshold):
+                        leaders[document] = found[i]
+                        break
+                if leaders[document] < 0 and founding:
+                    leaders[document] = document
+            # Of equal leaders, the first is found before the others.
+            if leaders[document] == document and first == document:
+                found[count] = document
+                count += 1
+
+
+@entry
+def _similarities(left, right, values, bounds, compare, found):
+    for pair in range(len(left)):
+        one, other = bounds[left[pair]], bounds[right[pair]]
+        width, other_width = bounds[left[pair] + 1] - one, bounds[right[pair] + 1] - other
+        if min(width, other_width) == 0:
+            found[pair] = 0.0
+        elif compare == JACCARD:
+            common = _common_members(one, one + width, other, other + other_width, values, 0)
+            found[pair] = common / (width + other_width - common)
+        else:
+            found[pair] = _equal_values(one, other, width, values) / width if width == other_width else 0.0
 
 
 @entry
