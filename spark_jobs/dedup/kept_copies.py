@@ -214,20 +214,25 @@ def keep_copies(
 
 def _components(ranked: Ranked, marks: Marks, places: npt.NDArray[np.int64], options: NearCopies) -> Positions:
     """For each document, the first of those that copies connect with it."""
-    from spark_jobs.kernels.near_copies import JACCARD, Runs, connect
+    from spark_jobs.kernels.near_copies import JACCARD, Runs, connect, lead
     from spark_jobs.kernels.union_find import UnionFind
 
     if options.verify is Verify.SIGNATURE:
         # Signatures have connected exactly these.
         return np.repeat(ranked.starts[:-1], np.diff(ranked.starts))
-    distinct = ranked.distinct
+    # Most often no two documents of a large group are copies, which `lead` finds at less cost.
+    none = np.zeros(len(ranked), np.bool_)
+    led = lead(ranked.starts, places, ranked.equal, none, marks, compare=JACCARD, threshold=options.threshold)
+    group = np.repeat(np.arange(len(ranked.starts) - 1), np.diff(ranked.starts))
+    some = np.bincount(group, led != ranked.equal)[group] > 0
+    distinct = ranked.distinct & some
     chosen = places[distinct].astype(np.int32)
     starts = np.concatenate([[0], np.cumsum(distinct)])[ranked.starts]
     sets = UnionFind(len(marks.bounds) - 1)
     connect(Runs(chosen, starts), marks, sets, compare=JACCARD, threshold=options.threshold)
     _, first, inverse = np.unique(sets.labels()[chosen], return_index=True, return_inverse=True)
     positions = np.flatnonzero(distinct)
-    found = np.empty(len(ranked), np.int64)
+    found = np.arange(len(ranked))
     found[positions] = positions[first[inverse]]
     return found[ranked.equal]
 

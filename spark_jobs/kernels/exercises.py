@@ -189,6 +189,14 @@ def _near_copies(text: pa.Array) -> None:
     similarities(all_rows, all_rows, marks, compare=JACCARD)
 
 
+def _similar_sets(text: pa.Array) -> None:
+    from spark_jobs.kernels.similar_sets import lead_large
+
+    rows = np.arange(len(text), dtype=np.int64)
+    sets = np.zeros(2 * len(text), np.uint32), np.arange(len(text) + 1, dtype=np.int64) * 2
+    lead_large(rows, np.zeros(len(text), np.bool_), *sets, threshold=0.5, founding=True)
+
+
 def _overlap(text: pa.Array) -> None:
     from spark_jobs.kernels.overlap import find_ngrams, ngram_table, word_ngrams
 
@@ -267,6 +275,7 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
     "marks": _marks,
     "repeats": _repeats,
     "near_copies": _near_copies,
+    "similar_sets": _similar_sets,
     "text_hash": _text_hash,
     "union_find": _union_find,
 }
@@ -274,6 +283,6 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
 LAKE = (
     *("statistics", "minhash", "fasttext", "text_hash", "html"),
     *("line_rules", "urls", "marks", "long_words", "candidates", "cuts", "repeats", "lengths"),
-    *("near_copies", "union_find", "bloom", "byte_pairs"),
+    *("near_copies", "similar_sets", "union_find", "bloom", "byte_pairs"),
 )
 """The modules that the tables of the lake are computed with, in the order in which they are needed."""

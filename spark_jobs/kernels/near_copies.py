@@ -18,11 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.kernels.compiled import entry, inner
+from spark_jobs.kernels.similar_sets import lead_large, read_only
 from spark_jobs.kernels.union_find import UnionFind, root
 
 SAME, ESTIMATE, JACCARD = range(3)
 """How two documents are compared: all values are equal; the share of equal values of two signatures; the Jaccard
 similarity of two sets."""
+
+
+LARGE = 256
+"""Documents of a group from which on its sets are compared with the help of an index."""
 
 
 class Marks(NamedTuple):
@@ -70,7 +75,7 @@ def connect(found: Runs, marks: Marks, sets: UnionFind, *, compare: int, thresho
     longest = int(np.diff(found.starts).max(initial=0))
     edges = np.empty((min(len(found.members), len(sets.parents)), 2), np.int32)
     waiting = np.empty(longest, np.int32)
-    count = _connect(*_read_only(*found, *marks), compare, threshold, sets.parents, waiting, edges)
+    count = _connect(*read_only(*found, *marks), compare, threshold, sets.parents, waiting, edges)
     return edges[:count]
 
 
@@ -103,8 +108,18 @@ def lead(
         the index of the leader, which is the document itself for a leader; -1 without one.
     """
     leaders = np.full(len(places), -1, np.int64)
-    found = np.empty(int(np.diff(starts).max(initial=0)), np.int64)
-    _lead(*_read_only(starts, places, equal, fixed, *marks), compare, threshold, founding, leaders, found)
+    sizes = np.diff(starts)
+    large = sizes > LARGE if compare == JACCARD else np.zeros(len(sizes), np.bool_)
+    found = np.empty(int(sizes[~large].max(initial=0)), np.int64)
+    bounds = np.ascontiguousarray(starts[:-1][~large]), np.ascontiguousarray(starts[1:][~large])
+    given = read_only(*bounds, places, equal, fixed, *marks)
+    _lead(*given, compare, threshold, founding, leaders, found)
+    for group in np.flatnonzero(large):
+        some = slice(starts[group], starts[group + 1])
+        distinct = starts[group] + np.flatnonzero(equal[some] == np.arange(some.start, some.stop))
+        led = lead_large(places[distinct], fixed[distinct], *marks, threshold=threshold, founding=founding)
+        leaders[distinct] = np.where(led >= 0, distinct[led], -1)
+        leaders[some] = np.where(fixed[some], np.arange(some.start, some.stop), leaders[equal[some]])
     return leaders
 
 
@@ -113,15 +128,8 @@ def similarities(
 ) -> npt.NDArray[np.float64]:
     """The similarity, from 0 to 1, of each left document and the right one at the same index; 0 without values."""
     found = np.empty(len(left), np.float64)
-    _similarities(*_read_only(left, right, *marks), compare, found)
+    _similarities(*read_only(left, right, *marks), compare, found)
     return found
-
-
-def _read_only(*arrays: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
-    given = [array.view(np.ndarray) for array in arrays]
-    for array in given:
-        array.flags.writeable = False
-    return given
 
 
 @inner
@@ -167,10 +175,10 @@ def _alike(one, other, values, bounds, compare, threshold):
 
 
 @entry
-def _lead(starts, places, equal, fixed, values, bounds, compare, threshold, founding, leaders, found):
-    for group in range(len(starts) - 1):
+def _lead(starts, stops, places, equal, fixed, values, bounds, compare, threshold, founding, leaders, found):
+    for group in range(len(starts)):
         count = 0
-        for document in range(starts[group], starts[group + 1]):
+        for document in range(starts[group], stops[group]):
             first = equal[document]
             if fixed[document]:
                 leaders[document] = document
