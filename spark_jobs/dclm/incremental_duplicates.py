@@ -2,7 +2,7 @@
 
 An index for each recipe (`spark_jobs.dedup.index`) is stored beside the table. The signatures of a shard are read again
 if dclm.documents or dclm.verdicts has a newer version of it, and compared again if the recipe now keeps other documents
-of it. Texts are read of the documents that signatures connect with others. The resulting table equals that of
+of it. Texts are read of the documents in groups that changed (`dedup.clusters`). The resulting table equals that of
 `duplicates.write_duplicates`, in which Spark's workers compare all documents; this job runs in one process and reads
 the keys of all shards for each new one.
 """

@@ -10,7 +10,8 @@ documents are a pair depends on these two only (`clusters`). Therefore
   and removed; which copies are kept depends on their texts, lengths and ids, not on the order of arrival.
 
 An index holds no texts. To compare them (`verify: jaccard`), the texts of the documents in groups are passed by the
-caller, who has them.
+caller, who has them. What `duplicates` finds in a group is stored, and the group is not compared again until a document
+joins or leaves it.
 
 `index.json` names the shards and their files. It is replaced last, so a reader sees all of a change or nothing, even
 after a crash.
@@ -34,6 +35,7 @@ from catalog.errors import WatershedError
 from catalog.files import sha256_of, whole_file, write_whole
 from spark_jobs.compute import pc
 from spark_jobs.dedup.clusters import Signed, join_equal
+from spark_jobs.dedup.compared_groups import FOUND, split, to_remember
 from spark_jobs.dedup.index_shard import Shard, grouped_signatures, read_table, write_shard
 from spark_jobs.dedup.kept_copies import MEMBERS, NOW, Positions, Ranked, keep_copies, text_sets
 from spark_jobs.dedup.near_copies import NearCopies, Verify
@@ -62,6 +64,7 @@ class DuplicateIndex:
         stored = manifest["options"]
         self.options = NearCopies(**stored | {"verify": Verify(stored["verify"])})
         self.bands, self.rows = manifest["bands"]
+        self._compared: str | None = manifest.get("compared")
 
     @classmethod
     def create(cls, folder: Path, options: NearCopies | None = None) -> DuplicateIndex:
@@ -151,7 +154,14 @@ class DuplicateIndex:
             WatershedError: texts are needed and missing.
         """
         opened = [self._open(name) for name in sorted(self._shards)]
-        return self._report(opened, self._stored_pairs(), texts, None if shards is None else set(shards))
+        ranked = Ranked.of(self._groups(opened, self._stored_pairs()))
+        rows = self._found(ranked, opened, texts)
+        remembered = to_remember(ranked, rows)
+        file = self._store("compared", lambda path: pq.write_table(remembered, path))
+        if file != self._compared:
+            self._compared = file
+            self._become(self)
+        return rows if shards is None else _rows_of(set(shards), rows, ranked)
 
     def against(self, batches: Iterable[pa.RecordBatch], texts: Texts | None = None) -> pa.Table:
         """The rows that `duplicates` would return for a new shard, without adding it.
@@ -167,7 +177,8 @@ class DuplicateIndex:
             self._refuse_known(shard)
             pairs = self._pairs_of(shard)
             shards = [*(self._open(other) for other in sorted(self._shards)), shard]
-            return self._report(shards, [*self._stored_pairs(), (NEW, pairs)], texts, {NEW})
+            ranked = Ranked.of(self._groups(shards, [*self._stored_pairs(), (NEW, pairs)]))
+            return _rows_of({NEW}, self._found(ranked, shards, texts), ranked)
 
     def _open(self, name: str) -> Shard:
         return Shard(name, self.folder / "documents" / self._shards[name]["file"])
@@ -213,26 +224,29 @@ class DuplicateIndex:
         pairs = self._read_pairs(name)
         return _edges(pairs.filter(pc.equal(pairs["other"], name)))
 
-    def _report(
-        self, shards: list[Shard], pairs: list[tuple[str, pa.Table]], texts: Texts | None, reported: set[str] | None
-    ) -> pa.Table:
-        """Clusters among the documents of shards; only rows of the `reported` shards, unless None."""
-        ranked = Ranked.of(self._groups(shards, pairs))
-        if self.options.verify is Verify.JACCARD:
-            if texts is None:
-                raise WatershedError(
-                    "an index holds no texts, and verify=jaccard compares them", "pass `texts`, or use verify=signature"
-                )
-            with text_sets(ranked, _texts(ranked, texts)) as sets:
-                rows = keep_copies(ranked, sets.marks(), sets.places, self.options)
+    def _found(self, ranked: Ranked, shards: list[Shard], texts: Texts | None) -> pa.Table:
+        """Members of clusters among the documents of groups; only groups that changed are compared."""
+        new, known = split(ranked, self._read_compared())
+        if self.options.verify is Verify.SIGNATURE:
+            marks, places = grouped_signatures(new, shards)
+            rows = keep_copies(new, marks, places, self.options)
+        elif texts is None and len(new):
+            raise WatershedError(
+                "an index holds no texts, and verify=jaccard compares them", "pass `texts`, or use verify=signature"
+            )
         else:
-            marks, places = grouped_signatures(ranked, shards)
-            rows = keep_copies(ranked, marks, places, self.options)
-        rows = rows.select(MEMBERS.names).cast(MEMBERS)
-        if reported is None:
-            return rows
-        asked = ranked.table.filter(pc.is_in(ranked.table["shard"], pa.array(sorted(reported))))
-        return rows.filter(pc.is_in(rows["doc_id"], asked["doc_id"].combine_chunks()))
+            with text_sets(new, _texts(new, texts) if texts else ()) as sets:
+                rows = keep_copies(new, sets.marks(), sets.places, self.options)
+        return pa.concat_tables([known, rows.select(MEMBERS.names).cast(MEMBERS)]).sort_by("doc_id").combine_chunks()
+
+    def _read_compared(self) -> pa.Table:
+        if self._compared is None:
+            return FOUND.empty_table()
+        try:
+            return read_table(self.folder / "compared" / self._compared)
+        except WatershedError:
+            # Everything is compared again.
+            return FOUND.empty_table()
 
     def _groups(self, shards: list[Shard], pairs: list[tuple[str, pa.Table]]) -> pa.Table:
         """Members of groups: doc_id, text_hash, text_bytes, print, run, group, shard, and row in the shard."""
@@ -285,6 +299,7 @@ class DuplicateIndex:
             "format": FORMAT,
             "options": asdict(self.options),
             "bands": [self.bands, self.rows],
+            "compared": self._compared,
             "shards": {name: dict(entry) for name, entry in sorted(self._shards.items()) if name != without},
         }
 
@@ -293,10 +308,13 @@ class DuplicateIndex:
         self._shards = changed._shards
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / _MANIFEST, json.dumps(self._manifest(), indent=1).encode())
-        for folder, key in (("documents", "file"), ("pairs", "pairs")):
-            named = {entry[key] for entry in self._shards.values()}
+        named: dict[str, set[str | None]] = {
+            folder: {entry[key] for entry in self._shards.values()}
+            for folder, key in (("documents", "file"), ("pairs", "pairs"))
+        }
+        for folder, names in (named | {"compared": {self._compared}}).items():
             for path in (self.folder / folder).glob("*.parquet"):
-                if path.name not in named:
+                if path.name not in names:
                     path.unlink()
 
 
@@ -354,6 +372,12 @@ def _meetings(shards: list[Shard], starts: npt.NDArray[np.int64]) -> Iterator[Ru
         numbers = [signed[kept] + start for signed, kept, start in zip(rows, chosen, starts, strict=False)]
         met = [table[kept] for table, kept in zip(own, chosen, strict=True)]
         yield runs(np.concatenate(met), np.concatenate(numbers).astype(np.int32))
+
+
+def _rows_of(shards: set[str], rows: pa.Table, ranked: Ranked) -> pa.Table:
+    """The rows of documents of these shards."""
+    asked = ranked.table.filter(pc.is_in(ranked.table["shard"], pa.array(sorted(shards))))
+    return rows.filter(pc.is_in(rows["doc_id"], asked["doc_id"].combine_chunks()))
 
 
 def _texts(ranked: Ranked, texts: Texts) -> Iterator[tuple[Positions, pa.Array]]:

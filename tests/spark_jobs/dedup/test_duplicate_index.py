@@ -129,6 +129,39 @@ def test_new_documents_are_reported_against_the_index_without_entering_it(docume
     assert {True, False} == {row["kept"] for row in expected}
 
 
+def test_groups_that_did_not_change_are_not_compared_again(documents: pa.Table, tmp_path: Path) -> None:
+    shards = shards_of(documents)
+    index = indexed(tmp_path / "index", shards, "abcd")
+    asked: set[str] = set()
+
+    def texts(name: str, ids: pa.Array) -> Iterator[pa.RecordBatch]:
+        asked.update(ids.to_pylist())
+        yield from texts_of(shards)(name, ids)
+
+    def ask() -> set[str]:
+        asked.clear()
+        so_far = pa.concat_tables([shards[name] for name in index.shards])
+        assert DuplicateIndex.open(index.folder).duplicates(texts=texts).equals(cluster(so_far, OPTIONS))
+        return set(asked)
+
+    first = ask()
+    assert len(first) > 40
+    index = DuplicateIndex.open(index.folder)
+    assert not ask()
+    index.add("e", signatures(shards["e"]))
+    touched = ask()
+    assert 0 < len(touched & first) < len(first) / 2
+    (compared,) = (index.folder / "compared").iterdir()
+    compared.write_bytes(b"damaged")
+    assert len(ask()) > len(first)
+    # A document of the same id and another text.
+    index = DuplicateIndex.open(index.folder)
+    texts_changed = shards["a"].set_column(1, "text", shards["b"]["text"][: len(shards["a"])])
+    shards["a"] = signed(texts_changed["text"].to_pylist()).set_column(0, "id", shards["a"]["id"])
+    index.add("a", signatures(shards["a"]))
+    assert ask()
+
+
 def test_an_empty_shard_and_one_of_wordless_texts_are_shards(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = indexed(tmp_path / "index", shards, "ab")
