@@ -101,8 +101,9 @@ def _copies(out: Path, doc_id: str) -> Iterator[str]:
 def _kept_copy(row: Mapping[str, Any]) -> str:
     if row["kept"] or row["kept_id"] is None:
         return ""
-    run = f" of {row['kept_run']}" if row["kept_run"] is not None else ""
-    similarity = f", similarity {row['similarity']:.3f}" if row["similarity"] is not None else ""
+    # Results of earlier versions lack these columns.
+    run = f" of {row['kept_run']}" if row.get("kept_run") is not None else ""
+    similarity = f", similarity {row['similarity']:.3f}" if row.get("similarity") is not None else ""
     return f": {row['kept_id']}{run}{similarity}"
 
 

@@ -140,7 +140,7 @@ def _curate(  # noqa: PLR0917 - the arguments of `curate`
         *(["contamination", "contaminated"] if found else []),
         *(["scores", "buckets"] if selected else []),
     ]
-    publish(out, work, made, recipe, sources)
+    publish(out, work, made, recipe, sources, [run.name for run in earlier])
     notes = (*_warnings(tally, recipe), *(found.warnings if found else ()))
     return Outcome(
         sources=tuple(sources), tally=tally, copies=copies, contamination=found, selected=selected, warnings=notes

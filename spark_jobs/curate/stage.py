@@ -48,11 +48,19 @@ class Stage:
         wanted = list(dict.fromkeys(["id", *columns]))
         for path in self.files:
             with pq.ParquetFile(path) as file:
+                left, start = self._left(file), 0
                 for batch in file.iter_batches(8_192, columns=wanted):
-                    left = pc.invert(pc.is_in(batch.column("id"), value_set=self.dropped))
-                    rows = batch.filter(left).select(list(columns))
+                    rows = batch.filter(left[start : start + batch.num_rows]) if left is not None else batch
+                    start += batch.num_rows
                     if rows.num_rows:
-                        yield rows
+                        yield rows.select(list(columns))
+
+    def _left(self, file: pq.ParquetFile) -> pa.Array | None:
+        """Which rows of a file are left; None if all are."""
+        if not len(self.dropped):
+            return None
+        # Once for a file: Arrow hashes all the ids that are dropped at each call.
+        return pc.invert(pc.is_in(file.read(columns=["id"])["id"], value_set=self.dropped)).combine_chunks()
 
     def less(self, ids: pa.ChunkedArray) -> Stage:
         """The stage without some documents."""

@@ -51,7 +51,10 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
 
     def texts(shard: str, ids: pa.Array) -> Iterator[pa.RecordBatch]:
         documents = lake.table(DOCUMENTS.name).to_pyarrow_dataset(partitions=_chosen(partitions[shard]))
-        for batch in documents.to_batches(columns=["doc_id", "text"], batch_size=TEXTS_AT_ONCE):
+        read = documents.to_batches(
+            columns=["doc_id", "text"], batch_size=TEXTS_AT_ONCE, batch_readahead=1, fragment_readahead=1
+        )
+        for batch in read:
             yield batch.filter(pc.is_in(batch["doc_id"], ids)).rename_columns(["id", "text"])
 
     rows = index.duplicates(texts=texts)

@@ -154,6 +154,8 @@ def test_ids_are_compared_within_their_run_only(tmp_path: Path) -> None:
     run(tmp_path, "second", {"x": "Words that stand in no other file, and are not a copy."}, by)
     kept, duplicates, _ = run(tmp_path, "third", {"x": OTHER, "y": "A text of its own."}, by, "first", "second")
     assert kept.keys() == {"y"}
+    made = json.loads((tmp_path / "third/manifest.json").read_text())
+    assert made["against"] == [str(tmp_path / "first"), str(tmp_path / "second")]
     assert (duplicates["x"]["kept_id"], duplicates["x"]["kept_run"]) == ("y", str(tmp_path / "first"))
 
 
