@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from spark_jobs.curate.cluster_counts import LARGEST, Cluster, Loss
+from spark_jobs.curate.cluster_counts import LARGEST, Cluster, ClusterCounts, Loss
 from spark_jobs.curate.run import Outcome
 
 ID_SHOWN, PATH_SHOWN = 60, 200
@@ -17,8 +17,8 @@ def copies_lines(outcome: Outcome) -> Iterator[str]:
     """Lines for the screen; none if no copies were found."""
     for counts in outcome.copies.clusters:
         if counts.clusters:
-            sizes = ", ".join(f"{clusters:,} of {size}" for size, clusters in counts.sizes)
-            yield f"copies by {counts.method}: {counts.clusters:,} clusters of {counts.documents:,} documents ({sizes})"
+            found = f"{counts.clusters:,} clusters of {counts.documents:,} documents"
+            yield f"copies by {counts.method}: {found}, by size {_sizes(counts)}"
             for cluster in counts.largest:
                 similarity = cluster.least_similarity
                 least = f"  least similarity {similarity:.3f}" if similarity is not None else ""
@@ -37,10 +37,9 @@ def copies_section(outcome: Outcome) -> Iterator[str]:
     if found or lossy:
         yield "<h2>Copies</h2>"
     for counts in found:
-        sizes = "; ".join(f"{clusters:,} of {size}" for size, clusters in counts.sizes)
         yield (
             f"<p>By {html.escape(counts.method)}: {counts.clusters:,} clusters of {counts.documents:,} documents, by "
-            f"size: {sizes}. The largest:</p>"
+            f"size {_sizes(counts)}. The largest:</p>"
             "<table><tr><th>cluster<th>documents<th>least similarity to the kept copy</tr>"
         )
         for cluster in counts.largest:
@@ -67,6 +66,10 @@ def _lossy(outcome: Outcome) -> list[tuple[Path, Loss]]:
     return sorted(
         ((source.path, loss) for source, loss in found if loss.most), key=lambda row: (-row[1].dropped, str(row[0]))
     )
+
+
+def _sizes(counts: ClusterCounts) -> str:
+    return ", ".join(f"{size}: {clusters:,}" for size, clusters in counts.sizes)
 
 
 def _kept(cluster: Cluster) -> str:

@@ -243,7 +243,7 @@ def test_the_screen_and_the_report_show_clusters_and_inputs_that_lose_most(tmp_p
     texts = {"<b>kept\x1b[31m": LONGER, "copy": PROSE, "also": PROSE, "other": OTHER}
     _, _, outcome = run(tmp_path, "out", texts, by)
     lines = list(copies_lines(outcome))
-    assert lines[0] == "copies by minhash: 1 clusters of 3 documents (1 of 3 to 5)"
+    assert lines[0] == "copies by minhash: 1 clusters of 3 documents, by size 3 to 5: 1"
     first = "           3 documents, copies of <b>kept\N{REPLACEMENT CHARACTER}[31m  least similarity 0.9"
     assert lines[1].startswith(first)
     assert len(lines) == 2
