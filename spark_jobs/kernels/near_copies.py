@@ -1,7 +1,9 @@
 """Comparison of documents that share an LSH key, the clusters that the copies among them form, and their leaders.
 
 Copies are joined in a union-find, and two documents that are already connected are not compared. A run of a thousand
-copies of one page therefore takes a thousand comparisons instead of half a million. The clusters are the same as if
+copies of one page therefore takes a thousand comparisons instead of half a million. Two large clusters in a run would
+still be compared document by document, so their distances from the first document of one of them are computed: by the
+triangle inequality, documents whose distances differ too much are no copies. The clusters are the same as if
 every two documents of every run were compared, and they depend neither on the order of the runs nor on the order of the
 documents within a run.
 
@@ -28,6 +30,10 @@ similarity of two sets."""
 
 LARGE = 256
 """Documents of a group from which on its sets are compared with the help of an index."""
+
+
+MANY = 8
+"""Documents of a cluster after which distances from its first document are computed."""
 
 
 class Marks(NamedTuple):
@@ -74,8 +80,8 @@ def connect(found: Runs, marks: Marks, sets: UnionFind, *, compare: int, thresho
     """
     longest = int(np.diff(found.starts).max(initial=0))
     edges = np.empty((min(len(found.members), len(sets.parents)), 2), np.int32)
-    waiting = np.empty(longest, np.int32)
-    count = _connect(*read_only(*found, *marks), compare, threshold, sets.parents, waiting, edges)
+    waiting, far = np.empty(longest, np.int32), np.empty(longest, np.float64)
+    count = _connect(*read_only(*found, *marks), compare, threshold, sets.parents, waiting, far, edges)
     return edges[:count]
 
 
@@ -198,37 +204,51 @@ def _lead(starts, stops, places, equal, fixed, values, bounds, compare, threshol
                 count += 1
 
 
+@inner
+def _similarity(one, other, values, bounds, compare):
+    left, right = bounds[one], bounds[other]
+    width, other_width = bounds[one + 1] - left, bounds[other + 1] - right
+    if min(width, other_width) == 0:
+        return 0.0
+    if compare == JACCARD:
+        common = _common_members(left, left + width, right, right + other_width, values, 0)
+        return common / (width + other_width - common)
+    return _equal_values(left, right, width, values) / width if width == other_width else 0.0
+
+
 @entry
 def _similarities(left, right, values, bounds, compare, found):
     for pair in range(len(left)):
-        one, other = bounds[left[pair]], bounds[right[pair]]
-        width, other_width = bounds[left[pair] + 1] - one, bounds[right[pair] + 1] - other
-        if min(width, other_width) == 0:
-            found[pair] = 0.0
-        elif compare == JACCARD:
-            common = _common_members(one, one + width, other, other + other_width, values, 0)
-            found[pair] = common / (width + other_width - common)
-        else:
-            found[pair] = _equal_values(one, other, width, values) / width if width == other_width else 0.0
+        found[pair] = _similarity(left[pair], right[pair], values, bounds, compare)
 
 
 @entry
-def _connect(members, starts, values, bounds, compare, threshold, parents, waiting, edges):
+def _connect(members, starts, values, bounds, compare, threshold, parents, waiting, far, edges):
     count = 0
+    # The share of unequal values and the Jaccard distance are metrics. What is further apart is no copy.
+    most = 1.0 - threshold + 1e-9
     for run in range(len(starts) - 1):
         size = starts[run + 1] - starts[run]
         for i in range(size):
             waiting[i] = members[starts[run] + i]
         # A breadth-first search: each document before `reached` is connected with an earlier one or begins a component.
-        following = reached = 0
+        following = reached = begin = 0
         while following < size:
-            reached = max(reached, following + 1)
+            if following == reached:
+                begin = following
+                reached += 1
             document = waiting[following]
+            if following - begin == MANY and compare != SAME:
+                for i in range(following, size):
+                    far[i] = 1.0 - _similarity(waiting[begin], waiting[i], values, bounds, compare)
+            measured = following - begin >= MANY and compare != SAME
             home = root(document, parents)
             for i in range(reached, size):
                 other = waiting[i]
                 away = root(other, parents)
                 if away != home:
+                    if measured and abs(far[following] - far[i]) > most:
+                        continue
                     if not _alike(document, other, values, bounds, compare, threshold):
                         continue
                     parents[max(home, away)] = min(home, away)
@@ -237,6 +257,7 @@ def _connect(members, starts, values, bounds, compare, threshold, parents, waiti
                     count += 1
                 waiting[i] = waiting[reached]
                 waiting[reached] = other
+                far[i], far[reached] = far[reached], far[i]
                 reached += 1
             following += 1
     return count

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from spark_jobs.kernels import similar_sets
-from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD, LARGE, Marks, lead, similarities
+from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD, LARGE, MANY, Marks, connect, lead, runs, similarities
 from spark_jobs.kernels.similar_sets import lead_large
+from spark_jobs.kernels.union_find import UnionFind, connected_components
 
 
 def marks_of(sets: Sequence[set[int]]) -> Marks:
@@ -107,3 +108,20 @@ def test_similarities_are_those_of_sets_and_of_signatures() -> None:
     signatures = Marks(values.ravel(), np.arange(61, dtype=np.int64) * 16)
     found = similarities(left, right, signatures, compare=ESTIMATE)
     assert found.tolist() == (values[left] == values[right]).mean(axis=1).tolist()
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.6, 0.8])
+def test_documents_that_distances_rule_out_are_no_copies(threshold: float) -> None:
+    for seed in range(2):
+        sets = families(np.random.default_rng(seed), 240)
+        # Two clusters of many documents that are nearly copies of each other.
+        apart = round(70 * (1 - threshold))
+        sets += [{*range(80), 1000 + i} for i in range(40)]
+        sets += [{*range(apart, 80 + apart), 2000 + i} for i in range(40)]
+        pairs = [(i, j) for i, one in enumerate(sets) for j in range(i) if alike(one, sets[j], threshold)]
+        left, right = np.array(pairs).T
+        expected = connected_components(left, right, len(sets)).tolist()
+        assert max(np.bincount(expected)) > 4 * MANY
+        found = UnionFind(len(sets))
+        connect(runs(np.zeros(len(sets), np.int64)), marks_of(sets), found, compare=JACCARD, threshold=threshold)
+        assert found.labels().tolist() == expected
