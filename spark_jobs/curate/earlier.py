@@ -21,6 +21,7 @@ from spark_jobs.curate.parts import KEPT
 
 INDEX = pa.schema([KEPT.field(name) for name in ("id", "url", "text_hash", "text_bytes", "minhash")])
 """Columns of index.parquet."""
+_TEXTS = pa.schema([KEPT.field(name) for name in ("id", "text")])
 BATCH_ROWS = 8_192
 
 
@@ -72,12 +73,11 @@ def _earlier(place: Path) -> EarlierRun:
     index = place / "index.parquet" if place.is_dir() else place
     texts = index.parent / "kept.parquet" if index.name == "index.parquet" else None
     try:
+        _check(index, INDEX)
         ids = pq.read_table(index, columns=["id"])["id"].combine_chunks()
-        missing = [name for name in INDEX.names if name not in pq.read_schema(index).names]
-        if missing:
-            raise pa.ArrowInvalid(f"no column {missing[0]!r}")
         if texts is None or not texts.is_file():
             return EarlierRun(name=str(place), index=index, texts=None, kept=None)
+        _check(texts, _TEXTS)
         kept = pq.read_table(texts, columns=["id"])["id"].combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise WatershedError(
@@ -93,8 +93,33 @@ def _earlier(place: Path) -> EarlierRun:
     return EarlierRun(name=str(place), index=index, texts=texts, kept=rows)
 
 
+def _check(path: Path, wanted: pa.Schema) -> None:
+    """Raise ArrowInvalid if a file lacks columns, or has them with other types."""
+    schema = pq.read_schema(path)
+    for field in wanted:
+        if field.name not in schema.names:
+            raise pa.ArrowInvalid(f"no column {field.name!r}")
+        if schema.field(field.name).type != field.type:
+            raise pa.ArrowInvalid(f"column {field.name!r} is {schema.field(field.name).type}, not {field.type}")
+
+
 def _read(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([KEPT.field(name) for name in columns])
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(schema.names)):
-            yield batch.select(schema.names).cast(schema)
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=schema.names):
+                if "minhash" in columns:
+                    _check_signatures(batch["minhash"])
+                yield batch.select(schema.names).cast(schema)
+    except (OSError, pa.ArrowException) as error:
+        raise WatershedError(
+            f"{path}: damaged ({str(error).splitlines()[0]})", "make the earlier run again, or leave it out"
+        ) from error
+
+
+def _check_signatures(signatures: pa.Array) -> None:
+    from spark_jobs.kernels.minhash import PERMUTATIONS
+
+    lengths = pc.unique(pc.binary_length(signatures.drop_null())).to_pylist()
+    if lengths and lengths != [4 * PERMUTATIONS]:
+        raise pa.ArrowInvalid(f"signatures of {lengths[0]} bytes where {4 * PERMUTATIONS} are expected")

@@ -211,9 +211,26 @@ def test_what_is_not_an_index_is_refused(tmp_path: Path) -> None:
     by = recipe(tmp_path, "exact")
     (tmp_path / "empty").mkdir()
     pq.write_table(INDEX.empty_table().drop_columns(["minhash"]), tmp_path / "narrow.parquet")
-    for place in ("empty", "narrow.parquet", "exact.yaml"):
+    pq.write_table(INDEX.empty_table().set_column(0, "id", pa.array([], pa.int64())), tmp_path / "numbers.parquet")
+    for place in ("empty", "narrow.parquet", "numbers.parquet", "exact.yaml"):
         with pytest.raises(WatershedError, match="not an index"):
             run(tmp_path, "out", {"a": PROSE}, by, place)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "signatures"])
+def test_a_damaged_earlier_run_is_named(tmp_path: Path, damage: str) -> None:
+    by = recipe(tmp_path, "minhash")
+    run(tmp_path, "first", {f"d{number}": f"{PROSE} {number}" * number for number in range(1, 60)}, by)
+    index = tmp_path / "first/index.parquet"
+    if damage == "signatures":
+        table = pq.read_table(index)
+        pq.write_table(table.set_column(4, "minhash", pa.array([b"short"] * len(table))), index)
+    else:
+        data = bytearray(index.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+        index.write_bytes(data)
+    with pytest.raises(WatershedError, match=r"first(/index\.parquet)?: (damaged|not an index) \("):
+        run(tmp_path, "second", {"a": PROSE}, by, "first")
 
 
 @pytest.mark.parametrize(
