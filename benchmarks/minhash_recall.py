@@ -1,4 +1,4 @@
-"""Recall and precision of near-duplicates found by MinHash bands, against the exact Jaccard similarity of every pair.
+"""Near-duplicates found by MinHash bands, held against the exact Jaccard similarity of every pair of documents.
 
     uv run --group bench python -m benchmarks.minhash_recall [--documents 20000] [--threshold 0.8] [--plot FILE.png]
 
@@ -10,6 +10,7 @@ that shares one.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,19 +20,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
+from spark_jobs.dedup.clusters import Signed, cluster
+from spark_jobs.dedup.near_copies import NearCopies, Verify
 from spark_jobs.kernels.minhash import bands, minhash, shingles, signature_values
 from spark_jobs.kernels.text_hash import text_hash
-from spark_jobs.kernels.union_find import connected_components
+from spark_jobs.kernels.union_find import UnionFind, connected_components
 
 SEED = 20
 COPIES = 4
 """Copies of an original, each with a share of words changed that is drawn anew."""
 BINS = np.arange(0.3, 1.0001, 0.05)
 SETTINGS = {
-    "datasketch's bands": NearCopies(),
+    "default": NearCopies(),
+    "transitive": NearCopies(transitive=True),
     "recall 0.95": NearCopies(recall=0.95),
-    "recall 0.95, exact": NearCopies(recall=0.95, verify=Verify.JACCARD),
+    "by signature": NearCopies(verify=Verify.SIGNATURE),
+    "by signature, transitive": NearCopies(verify=Verify.SIGNATURE, transitive=True),
+    "by signature, transitive, recall 0.95": NearCopies(verify=Verify.SIGNATURE, transitive=True, recall=0.95),
 }
 
 Pairs = npt.NDArray[np.int64]
@@ -50,11 +55,15 @@ class Curve:
     theory: npt.NDArray[np.float64]
     """1 - (1 - s^rows)^bands, the mean over the bin's pairs."""
     recall: float
-    """Share of the pairs at or above the threshold that are found and verified."""
+    """Share of the pairs at or above the threshold that are compared, and found to be."""
     precision: float
-    """Share of the pairs found and verified that are at or above the threshold."""
+    """Share of the pairs found to be at or above the threshold that are."""
+    dropped: int
+    """Documents."""
+    below: int
+    """Dropped documents that are less similar to the kept copy than the threshold."""
     same_clusters: float
-    """Share of documents whose cluster is that of the exact pairs at or above the threshold."""
+    """Share of documents whose cluster is the one that the exact pairs at or above the threshold give."""
 
 
 def planted(documents: int, seed: int = SEED) -> list[str]:
@@ -118,10 +127,25 @@ def curve(name: str, options: NearCopies, text: pa.Array, pairs: Pairs, similari
     theory = 1 - (1 - similarity**rows) ** count
     exact = dict(zip(_numbers(pairs, size).tolist(), similarity.tolist(), strict=True))
     true = np.array([exact.get(number, 0.0) for number in _numbers(found, size).tolist()])
-    estimate = (values[found[:, 0]] == values[found[:, 1]]).mean(axis=1)
-    verified = (true if options.verify is Verify.JACCARD else estimate) >= options.threshold
-    right = int((verified & (true >= options.threshold)).sum())
+    if options.verify is Verify.JACCARD:
+        groups = _groups(options, text, signatures)
+        compared = groups[pairs[:, 0]] == groups[pairs[:, 1]]
+        verified = right = int((compared & (similarity >= options.threshold)).sum())
+    else:
+        estimated = (values[found[:, 0]] == values[found[:, 1]]).mean(axis=1) >= options.threshold
+        verified, right = int(estimated.sum()), int((estimated & (true >= options.threshold)).sum())
     bins = np.digitize(similarity, BINS) - 1
+    labels, leaders = _clusters(options, text, signatures)
+    dropped = np.flatnonzero(leaders != np.arange(size))
+    below = [
+        exact.get(min(one, other) * size + max(one, other), 0.0) < options.threshold
+        for one, other in zip(dropped.tolist(), leaders[dropped].tolist(), strict=True)
+        if text[one] != text[other]
+    ]
+    alike = pairs[similarity >= options.threshold]
+    expected = (
+        connected_components(alike[:, 0], alike[:, 1], size) if options.transitive else exact_leaders(text, alike)
+    )
     return Curve(
         name=name,
         bands=count,
@@ -129,19 +153,60 @@ def curve(name: str, options: NearCopies, text: pa.Array, pairs: Pairs, similari
         candidates=_means(among, bins),
         theory=_means(theory, bins),
         recall=right / max(int((similarity >= options.threshold).sum()), 1),
-        precision=right / max(int(verified.sum()), 1),
-        same_clusters=_same_clusters(options, text, signatures, pairs[similarity >= options.threshold]),
+        precision=right / max(verified, 1),
+        dropped=len(dropped),
+        below=sum(below),
+        same_clusters=_same_members(labels, expected),
     )
 
 
-def _same_clusters(options: NearCopies, text: pa.Array, signatures: pa.Array, alike: Pairs) -> float:
+def exact_leaders(text: pa.Array, alike: Pairs) -> npt.NDArray[np.int64]:
+    """The kept copy of each document: the first in the order of length and number that is kept and alike."""
+    neighbours: dict[int, list[int]] = {}
+    for one, other in alike.tolist():
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    sizes = [len(document.encode()) for document in text.to_pylist()]
+    rank = {document: place for place, document in enumerate(sorted(range(len(text)), key=lambda i: (-sizes[i], i)))}
+    leaders = np.full(len(text), -1, np.int64)
+    for document in rank:
+        kept = [other for other in neighbours.get(document, []) if leaders[other] == other]
+        leaders[document] = min(kept, key=rank.__getitem__) if kept else document
+    return leaders
+
+
+def _documents(text: pa.Array, signatures: pa.Array) -> pa.Table:
     ids = [f"{number:09d}" for number in range(len(text))]
     sizes = pa.array([len(document.encode()) for document in text.to_pylist()], pa.int64())
     columns = {"id": ids, "text": text, "text_hash": text_hash(text), "text_bytes": sizes, "minhash": signatures}
-    rows = cluster(pa.table(columns), options)
-    labels = np.arange(len(ids))
-    labels[rows["doc_id"].to_numpy().astype(np.int64)] = rows["cluster_id"].to_numpy().astype(np.int64)
-    exact = connected_components(alike[:, 0], alike[:, 1], len(ids))
+    return pa.table(columns)
+
+
+def _groups(options: NearCopies, text: pa.Array, signatures: pa.Array) -> npt.NDArray[np.int32]:
+    """The group of each document, within which texts are compared."""
+    sets = UnionFind(len(text))
+    with Signed(options) as signed:
+        for batch in _documents(text, signatures).to_batches():
+            signed.add(batch)
+        signed.finish()
+        for band in range(-1, signed.bands):
+            signed.join(band, sets)
+    return sets.labels()
+
+
+def _clusters(
+    options: NearCopies, text: pa.Array, signatures: pa.Array
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The cluster of each document, and its kept copy."""
+    rows = cluster(_documents(text, signatures), options)
+    labels, leaders = np.arange(len(text)), np.arange(len(text))
+    members = rows["doc_id"].to_numpy().astype(np.int64)
+    labels[members] = rows["cluster_id"].to_numpy().astype(np.int64)
+    leaders[members] = rows["kept_doc_id"].to_numpy().astype(np.int64)
+    return labels, leaders
+
+
+def _same_members(labels: npt.NDArray[np.integer], exact: npt.NDArray[np.integer]) -> float:
     # A document's cluster is the same if it has the same members: as many, and as many in common.
     both = np.unique(np.stack([labels, exact]), axis=1, return_inverse=True, return_counts=True)
     common = both[2][both[1].ravel()]
@@ -161,16 +226,18 @@ def _means(values: npt.NDArray[np.generic], bins: npt.NDArray[np.int64]) -> npt.
 def report(curves: Sequence[Curve], similarity: npt.NDArray[np.float64]) -> str:
     """The curves as a table."""
     counts = np.bincount(np.digitize(similarity, BINS) - 1, minlength=len(BINS))
-    lines = [f"{'Jaccard':>12} {'pairs':>8}" + "".join(f"  {found.name:>20} (theory)" for found in curves)]
+    shown = list({found.rows: found for found in curves}.values())
+    lines = [f"{'Jaccard':>12} {'pairs':>8}" + "".join(f"  {f'{f.bands} x {f.rows}':>20} (theory)" for f in shown)]
     for place, low in enumerate(BINS):
         if counts[place]:
-            shares = (f"  {found.candidates[place]:>20.3f} ({found.theory[place]:.3f}) " for found in curves)
+            shares = (f"  {found.candidates[place]:>20.3f} ({found.theory[place]:.3f}) " for found in shown)
             high = f"{low:.2f}-{min(low + 0.05, 1):.2f}" if low < 0.999 else "1.00"
             lines.append(f"{high:>12} {counts[place]:>8,}" + "".join(shares))
     for found in curves:
         lines.append(
             f"{found.name}: {found.bands} bands of {found.rows}; recall {found.recall:.4f}, precision "
-            f"{found.precision:.4f}, {found.same_clusters:.2%} of documents in their exact cluster"
+            f"{found.precision:.4f}; {found.dropped:,} dropped, {found.below:,} of them less similar to the kept copy "
+            f"than the threshold; {found.same_clusters:.2%} of documents in their exact cluster"
         )
     return "\n".join(lines)
 
@@ -184,7 +251,7 @@ def plot(curves: Sequence[Curve], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     middles = np.minimum(BINS + 0.025, 1)
-    for found in curves[:2]:
+    for found in {curve.rows: curve for curve in curves}.values():
         (line,) = axes.plot(middles, found.candidates, "o", label=f"{found.name}: {found.bands} x {found.rows}")
         axes.plot(middles, found.theory, color=line.get_color())
     axes.set(xlabel="exact Jaccard similarity", ylabel="share of pairs that share a band")
@@ -202,7 +269,7 @@ def main() -> None:
     pairs, similarity = exact_pairs(text, float(BINS[0]))
     curves = []
     for name, options in SETTINGS.items():
-        chosen = NearCopies(threshold=given.threshold, recall=options.recall, verify=options.verify)
+        chosen = dataclasses.replace(options, threshold=given.threshold)
         curves.append(curve(name, chosen, text, pairs, similarity))
     print(f"{len(text):,} documents, threshold {given.threshold}")
     print(report(curves, similarity))

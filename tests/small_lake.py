@@ -151,6 +151,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                     "kept": number == 0,
                     "kept_doc_id": ids[0],
                     "reason": "first of the cluster" if number == 0 else "same text as an earlier document",
+                    "similarity": 1.0,
                 }
                 for number in (0, 1)
             ),

@@ -41,7 +41,7 @@ class Size:
 
 def measured(corpus: Path, sizes: Sequence[int], report: Callable[[str], None]) -> Iterator[Size]:
     """Measure each piece of work at each size, one process after the other."""
-    for work, counts in (("fused", WARC_COPIES), ("judge", sizes), ("cluster", sizes)):
+    for work, counts in (("fused", WARC_COPIES), ("judge", sizes), ("cluster", sizes), ("compare", sizes)):
         for count in counts:
             report(f"{work}: {count:,}")
             command = [sys.executable, "-m", __name__, work, str(corpus), str(count)]
@@ -98,36 +98,55 @@ def judge(corpus: Path, scratch: Path, count: int) -> tuple[str, int, int, float
 
 def cluster(corpus: Path, scratch: Path, count: int) -> tuple[str, int, int, float]:
     """Clusters of copies among made documents, from their signatures."""
+    return _clustered(corpus, scratch, count, texts=False)
+
+
+def compare(corpus: Path, scratch: Path, count: int) -> tuple[str, int, int, float]:
+    """Clusters of copies among made documents, with their texts compared."""
+    return _clustered(corpus, scratch, count, texts=True)
+
+
+def _clustered(corpus: Path, scratch: Path, count: int, *, texts: bool) -> tuple[str, int, int, float]:
+    from spark_jobs.dedup.clusters import Documents
     from spark_jobs.dedup.clusters import cluster as find_clusters
+    from spark_jobs.dedup.near_copies import NearCopies, Verify
     from spark_jobs.kernels.minhash import minhash
     from spark_jobs.kernels.text_buffers import text_buffers
     from spark_jobs.kernels.text_hash import text_hash
 
-    texts = read_pages(corpus, SOURCE_PAGES, scratch).texts
+    pages = read_pages(corpus, SOURCE_PAGES, scratch).texts
     size, making = 0, 0.0
 
-    def signed() -> Iterator[pa.RecordBatch]:
+    def signed(*, again: bool = False) -> Iterator[pa.RecordBatch]:
         nonlocal size, making
         begun, number = time.process_time(), 0
-        for text in batches(made_documents(texts, count)):
-            size += text.nbytes
-            columns = {
-                "id": pa.array([f"{place:032x}" for place in range(number, number + len(text))]),
-                "text_hash": text_hash(text),
-                "text_bytes": pa.array(np.diff(text_buffers(text).offsets)),
-                "minhash": minhash(text).cast(pa.binary()),
-            }
+        for text in batches(made_documents(pages, count)):
+            if again:
+                columns = {"text": text}
+            else:
+                size += text.nbytes
+                columns = {
+                    "id": pa.array([f"{place:032x}" for place in range(number, number + len(text))]),
+                    "text_hash": text_hash(text),
+                    "text_bytes": pa.array(np.diff(text_buffers(text).offsets)),
+                    "minhash": minhash(text).cast(pa.binary()),
+                }
             number += len(text)
             making += time.process_time() - begun
             yield pa.record_batch(columns)
             begun = time.process_time()
 
+    def find() -> None:
+        documents = Documents(batches=signed(), texts=lambda: signed(again=True))
+        find_clusters(documents, NearCopies(verify=Verify.JACCARD if texts else Verify.SIGNATURE))
+
     wanted, count = count, 100
-    find_clusters(signed())
+    find()
     size, making, count = 0, 0.0, wanted
     begun = time.process_time()
-    find_clusters(signed())
-    return "copies clustered by signature", count, size, time.process_time() - begun - making
+    find()
+    name = "copies clustered, texts compared" if texts else "copies clustered by signature"
+    return name, count, size, time.process_time() - begun - making
 
 
 def _timed(items: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, float]]:
@@ -143,7 +162,7 @@ def _main(work: str, corpus: str, count: str) -> None:
     from benchmarks.curation_stages.contest import on_one_core
 
     on_one_core()
-    kinds: dict[str, Callable[..., Any]] = {"fused": fused, "judge": judge, "cluster": cluster}
+    kinds: dict[str, Callable[..., Any]] = {"fused": fused, "judge": judge, "cluster": cluster, "compare": compare}
     with tempfile.TemporaryDirectory(prefix="watershed-benchmark-") as scratch:
         name, documents, size, seconds = kinds[work](Path(corpus), Path(scratch), int(count))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

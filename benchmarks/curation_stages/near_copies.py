@@ -1,4 +1,4 @@
-"""MinHash signatures: rensa and datasketch, and what each finds against exact Jaccard similarity.
+"""MinHash signatures, and texts compared: rensa and datasketch, and what each finds against exact Jaccard similarity.
 
 Signatures come from different hash functions, so no two can be equal. What can be compared is what they are for:
 pairs of documents that they call alike. Both sides' signatures go through the same bands and the same threshold, and
@@ -67,6 +67,40 @@ def contests(pages: Pages) -> Iterator[Contest[Any, Any]]:
     # Only the sketch of rensa is timed here. Our side still starts from the text.
     yield Contest(stage="minhash", peer="rensa, given finished shingles", theirs=lambda: rensa(lists), **both)
     yield Contest(stage="minhash", peer="datasketch", theirs=datasketch, **both)
+
+    def copies() -> Pairs:
+        from spark_jobs.dedup.clusters import cluster
+        from spark_jobs.dedup.near_copies import NearCopies
+        from spark_jobs.kernels.minhash import minhash
+        from spark_jobs.kernels.text_hash import text_hash
+
+        signatures, bytes_ = minhash(array), pa.array([len(text.encode()) for text in texts], pa.int64())
+        numbers = pa.array([f"{number:09d}" for number in range(len(texts))])
+        columns = {"id": numbers, "text": array, "text_hash": text_hash(array), "text_bytes": bytes_}
+        rows = cluster(pa.table({**columns, "minhash": signatures}), NearCopies(threshold=THRESHOLD, recall=RECALL))
+        dropped = rows.filter(pa.array([not kept for kept in rows["kept"].to_pylist()]))
+        return {
+            (min(int(one), int(other)), max(int(one), int(other)))
+            for one, other in zip(dropped["doc_id"].to_pylist(), dropped["kept_doc_id"].to_pylist(), strict=True)
+        }
+
+    def right(found: Pairs, theirs: Signatures) -> Agreement:
+        below = len(found - alike)
+        return Agreement(
+            1 - below / max(len(found), 1),
+            f"of {len(found):,} dropped pages, {below:,} are less similar to the kept copy than {THRESHOLD}",
+        )
+
+    # Our side goes on to compare texts and to choose copies; the peer's ends with the signatures.
+    yield Contest(
+        stage="near copies, texts compared",
+        peer="rensa, signatures alone",
+        ours=copies,
+        theirs=lambda: rensa([list(shingle_set(text)) for text in texts]),
+        bytes=size,
+        documents=len(texts),
+        agree=right,
+    )
 
 
 def shingle_set(text: str) -> set[str]:

@@ -35,8 +35,8 @@ from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
     metavar="INDEX",
-    help="The --out folder of an earlier run, or its index.parquet. Copies of documents of that run are dropped. May "
-    "be given several times.",
+    help="The --out folder of an earlier run. Copies of documents that it kept are dropped. Its index.parquet alone is "
+    "enough for recipes that compare no texts. May be given several times.",
 )
 @click.option(
     "--decontaminate",
@@ -77,6 +77,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
       watershed curate new.parquet --recipe fineweb --out second --against first
       watershed curate documents.jsonl --recipe c4 --out clean --decontaminate mmlu.jsonl
     """
+    from spark_jobs.curate.copies_report import copies_lines
     from spark_jobs.curate.inputs import find_sources
     from spark_jobs.curate.report import funnel, write_report
     from spark_jobs.curate.run import curate
@@ -103,6 +104,8 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
         if dropped or name == "kept":
             share = f"{dropped / before:6.1%}" if dropped else ""
             click.echo(f"{name:<44} {before:>12,} {f'-{dropped:,}' if dropped else '':>12} {share}")
+    for line in copies_lines(outcome):
+        click.echo(line)
     if outcome.contamination:
         from spark_jobs.curate.contamination import held_share
 

@@ -20,7 +20,7 @@ from spark_jobs.contamination.ngrams import (
     evaluation_examples,
     find_contamination,
 )
-from spark_jobs.curate.copies import Stage
+from spark_jobs.curate.stage import Stage
 
 CONTAMINATED = pa.schema([("id", pa.string()), ("matches", pa.list_(MATCH))])
 """Dropped documents, and the examples that they overlap with."""

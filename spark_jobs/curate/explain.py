@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -94,7 +95,16 @@ def _copies(out: Path, doc_id: str) -> Iterator[str]:
     if not path.is_file():
         return
     for row in pq.read_table(path, filters=pc.equal(pc.field("id"), doc_id)).to_pylist():
-        yield f"copies: {row['method']}, {'kept' if row['kept'] else 'dropped'}: {row['reason']}"
+        yield f"copies: {row['method']}, {'kept' if row['kept'] else 'dropped'}: {row['reason']}{_kept_copy(row)}"
+
+
+def _kept_copy(row: Mapping[str, Any]) -> str:
+    if row["kept"] or row["kept_id"] is None:
+        return ""
+    # Results of earlier versions lack these columns.
+    run = f" of {row['kept_run']}" if row.get("kept_run") is not None else ""
+    similarity = f", similarity {row['similarity']:.3f}" if row.get("similarity") is not None else ""
+    return f": {row['kept_id']}{run}{similarity}"
 
 
 def _selected(out: Path, doc_id: str) -> Iterator[str]:

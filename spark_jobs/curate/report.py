@@ -39,12 +39,14 @@ code{background:#f0f3f6;padding:0 .25rem;border-radius:3px}
 def write_report(out: Path, recipe: Recipe, outcome: Outcome) -> Path:
     """Write report.html beside the verdicts that it describes."""
     from catalog.files import write_whole
+    from spark_jobs.curate.copies_report import copies_section
 
     body = [
         f"<h1>{_text(recipe.name)}</h1><p class=lead>{_text(recipe.description)}<br>{_text(recipe.source)}</p>",
         *(f"<div class=warn>{_text(warning)}</div>" for warning in outcome.warnings),
         "<h2>Funnel</h2>",
         _funnel(recipe, outcome),
+        *copies_section(outcome),
         *_contamination(outcome),
         *_selection(recipe, outcome),
         "<h2>Statistics and thresholds</h2><p>All documents; the shaded side is dropped. "

@@ -58,7 +58,9 @@ def claimed(out: Path) -> Generator[None]:
         yield
 
 
-def publish(out: Path, work: Path, made: Sequence[str], recipe: Recipe, sources: Sequence[Source]) -> None:
+def publish(  # noqa: PLR0917 - what the manifest says
+    out: Path, work: Path, made: Sequence[str], recipe: Recipe, sources: Sequence[Source], against: Sequence[str]
+) -> None:
     """Move finished files from `work` to the results folder, remove those of an earlier run, and write the manifest.
 
     Args:
@@ -67,6 +69,7 @@ def publish(out: Path, work: Path, made: Sequence[str], recipe: Recipe, sources:
         made: Their names.
         recipe: The recipe that made them.
         sources: The inputs that they were made from.
+        against: The earlier runs that they were compared with.
     """
     # A run that is killed from here on leaves WORK and no manifest; the next run replaces all files.
     (out / MANIFEST).unlink(missing_ok=True)
@@ -79,6 +82,7 @@ def publish(out: Path, work: Path, made: Sequence[str], recipe: Recipe, sources:
         "recipe": recipe.name,
         "recipe_fingerprint": recipe.fingerprint(),
         "inputs": [{"path": str(source.path), "bytes": source.bytes} for source in sources],
+        "against": list(against),
         "files": {f"{name}.parquet": (out / f"{name}.parquet").stat().st_size for name in made},
     }
     write_whole(out / MANIFEST, (json.dumps(described, indent=1) + "\n").encode())

@@ -21,11 +21,14 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from catalog.progress import track
 from spark_jobs.compute import pc
-from spark_jobs.curate.copies import Copies, Stage, find_copies
+from spark_jobs.curate.copies import Copies, find_copies
+from spark_jobs.curate.earlier import INDEX, EarlierRun, earlier_runs
 from spark_jobs.curate.inputs import Source
 from spark_jobs.curate.parts import KEPT, Tally, curate_part, verdict_schema
 from spark_jobs.curate.results import ALWAYS, WORK, claimed, publish
+from spark_jobs.curate.stage import Stage, write_parquet
 from spark_jobs.light_imports import light_imports
+from spark_jobs.recipes import deduplications
 from spark_jobs.recipes.recipe import STATE_RULE, Recipe
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ KEPT_COLUMNS = ("id", "text", "url", "metadata")
 class Outcome:
     """The results of a run."""
 
+    sources: tuple[Source, ...]
     tally: Tally
     copies: Copies
     contamination: Contamination | None
@@ -68,6 +72,7 @@ def curate(
 
     Writes kept.parquet (id, edited text, url, metadata), verdicts.parquet (for each document: kept or not, every
     broken rule, every measured value), duplicates.parquet and index.parquet (which a later run is compared `against`).
+    Documents that the runs of `against` kept are kept, and copies of them are dropped.
     With `evaluations`, it writes contamination.parquet (a row for each evaluation) and contaminated.parquet (dropped
     documents that hold examples). For a recipe that selects, it writes scores.parquet and buckets.parquet. All files
     are written at the end, with manifest.json, and replace those of an earlier run. The same inputs give the same bytes
@@ -83,13 +88,15 @@ def curate(
             f"recipe {recipe.name} finds no copies, so it cannot be compared with an earlier run",
             "leave out --against, or use a recipe with `deduplicate:`",
         )
+    deduplications.check(recipe, against=bool(against))
+    earlier = earlier_runs(against, texts=deduplications.compares_texts(recipe))
     if recipe.select and recipe.select.model:
         from spark_jobs.curate.selection import check_model
 
         check_model(recipe.select)
     try:
         with claimed(out):
-            return _curate(sources, recipe, out, against, evaluations, workers or usual_workers(sources))
+            return _curate(sources, recipe, out, earlier, evaluations, workers or usual_workers(sources))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WatershedError(
@@ -102,7 +109,7 @@ def _curate(  # noqa: PLR0917 - the arguments of `curate`
     sources: Sequence[Source],
     recipe: Recipe,
     out: Path,
-    against: Sequence[Path],
+    earlier: Sequence[EarlierRun],
     evaluations: Sequence[Path],
     workers: int,
 ) -> Outcome:
@@ -113,7 +120,7 @@ def _curate(  # noqa: PLR0917 - the arguments of `curate`
     _check_archives(sources, parts, tally)
     _check_ids(parts)
     with track("copies", tally.kept, "documents") as task:
-        copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, against, task.reach)
+        copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, earlier, task.reach)
     found = selected = None
     if evaluations:
         from spark_jobs.contamination.ngrams import Decontamination
@@ -126,15 +133,19 @@ def _curate(  # noqa: PLR0917 - the arguments of `curate`
 
         selected = select(left, recipe.select, work, tally.kept - sum(copies.dropped.values()))
     _write_verdicts(parts, recipe, work)
-    _write_kept(selected.left if selected else left, work)
+    left = selected.left if selected else left
+    _write_kept(left, work)
+    write_parquet(work / "index.parquet", INDEX, left.batches(INDEX.names))
     made = [
         *ALWAYS,
         *(["contamination", "contaminated"] if found else []),
         *(["scores", "buckets"] if selected else []),
     ]
-    publish(out, work, made, recipe, sources)
+    publish(out, work, made, recipe, sources, [run.name for run in earlier])
     notes = (*_warnings(tally, recipe), *(found.warnings if found else ()))
-    return Outcome(tally=tally, copies=copies, contamination=found, selected=selected, warnings=notes)
+    return Outcome(
+        sources=tuple(sources), tally=tally, copies=copies, contamination=found, selected=selected, warnings=notes
+    )
 
 
 def usual_workers(sources: Sequence[Source]) -> int:

@@ -18,7 +18,7 @@ from catalog.progress import track
 from spark_jobs.classifiers.reading import probabilities
 from spark_jobs.classifiers.topics import TopicClassifier, topics_of
 from spark_jobs.compute import pc
-from spark_jobs.curate.copies import Stage
+from spark_jobs.curate.stage import Stage
 from spark_jobs.hash_order import hash_key, key_of_share
 from spark_jobs.recipes.recipe import Selection
 from spark_jobs.selection.buckets import bucket_rows

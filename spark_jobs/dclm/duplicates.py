@@ -1,11 +1,13 @@
 """dclm.duplicates: equal and nearly equal documents among those that a recipe kept.
 
-`spark_jobs.dedup.clusters` defines copies and which of them is kept. Here Spark finds them.
+`spark_jobs.dedup.clusters` defines copies, and `kept_copies` which of them is kept. Here Spark finds them.
 
 - Documents are numbered by their rank in doc_id order, which does not depend on partitions or order of arrival.
-- Documents are grouped by text hash and by each band of their signatures, together with what they are compared by.
-- Spark finds pairs. The driver receives them one partition at a time and joins them to clusters with 4 bytes per
-  document (`kernels.union_find`). Spark then describes the clusters.
+- Documents are brought together by text hash and by each band of their signatures.
+- Spark finds pairs that signatures connect. The driver receives them one partition at a time and joins them to groups
+  with 4 bytes per document (`kernels.union_find`).
+- Spark brings the documents of each group together, with their texts, and compares them. A text is shuffled only if its
+  document is in a group. A task holds one group at a time.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from catalog.lake import Lake
 from catalog.tables.dclm import DUPLICATES
-from spark_jobs.dedup.clusters import NearCopies, Verify, comparison, describe, signed_batch, whole_runs
+from spark_jobs.compute import pc
+from spark_jobs.dedup.clusters import signed_batch, whole_runs
+from spark_jobs.dedup.kept_copies import MEMBERS, NOW, Ranked, keep_copies, text_sets
+from spark_jobs.dedup.near_copies import NearCopies, Verify
 from spark_jobs.spark import tables as write
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ _AT_ONCE = 4096
 """Documents whose comparison keys are repeated, once a band, in one batch."""
 
 Pairs = npt.NDArray[np.int32]
-"""(n, 2): numbers of two documents that are copies."""
+"""(n, 2): numbers of two documents that signatures connect."""
 
 
 def write_duplicates(
@@ -50,25 +54,23 @@ def write_duplicates(
         WatershedError: there are no documents or verdicts yet, or the table could not be written.
     """
     options = options or NearCopies()
-    documents = _kept(spark, lake, recipe, options)
+    documents = _kept(spark, lake, recipe)
     starts = _number_starts(documents)
     total = int(starts[-1])
-    labels = _labels(documents, starts, total, options)
-    numbers = _clustered(labels)
-    frame = _members(spark, documents, starts, numbers, labels)
-    members = write.replace(frame, DUPLICATES, lake, fingerprint)
-    clusters = len(np.unique(labels[numbers]))
-    methods = write.counts(lake, DUPLICATES.name, "method")
+    labels = _labels(documents.drop("text"), starts, total, options)
+    write.replace(_members(spark, documents, starts, labels, options), DUPLICATES, lake, fingerprint)
+    methods, kept = (write.counts(lake, DUPLICATES.name, column) for column in ("method", "kept"))
     return {
         "documents": total,
-        "clusters": clusters,
+        # Of each cluster one copy is kept.
+        "clusters": kept.get("True", 0),
         "exact": methods.get("exact", 0),
         "minhash": methods.get("minhash", 0),
-        "dropped": members - clusters,
+        "dropped": kept.get("False", 0),
     }
 
 
-def _kept(spark: SparkSession, lake: Lake, recipe: str, options: NearCopies) -> DataFrame:
+def _kept(spark: SparkSession, lake: Lake, recipe: str) -> DataFrame:
     from pyspark.sql import functions as F
 
     # Documents are read and numbered several times, which must see the same version.
@@ -77,8 +79,7 @@ def _kept(spark: SparkSession, lake: Lake, recipe: str, options: NearCopies) -> 
     )
     kept = verdicts.where((F.col("recipe") == recipe) & F.col("kept"))
     documents = documents.where(F.col("text_hash").isNotNull())
-    columns = ["doc_id", "text_hash", "text_bytes", "minhash"]
-    columns += ["text"] if options.verify is Verify.JACCARD else []
+    columns = ["doc_id", "text_hash", "text_bytes", "minhash", "text"]
     return documents.select(*columns).join(kept.select("doc_id"), "doc_id", "left_semi")
 
 
@@ -114,7 +115,7 @@ def number_documents(batches: Iterable[pa.RecordBatch], starts: npt.NDArray[np.i
 def _labels(
     documents: DataFrame, starts: npt.NDArray[np.int64], total: int, options: NearCopies
 ) -> npt.NDArray[np.int32]:
-    """For each document number, the least number of its cluster."""
+    """For each document number, the least number of its group."""
     from pyspark.storagelevel import StorageLevel
 
     from spark_jobs.kernels.union_find import UnionFind
@@ -150,14 +151,14 @@ def meeting_places(
     """The keys under which copies of a document are found: one for its text and one for each band of its signature.
 
     Args:
-        batches: text_hash, text_bytes, minhash, number, and text where it is compared.
+        batches: text_hash, text_bytes, minhash and number.
         options: how documents compare.
         bands: LSH bands of a signature.
         rows: values in a band.
 
     Returns:
         key: equal for copies; exact: whether the key is of the text; number; mark: what documents with that key are
-        compared by: text hash, length and signature for an exact key, a signature or a set of shingles for a band.
+        compared by: text hash, length and signature for an exact key, the signature for a band.
     """
     for batch in batches:
         number, hashes, signatures = (batch.column(name) for name in ("number", "text_hash", "minhash"))
@@ -186,7 +187,7 @@ def _meetings(key: pa.Array, number: pa.Array, mark: pa.Array, *, exact: bool) -
 
 
 def copies(batches: Iterable[pa.RecordBatch], options: NearCopies) -> Iterator[Pairs]:
-    """Pairs of copies among documents with a common key, enough of them to connect each cluster.
+    """Pairs that connect documents with a common key, enough of them to connect each group.
 
     Args:
         batches: as `meeting_places` makes them, ordered by key, exact and number; a key in one task only.
@@ -196,7 +197,7 @@ def copies(batches: Iterable[pa.RecordBatch], options: NearCopies) -> Iterator[P
         exact = table["exact"]
         found = [
             _exact_copies(table.filter(exact)),
-            _near_copies(table.filter(pc.call_function("invert", [exact])), options),
+            _near_copies(table.filter(pc.invert(exact)), options),
         ]
         if len(pairs := np.concatenate(found)):
             yield np.unique(pairs, axis=0)
@@ -212,8 +213,8 @@ def _exact_copies(met: pa.Table) -> Pairs:
 
 
 def _near_copies(met: pa.Table, options: NearCopies) -> Pairs:
-    """Pairs of documents with the same key that are as similar as the threshold requires."""
-    from spark_jobs.kernels.near_copies import Marks, connect, runs
+    """Pairs of documents with the same key whose signatures are as similar as `options.screen` requires."""
+    from spark_jobs.kernels.near_copies import ESTIMATE, Marks, connect, runs
     from spark_jobs.kernels.union_find import UnionFind
 
     number, mark = met["number"].to_numpy(), met["mark"].combine_chunks()
@@ -228,24 +229,18 @@ def _near_copies(met: pa.Table, options: NearCopies) -> Pairs:
         runs(met["key"].to_numpy()),
         marks,
         UnionFind(len(number)),
-        compare=comparison(options),
-        threshold=options.threshold,
+        compare=ESTIMATE,
+        threshold=options.screen,
     )
     return number[edges].astype(np.int32).reshape(-1, 2)
-
-
-def _clustered(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Numbers of the documents in clusters of two or more."""
-    sizes = np.bincount(labels, minlength=len(labels))
-    return np.flatnonzero(sizes[labels] > 1).astype(np.int32)
 
 
 def _members(
     spark: SparkSession,
     documents: DataFrame,
     starts: npt.NDArray[np.int64],
-    numbers: npt.NDArray[np.int32],
     labels: npt.NDArray[np.int32],
+    options: NearCopies,
 ) -> DataFrame:
     """Rows of dclm.duplicates."""
     from pyspark.sql import functions as F
@@ -254,13 +249,48 @@ def _members(
         return number_documents(batches, starts)
 
     def rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for members in whole_runs(batches, "cluster"):
-            yield from describe(members).to_batches()
+        for groups in whole_runs(batches, "group"):
+            yield from members_of(groups, options).to_batches()
 
-    clusters = spark.createDataFrame(
-        pa.table({"number": numbers, "cluster": labels[numbers]}), "number int, cluster int"
-    )
-    narrow = _in_order(documents.select("doc_id", "text_hash", "text_bytes"))
-    numbered = narrow.mapInArrow(number, "doc_id string, text_hash long, text_bytes long, number int")
-    members = numbered.join(F.broadcast(clusters), "number").repartition("cluster").sortWithinPartitions("cluster")
+    sizes = np.bincount(labels, minlength=len(labels))
+    numbers = np.flatnonzero(sizes[labels] > 1).astype(np.int32)
+    grouped = spark.createDataFrame(pa.table({"number": numbers, "group": labels[numbers]}), "number int, group int")
+    numbered = _in_order(documents.select("doc_id")).mapInArrow(number, "doc_id string, number int")
+    chosen = numbered.join(F.broadcast(grouped), "number").select("doc_id", "group")
+    columns = ["doc_id", "text_hash", "text_bytes", "minhash"]
+    columns += ["text"] if options.verify is Verify.JACCARD else []
+    members = documents.select(*columns).join(chosen, "doc_id").repartition("group").sortWithinPartitions("group")
     return members.mapInArrow(rows, write.spark_schema(DUPLICATES.schema))
+
+
+def members_of(groups: pa.Table, options: NearCopies) -> pa.Table:
+    """The copies among the documents of whole groups, in the columns of dclm.duplicates.
+
+    Args:
+        groups: doc_id, text_hash, text_bytes, minhash, group, and text if it is compared.
+        options: when two documents are copies.
+    """
+    from spark_jobs.kernels.near_copies import Marks
+
+    # Batch by batch: the signatures or texts of a group may exceed what one Arrow array holds.
+    signed = [signed_batch(batch, options, 1, 1) for batch in groups.to_batches()]
+    added = {
+        "print": np.concatenate([prints for *_, prints in signed]),
+        "run": np.full(len(groups), NOW, np.int32),
+        "row": np.arange(len(groups)),
+    }
+    small = groups.select(["doc_id", "text_hash", "text_bytes", "group"])
+    for name, column in added.items():
+        small = small.append_column(name, pa.array(column))
+    ranked = Ranked.of(small)
+    rows = ranked.table["row"].to_numpy()
+    if options.verify is Verify.SIGNATURE:
+        bounds = np.concatenate([[0], *(widths for _, widths, *_ in signed)]).cumsum().astype(np.int64)
+        marks = Marks(np.concatenate([values for values, *_ in signed]), bounds)
+        return keep_copies(ranked, marks, rows, options).select(MEMBERS.names).cast(MEMBERS)
+    positions = np.empty(len(rows), np.int64)
+    positions[rows] = np.arange(len(rows))
+    ends = np.cumsum([len(text) for text in groups["text"].chunks])
+    texts = zip(np.split(positions, ends[:-1]), groups["text"].chunks, strict=True)
+    with text_sets(ranked, texts) as sets:
+        return keep_copies(ranked, sets.marks(), sets.places, options).select(MEMBERS.names).cast(MEMBERS)

@@ -1,9 +1,10 @@
 """dclm.duplicates, updated shard by shard: shards that did not change are not compared again.
 
-An index for each recipe (`spark_jobs.dedup.index`) is stored beside the table. A shard is read again, without its
-texts, if dclm.documents or dclm.verdicts has a newer version of it. It is compared again if the recipe now keeps other
-documents of it. The resulting table equals that of `duplicates.write_duplicates`, in which Spark's workers compare all
-documents; this job runs in one process and reads the keys of all shards for each new one.
+An index for each recipe (`spark_jobs.dedup.index`) is stored beside the table. The signatures of a shard are read again
+if dclm.documents or dclm.verdicts has a newer version of it, and compared again if the recipe now keeps other documents
+of it. Texts are read of the documents in groups that changed (`dedup.clusters`). The resulting table equals that of
+`duplicates.write_duplicates`, in which Spark's workers compare all documents; this job runs in one process and reads
+the keys of all shards for each new one.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from catalog.errors import WatershedError
 from catalog.lake import WHOLE, Lake, Written, partition_key
 from catalog.tables.dclm import DOCUMENTS, DUPLICATES
-from spark_jobs.dedup.clusters import NearCopies
+from spark_jobs.compute import pc
 from spark_jobs.dedup.index import DuplicateIndex
+from spark_jobs.dedup.near_copies import NearCopies
 
+TEXTS_AT_ONCE = 8192
+"""Documents whose texts are read at once."""
 COLUMNS = {"doc_id": "id", "text_hash": "text_hash", "text_bytes": "text_bytes", "minhash": "minhash"}
 
 
@@ -44,7 +48,16 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
         origin = _origin(sources, name)
         if index.origin(name) != origin:
             compared += index.add(name, _kept(lake, recipe, partitions[name]), origin=origin)
-    rows = index.duplicates()
+
+    def texts(shard: str, ids: pa.Array) -> Iterator[pa.RecordBatch]:
+        documents = lake.table(DOCUMENTS.name).to_pyarrow_dataset(partitions=_chosen(partitions[shard]))
+        read = documents.to_batches(
+            columns=["doc_id", "text"], batch_size=TEXTS_AT_ONCE, batch_readahead=1, fragment_readahead=1
+        )
+        for batch in read:
+            yield batch.filter(pc.is_in(batch["doc_id"], ids)).rename_columns(["id", "text"])
+
+    rows = index.duplicates(texts=texts)
     lake.replace(DUPLICATES, rows, fingerprint)
     methods = Counter(rows["method"].to_pylist())
     return {
@@ -59,14 +72,22 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
 
 
 def _index(lake: Lake, recipe: str, options: NearCopies) -> DuplicateIndex:
-    """The recipe's index; a new one if there is none or the options of near copies changed."""
+    """The recipe's index; a new one if there is none, it cannot be read, or the options of near copies changed."""
     folder = lake.folder("dclm.duplicates", "index", recipe)
     if folder.exists():
-        index = DuplicateIndex.open(folder)
-        if index.options == options:
+        try:
+            index = DuplicateIndex.open(folder)
+        except WatershedError:
+            # The index holds nothing that cannot be computed again.
+            index = None
+        if index and index.options == options:
             return index
         shutil.rmtree(folder)
     return DuplicateIndex.create(folder, options)
+
+
+def _chosen(partition: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    return [(column, "=", value) for column, value in partition.items()]
 
 
 def _partitions(lake: Lake) -> list[dict[str, str]]:
@@ -86,11 +107,11 @@ def _origin(sources: Sequence[Mapping[str, Written]], shard: str) -> str:
 
 def _kept(lake: Lake, recipe: str, partition: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """The documents of a shard that the recipe keeps."""
-    chosen = [(column, "=", value) for column, value in partition.items()]
+    chosen = _chosen(partition)
     verdicts = lake.table("dclm.verdicts").to_pyarrow_dataset(partitions=chosen)
     judged = verdicts.to_table(columns=["doc_id", "recipe", "kept"])
-    judged = judged.filter(pc.call_function("equal", [judged["recipe"], recipe])).filter(pc.field("kept"))
+    judged = judged.filter(pc.equal(judged["recipe"], recipe)).filter(pc.field("kept"))
     documents = lake.table("dclm.documents").to_pyarrow_dataset(partitions=chosen)
     for batch in documents.to_batches(columns=list(COLUMNS)):
-        kept = pc.call_function("is_in", [batch["doc_id"]], pc.SetLookupOptions(judged["doc_id"]))
+        kept = pc.is_in(batch["doc_id"], judged["doc_id"])
         yield batch.filter(kept).rename_columns(list(COLUMNS.values()))

@@ -1,104 +1,139 @@
-"""Clusters of equal and nearly equal documents: what a copy is, which copy is kept, and finding them without Spark.
+"""Clusters of equal and nearly equal documents, found without Spark.
 
 - Equal documents have the same text hash, length and signature.
-- Near copies share one of the LSH bands of their MinHash signatures (Broder 1997) AND reach a threshold of similarity,
-  measured by the share of equal signature values, or exactly, by their sets of word 5-shingles.
-- A cluster consists of the documents that such pairs connect. Its longest text is kept; among equally long texts, the
-  one with the least id.
+- Near copies are found in two steps. Documents are connected if they share one of the LSH bands of their MinHash
+  signatures (Broder 1997) and the signatures do not rule out the threshold. The documents that are connected, directly
+  or through others, are a group, and their texts are compared by their sets of word 5-shingles (`kept_copies`). With
+  `verify: signature`, they are compared by the share of equal signature values alone.
 
-Whether two documents are a pair depends on these two only. Clusters therefore do not depend on the order of documents,
-or on batches, shards and workers.
+Whether two documents are connected depends on these two only. Groups, and with them clusters, therefore do not depend
+on the order of documents, or on batches, shards and workers.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from enum import StrEnum
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from catalog.errors import WatershedError
+from spark_jobs.dedup.kept_copies import MEMBERS, NOW, Positions, Ranked, equal_runs, keep_copies, text_sets
+from spark_jobs.dedup.near_copies import Keep, NearCopies, Verify
 
 if TYPE_CHECKING:
     from spark_jobs.kernels.near_copies import Marks
     from spark_jobs.kernels.union_find import UnionFind
 
-THRESHOLD = 0.8
-"""Jaccard similarity of word 5-shingles from which two documents are near copies."""
-
-
-class Verify(StrEnum):
-    """How documents that share a band are compared."""
-
-    SIGNATURE = "signature"
-    """By the share of equal signature values, an estimate with a standard deviation of about 0.035 at 0.8."""
-    JACCARD = "jaccard"
-    """Exactly, by their sets of shingles; needs the texts."""
+Texts = Callable[[], Iterable[pa.RecordBatch]]
+"""Opens documents again: the same ones in the same order, with their `text`. Rows without a text are skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearCopies:
-    """When two documents are near copies."""
+class Documents:
+    """The documents of one run."""
 
-    threshold: float = THRESHOLD
-    """Jaccard similarity from which two documents are copies."""
-    recall: float | None = None
-    """Least probability that a pair AT the threshold shares a band. None: datasketch's bands, which balance missed
-    pairs against needless comparisons; of pairs at 0.8 they find 40 %, at 0.9 93 %."""
-    verify: Verify = Verify.SIGNATURE
-    permutations: int = 128
-    """Values of a signature."""
-
-    def bands(self) -> tuple[int, int]:
-        """LSH bands, and signature values in each.
-
-        Raises:
-            WatershedError: no number of bands reaches the threshold or recall.
-        """
-        from spark_jobs.kernels.minhash import optimal_bands, recall_bands
-
-        try:
-            if self.recall is None:
-                return optimal_bands(self.threshold, self.permutations)
-            return recall_bands(self.threshold, self.recall, self.permutations)
-        except ValueError as error:
-            raise WatershedError(str(error), "choose another threshold or recall") from error
+    batches: Iterable[pa.RecordBatch]
+    """id, text_hash, text_bytes, minhash (see kernels.text_hash and kernels.minhash). Rows without a text hash match no
+    other row."""
+    texts: Texts | None = None
+    """Needed to compare by `verify: jaccard`."""
 
 
-def cluster(documents: pa.Table | Iterable[pa.RecordBatch], options: NearCopies | None = None) -> pa.Table:
+def cluster(documents: pa.Table | Documents, options: NearCopies | None = None) -> pa.Table:
     """The clusters among documents, in the columns of dclm.duplicates and the order of doc_id.
 
     Signatures, sets and keys are stored in temporary files; memory holds about 80 bytes per document, and its id.
 
     Args:
-        documents: id, text_hash, text_bytes, minhash (see kernels.text_hash and kernels.minhash), and text if
-            `options.verify` needs it. Rows without a text hash match no other row.
+        documents: a table with the columns of `Documents.batches`, and `text` if `options.verify` needs it.
         options: when two documents are near copies.
 
     Raises:
         WatershedError: a column is missing, or an id occurs twice.
     """
+    if isinstance(documents, pa.Table):
+        table = documents
+        texts = table.select(["text"]).to_batches if "text" in table.schema.names else None
+        documents = Documents(batches=table.to_batches(), texts=texts)
+    return cluster_against(documents, (), options).select(MEMBERS.names).cast(MEMBERS)
+
+
+def cluster_against(
+    documents: Documents,
+    earlier: Sequence[Documents],
+    options: NearCopies | None = None,
+    *,
+    keep: Keep = Keep.ONE,
+    within: bool = True,
+) -> pa.Table:
+    """The clusters among documents and those of earlier runs, which are kept.
+
+    Ids are compared only within their run.
+
+    Args:
+        documents: of this run.
+        earlier: documents that earlier runs kept, a run after the other.
+        options: when two documents are near copies.
+        keep: which documents of this run are kept of a cluster.
+        within: whether the documents of this run are compared with each other too.
+
+    Returns:
+        the documents of this run that have copies, in the columns of `kept_copies.MEMBERS_AGAINST`, by doc_id;
+        `kept_run` is a place in `earlier`.
+
+    Raises:
+        WatershedError: a column or the texts are missing, or an id occurs twice in a run.
+    """
     from spark_jobs.kernels.union_find import UnionFind
 
     options = options or NearCopies()
-    batches = documents.to_batches() if isinstance(documents, pa.Table) else documents
     with Signed(options) as signed:
-        for batch in batches:
-            signed.add(batch)
+        runs = [*enumerate(earlier), (int(NOW), documents)]
+        for run, some in runs:
+            if options.verify is Verify.JACCARD and some.texts is None:
+                raise WatershedError(
+                    "documents to compare lack text", "pass their texts, or compare by `verify: signature`"
+                )
+            for batch in some.batches:
+                signed.add(batch, run)
         signed.finish()
         sets = UnionFind(len(signed))
         for band in range(-1, signed.bands):
             signed.join(band, sets)
-        labels = sets.labels()
-    return describe(pick(signed.table(), labels))
+        ranked = Ranked.of(grouped(signed.table(), sets.labels()))
+        number = ranked.table["number"].to_numpy()
+        if options.verify is Verify.SIGNATURE:
+            return keep_copies(ranked, signed.marks(), number, options, keep=keep, within=within)
+        wanted = np.full(len(signed), -1, np.int64)
+        wanted[number] = np.arange(len(number))
+        with text_sets(ranked, _texts([some.texts for _, some in runs], wanted)) as texts:
+            return keep_copies(ranked, texts.marks(), texts.places, options, keep=keep, within=within)
+
+
+def _texts(runs: Iterable[Texts | None], positions: Positions) -> Iterator[tuple[Positions, pa.Array]]:
+    """The texts of the documents that have a position, which is not -1; documents come in the order of `positions`."""
+    if not (positions >= 0).any():
+        return
+    start = 0
+    for batch in chain.from_iterable(texts() for texts in runs if texts):
+        text = batch["text"].drop_null()
+        some = positions[start : start + len(text)]
+        start += len(text)
+        if start <= len(positions) and (some >= 0).any():
+            yield some[some >= 0], text.filter(pa.array(some >= 0))
+    if start != len(positions):
+        raise WatershedError(
+            f"{len(positions):,} documents are compared, and the texts are of {start:,}",
+            "pass the texts of the same documents, in the same order",
+        )
 
 
 class Signed:
@@ -125,10 +160,9 @@ class Signed:
     def __len__(self) -> int:
         return self._documents
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Add documents."""
+    def add(self, batch: pa.RecordBatch, run: int = int(NOW)) -> None:
+        """Add documents of a run: NOW, or the place of an earlier one."""
         wanted = ["id", "text_hash", "text_bytes", "minhash"]
-        wanted += ["text"] if self.options.verify is Verify.JACCARD else []
         if missing := [name for name in wanted if name not in batch.schema.names]:
             raise WatershedError(
                 f"documents to compare lack {', '.join(missing)}", "pass text_hash, minhash and text_bytes too"
@@ -140,32 +174,32 @@ class Signed:
         self._widths.append(widths)
         self._documents += batch.num_rows
         small = batch.select(["id", "text_hash", "text_bytes"])
-        self._batches.append(small.append_column("print", pa.array(prints)))
+        small = small.append_column("print", pa.array(prints))
+        self._batches.append(small.append_column("run", pa.array(np.full(batch.num_rows, run, np.int32))))
 
     def finish(self) -> None:
         """End adding documents.
 
         Raises:
-            WatershedError: an id occurs twice.
+            WatershedError: an id occurs twice in a run.
         """
         self._marks.flush()
         self._keys.flush()
         table = self.table()
-        if len(pc.call_function("unique", [table["doc_id"]])) != len(table):
+        if len(table.group_by(["run", "doc_id"]).aggregate([])) != len(table):
             raise WatershedError("an id occurs twice among the documents to compare", "give every document a unique id")
         self._bounds = np.concatenate([[0], *self._widths]).cumsum().astype(np.int64)
 
     def table(self) -> pa.Table:
-        """doc_id, text_hash, text_bytes and print of every document."""
-        schema = pa.schema(
-            [("id", pa.string()), ("text_hash", pa.int64()), ("text_bytes", pa.int64()), ("print", pa.int64())]
-        )
+        """doc_id, text_hash, text_bytes, print (a hash of the signature) and run of every document."""
+        numbers = [(name, pa.int64()) for name in ("text_hash", "text_bytes", "print")]
+        schema = pa.schema([("id", pa.string()), *numbers, ("run", pa.int32())])
         batches = [batch.cast(schema) for batch in self._batches]
         return pa.Table.from_batches(batches, schema).rename_columns(["doc_id", *schema.names[1:]])
 
     def join(self, band: int, sets: UnionFind) -> None:
-        """Join the near copies that share a band, or, for band -1, the documents with equal text."""
-        from spark_jobs.kernels.near_copies import connect, runs
+        """Join documents that share a band and may be near copies, or, for band -1, documents with equal text."""
+        from spark_jobs.kernels.near_copies import ESTIMATE, connect, runs
 
         if not len(self):
             return
@@ -174,7 +208,7 @@ class Signed:
             return
         signed = np.flatnonzero(np.diff(self._bounds)).astype(np.int32)
         found = runs(np.ascontiguousarray(self.keys()[signed, band]), signed)
-        connect(found, self.marks(), sets, compare=comparison(self.options), threshold=self.options.threshold)
+        connect(found, self.marks(), sets, compare=ESTIMATE, threshold=self.options.screen)
 
     def keys(self) -> npt.NDArray[np.int64]:
         """Band keys, (documents, bands); zero for a document without a signature."""
@@ -192,7 +226,7 @@ class Signed:
         return values
 
     def marks(self) -> Marks:
-        """The values by which documents are compared: signatures or sets of shingles."""
+        """The signatures."""
         from spark_jobs.kernels.near_copies import Marks
 
         if not self._bounds[-1]:
@@ -204,20 +238,20 @@ class Signed:
 def signed_batch(
     batch: pa.RecordBatch, options: NearCopies, bands: int, rows: int
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The values by which documents are compared, and their band keys.
+    """The signatures of documents, and their band keys.
 
     Args:
-        batch: minhash, and text if it is compared.
+        batch: minhash.
         options: how documents compare.
         bands: LSH bands.
         rows: signature values in a band.
 
     Returns:
-        the compared values of all documents, one after the other; the number of values of each document, 0 if it
-        matches no other; band keys, (documents, bands); a hash of each signature, 0 without one.
+        the signatures of all documents, one after the other; the number of values of each document, 0 without a
+        signature; band keys, (documents, bands); a hash of each signature, 0 without one.
     """
     from spark_jobs.kernels.minhash import bands as band_keys
-    from spark_jobs.kernels.minhash import shingles, signature_values
+    from spark_jobs.kernels.minhash import signature_values
 
     values, valid = signature_values(batch["minhash"])
     if valid.any() and values.shape[1] != options.permutations:
@@ -231,29 +265,7 @@ def signed_batch(
         signatures = batch["minhash"].filter(pa.array(valid))
         keys[valid] = band_keys(signatures, bands, rows).flatten().to_numpy().reshape(-1, bands)
         prints[valid] = band_keys(signatures, 1, options.permutations).flatten().to_numpy()
-    if options.verify is Verify.JACCARD:
-        sets = shingles(batch["text"])
-        return sets.values.to_numpy(), np.diff(sets.offsets.to_numpy()).astype(np.int64), keys, prints
     return values[valid].ravel(), np.where(valid, values.shape[1], 0), keys, prints
-
-
-def comparison(options: NearCopies) -> int:
-    """The kernel's constant for the kind of comparison."""
-    from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD
-
-    return JACCARD if options.verify is Verify.JACCARD else ESTIMATE
-
-
-def equal_runs(*columns: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """A number for each row, which is the same for rows that are equal in all columns."""
-    order = np.lexsort(columns)
-    ordered = [column[order] for column in columns]
-    changes = np.zeros(len(order), np.bool_)
-    for column in ordered:
-        changes[1:] |= column[1:] != column[:-1]
-    numbers = np.empty(len(order), np.int64)
-    numbers[order] = np.cumsum(changes)
-    return numbers
 
 
 def join_equal(table: pa.Table, sets: UnionFind) -> npt.NDArray[np.int32]:
@@ -266,81 +278,12 @@ def join_equal(table: pa.Table, sets: UnionFind) -> npt.NDArray[np.int32]:
     return np.stack([stands[others], others], axis=1).astype(np.int32)
 
 
-def pick(table: pa.Table, labels: npt.NDArray[np.int32]) -> pa.Table:
-    """The documents of clusters of two or more, `cluster` being the label."""
+def grouped(table: pa.Table, labels: npt.NDArray[np.int32]) -> pa.Table:
+    """The documents of groups of two or more, with `number`, their row in the table, and `group`, the label."""
     sizes = np.bincount(labels, minlength=len(labels))
     chosen = np.flatnonzero(sizes[labels] > 1)
-    return table.take(pa.array(chosen)).append_column("cluster", pa.array(labels[chosen]))
-
-
-MEMBERS = pa.schema(
-    [
-        pa.field("doc_id", pa.string(), nullable=False),
-        pa.field("cluster_id", pa.string(), nullable=False),
-        pa.field("cluster_size", pa.int64(), nullable=False),
-        pa.field("method", pa.string(), nullable=False),
-        pa.field("kept", pa.bool_(), nullable=False),
-        pa.field("kept_doc_id", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-    ]
-)
-"""The schema of the members of clusters; the contract of `dclm.duplicates` says what each column means."""
-
-
-def describe(members: pa.Table) -> pa.Table:
-    """A row for each member of a cluster, by doc_id: which copy is kept, and why.
-
-    Args:
-        members: doc_id, text_hash, text_bytes and cluster (any number) of all members of clusters.
-    """
-    if not len(members):
-        return MEMBERS.empty_table()
-    order = [("cluster", "ascending"), ("text_bytes", "descending"), ("doc_id", "ascending")]
-    members = members.sort_by(order)
-    ids = members["doc_id"].combine_chunks()
-    hashes, sizes, clusters = (members[name].to_numpy() for name in ("text_hash", "text_bytes", "cluster"))
-    firsts = np.flatnonzero(np.concatenate([[True], clusters[1:] != clusters[:-1]]))
-    group = np.cumsum(np.bincount(firsts, minlength=len(ids))) - 1
-    best = firsts[group]
-    ranks = np.empty(len(ids), np.int64)
-    by_id = pc.call_function("array_sort_indices", [ids]).to_numpy()
-    ranks[by_id] = np.arange(len(ids))
-    least = by_id[np.minimum.reduceat(ranks, firsts)][group]
-    counts = np.bincount(group)[group]
-    same = equal_runs(hashes, sizes, clusters)
-    exact = np.bincount(same)[same] > 1
-    as_long = np.bincount(group, sizes == sizes[best]).astype(np.int64)[group]
-    kept = best == np.arange(len(ids))
-    same_text = (hashes == hashes[best]) & (sizes == sizes[best])
-    reasons = [
-        _reason(size, longest, members=members, as_long=equals if stays else 0, same_text=same)
-        for stays, size, longest, members, equals, same in zip(
-            kept, sizes, sizes[best], counts, as_long, same_text, strict=True
-        )
-    ]
-    columns = {
-        "doc_id": ids,
-        "cluster_id": ids.take(pa.array(least)),
-        "cluster_size": pa.array(counts),
-        "method": pa.array(np.where(exact, "exact", "minhash")),
-        "kept": pa.array(kept),
-        "kept_doc_id": ids.take(pa.array(best)),
-        "reason": pa.array(reasons, pa.string()),
-    }
-    return pa.table(columns).cast(MEMBERS).take(pa.array(by_id))
-
-
-def _reason(size: int, longest: int, *, members: int, as_long: int, same_text: bool) -> str:
-    """Why a document is kept or dropped; `as_long` is 0 for a dropped one."""
-    if as_long > 1:
-        return f"longest text ({size} bytes), least doc_id of the {as_long} as long"
-    if as_long:
-        return f"longest text ({size} bytes) of {members} copies"
-    if same_text:
-        return "same text as the kept copy"
-    if size < longest:
-        return f"nearly the text of the kept copy, which is longer ({longest} bytes against {size})"
-    return "nearly the text of the kept copy, which is as long and has the smaller doc_id"
+    members = table.take(pa.array(chosen)).append_column("number", pa.array(chosen))
+    return members.append_column("group", pa.array(labels[chosen]))
 
 
 def whole_runs(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[pa.Table]:

@@ -1,13 +1,17 @@
-"""An index of deduplicated shards on disk: a new shard is compared with all earlier ones without their texts.
+"""An index of deduplicated shards on disk: a new shard is compared with all earlier ones.
 
 A folder holds for each shard its documents (id, length, hashes, signature, band keys, in the order of id) and the
-pairs of copies that it added: within itself, and with each earlier shard. Whether two documents are a pair depends on
-these two only (`clusters`). Therefore
+pairs that it added, of documents that signatures connect: within itself, and with each earlier shard. Whether two
+documents are a pair depends on these two only (`clusters`). Therefore
 
 - adding a shard compares it with the others and does not change what is stored of them;
 - removing a shard removes its documents and the pairs that name it;
-- the clusters that all pairs connect are those that a run over all documents finds, in whatever order shards were added
-  and removed; which copy is kept depends on length and id, not on the order of arrival.
+- the groups that all pairs connect are those that a run over all documents finds, in whatever order shards were added
+  and removed; which copies are kept depends on their texts, lengths and ids, not on the order of arrival.
+
+An index holds no texts. To compare them (`verify: jaccard`), the texts of the documents in groups are passed by the
+caller, who has them. What `duplicates` finds in a group is stored, and the group is not compared again until a document
+joins or leaves it.
 
 `index.json` names the shards and their files. It is replaced last, so a reader sees all of a change or nothing, even
 after a crash.
@@ -25,24 +29,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.errors import WatershedError
 from catalog.files import sha256_of, whole_file, write_whole
-from spark_jobs.dedup.clusters import NearCopies, Signed, Verify, comparison, describe, join_equal
+from spark_jobs.compute import pc
+from spark_jobs.dedup.clusters import Signed, join_equal
+from spark_jobs.dedup.compared_groups import FOUND, split, to_remember
+from spark_jobs.dedup.index_shard import Shard, grouped_signatures, read_table, write_shard
+from spark_jobs.dedup.kept_copies import MEMBERS, NOW, Positions, Ranked, keep_copies, text_sets
+from spark_jobs.dedup.near_copies import NearCopies, Verify
 
 if TYPE_CHECKING:
     from spark_jobs.kernels.near_copies import Runs
 
-ROW_GROUP = 1 << 15
-"""Documents whose signatures are read at once: 16 MiB of 128 values each."""
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "index.json"
 _PAIRS = pa.schema([("other", pa.string()), ("row", pa.int32()), ("other_row", pa.int32())])
 
 Edges = npt.NDArray[np.int32]
-"""(n, 2): rows of two documents that are copies."""
+"""(n, 2): rows of two documents that signatures connect."""
+Texts = Callable[[str, pa.Array], Iterable[pa.RecordBatch]]
+"""Returns `id` and `text` of documents, in any order, for the name of their shard and their ids."""
+NEW = "\x00new"
+"""The name of the shard that is compared, without being added, by `DuplicateIndex.against`."""
 
 
 class DuplicateIndex:
@@ -54,21 +64,18 @@ class DuplicateIndex:
         stored = manifest["options"]
         self.options = NearCopies(**stored | {"verify": Verify(stored["verify"])})
         self.bands, self.rows = manifest["bands"]
+        self._compared: str | None = manifest.get("compared")
 
     @classmethod
     def create(cls, folder: Path, options: NearCopies | None = None) -> DuplicateIndex:
         """An empty index.
 
         Raises:
-            WatershedError: the folder holds an index already, or the options compare texts.
+            WatershedError: the folder holds an index already.
         """
         options = options or NearCopies()
         if (folder / _MANIFEST).exists():
             raise WatershedError(f"{folder} holds an index already", "open it, or choose another folder")
-        if options.verify is not Verify.SIGNATURE:
-            raise WatershedError(
-                f"an index keeps no texts, and verify={options.verify} compares them", "use verify=signature"
-            )
         index = cls(folder, {"shards": {}, "options": asdict(options), "bands": options.bands()})
         index._become(index)
         return index
@@ -110,7 +117,7 @@ class DuplicateIndex:
         """
         left = DuplicateIndex(self.folder, self._manifest(without=name))
         file = left._store("documents", lambda path: left._write_documents(batches, path))
-        shard = _Shard(name, self.folder / "documents" / file)
+        shard = Shard(name, self.folder / "documents" / file)
         if self._shards.get(name, {}).get("file") == file:
             self._shards[name]["origin"] = origin
             self._become(self)
@@ -136,50 +143,62 @@ class DuplicateIndex:
         left._forget(name)
         self._become(left)
 
-    def duplicates(self, shards: Sequence[str] | None = None) -> pa.Table:
+    def duplicates(self, shards: Sequence[str] | None = None, texts: Texts | None = None) -> pa.Table:
         """Clusters among all documents, in the columns of dclm.duplicates and the order of doc_id.
 
         Args:
             shards: report only documents of these shards; their clusters may include other shards.
-        """
-        members = self._clusters([self._open(name) for name in sorted(self._shards)], self._stored_pairs())
-        return _report(members, None if shards is None else set(shards))
+            texts: needed if the index compares texts.
 
-    def against(self, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+        Raises:
+            WatershedError: texts are needed and missing.
+        """
+        opened = [self._open(name) for name in sorted(self._shards)]
+        ranked = Ranked.of(self._groups(opened, self._stored_pairs()))
+        rows = self._found(ranked, opened, texts)
+        remembered = to_remember(ranked, rows)
+        file = self._store("compared", lambda path: pq.write_table(remembered, path))
+        if file != self._compared:
+            self._compared = file
+            self._become(self)
+        return rows if shards is None else _rows_of(set(shards), rows, ranked)
+
+    def against(self, batches: Iterable[pa.RecordBatch], texts: Texts | None = None) -> pa.Table:
         """The rows that `duplicates` would return for a new shard, without adding it.
 
         Args:
             batches: as in `add`.
+            texts: as in `duplicates`; the name of the new shard is NEW.
         """
-        name = "\x00new"
         with tempfile.TemporaryDirectory(prefix="watershed-index-") as fresh:
             path = Path(fresh, "documents.parquet")
             self._write_documents(batches, path)
-            shard = _Shard(name, path)
+            shard = Shard(NEW, path)
             self._refuse_known(shard)
             pairs = self._pairs_of(shard)
             shards = [*(self._open(other) for other in sorted(self._shards)), shard]
-            return _report(self._clusters(shards, [*self._stored_pairs(), (name, pairs)]), {name})
+            ranked = Ranked.of(self._groups(shards, [*self._stored_pairs(), (NEW, pairs)]))
+            return _rows_of({NEW}, self._found(ranked, shards, texts), ranked)
 
-    def _open(self, name: str) -> _Shard:
-        return _Shard(name, self.folder / "documents" / self._shards[name]["file"])
+    def _open(self, name: str) -> Shard:
+        return Shard(name, self.folder / "documents" / self._shards[name]["file"])
 
     def _stored_pairs(self) -> list[tuple[str, pa.Table]]:
         return [(name, self._read_pairs(name)) for name in sorted(self._shards)]
 
     def _read_pairs(self, name: str) -> pa.Table:
-        return _read(self.folder / "pairs" / self._shards[name]["pairs"])
+        return read_table(self.folder / "pairs" / self._shards[name]["pairs"])
 
     def _write_documents(self, batches: Iterable[pa.RecordBatch], path: Path) -> None:
         with Signed(self.options) as signed:
             for batch in batches:
                 signed.add(batch)
             signed.finish()
-            _write_signed(signed, path)
+            write_shard(signed, path)
 
-    def _refuse_known(self, shard: _Shard) -> None:
+    def _refuse_known(self, shard: Shard) -> None:
         for other in sorted(self._shards):
-            both = shard.ids().filter(pc.call_function("is_in", [shard.ids()], _among(self._open(other).ids())))
+            both = shard.ids().filter(pc.is_in(shard.ids(), self._open(other).ids().combine_chunks()))
             if len(both):
                 raise WatershedError(
                     f"{len(both)} documents of the new shard are in shard {other} of {self.folder} already, "
@@ -187,7 +206,7 @@ class DuplicateIndex:
                     "give every document its own id, or add the shard under the name that it had",
                 )
 
-    def _pairs_of(self, shard: _Shard) -> pa.Table:
+    def _pairs_of(self, shard: Shard) -> pa.Table:
         """Pairs of a shard within itself and with each of the others."""
         within = _find_pairs(shard, None, self.options, [])
         found = [_pair_rows(shard.name, within)]
@@ -203,18 +222,42 @@ class DuplicateIndex:
 
     def _pairs_within(self, name: str) -> Edges:
         pairs = self._read_pairs(name)
-        return _edges(pairs.filter(pc.call_function("equal", [pairs["other"], name])))
+        return _edges(pairs.filter(pc.equal(pairs["other"], name)))
 
-    def _clusters(self, shards: list[_Shard], pairs: list[tuple[str, pa.Table]]) -> pa.Table:
-        """Members of clusters: doc_id, text_hash, text_bytes, cluster and shard."""
+    def _found(self, ranked: Ranked, shards: list[Shard], texts: Texts | None) -> pa.Table:
+        """Members of clusters among the documents of groups; only groups that changed are compared."""
+        new, known = split(ranked, self._read_compared())
+        if self.options.verify is Verify.SIGNATURE:
+            marks, places = grouped_signatures(new, shards)
+            rows = keep_copies(new, marks, places, self.options)
+        elif texts is None and len(new):
+            raise WatershedError(
+                "an index holds no texts, and verify=jaccard compares them", "pass `texts`, or use verify=signature"
+            )
+        else:
+            with text_sets(new, _texts(new, texts) if texts else ()) as sets:
+                rows = keep_copies(new, sets.marks(), sets.places, self.options)
+        return pa.concat_tables([known, rows.select(MEMBERS.names).cast(MEMBERS)]).sort_by("doc_id").combine_chunks()
+
+    def _read_compared(self) -> pa.Table:
+        if self._compared is None:
+            return FOUND.empty_table()
+        try:
+            return read_table(self.folder / "compared" / self._compared)
+        except WatershedError:
+            # Everything is compared again.
+            return FOUND.empty_table()
+
+    def _groups(self, shards: list[Shard], pairs: list[tuple[str, pa.Table]]) -> pa.Table:
+        """Members of groups: doc_id, text_hash, text_bytes, print, run, group, shard, and row in the shard."""
         from spark_jobs.kernels.union_find import UnionFind
 
-        starts = np.concatenate([[0], np.cumsum([shard.documents for shard in shards])])
+        starts = np.concatenate([[0], np.cumsum([shard.documents for shard in shards])]).astype(np.int64)
         first = {shard.name: int(start) for shard, start in zip(shards, starts, strict=False)}
         sets = UnionFind(int(starts[-1]))
         for name, table in pairs:
             for other in table["other"].unique().to_pylist():
-                edges = _edges(table.filter(pc.call_function("equal", [table["other"], other])))
+                edges = _edges(table.filter(pc.equal(table["other"], other)))
                 sets.union(edges[:, 0] + first[name], edges[:, 1] + first[other])
         labels = sets.labels()
         sizes = np.bincount(labels, minlength=len(labels))
@@ -222,16 +265,23 @@ class DuplicateIndex:
         for shard, start in zip(shards, starts, strict=False):
             own = labels[start : start + shard.documents]
             rows = np.flatnonzero(sizes[own] > 1)
-            table = shard.small(["id", "text_hash", "text_bytes"]).take(pa.array(rows))
-            table = table.append_column("cluster", pa.array(own[rows]))
-            chosen.append(table.append_column("shard", pa.array([shard.name] * len(rows), pa.string())))
+            table = shard.small(["id", "text_hash", "text_bytes", "print"]).take(pa.array(rows))
+            added = {
+                "run": pa.array(np.full(len(rows), NOW, np.int32)),
+                "group": pa.array(own[rows]),
+                "shard": pa.array([shard.name] * len(rows), pa.string()),
+                "row": pa.array(rows),
+            }
+            for name, column in added.items():
+                table = table.append_column(name, column)
+            chosen.append(table)
         return pa.concat_tables(chosen).rename_columns({"id": "doc_id"}) if chosen else _NO_MEMBERS
 
     def _forget(self, name: str) -> None:
         """Pairs of the other shards without those that name this one."""
         for other, entry in self._shards.items():
             pairs = self._read_pairs(other)
-            left = pairs.filter(pc.call_function("not_equal", [pairs["other"], name]))
+            left = pairs.filter(pc.not_equal(pairs["other"], name))
             if len(left) < len(pairs):
                 entry["pairs"] = self._store("pairs", lambda path, left=left: pq.write_table(left, path))
 
@@ -249,6 +299,7 @@ class DuplicateIndex:
             "format": FORMAT,
             "options": asdict(self.options),
             "bands": [self.bands, self.rows],
+            "compared": self._compared,
             "shards": {name: dict(entry) for name, entry in sorted(self._shards.items()) if name != without},
         }
 
@@ -257,10 +308,13 @@ class DuplicateIndex:
         self._shards = changed._shards
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / _MANIFEST, json.dumps(self._manifest(), indent=1).encode())
-        for folder, key in (("documents", "file"), ("pairs", "pairs")):
-            named = {entry[key] for entry in self._shards.values()}
+        named: dict[str, set[str | None]] = {
+            folder: {entry[key] for entry in self._shards.values()}
+            for folder, key in (("documents", "file"), ("pairs", "pairs"))
+        }
+        for folder, names in (named | {"compared": {self._compared}}).items():
             for path in (self.folder / folder).glob("*.parquet"):
-                if path.name not in named:
+                if path.name not in names:
                     path.unlink()
 
 
@@ -269,55 +323,21 @@ _NO_MEMBERS = pa.schema(
         ("doc_id", pa.string()),
         ("text_hash", pa.int64()),
         ("text_bytes", pa.int64()),
-        ("cluster", pa.int32()),
+        ("print", pa.int64()),
+        ("run", pa.int32()),
+        ("group", pa.int32()),
         ("shard", pa.string()),
+        ("row", pa.int64()),
     ]
 ).empty_table()
 
 
-class _Shard:
-    """The documents of a shard, in the order of id; columns are read when needed."""
-
-    def __init__(self, name: str, path: Path) -> None:
-        self.name = name
-        self._path = path
-        self.documents = _metadata(path).num_rows
-
-    def small(self, columns: list[str]) -> pa.Table:
-        return _read(self._path, columns)
-
-    def ids(self) -> pa.ChunkedArray:
-        return self.small(["id"])["id"]
-
-    def keys(self) -> npt.NDArray[np.int64]:
-        """(documents, bands)."""
-        column = self.small(["keys"])["keys"].combine_chunks()
-        return column.flatten().to_numpy().reshape(self.documents, column.type.list_size)
-
-    def signed(self) -> npt.NDArray[np.bool_]:
-        """Whether each document has a signature; without one it has no bands."""
-        return self.small(["print"])["print"].to_numpy() != 0
-
-    def signatures(self, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-        """Signatures of the wanted documents, (wanted, values), read one row group at a time."""
-        file = pq.ParquetFile(self._path)
-        found, start = [], 0
-        for group in range(file.metadata.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            rows = np.flatnonzero(wanted[start : start + size])
-            if len(rows):
-                column = file.read_row_group(group, ["minhash"])["minhash"].combine_chunks()
-                found.append(np.frombuffer(b"".join(column.take(pa.array(rows)).to_pylist()), np.uint32))
-            start += size
-        return np.concatenate(found) if found else np.zeros(0, np.uint32)
-
-
-def _find_pairs(one: _Shard, other: _Shard | None, options: NearCopies, known: list[Edges]) -> Edges:
-    """Pairs that connect copies which `known` pairs do not connect, within a shard or across two.
+def _find_pairs(one: Shard, other: Shard | None, options: NearCopies, known: list[Edges]) -> Edges:
+    """Pairs that connect documents which `known` pairs do not connect, within a shard or across two.
 
     Documents are numbered by row; those of the other shard follow those of the first.
     """
-    from spark_jobs.kernels.near_copies import Marks, connect
+    from spark_jobs.kernels.near_copies import ESTIMATE, Marks, connect
     from spark_jobs.kernels.union_find import UnionFind
 
     shards = [one] if other is None else [one, other]
@@ -336,11 +356,11 @@ def _find_pairs(one: _Shard, other: _Shard | None, options: NearCopies, known: l
     bounds = np.concatenate([[0], np.cumsum(involved * options.permutations)]).astype(np.int64)
     marks = Marks(np.concatenate(values), bounds)
     for met in meetings:
-        found.append(connect(met, marks, sets, compare=comparison(options), threshold=options.threshold))
+        found.append(connect(met, marks, sets, compare=ESTIMATE, threshold=options.screen))
     return np.concatenate(found)
 
 
-def _meetings(shards: list[_Shard], starts: npt.NDArray[np.int64]) -> Iterator[Runs]:
+def _meetings(shards: list[Shard], starts: npt.NDArray[np.int64]) -> Iterator[Runs]:
     """Documents that share a band, band by band; with two shards, only bands that both have documents in."""
     from spark_jobs.kernels.near_copies import runs
 
@@ -354,16 +374,24 @@ def _meetings(shards: list[_Shard], starts: npt.NDArray[np.int64]) -> Iterator[R
         yield runs(np.concatenate(met), np.concatenate(numbers).astype(np.int32))
 
 
-def _report(members: pa.Table, shards: set[str] | None) -> pa.Table:
-    rows = describe(members)
-    if shards is None:
-        return rows
-    asked = members.filter(pc.call_function("is_in", [members["shard"]], _among(pa.array(sorted(shards)))))
-    return rows.filter(pc.call_function("is_in", [rows["doc_id"]], _among(asked["doc_id"])))
+def _rows_of(shards: set[str], rows: pa.Table, ranked: Ranked) -> pa.Table:
+    """The rows of documents of these shards."""
+    asked = ranked.table.filter(pc.is_in(ranked.table["shard"], pa.array(sorted(shards))))
+    return rows.filter(pc.is_in(rows["doc_id"], asked["doc_id"].combine_chunks()))
 
 
-def _among(values: pa.Array | pa.ChunkedArray) -> pc.SetLookupOptions:
-    return pc.SetLookupOptions(values)
+def _texts(ranked: Ranked, texts: Texts) -> Iterator[tuple[Positions, pa.Array]]:
+    """The texts of the distinct documents of groups, shard by shard."""
+    distinct = ranked.table.append_column("position", pa.array(np.arange(len(ranked)))).filter(
+        pa.array(ranked.distinct)
+    )
+    for shard in pc.unique(distinct["shard"]).to_pylist():
+        wanted = distinct.filter(pc.equal(distinct["shard"], shard)).combine_chunks()
+        ids, positions = wanted["doc_id"].combine_chunks(), wanted["position"].to_numpy()
+        for batch in texts(shard, ids):
+            rows = pc.index_in(batch["id"], ids)
+            known = rows.is_valid()
+            yield positions[rows.drop_null().to_numpy()], batch["text"].filter(known)
 
 
 def _pair_rows(other: str, edges: Edges) -> pa.Table:
@@ -373,42 +401,3 @@ def _pair_rows(other: str, edges: Edges) -> pa.Table:
 
 def _edges(pairs: pa.Table) -> Edges:
     return np.stack([pairs["row"].to_numpy(), pairs["other_row"].to_numpy()], axis=1)
-
-
-def _write_signed(signed: Signed, path: Path) -> None:
-    """Write the documents in the order of id, one row group at a time."""
-    table = signed.table()
-    order = pc.call_function("array_sort_indices", [table["doc_id"].combine_chunks()]).to_numpy()
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("text_hash", pa.int64()),
-            ("text_bytes", pa.int64()),
-            ("print", pa.int64()),
-            ("keys", pa.list_(pa.int64(), signed.bands)),
-            ("minhash", pa.binary(4 * signed.options.permutations)),
-        ]
-    )
-    # Signatures and keys are random bits, which do not compress.
-    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
-        for start in range(0, len(order), ROW_GROUP):
-            rows = order[start : start + ROW_GROUP]
-            some = table.take(pa.array(rows))
-            keys = pa.FixedSizeListArray.from_arrays(pa.array(signed.keys()[rows].ravel()), signed.bands)
-            values = signed.signatures(rows)
-            minhash = pa.Array.from_buffers(schema.field("minhash").type, len(rows), [None, pa.py_buffer(values)])
-            writer.write_table(pa.table([*some.columns, keys, minhash], schema=schema))
-
-
-def _metadata(path: Path) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise WatershedError(f"{path} cannot be read: {error}", "add its shard again") from error
-
-
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise WatershedError(f"{path} cannot be read: {error}", "add its shard again") from error

@@ -177,13 +177,24 @@ def _minhash(text: pa.Array) -> None:
 
 
 def _near_copies(text: pa.Array) -> None:
-    from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD, SAME, Marks, connect, runs
+    from spark_jobs.kernels.near_copies import ESTIMATE, JACCARD, SAME, Marks, connect, lead, runs, similarities
     from spark_jobs.kernels.union_find import UnionFind
 
     rows = len(text)
     marks = Marks(np.zeros(2 * rows, np.uint32), np.arange(rows + 1, dtype=np.int64) * 2)
     for compare in (SAME, ESTIMATE, JACCARD):
         connect(runs(np.zeros(rows, np.int64)), marks, UnionFind(rows), compare=compare, threshold=0.5)
+    all_rows, starts = np.arange(rows, dtype=np.int64), np.array([0, rows], np.int64)
+    lead(starts, all_rows, all_rows, np.zeros(rows, np.bool_), marks, compare=JACCARD, threshold=0.5)
+    similarities(all_rows, all_rows, marks, compare=JACCARD)
+
+
+def _similar_sets(text: pa.Array) -> None:
+    from spark_jobs.kernels.similar_sets import lead_large
+
+    rows = np.arange(len(text), dtype=np.int64)
+    sets = np.zeros(2 * len(text), np.uint32), np.arange(len(text) + 1, dtype=np.int64) * 2
+    lead_large(rows, np.zeros(len(text), np.bool_), *sets, threshold=0.5, founding=True)
 
 
 def _overlap(text: pa.Array) -> None:
@@ -264,6 +275,7 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
     "marks": _marks,
     "repeats": _repeats,
     "near_copies": _near_copies,
+    "similar_sets": _similar_sets,
     "text_hash": _text_hash,
     "union_find": _union_find,
 }
@@ -271,6 +283,6 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
 LAKE = (
     *("statistics", "minhash", "fasttext", "text_hash", "html"),
     *("line_rules", "urls", "marks", "long_words", "candidates", "cuts", "repeats", "lengths"),
-    *("near_copies", "union_find", "bloom", "byte_pairs"),
+    *("near_copies", "similar_sets", "union_find", "bloom", "byte_pairs"),
 )
 """The modules that the tables of the lake are computed with, in the order in which they are needed."""

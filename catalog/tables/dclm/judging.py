@@ -80,6 +80,12 @@ DUPLICATES = Contract(
         boolean("kept", "Whether this copy is the one that is kept."),
         text("kept_doc_id", "The copy that is kept."),
         text("reason", "Why this copy is kept or dropped."),
+        real(
+            "similarity",
+            "Jaccard similarity of the word 5-shingles of this text and the kept one; its estimate if the recipe "
+            "compares signatures.",
+            nullable=True,
+        ),
     ),
     primary_key=("doc_id",),
     upstream=("dclm.documents", "dclm.verdicts"),

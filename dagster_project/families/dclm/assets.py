@@ -26,9 +26,9 @@ from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.dclm.archives import archive_bytes, pool_rows, shards_of
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 from dagster_project.families.dclm.recipes import (
-    RULES,
     contamination_literals,
     contamination_recipe,
+    duplicates_recipe,
     mixture_recipe,
     paragraph_literals,
     quality_recipe,
@@ -108,9 +108,9 @@ def verdicts(making: Making) -> list[dict[str, Any]]:
     return write_verdicts(making.spark, making.lake, making.parts, making.recipe)
 
 
-@table_asset(DUPLICATES, code_version="1", recipe=lambda *_: RULES, engine="spark")
+@table_asset(DUPLICATES, code_version="2", recipe=duplicates_recipe, engine="spark")
 def duplicates(making: Making) -> dict[str, Any]:
-    """Finds equal texts by hash, and near-duplicates by MinHash-LSH over the stored signatures.
+    """Finds equal texts by hash, and near-duplicates by MinHash-LSH over the stored signatures and their texts.
 
     On one machine, only changed shards are compared with an index of the others. A Spark cluster compares all shards.
     Both find the same clusters.
@@ -119,9 +119,10 @@ def duplicates(making: Making) -> dict[str, Any]:
     from spark_jobs.dclm.incremental_duplicates import update_duplicates
 
     spark = making.settings.spark
+    rules, options = making.recipe
     if spark.remote or not spark.master.startswith("local"):
-        return write_duplicates(making.spark, making.lake, making.recipe, making.fingerprint)
-    return update_duplicates(making.lake, making.recipe, making.fingerprint)
+        return write_duplicates(making.spark, making.lake, rules, making.fingerprint, options)
+    return update_duplicates(making.lake, rules, making.fingerprint, options)
 
 
 @table_asset(

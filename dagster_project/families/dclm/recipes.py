@@ -17,6 +17,7 @@ from catalog.errors import WatershedError
 if TYPE_CHECKING:
     from spark_jobs.classifiers.quality import QualityRecipe
     from spark_jobs.classifiers.topics import Labelling
+    from spark_jobs.dedup.near_copies import NearCopies
     from spark_jobs.recipes.recipe import Recipe
     from spark_jobs.selection.recipe import MixtureRecipe
     from spark_jobs.shards.tokenizer import TokenizerRecipe
@@ -50,6 +51,19 @@ def recipe_in_use(*_: Any) -> Recipe:
     from spark_jobs.recipes.reader import load_recipe
 
     return load_recipe(RULES)
+
+
+def duplicates_recipe(*_: Any) -> tuple[str, NearCopies]:
+    """Return the name of the rules whose kept documents are compared, and when two of them are near copies.
+
+    The options are those of the recipe's `minhash` step, or the defaults if it has none.
+
+    Raises:
+        WatershedError: The step has an option that a table of the lake does not have.
+    """
+    from spark_jobs.recipes.deduplications import near_copies_of
+
+    return RULES, near_copies_of(recipe_in_use())
 
 
 def paragraph_literals(recipe: Recipe) -> Any:

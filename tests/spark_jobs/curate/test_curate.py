@@ -146,18 +146,6 @@ def test_what_is_done_stays_done_when_an_input_is_damaged(tmp_path: Path, recipe
     assert rows(tmp_path / "out/verdicts.parquet").keys() == DOCUMENTS.keys()
 
 
-def test_against_an_earlier_run_copies_are_as_if_all_had_come_at_once(tmp_path: Path, recipe: Recipe) -> None:
-    early = {name: DOCUMENTS[name] for name in ("long", "again", "linked")}
-    late = {name: DOCUMENTS[name] for name in ("longer", "other", "short")}
-    run(write(tmp_path / "early", early), recipe, tmp_path / "first")
-    run(write(tmp_path / "late", late), recipe, tmp_path / "second", against=[tmp_path / "first"])
-    run(write(tmp_path / "all", early | late), recipe, tmp_path / "both")
-    assert rows(tmp_path / "second/duplicates.parquet") == rows(tmp_path / "both/duplicates.parquet")
-    assert rows(tmp_path / "second/kept.parquet").keys() == {"longer"}
-    with pytest.raises(WatershedError, match="not an index"):
-        run(write(tmp_path / "late", late), recipe, tmp_path / "third", against=[tmp_path / "early"])
-
-
 def test_a_recipe_that_finds_no_copies_is_not_compared_with_an_earlier_run(tmp_path: Path, recipe: Recipe) -> None:
     inputs = write(tmp_path / "in", DOCUMENTS)
     with pytest.raises(WatershedError, match="recipe made finds no copies"):
@@ -238,7 +226,7 @@ def test_a_document_is_explained_step_by_step(tmp_path: Path, recipe: Recipe) ->
     assert "verdict: dropped, breaks 1 rules, empty_after_drop_short_lines first" in explanation
     copy = "\n".join(explain_document(find_sources(inputs), recipe, "other", tmp_path / "out"))
     assert re.search(r"words_minimum +\d+ +kept >= 20 +ok", copy)
-    assert "copies: exact, dropped: same text as the kept copy" in copy
+    assert "copies: exact, dropped: same text as the kept copy: again, similarity 1.000" in copy
     with pytest.raises(WatershedError, match="no document is called 'nobody'"):
         list(explain_document(find_sources(inputs), recipe, "nobody", tmp_path / "out"))
 

@@ -17,8 +17,9 @@ from made_documents import prose
 
 from catalog.lake import Lake
 from catalog.tables.dclm import DOCUMENTS, VERDICTS
-from spark_jobs.dclm.duplicates import PREFIX, copies, meeting_places, number_documents, write_duplicates
-from spark_jobs.dedup.clusters import THRESHOLD, NearCopies, Verify, cluster
+from spark_jobs.dclm.duplicates import PREFIX, copies, meeting_places, members_of, number_documents, write_duplicates
+from spark_jobs.dedup.clusters import cluster
+from spark_jobs.dedup.near_copies import THRESHOLD, NearCopies, Verify
 from spark_jobs.kernels.minhash import minhash, signature_values
 from spark_jobs.kernels.text_hash import text_hash
 from spark_jobs.kernels.union_find import connected_components
@@ -138,9 +139,12 @@ def pairs_of(batch: pa.RecordBatch, options: NearCopies, cut: int = 1 << 30) -> 
     return np.concatenate(found) if found else np.empty((0, 2), np.int32)
 
 
-def labels_of(batch: pa.RecordBatch, cut: int = 1 << 30, options: NearCopies | None = None) -> list[int]:
-    """Cluster of each document."""
-    pairs = pairs_of(batch, options or NearCopies(), cut)
+BY_SIGNATURE = NearCopies(verify=Verify.SIGNATURE)
+
+
+def labels_of(batch: pa.RecordBatch, cut: int = 1 << 30, options: NearCopies = BY_SIGNATURE) -> list[int]:
+    """Group of each document."""
+    pairs = pairs_of(batch, options, cut)
     return connected_components(pairs[:, 0], pairs[:, 1], batch.num_rows).tolist()
 
 
@@ -217,24 +221,30 @@ def test_an_equal_hash_alone_does_not_make_copies() -> None:
 def test_pairs_below_the_threshold_are_left_apart(threshold: float) -> None:
     batch = numbered(varied(4, 60))
     values, _ = signature_values(batch.column("minhash"))
-    pairs = pairs_of(batch, NearCopies(threshold=threshold))
+    pairs = pairs_of(batch, NearCopies(threshold=threshold, verify=Verify.SIGNATURE))
     assert len(pairs)
     assert ((values[pairs[:, 0]] == values[pairs[:, 1]]).mean(axis=1) >= threshold).all()
 
 
-@pytest.mark.parametrize("options", [NearCopies(recall=0.95), NearCopies(recall=0.95, verify=Verify.JACCARD)])
-def test_what_workers_find_is_what_one_process_finds(options: NearCopies) -> None:
+@pytest.mark.parametrize("verify", list(Verify))
+@pytest.mark.parametrize("transitive", [False, True])
+def test_what_workers_find_is_what_one_process_finds(verify: Verify, transitive: bool) -> None:
+    options = NearCopies(recall=0.95, verify=verify, transitive=transitive)
     texts = [*varied(5, 80), "Yes.", "No.", "!!!", "!!!"]
     batch = numbered(texts)
-    ids = [f"{number:03d}" for number in range(len(texts))]
-    documents = pa.table(batch.drop_columns(["number"]).append_column("id", pa.array(ids)).to_pydict())
-    rows = cluster(documents.set_column(3, "minhash", batch["minhash"].cast(pa.binary(512))), options).to_pylist()
-    alone = {row["doc_id"]: row["cluster_id"] for row in rows}
-    assert [f"{label:03d}" for label in labels_of(batch, 7, options)] == [alone.get(id_, id_) for id_ in ids]
+    ids = pa.array([f"{number:03d}" for number in range(len(texts))])
+    documents = pa.table(batch.drop_columns(["number"]).append_column("id", ids))
+    labels = np.array(labels_of(batch, 7, options))
+    groups = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    members = documents.append_column("group", pa.array(labels)).take(pa.array(groups)).rename_columns({"id": "doc_id"})
+    batches = pa.table(members).to_batches(max_chunksize=5)
+    expected = cluster(documents.set_column(3, "minhash", batch["minhash"].cast(pa.binary(512))), options)
+    assert len(expected) > 20
+    assert members_of(pa.Table.from_batches(batches), options).equals(expected)
 
 
 def test_the_table_of_a_lake_is_that_of_a_file(spark: SparkSession, tmp_path: Path) -> None:
-    options = NearCopies(threshold=0.7, recall=0.95, verify=Verify.JACCARD)
+    options = NearCopies(threshold=0.7, recall=0.95)
     texts = [*varied(6, 120), "Yes.", "No.", "!!!", "!!!"]
     found = numbered(texts).drop_columns(["number"]).to_pylist()
     rows = [

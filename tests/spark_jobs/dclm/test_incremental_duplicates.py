@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from made_copies import SHORT, signed, varied
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from catalog.tables.dclm import DOCUMENTS, VERDICTS
+from catalog.tables.dclm import DOCUMENTS, DUPLICATES, VERDICTS
 from spark_jobs.dclm.incremental_duplicates import update_duplicates
-from spark_jobs.dedup.clusters import NearCopies, cluster
+from spark_jobs.dedup.clusters import cluster
+from spark_jobs.dedup.near_copies import NearCopies, Verify
 
 OPTIONS = NearCopies(recall=0.95)
 RECIPE = "made"
@@ -82,10 +84,30 @@ def test_other_options_begin_anew(tmp_path: Path) -> None:
     crawl = Crawl(tmp_path)
     crawl.write(1, signed(varied(60, seed=9)))
     crawl.update()
-    counts = update_duplicates(crawl.lake, RECIPE, "f" * 16, NearCopies(threshold=0.5))
-    assert counts["compared"] == 1
-    expected = cluster(crawl.shards[1], NearCopies(threshold=0.5))
-    assert crawl.lake.read("dclm.duplicates").sort_by("doc_id").equals(expected)
+    for options in (NearCopies(threshold=0.5), NearCopies(verify=Verify.SIGNATURE), NearCopies(transitive=True)):
+        counts = update_duplicates(crawl.lake, RECIPE, "f" * 16, options)
+        assert counts["compared"] == 1
+        expected = cluster(crawl.shards[1], options)
+        assert crawl.lake.read("dclm.duplicates").sort_by("doc_id").equals(expected)
+
+
+@pytest.mark.parametrize("manifest", ['{"format": 1, "shards": {}}', "damaged"])
+def test_an_index_that_cannot_be_read_is_made_again(tmp_path: Path, manifest: str) -> None:
+    crawl = Crawl(tmp_path)
+    crawl.write(1, signed(varied(60, seed=9)))
+    crawl.update()
+    path = crawl.lake.folder("dclm.duplicates", "index", RECIPE) / "index.json"
+    path.write_text(manifest)
+    assert crawl.update()["compared"] == 1
+
+
+def test_a_table_of_an_earlier_version_gains_the_similarity(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path)
+    crawl.write(1, signed(varied(60, seed=9)))
+    before = replace(DUPLICATES, columns=tuple(c for c in DUPLICATES.columns if c.name != "similarity"))
+    crawl.lake.replace(before, before.schema.empty_table(), "e" * 16)
+    crawl.update()
+    assert crawl.lake.read("dclm.duplicates")["similarity"].null_count == 0
 
 
 def test_a_lake_without_documents_is_refused(tmp_path: Path) -> None:

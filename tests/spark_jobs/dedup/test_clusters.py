@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +17,16 @@ from made_copies import SHORT, signed, varied
 from benchmarks.minhash_recall import BINS, curve, exact_pairs, planted
 from catalog.errors import WatershedError
 from catalog.tables.dclm import DUPLICATES
-from spark_jobs.dedup.clusters import MEMBERS, NearCopies, Verify, cluster
+from spark_jobs.dedup.clusters import Documents, cluster, cluster_against
+from spark_jobs.dedup.kept_copies import MEMBERS
+from spark_jobs.dedup.near_copies import Keep, NearCopies, Verify
 from spark_jobs.kernels.minhash import recall_bands, shingles, signature_values
 from spark_jobs.kernels.near_copies import ESTIMATE, Marks, connect, runs
 from spark_jobs.kernels.union_find import UnionFind, connected_components
 
 ALL = NearCopies(recall=0.99999)
 """Bands that miss no pair of these tests."""
+FAULTS = Path(os.environ.get("WATERSHED_SHARED", "missing")) / "data/cases/faults"
 
 
 def labels(documents: pa.Table, options: NearCopies) -> dict[str, str]:
@@ -55,12 +62,95 @@ def test_clusters_are_those_of_comparing_every_pair() -> None:
     near = [(i, j) for i, j in pairs if valid[i] and valid[j] and (values[i] == values[j]).mean() >= 0.8]
     exact = [(i, j) for i, j in pairs if sets[i] and len(sets[i] & sets[j]) >= 0.8 * len(sets[i] | sets[j])]
     assert set(near) != set(exact)
-    assert labels(documents, ALL) == least_ids(documents, [*equal, *near])
-    by_sets = NearCopies(recall=0.99999, verify=Verify.JACCARD)
-    assert labels(documents, by_sets) == least_ids(documents, [*equal, *exact])
+    by_signatures = replace(ALL, verify=Verify.SIGNATURE, transitive=True)
+    assert labels(documents, by_signatures) == least_ids(documents, [*equal, *near])
+    assert labels(documents, replace(ALL, transitive=True)) == least_ids(documents, [*equal, *exact])
 
 
-@pytest.mark.parametrize("options", [NearCopies(), NearCopies(recall=0.95, verify=Verify.JACCARD)])
+def kept_copies(texts: list[str], ids: list[str], threshold: float) -> dict[str, str]:
+    """The kept copy of each document: the first in the order of length and id, of which it is a copy."""
+    sets = [words_of(text) for text in texts]
+    order = sorted(range(len(texts)), key=lambda i: (-len(texts[i].encode()), ids[i]))
+    kept: list[int] = []
+    stands: dict[str, str] = {}
+    for i in order:
+        alike = (
+            j for j in kept
+            if texts[i] == texts[j] or (sets[i] and len(sets[i] & sets[j]) >= threshold * len(sets[i] | sets[j]))
+        )  # fmt: skip
+        first = next(alike, i)
+        stands[ids[i]] = ids[first]
+        if first == i:
+            kept.append(i)
+    return stands
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+def test_every_dropped_document_is_a_copy_of_the_kept_one(threshold: float) -> None:
+    texts = [*varied(200, seed=11), *chain_of(12, overlap=0.85), *SHORT]
+    documents = signed(texts)
+    ids = documents["id"].to_pylist()
+    rows = cluster(documents, NearCopies(threshold=threshold, recall=0.99999)).to_pylist()
+    expected = kept_copies(texts, ids, threshold)
+    found = {row["doc_id"]: row["kept_doc_id"] for row in rows}
+    assert {id_: found.get(id_, id_) for id_ in ids} == expected
+    assert sum(not row["kept"] for row in rows) > 50
+    sets = {id_: words_of(text) for id_, text in zip(ids, texts, strict=True)}
+    for row in rows:
+        one, other = sets[row["doc_id"]], sets[row["kept_doc_id"]]
+        assert row["similarity"] == (len(one & other) / len(one | other) if one else 1.0) >= threshold
+        assert row["cluster_size"] == list(expected.values()).count(row["kept_doc_id"])
+        assert row["kept"] == (row["doc_id"] == row["kept_doc_id"])
+
+
+def chain_of(length: int, overlap: float) -> list[str]:
+    """Texts of 100 words, each of which has `overlap` of its shingles in common with the one before."""
+    words = [f"link{number}" for number in range(100 + 20 * length)]
+    step = round(96 * (1 - overlap) / (1 + overlap))
+    return [" ".join(words[place * step : place * step + 100]) for place in range(length)]
+
+
+def test_a_chain_of_copies_is_split_unless_it_is_transitive() -> None:
+    texts = chain_of(14, overlap=0.85)
+    documents = signed(texts).set_column(0, "id", pa.array([f"c{number:02d}" for number in range(14)]))
+    rows = cluster(documents, ALL).to_pylist()
+    assert min(row["similarity"] for row in rows) >= 0.8
+    assert {row["kept_doc_id"] for row in rows} < {row["doc_id"] for row in rows}
+    together = cluster(documents, replace(ALL, transitive=True)).to_pylist()
+    assert {row["cluster_size"] for row in together} == {14}
+    assert min(row["similarity"] for row in together) < 0.1
+    reasons = {row["reason"] for row in together if row["similarity"] < 0.8}
+    assert reasons == {"nearly the text of another copy, and through it a copy of the kept copy"}
+
+
+def templated(similarity: float, count: int = 400, shingles: int = 200) -> list[str]:
+    """Texts of which every two have this Jaccard similarity: a common part, and words of their own."""
+    own = round(shingles * (1 - similarity) / (1 + similarity))
+    common = [f"common{number}" for number in range(shingles - own + 4)]
+    return [" ".join([*common, *(f"own{text}x{number}" for number in range(own))]) for text in range(count)]
+
+
+@pytest.mark.parametrize("similarity", [0.75, 0.78])
+@pytest.mark.parametrize("recall", [None, 0.95])
+def test_no_document_is_dropped_for_a_pair_below_the_threshold(similarity: float, recall: float | None) -> None:
+    texts = templated(similarity)
+    one, other = (words_of(text) for text in texts[:2])
+    assert len(one & other) / len(one | other) == pytest.approx(similarity, abs=0.005)
+    assert cluster(signed(texts), NearCopies(recall=recall)).num_rows == 0
+    assert cluster(signed(texts), NearCopies(recall=recall, transitive=True)).num_rows == 0
+    # By signatures alone, some are taken for copies.
+    assert cluster(signed(texts), NearCopies(recall=recall, verify=Verify.SIGNATURE)).num_rows > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        NearCopies(),
+        NearCopies(recall=0.95, transitive=True),
+        NearCopies(verify=Verify.SIGNATURE),
+        NearCopies(verify=Verify.SIGNATURE, transitive=True),
+    ],
+)
 def test_order_and_batches_do_not_matter(options: NearCopies) -> None:
     documents = signed([*varied(160, seed=2), *SHORT])
     expected = cluster(documents, options)
@@ -69,7 +159,7 @@ def test_order_and_batches_do_not_matter(options: NearCopies) -> None:
     for seed, cut in ((1, 1), (2, 7), (3, 1000)):
         order = pa.array(np.random.default_rng(seed).permutation(len(documents)))
         batches = documents.take(order).combine_chunks().to_batches(max_chunksize=cut)
-        assert cluster(iter(batches), options).equals(expected)
+        assert cluster(Documents(batches=iter(batches), texts=lambda some=batches: some), options).equals(expected)
 
 
 def test_short_documents_do_not_fall_together() -> None:
@@ -136,12 +226,13 @@ def test_recall_and_precision_follow_theory() -> None:
     sets = [words_of(document) for document in text.to_pylist()]
     expected = [len(sets[i] & sets[j]) / len(sets[i] | sets[j]) for i, j in pairs.tolist()]
     assert np.allclose(similarity, expected)
-    plain, sharp = (curve("", options, text, pairs, similarity) for options in (NearCopies(), NearCopies(recall=0.95)))
+    signatures = [NearCopies(verify=Verify.SIGNATURE, transitive=True, recall=recall) for recall in (None, 0.95)]
+    plain, sharp = (curve("", options, text, pairs, similarity) for options in signatures)
     counts = np.bincount(np.digitize(similarity, BINS) - 1, minlength=len(BINS))
     for found in (plain, sharp):
         deviations = np.sqrt(np.maximum(found.theory * (1 - found.theory), 0.002) / counts)
         assert (np.abs(found.candidates - found.theory) < 4 * deviations + 0.02).all()
-    exact = curve("", NearCopies(recall=0.95, verify=Verify.JACCARD), text, pairs, similarity)
+    exact = curve("", NearCopies(recall=0.95), text, pairs, similarity)
     assert plain.recall < sharp.recall < exact.recall
     assert sharp.recall > 0.9
     assert min(plain.precision, sharp.precision) > 0.9
@@ -182,14 +273,90 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(WatershedError, match="lack minhash"):
         cluster(documents.drop_columns(["minhash"]))
     with pytest.raises(WatershedError, match="lack text"):
-        cluster(documents.drop_columns(["text"]), NearCopies(verify=Verify.JACCARD))
+        cluster(documents.drop_columns(["text"]))
+    with pytest.raises(WatershedError, match="2 documents are compared, and the texts are of 1"):
+        copies = signed(["one", "one"])
+        cluster(Documents(batches=copies.to_batches(), texts=copies.slice(1).to_batches))
     with pytest.raises(WatershedError, match="an id occurs twice"):
         cluster(pa.concat_tables([documents, documents]))
     with pytest.raises(WatershedError, match="signatures of 128 values where 64 are expected"):
         cluster(documents, NearCopies(permutations=64))
     assert cluster(documents.slice(0, 0)).equals(DUPLICATES.schema.empty_table())
-    assert cluster(iter([])).num_rows == 0
+    assert cluster(Documents(batches=[], texts=list)).num_rows == 0
 
 
 def test_members_have_the_columns_of_the_contract() -> None:
     assert MEMBERS.equals(DUPLICATES.schema)
+
+
+def of_run(texts: list[str], ids: list[str]) -> Documents:
+    documents = signed(texts).set_column(0, "id", pa.array(ids))
+    return Documents(batches=documents.to_batches(), texts=documents.select(["text"]).to_batches)
+
+
+@pytest.mark.parametrize("verify", list(Verify))
+@pytest.mark.parametrize("transitive", [False, True])
+def test_a_document_of_an_earlier_run_is_kept_whatever_its_length(verify: Verify, transitive: bool) -> None:
+    texts = varied(60, seed=12)
+    longer = [f"{text} and more words at the end" for text in texts]
+    options = NearCopies(recall=0.99999, verify=verify, transitive=transitive)
+    # The same ids in all runs: they are compared within their run only.
+    ids = [f"{number:03d}" for number in range(60)]
+    rows = cluster_against(of_run(longer, ids), [of_run(texts, ids), of_run(texts, ids)], options).to_pylist()
+    assert [row["doc_id"] for row in rows] == ids
+    assert not any(row["kept"] for row in rows)
+    assert {row["kept_run"] for row in rows} == {0}
+    assert {row["reason"].split(" (")[0] for row in rows} <= {
+        "nearly the text of a document of an earlier run",
+        "nearly the text of another copy, and through it a copy of a document of an earlier run",
+    }
+    if not transitive:
+        assert all(row["similarity"] >= 0.8 for row in rows)
+
+
+def test_a_document_whose_id_an_earlier_run_used_is_no_copy() -> None:
+    first, second = varied(40, seed=13)[1:4:2]
+    rows = cluster_against(of_run([second], ["x"]), [of_run([first], ["x"])])
+    assert rows.num_rows == 0
+
+
+def test_all_copies_are_dropped_if_none_is_to_be_kept() -> None:
+    texts = varied(120, seed=14)
+    documents = signed(texts)
+    ids, sets = documents["id"].to_pylist(), [words_of(text) for text in texts]
+    with_copies = {
+        ids[i] for i, one in enumerate(sets) for j, other in enumerate(sets)
+        if i != j and len(one & other) >= 0.8 * len(one | other)
+    }  # fmt: skip
+    run = Documents(batches=documents.to_batches(), texts=documents.select(["text"]).to_batches)
+    rows = cluster_against(run, (), ALL, keep=Keep.NONE).to_pylist()
+    assert {row["doc_id"] for row in rows} == with_copies
+    assert {(row["kept"], row["kept_doc_id"], row["similarity"]) for row in rows} == {(False, None, None)}
+    assert all(row["reason"] == f"one of {row['cluster_size']} copies, of which none is kept" for row in rows)
+
+
+def test_documents_are_compared_with_an_earlier_run_only_if_asked() -> None:
+    text, other = varied(40, seed=15)[1:4:2]
+    run, earlier = of_run([f"{text} more", text, other, other], ["a", "b", "c", "d"]), of_run([text], ["e"])
+    for keep in Keep:
+        rows = cluster_against(run, [earlier], ALL, keep=keep, within=False).to_pylist()
+        assert [(row["doc_id"], row["kept"], row["kept_doc_id"]) for row in rows] == [
+            ("a", False, "e"),
+            ("b", False, "e"),
+        ]
+    rows = cluster_against(run, [earlier], ALL).to_pylist()
+    assert [(row["doc_id"], row["kept_doc_id"], row["kept_run"]) for row in rows] == [
+        ("a", "e", 0),
+        ("b", "e", 0),
+        ("c", "c", None),
+        ("d", "c", None),
+    ]
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="WATERSHED_SHARED names no folder with cases of faults")
+def test_the_chain_of_the_shared_cases_is_split() -> None:
+    rows = [json.loads(line) for line in (FAULTS / "chain.jsonl").read_text().splitlines()]
+    texts, ids = [row["text"] for row in rows], [row["id"] for row in rows]
+    found = cluster(signed(texts).set_column(0, "id", pa.array(ids)), ALL).to_pylist()
+    assert min(row["similarity"] for row in found) >= 0.8
+    assert {row["doc_id"]: row["kept_doc_id"] for row in found} == kept_copies(texts, ids, 0.8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,23 +11,38 @@ import pytest
 from made_copies import SHORT, signed, varied
 
 from catalog.errors import WatershedError
-from spark_jobs.dedup.clusters import NearCopies, Verify, cluster
-from spark_jobs.dedup.index import DuplicateIndex
+from spark_jobs.dedup.clusters import cluster
+from spark_jobs.dedup.index import NEW, DuplicateIndex, Texts
+from spark_jobs.dedup.near_copies import NearCopies, Verify
 
 OPTIONS = NearCopies(recall=0.95)
 NAMES = ("a", "b", "c", "d", "e")
 
 
 def shards_of(documents: pa.Table) -> dict[str, pa.Table]:
-    """Five shards that cut clusters apart; none has the texts."""
-    narrow = documents.drop_columns(["text"])
-    return {name: narrow.take(pa.array(range(first, len(narrow), 5))) for first, name in enumerate(NAMES)}
+    """Five shards that cut clusters apart."""
+    return {name: documents.take(pa.array(range(first, len(documents), 5))) for first, name in enumerate(NAMES)}
 
 
-def indexed(folder: Path, shards: dict[str, pa.Table], order: str) -> DuplicateIndex:
-    index = DuplicateIndex.create(folder, OPTIONS)
+def signatures(shard: pa.Table) -> list[pa.RecordBatch]:
+    """A shard as an index takes it, without its texts."""
+    return shard.drop_columns(["text"]).to_batches()
+
+
+def texts_of(shards: dict[str, pa.Table]) -> Texts:
+    """The texts that an index asks for."""
+
+    def texts(name: str, ids: pa.Array) -> Iterator[pa.RecordBatch]:
+        wanted = [id_ in set(ids.to_pylist()) for id_ in shards[name]["id"].to_pylist()]
+        yield from shards[name].select(["id", "text"]).filter(pa.array(wanted)).to_batches(max_chunksize=7)
+
+    return texts
+
+
+def indexed(folder: Path, shards: dict[str, pa.Table], order: str, options: NearCopies = OPTIONS) -> DuplicateIndex:
+    index = DuplicateIndex.create(folder, options)
     for name in order:
-        index.add(name, shards[name].to_batches())
+        index.add(name, signatures(shards[name]))
     return index
 
 
@@ -35,15 +51,18 @@ def documents() -> pa.Table:
     return signed([*varied(200, seed=7), *SHORT])
 
 
-@pytest.mark.parametrize("order", ["abcde", "ecadb"])
+@pytest.mark.parametrize(("order", "verify"), [("abcde", Verify.JACCARD), ("ecadb", Verify.SIGNATURE)])
+@pytest.mark.parametrize("transitive", [False, True])
 def test_shards_in_any_order_give_the_clusters_of_a_run_from_scratch(
-    order: str, documents: pa.Table, tmp_path: Path
+    order: str, verify: Verify, transitive: bool, documents: pa.Table, tmp_path: Path
 ) -> None:
-    expected = cluster(documents, OPTIONS)
+    options = NearCopies(recall=0.95, verify=verify, transitive=transitive)
+    expected = cluster(documents, options)
     shards = shards_of(documents)
-    indexed(tmp_path / "index", shards, order)
+    indexed(tmp_path / "index", shards, order, options)
     found = DuplicateIndex.open(tmp_path / "index")
-    assert found.duplicates().equals(expected)
+    assert found.options == options
+    assert found.duplicates(texts=texts_of(shards) if verify is Verify.JACCARD else None).equals(expected)
     assert len(expected) > 60
     assert found.shards == {name: len(shards[name]) for name in NAMES}
     # Clusters reach over shards, and the copy that stays is in any of them.
@@ -54,11 +73,11 @@ def test_shards_in_any_order_give_the_clusters_of_a_run_from_scratch(
 def test_after_each_shard_the_clusters_are_those_of_the_shards_so_far(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = DuplicateIndex.create(tmp_path / "index", OPTIONS)
-    assert index.duplicates().num_rows == 0
+    assert index.duplicates(texts=texts_of(shards)).num_rows == 0
     for count, name in enumerate("dbeca", start=1):
-        index.add(name, shards[name].to_batches())
+        index.add(name, signatures(shards[name]))
         so_far = pa.concat_tables([shards[name] for name in "dbeca"[:count]])
-        assert index.duplicates().equals(cluster(so_far, OPTIONS))
+        assert index.duplicates(texts=texts_of(shards)).equals(cluster(so_far, OPTIONS))
 
 
 def test_a_removed_shard_leaves_the_clusters_of_the_others(documents: pa.Table, tmp_path: Path) -> None:
@@ -67,26 +86,28 @@ def test_a_removed_shard_leaves_the_clusters_of_the_others(documents: pa.Table, 
     for gone in ("c", "a"):
         index.remove(gone)
         del shards[gone]
-        assert index.duplicates().equals(cluster(pa.concat_tables(shards.values()), OPTIONS))
+        expected = cluster(pa.concat_tables(shards.values()), OPTIONS)
+        assert index.duplicates(texts=texts_of(shards)).equals(expected)
     assert len(list((tmp_path / "index" / "documents").iterdir())) == 3
 
 
 def test_a_shard_that_comes_again_takes_its_own_place(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = indexed(tmp_path / "index", shards, "abcde")
-    expected = index.duplicates()
-    index.add("b", shards["b"].to_batches())
-    assert index.duplicates().equals(expected)
+    expected = index.duplicates(texts=texts_of(shards))
+    index.add("b", signatures(shards["b"]))
+    assert index.duplicates(texts=texts_of(shards)).equals(expected)
     fewer = shards["b"].slice(10)
-    index.add("b", fewer.to_batches())
-    assert index.duplicates().equals(cluster(pa.concat_tables([*(shards | {"b": fewer}).values()]), OPTIONS))
+    index.add("b", signatures(fewer))
+    expected = cluster(pa.concat_tables([*(shards | {"b": fewer}).values()]), OPTIONS)
+    assert index.duplicates(texts=texts_of(shards)).equals(expected)
 
 
 def test_only_what_changed_is_written(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = indexed(tmp_path / "index", shards, "abcd")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "index").rglob("*.parquet")}
-    index.add("e", shards["e"].to_batches())
+    index.add("e", signatures(shards["e"]))
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "index").rglob("*.parquet")}
     assert before.items() <= after.items()
     assert len(after) == len(before) + 2
@@ -95,11 +116,12 @@ def test_only_what_changed_is_written(documents: pa.Table, tmp_path: Path) -> No
 def test_new_documents_are_reported_against_the_index_without_entering_it(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = indexed(tmp_path / "index", shards, "abcd")
-    before = index.duplicates()
-    found = index.against(shards["e"].to_batches())
-    assert index.duplicates().equals(before)
-    index.add("e", shards["e"].to_batches())
-    assert found.equals(index.duplicates(["e"]))
+    texts = texts_of(shards | {NEW: shards["e"]})
+    before = index.duplicates(texts=texts)
+    found = index.against(signatures(shards["e"]), texts)
+    assert index.duplicates(texts=texts).equals(before)
+    index.add("e", signatures(shards["e"]))
+    assert found.equals(index.duplicates(["e"], texts))
     expected = [
         row for row in cluster(documents, OPTIONS).to_pylist() if row["doc_id"] in shards["e"]["id"].to_pylist()
     ]
@@ -107,29 +129,63 @@ def test_new_documents_are_reported_against_the_index_without_entering_it(docume
     assert {True, False} == {row["kept"] for row in expected}
 
 
+def test_groups_that_did_not_change_are_not_compared_again(documents: pa.Table, tmp_path: Path) -> None:
+    shards = shards_of(documents)
+    index = indexed(tmp_path / "index", shards, "abcd")
+    asked: set[str] = set()
+
+    def texts(name: str, ids: pa.Array) -> Iterator[pa.RecordBatch]:
+        asked.update(ids.to_pylist())
+        yield from texts_of(shards)(name, ids)
+
+    def ask() -> set[str]:
+        asked.clear()
+        so_far = pa.concat_tables([shards[name] for name in index.shards])
+        assert DuplicateIndex.open(index.folder).duplicates(texts=texts).equals(cluster(so_far, OPTIONS))
+        return set(asked)
+
+    first = ask()
+    assert len(first) > 40
+    index = DuplicateIndex.open(index.folder)
+    assert not ask()
+    index.add("e", signatures(shards["e"]))
+    touched = ask()
+    assert 0 < len(touched & first) < len(first) / 2
+    (compared,) = (index.folder / "compared").iterdir()
+    compared.write_bytes(b"damaged")
+    assert len(ask()) > len(first)
+    # A document of the same id and another text.
+    index = DuplicateIndex.open(index.folder)
+    texts_changed = shards["a"].set_column(1, "text", shards["b"]["text"][: len(shards["a"])])
+    shards["a"] = signed(texts_changed["text"].to_pylist()).set_column(0, "id", shards["a"]["id"])
+    index.add("a", signatures(shards["a"]))
+    assert ask()
+
+
 def test_an_empty_shard_and_one_of_wordless_texts_are_shards(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = indexed(tmp_path / "index", shards, "ab")
-    wordless = signed(["!!!", "!!!", "..."]).drop_columns(["text"])
+    wordless = signed(["!!!", "!!!", "..."])
     wordless = wordless.set_column(0, "id", pa.array(["w1", "w2", "w3"]))
-    index.add("empty", shards["c"].slice(0, 0).to_batches())
-    index.add("wordless", wordless.to_batches())
+    index.add("empty", signatures(shards["c"].slice(0, 0)))
+    index.add("wordless", signatures(wordless))
     everything = pa.concat_tables([shards["a"], shards["b"], wordless])
-    assert index.duplicates().equals(cluster(everything, OPTIONS))
-    assert index.against([]).num_rows == 0
+    texts = texts_of(shards | {"wordless": wordless})
+    assert index.duplicates(texts=texts).equals(cluster(everything, OPTIONS))
+    assert index.against([], texts).num_rows == 0
 
 
 def test_a_failure_leaves_the_index_as_it_was(documents: pa.Table, tmp_path: Path) -> None:
     shards = shards_of(documents)
     index = indexed(tmp_path / "index", shards, "abc")
-    expected, manifest = index.duplicates(), (tmp_path / "index" / "index.json").read_bytes()
+    expected, manifest = index.duplicates(texts=texts_of(shards)), (tmp_path / "index" / "index.json").read_bytes()
     with pytest.raises(WatershedError, match=r"are in shard a of .* already"):
-        index.add("d", pa.concat_tables([shards["d"], shards["a"].slice(3, 1)]).to_batches())
+        index.add("d", signatures(pa.concat_tables([shards["d"], shards["a"].slice(3, 1)])))
     with pytest.raises(WatershedError, match="an id occurs twice"):
-        index.add("b", pa.concat_tables([shards["b"], shards["b"].slice(3, 1)]).to_batches())
+        index.add("b", signatures(pa.concat_tables([shards["b"], shards["b"].slice(3, 1)])))
     assert (tmp_path / "index" / "index.json").read_bytes() == manifest
-    assert index.duplicates().equals(expected)
-    assert DuplicateIndex.open(tmp_path / "index").duplicates().equals(expected)
+    assert index.duplicates(texts=texts_of(shards)).equals(expected)
+    assert DuplicateIndex.open(tmp_path / "index").duplicates(texts=texts_of(shards)).equals(expected)
 
 
 def test_invalid_uses_of_an_index_are_refused(tmp_path: Path, documents: pa.Table) -> None:
@@ -138,8 +194,10 @@ def test_invalid_uses_of_an_index_are_refused(tmp_path: Path, documents: pa.Tabl
     index = indexed(tmp_path / "index", shards_of(documents), "a")
     with pytest.raises(WatershedError, match="holds an index already"):
         DuplicateIndex.create(tmp_path / "index")
-    with pytest.raises(WatershedError, match="keeps no texts"):
-        DuplicateIndex.create(tmp_path / "other", NearCopies(verify=Verify.JACCARD))
+    with pytest.raises(WatershedError, match="an index holds no texts"):
+        index.duplicates()
+    with pytest.raises(WatershedError, match=r"the texts of \d+ documents to compare are missing"):
+        index.duplicates(texts=lambda name, ids: [])
     with pytest.raises(WatershedError, match="holds no shard z"):
         index.remove("z")
     manifest = json.loads((tmp_path / "index" / "index.json").read_text())
