@@ -17,7 +17,7 @@ from dagster_project.families.dclm.partitions import POOL_SHARDS
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
 SHARDS = POOL_SHARDS.definition.get_partition_keys()[:20]
-BROKEN = ("0-7", "1-2")
+BROKEN = ("0-7", "0-8")
 PATIENCE = 1800
 LAUNCH = """
 mutation ($parameters: LaunchBackfillParams!) {
