@@ -65,6 +65,11 @@ def folded(text: TextArray) -> TextArray:
 
 
 def _fold(text: str) -> str:
+    # A line is folded on its own, because nothing composes with a line feed.
+    return "\n".join(line if line.isascii() else _fold_line(line) for line in text.split("\n"))
+
+
+def _fold_line(text: str) -> str:
     pieces = re.split(f"([{SYMBOLS}])", _IGNORED.sub("", text).replace("\u00b4", "'"))
     return "".join(each if each in SYMBOLS else unicodedata.normalize("NFKC", each) for each in pieces if each)
 

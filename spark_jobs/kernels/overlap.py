@@ -181,6 +181,19 @@ def _hash_words(data, start, end, properties, lower, room):
 
 
 @inner
+def _hash_ngrams(words, width, power, room):
+    """Write the hashes of the n-grams of the words in `room.hashes` to `room.grams`; return their number."""
+    total = np.uint64(0)
+    for word in range(words):
+        total = total * _BASE + room.hashes[word]
+        if word >= width:
+            total -= room.hashes[word - width] * power
+        if word >= width - 1:
+            room.grams[word - width + 1] = fold(total ^ KEY_0, KEY_2)
+    return max(words - width + 1, 0)
+
+
+@inner
 def _place(keys, numbers, gram):
     """The slot of an n-gram in the table, or the empty slot where it belongs."""
     mask = np.uint64(len(keys) - 1)
@@ -260,21 +273,15 @@ def _find_ngrams(
         if count + words * len(widths) > len(found):
             return document, count
         for size in range(len(widths)):
-            width, power = widths[size], powers[size]
-            start = sieve_starts[size]
-            bits = np.uint64((sieve_starts[size + 1] - start) * 64 - 1)
-            total = np.uint64(0)
-            for word in range(words):
-                total = total * _BASE + room.hashes[word]
-                if word >= width:
-                    total -= room.hashes[word - width] * power
-                if word < width - 1:
-                    continue
-                gram = fold(total ^ KEY_0, KEY_2)
-                bit = gram & bits
-                if (sieve[start + np.int64(bit >> _SIX)] >> (bit & _LOW_6)) & _ONE:
-                    number = numbers[_place(keys, numbers, gram)]
+            width = widths[size]
+            first_block = sieve_starts[size]
+            bits = np.uint64((sieve_starts[size + 1] - first_block) * 64 - 1)
+            grams = _hash_ngrams(words, width, powers[size], room)
+            for i in range(grams):
+                bit = room.grams[i] & bits
+                if (sieve[first_block + np.int64(bit >> _SIX)] >> (bit & _LOW_6)) & _ONE:
+                    number = numbers[_place(keys, numbers, room.grams[i])]
                     found[count, 0], found[count, 1] = document, number
-                    found[count, 2], found[count, 3] = room.starts[word - width + 1], room.stops[word]
+                    found[count, 2], found[count, 3] = room.starts[i], room.stops[i + width - 1]
                     count += number >= 0
     return last, count
