@@ -239,7 +239,7 @@ def _joined(read: list[_Texts], **columns: Any) -> Index:
     weights = np.concatenate([each.weights for each in read])
     owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     counting = np.flatnonzero(weights > 0)
-    order = counting[np.argsort(grams[counting], kind="stable")]
+    order = counting[np.argsort(grams[counting])]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = grams[order][1:] != grams[order][:-1]
     numbers = np.full(len(grams), -1, np.int32)

@@ -68,7 +68,7 @@ class Decontamination:
             raise WatershedError(f"decontamination: passages {reprlib.repr(self.passages)}", "set it to true or false")
         if self.weighted and not self.short:
             raise WatershedError("decontamination: weights need short texts", "set short, or unset weighted")
-        if self.n != int(self.n) or not 1 <= self.n <= MOST_WORDS or not 0 <= self.share <= 1:
+        if not isinstance(self.n, int) or not 1 <= self.n <= MOST_WORDS or not 0 <= self.share <= 1:
             raise WatershedError(
                 f"decontamination: n-grams of {self.n:g} words, share {self.share:g}",
                 f"set n to a whole number from 1 to {MOST_WORDS} and share to a number from 0 to 1",

@@ -108,7 +108,7 @@ def word_ngrams(text: TextArray, width: int, *, folding: bool = False) -> pa.Lar
     return pa.LargeListArray.from_arrays(pa.array(ends), pa.array(hashes), mask=mask)
 
 
-def ngram_table(hashes: npt.NDArray[np.uint64], widths: int | npt.NDArray[np.integer]) -> NgramTable:
+def ngram_table(hashes: npt.NDArray[np.uint64], widths: npt.ArrayLike) -> NgramTable:
     """Build a table of distinct hashes.
 
     Args:
@@ -146,13 +146,13 @@ def find_ngrams(text: TextArray, table: NgramTable, *, folding: bool = False) ->
     buffers = text_buffers(text)
     room = scratch(buffers.longest)
     # A text has at most as many words as the scratch arrays can hold. Rows that are never written take no memory.
-    found = np.empty((max(_MATCHES, len(room.hashes) * len(table.widths)), 4), np.int32)
+    found = np.empty((max(_MATCHES, len(room.hashes)), 4), np.int32)
     rows = []
     for data, offsets, first, last in buffers.parts():
-        following = first
+        following, size = first, 0
         while following < last:
-            following, count = _find_ngrams(
-                data, offsets, following, last, buffers.valid, *_characters(folding), room, *table, found
+            following, size, count = _find_ngrams(
+                data, offsets, following, size, last, buffers.valid, *_characters(folding), room, *table, found
             )
             rows.append(found[:count].copy())
     return Matches(*np.concatenate([np.empty((0, 4), np.int32), *rows]).T)
@@ -262,7 +262,7 @@ def _fill(hashes, kinds, sieve, sieve_starts, keys, numbers):
 
 @entry
 def _find_ngrams(
-    data, offsets, first, last, valid, properties, lower, room,
+    data, offsets, first, first_size, last, valid, properties, lower, room,
     widths, powers, sieve, sieve_starts, keys, numbers, found,
 ):  # fmt: skip
     count = 0
@@ -270,9 +270,10 @@ def _find_ngrams(
         if not valid[document]:
             continue
         words = _hash_words(data, offsets[document], offsets[document + 1], properties, lower, room)
-        if count + words * len(widths) > len(found):
-            return document, count
-        for size in range(len(widths)):
+        for size in range(first_size if document == first else 0, len(widths)):
+            if count + words > len(found):
+                # The next call goes on with this width.
+                return document, size, count
             width = widths[size]
             first_block = sieve_starts[size]
             bits = np.uint64((sieve_starts[size + 1] - first_block) * 64 - 1)
@@ -284,4 +285,4 @@ def _find_ngrams(
                     found[count, 0], found[count, 1] = document, number
                     found[count, 2], found[count, 3] = room.starts[i], room.stops[i + width - 1]
                     count += number >= 0
-    return last, count
+    return last, 0, count

@@ -172,6 +172,9 @@ def test_many_matches_take_no_more_room_than_a_document_needs() -> None:
     table = ngram_table(word_ngrams(pa.array(["a b"]), 2).values.to_numpy(), 2)
     found = find_ngrams(pa.array([text, "b", text, None, text]), table)
     assert [int((found.document == document).sum()) for document in range(5)] == [30_000, 0, 30_000, 0, 30_000]
+    both = ngram_table(np.concatenate([word_ngrams(pa.array(["a b"]), n).values.to_numpy() for n in (1, 2)]), [1, 1, 2])
+    found = find_ngrams(pa.array([text, None, text]), both)
+    assert [int((found.document == document).sum()) for document in range(3)] == [90_000, 0, 90_000]
 
 
 @pytest.mark.parametrize("widths", [(2, 3), (1, 5)])
