@@ -26,7 +26,9 @@ QUESTIONS = (
     "sentence",
     "statement",
     "claim",
+    "hypothesis",
     "input",
+    "q",
 )
 """Names of the field with the question; the first that an example has counts."""
 PASSAGES = (
@@ -97,7 +99,7 @@ def all_text(example: Any) -> Parts:
 
 
 def parts_of(example: Any) -> Parts:
-    """The parts of an example; of one without a known field, each of its texts."""
+    """The parts of an example; of one without a known field, each of its texts, and all together."""
     if not isinstance(example, Mapping):
         return Parts(parts=_distinct([Part("text", text) for text in _texts(example)]))
     row = _flat(example)
@@ -115,6 +117,7 @@ def parts_of(example: Any) -> Parts:
         used = {*asked, *leads, *answers}
     else:
         found = [Part(name, text) for name, value in row.items() for text in _texts(value)]
+        found.append(Part("all fields", " ".join(part.text for part in found)))
         used = set(row)
     ignored = tuple(name for name, value in row.items() if name not in used and any(_texts(value)))
     return Parts(parts=_distinct(found), ignored=ignored)
@@ -144,8 +147,9 @@ def _question(text: str, passages: Sequence[str], answers: Sequence[Part]) -> li
         answers = [Part(f"option {letter}", option) for letter, option in options]
     found = [Part(PASSAGE, each) for each in (*passages, passage)]
     found.append(Part(QUESTION, question))
-    if 0 < len(passage) <= SHORT_PASSAGE:
-        found.append(Part("passage + question", f"{passage} {question}"))
+    about = " ".join(filter(None, (*passages, passage)))
+    if 0 < len(about) <= SHORT_PASSAGE:
+        found.append(Part("passage + question", f"{about} {question}"))
     for answer in answers:
         filled, gaps = _GAP.subn(lambda _, answer=answer: answer.text, question) if "_" in question else ("", 0)
         joined = filled if gaps == 1 else f"{question} {answer.text}"

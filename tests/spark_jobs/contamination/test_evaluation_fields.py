@@ -86,8 +86,13 @@ def parts(example: Any) -> dict[str, str]:
         ),
         ({"prompt": "def f():", "canonical_solution": "return 1", "test": "assert f()"},
          {"question": "def f():", "question + canonical_solution": "def f(): return 1"}),
-        # Unknown fields are compared each on its own.
-        ({"alpha": "one text", "beta": ["two", "three"]}, {"alpha": "one text", "beta": "three"}),
+        (
+            {"premise": "Canaries sing.", "hypothesis": "Birds sing.", "label": 0},
+            {"passage": "Canaries sing.", "passage + question": "Canaries sing. Birds sing."},
+        ),
+        ({"a": "in a cage", "q": "Where?"}, {"question": "Where?", "question + a": "Where? in a cage"}),
+        # Unknown fields are compared each on its own, and all together.
+        ({"alpha": "one", "beta": ["two", "three"]}, {"alpha": "one", "beta": "three", "all fields": "one two three"}),
         ("a bare text", {"text": "a bare text"}),
     ],
 )  # fmt: skip
