@@ -118,13 +118,12 @@ def ngram_table(hashes: npt.NDArray[np.uint64], widths: npt.ArrayLike) -> NgramT
     of_each = np.broadcast_to(np.asarray(widths, np.int64), hashes.shape)
     sizes, kind, counts = np.unique(of_each, return_inverse=True, return_counts=True)
     size = _slots(len(hashes))
+    blocks = [_sieve_blocks(count) for count in counts.tolist()]
     table = NgramTable(
         widths=sizes,
         powers=np.array([_power(width) for width in sizes.tolist()], np.uint64),
-        sieve_starts=np.concatenate([[0], np.cumsum([_slots(count) // 8 for count in counts.tolist()])]).astype(
-            np.int64
-        ),
-        sieve=np.zeros(sum(_slots(count) // 8 for count in counts.tolist()), np.uint64),
+        sieve=np.zeros(sum(blocks), np.uint64),
+        sieve_starts=np.concatenate([[0], np.cumsum(blocks)]).astype(np.int64),
         keys=np.zeros(size, np.uint64),
         numbers=np.full(size, -1, np.int32),
     )
@@ -165,6 +164,12 @@ def _characters(folding: bool) -> tuple[np.ndarray, np.ndarray]:
 def _slots(ngrams: int) -> int:
     """Slots of a table that is at most half full."""
     return 1 << max(6, (2 * ngrams).bit_length())
+
+
+def _sieve_blocks(ngrams: int) -> int:
+    """Blocks of 64 bits of a sieve: 16 bits for each n-gram, and more for few, whose sieve stays in the cache anyway."""
+    slots = _slots(ngrams)
+    return slots if slots <= 1 << 16 else slots // 8
 
 
 def _power(width: int) -> np.uint64:
