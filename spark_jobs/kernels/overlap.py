@@ -167,7 +167,7 @@ def _slots(ngrams: int) -> int:
 
 
 def _sieve_blocks(ngrams: int) -> int:
-    """Blocks of 64 bits of a sieve: 16 bits for each n-gram, and more for few, whose sieve stays in the cache anyway."""
+    """Blocks of 64 bits of a sieve: 16 bits for each n-gram, and more for few, whose sieve stays in the cache."""
     slots = _slots(ngrams)
     return slots if slots <= 1 << 16 else slots // 8
 
