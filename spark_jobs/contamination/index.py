@@ -110,15 +110,14 @@ def build_index(batches: Iterable[pa.RecordBatch], options: Decontamination | No
         read.append(texts)
         ids += own
         evaluation += [number] * len(own)
-    index = _joined(
-        read, options=options, evaluations=sorted(evaluations), evaluation=np.array(evaluation, np.int32), ids=ids
-    )
-    if not len(index.example):
+    if not any(len(each.fields) for each in read):
         raise WatershedError(
             f"not one of {len(ids):,} evaluation examples {_wanting(options)}, so nothing would ever be found",
             "pass whole examples, question and answer, or make n smaller",
         )
-    return index
+    return _joined(
+        read, options=options, evaluations=sorted(evaluations), evaluation=np.array(evaluation, np.int32), ids=ids
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

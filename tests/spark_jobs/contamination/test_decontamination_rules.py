@@ -180,6 +180,8 @@ def test_without_anything_to_find_it_is_an_error() -> None:
         index_of([{"question": "1 + 1 ="}, {}])
     with pytest.raises(WatershedError, match="not one of 1 evaluation examples has 13 words"):
         index_of([{"question": CAT[:20]}], NGRAM)
+    with pytest.raises(WatershedError, match="not one of 0 evaluation examples"):
+        build_index([])
 
 
 @pytest.mark.parametrize(
