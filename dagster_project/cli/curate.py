@@ -48,6 +48,13 @@ from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
     "be given several times.",
 )
 @click.option(
+    "--decontaminate-rule",
+    "rule",
+    type=click.Choice(["fields", "ngram"]),
+    help="How documents are compared with examples: question, answers and passage each on its own (fields), or any 13 "
+    "words in a row (ngram). The default is the recipe's rule, or fields.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1),
     help="The number of processes. The default is one for each core, or one process if the inputs are small.",
@@ -60,6 +67,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
     explain: str | None,
     against: tuple[Path, ...],
     evaluations: tuple[Path, ...],
+    rule: str | None,
     workers: int | None,
 ) -> None:
     """Filter and deduplicate documents by a published recipe. No lake is needed.
@@ -77,6 +85,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
       watershed curate new.parquet --recipe fineweb --out second --against first
       watershed curate documents.jsonl --recipe c4 --out clean --decontaminate mmlu.jsonl
     """
+    from spark_jobs.contamination.rules import RULES
     from spark_jobs.curate.copies_report import copies_lines
     from spark_jobs.curate.inputs import find_sources
     from spark_jobs.curate.report import funnel, write_report
@@ -96,7 +105,15 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
     if not is_warm():
         warm_in_background()
     with _bars():
-        outcome = curate(sources, steps, out, against=against, evaluations=evaluations, workers=workers)
+        outcome = curate(
+            sources,
+            steps,
+            out,
+            against=against,
+            evaluations=evaluations,
+            decontamination=RULES[rule] if rule else None,
+            workers=workers,
+        )
     report = write_report(out, steps, outcome)
     for warning in outcome.warnings:
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {warning}", err=True)
@@ -109,8 +126,9 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
     if outcome.contamination:
         from spark_jobs.curate.contamination import held_share
 
-        for name, examples, hit, share in held_share(outcome.contamination):
-            click.echo(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%})")
+        for name, examples, silent, hit, share in held_share(outcome.contamination):
+            unseen = f", {silent:,} cannot be found" if silent else ""
+            click.echo(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%}){unseen}")
     click.echo(f"wrote {report}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from spark_jobs.selection.recipe import Threshold
 
 BINS = 60
 WIDTH, HEIGHT = 360, 110
+SHOWN = 200
+"""Characters of a document's id that are shown beside a match."""
 TAIL = 0.005
 """Share of documents at each end that the outer bars of a histogram gather."""
 
@@ -110,10 +112,29 @@ def _contamination(outcome: Outcome) -> Iterator[str]:
         return
     from spark_jobs.curate.contamination import held_share
 
-    yield "<h2>Evaluations</h2><table><tr><th>evaluation<th>examples<th>held by a document<th>share</tr>"
-    for name, examples, hit, share in held_share(outcome.contamination):
-        yield f"<tr><td><code>{_text(name)}</code><td>{examples:,}<td>{hit:,}<td>{share:.1%}</tr>"
+    rows = held_share(outcome.contamination)
+    yield (
+        f"<h2>Evaluations</h2><p>Rule <code>{_text(outcome.contamination.rule)}</code>. The documents that hold an "
+        "example are in contaminated.parquet.</p><table><tr><th>evaluation<th>examples<th>cannot be found"
+        "<th>held by a document<th>share</tr>"
+    )
+    for name, examples, silent, hit, share in rows:
+        yield (f"<tr><td><code>{_text(name)}</code><td>{examples:,}<td>{silent:,}<td>{hit:,}<td>{share:.1%}</tr>")
     yield "</table>"
+    for name, *_ in rows:
+        if matches := outcome.contamination.shown[name]:
+            shown = "".join(_match(*match) for match in matches)
+            yield f"<details><summary>matches of <code>{_text(name)}</code></summary>{shown}</details>"
+
+
+def _match(document: str, dropped: bool, match: Mapping[str, Any]) -> str:
+    """What a document holds of an example, and the text around it."""
+    part = f", {_text(match['field'])}" if match["field"] else ""
+    return (
+        f"<div><b>{_text(document[:SHOWN])}</b> {'dropped' if dropped else 'kept'}: {match['share']:.1%} of example "
+        f"{_text(match['example_id'])}{part}<pre>{_text(match['before'])}<mark>{_text(match['found'])}</mark>"
+        f"{_text(match['after'])}</pre></div>"
+    )
 
 
 def _selection(recipe: Recipe, outcome: Outcome) -> Iterator[str]:

@@ -34,6 +34,8 @@ from spark_jobs.recipes.recipe import STATE_RULE, Recipe
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from spark_jobs.contamination.index import Index
+    from spark_jobs.contamination.rules import Decontamination
     from spark_jobs.curate.contamination import Contamination
     from spark_jobs.curate.selection import Selected
 
@@ -66,6 +68,7 @@ def curate(
     *,
     against: Sequence[Path] = (),
     evaluations: Sequence[Path] = (),
+    decontamination: Decontamination | None = None,
     workers: int | None = None,
 ) -> Outcome:
     """Judge documents by a recipe, find copies among those that its steps keep, select, and write what is left.
@@ -74,14 +77,14 @@ def curate(
     broken rule, every measured value), duplicates.parquet and index.parquet (which a later run is compared `against`).
     Documents that the runs of `against` kept are kept, and copies of them are dropped.
     With `evaluations`, it writes contamination.parquet (a row for each evaluation) and contaminated.parquet (dropped
-    documents that hold examples). For a recipe that selects, it writes scores.parquet and buckets.parquet. All files
-    are written at the end, with manifest.json, and replace those of an earlier run. The same inputs give the same bytes
-    for any number of `workers`.
+    documents that hold examples, by the rule `decontamination` or else the recipe's). For a recipe that selects, it
+    writes scores.parquet and buckets.parquet. All files are written at the end, with manifest.json, and replace those
+    of an earlier run. The same inputs give the same bytes for any number of `workers`.
 
     Raises:
-        WatershedError: an input is damaged or lacks a column; two documents have the same id; the recipe finds no
-            copies and `against` is given; the disk is full; `out` cannot be written, is used by another run, or
-            holds files that no run wrote.
+        WatershedError: an input is damaged or lacks a column; two documents have the same id; an evaluation cannot be
+            read, or nothing of any can be found; the recipe finds no copies and `against` is given; the disk is full;
+            `out` cannot be written, is used by another run, or holds files that no run wrote.
     """
     if against and not recipe.deduplicate:
         raise WatershedError(
@@ -94,9 +97,14 @@ def curate(
         from spark_jobs.curate.selection import check_model
 
         check_model(recipe.select)
+    examples = None
+    if evaluations:
+        from spark_jobs.curate.contamination import read_examples
+
+        examples = read_examples(evaluations, decontamination or recipe.decontaminate)
     try:
         with claimed(out):
-            return _curate(sources, recipe, out, earlier, evaluations, workers or usual_workers(sources))
+            return _curate(sources, recipe, out, earlier, examples, workers or usual_workers(sources))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WatershedError(
@@ -110,7 +118,7 @@ def _curate(  # noqa: PLR0917 - the arguments of `curate`
     recipe: Recipe,
     out: Path,
     earlier: Sequence[EarlierRun],
-    evaluations: Sequence[Path],
+    examples: tuple[Index, Sequence[str]] | None,
     workers: int,
 ) -> Outcome:
     work = out / WORK / recipe.fingerprint()[:16]
@@ -122,11 +130,10 @@ def _curate(  # noqa: PLR0917 - the arguments of `curate`
     with track("copies", tally.kept, "documents") as task:
         copies = find_copies([part / "kept.parquet" for part in parts], recipe, work, earlier, task.reach)
     found = selected = None
-    if evaluations:
-        from spark_jobs.contamination.ngrams import Decontamination
+    if examples:
         from spark_jobs.curate.contamination import find_examples
 
-        found = find_examples(copies.left, evaluations, Decontamination(), work)
+        found = find_examples(copies.left, *examples, work)
     left = found.left if found else copies.left
     if recipe.select and recipe.select.model:
         from spark_jobs.curate.selection import select

@@ -15,6 +15,7 @@ of the smaller mixture.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -276,15 +277,17 @@ def _choose(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: 
 
 def _contaminated(connection: duckdb.DuckDBPyConnection, curation: Curation, mixture: Mixture, count: int) -> set[str]:
     """The documents of the table `chosen` that overlap with evaluation questions."""
-    from spark_jobs.contamination.ngrams import Decontamination, evaluation_examples, find_contamination
+    from spark_jobs.contamination.index import build_index
+    from spark_jobs.contamination.rules import RULES
+    from spark_jobs.contamination.search import find_contamination
 
     asked = connection.execute(QUESTIONS_SQL).to_arrow_table().to_batches()
-    examples = evaluation_examples(asked, Decontamination(share=OVERLAP))
+    index = build_index(asked, dataclasses.replace(RULES["ngram"], share=OVERLAP))
     found: set[str] = set()
     with track(f"{mixture.name}: looking for held-out text", count, "documents") as task:
         for batch in _texts(connection, curation):
             ids = batch.select(["doc_id", "text"]).rename_columns(["id", "text"])
-            (marked,) = find_contamination([ids], examples)
+            (marked,) = find_contamination([ids], index)
             found.update(marked["id"].filter(marked["contaminated"]).to_pylist())
             task.advance(batch.num_rows)
     return found

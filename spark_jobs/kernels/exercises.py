@@ -201,7 +201,13 @@ def _overlap(text: pa.Array) -> None:
     from spark_jobs.kernels.overlap import find_ngrams, ngram_table, word_ngrams
 
     grams = word_ngrams(text, 2)
-    find_ngrams(text, ngram_table(np.unique(grams.values.to_numpy())), 2)
+    find_ngrams(text, ngram_table(np.unique(grams.values.to_numpy()), 2))
+
+
+def _folding(text: pa.Array) -> None:
+    from spark_jobs.kernels.folding import folded
+
+    folded(text)
 
 
 def _repeats(text: pa.Array) -> None:
@@ -266,6 +272,7 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
     "line_rules": _line_rules,
     "urls": _urls,
     "overlap": _overlap,
+    "folding": _folding,
     "long_words": _long_words,
     "lengths": _lengths,
     "c4_lines": _c4_lines,

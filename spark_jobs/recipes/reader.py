@@ -15,6 +15,7 @@ import yaml
 from catalog.errors import WatershedError
 from catalog.names import close, find
 from spark_jobs import measures
+from spark_jobs.contamination.rules import RULES, Decontamination
 from spark_jobs.edits import EDITS, current_name
 from spark_jobs.measures.base import Matcher
 from spark_jobs.recipes import bounded_yaml
@@ -37,6 +38,7 @@ from spark_jobs.selection.recipe import MixtureRecipe, Threshold, TopFraction, W
 # A name that speaks of a bound must not say the opposite of its comparison.
 _DIRECTIONS = {"_minimum": (">=", ">"), "_maximum": ("<=", "<"), "_range": ("between",)}
 _STEP_FIELDS = ("rule", "statistic", "keep", "threshold", "source", "optional", "since")
+_DECONTAMINATION_FIELDS = ("n", "share", "passages")
 _SELECT_FIELDS = (
     "label",
     "optional",
@@ -84,7 +86,7 @@ class _RecipeReader:
         except bounded_yaml.YamlError as error:
             raise self._malformed(error) from error
         wanted = ("name", "description", "source", "steps")
-        fields = self._fields(root, wanted, ("deduplicate", "select", "pending"))
+        fields = self._fields(root, wanted, ("deduplicate", "select", "decontaminate", "pending"))
         steps = [step for node in self._list(fields["steps"], "steps") if (step := self._step(node)) is not None]
         pending = fields.get("pending")
         return Recipe(
@@ -97,6 +99,9 @@ class _RecipeReader:
                 for node in (self._list(fields["deduplicate"], "deduplicate") if "deduplicate" in fields else [])
             ),
             select=self._selection(fields["select"]) if "select" in fields else None,
+            decontaminate=(
+                self._decontamination(fields["decontaminate"]) if "decontaminate" in fields else Decontamination()
+            ),
             pending=(
                 *(self._text(item, "pending") for item in (self._list(pending, "pending") if pending else [])),
                 *self._pending,
@@ -216,6 +221,18 @@ class _RecipeReader:
             raise self._error(fields["method"], f"unknown deduplication {method!r}", f"known: {', '.join(METHODS)}")
         options = {key: self._value(value) for key, value in fields.items() if key not in ("method", "source")}
         return Deduplication(method=method, source=self._source(node, fields), options=options)
+
+    def _decontamination(self, node: yaml.Node) -> Decontamination:
+        fields = self._fields(node, ("rule", "source"), _DECONTAMINATION_FIELDS)
+        rule = self._text(fields["rule"], "rule")
+        if rule not in RULES:
+            raise self._error(fields["rule"], f"unknown decontamination {rule[:80]!r}", f"known: {', '.join(RULES)}")
+        self._source(node, fields)
+        given = {name: self._value(fields[name]) for name in _DECONTAMINATION_FIELDS if name in fields}
+        try:
+            return dataclasses.replace(RULES[rule], **given)
+        except WatershedError as error:
+            raise self._error(node, error.cause, error.mend) from error
 
     def _selection(self, node: yaml.Node) -> Selection:
         fields = self._fields(node, ("model", "source"), _SELECT_FIELDS)

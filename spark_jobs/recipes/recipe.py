@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_jobs.classifiers.labels import GOOD
+from spark_jobs.contamination.rules import Decontamination
 
 RECIPES = Path(__file__).parent
 
@@ -112,6 +113,8 @@ class Recipe:
     steps: tuple[Step, ...]
     deduplicate: tuple[Deduplication, ...] = ()
     select: Selection | None = None
+    decontaminate: Decontamination = field(default_factory=Decontamination)
+    """How the remaining documents are compared with evaluations, if any are given."""
     pending: tuple[str, ...] = ()
     """Steps of the paper that are not applied, and why; printed whenever the recipe is used."""
 

@@ -78,8 +78,8 @@ class MixtureRecipe:
     topic_weights: tuple[tuple[str, float], ...] = ()
     """A factor of the times by topic; 1 for topics that are not named, 0 to leave a topic out."""
     max_contamination: float | None = None
-    """A document is dropped if it holds at least this share of an evaluation example's n-grams (dclm.contamination); at
-    0, one n-gram is enough. None drops no document."""
+    """A document is dropped if it holds at least this share of a part of an evaluation example (dclm.contamination); at
+    0, any reported match is enough. None drops no document."""
     heldout_share: float = 0.1
     """Share of the taken documents that is held out from training."""
     max_source_share: float = 1.0

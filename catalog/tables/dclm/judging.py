@@ -138,19 +138,18 @@ PARAGRAPHS = Contract(
 
 CONTAMINATION = Contract(
     name="dclm.contamination",
-    description="Evaluation examples that occur in documents: a row per document and example that share an n-gram of "
-    "words.",
+    description="Evaluation examples that occur in documents: a row per document and example of which it holds a part.",
     columns=(
         doc_id(),
         text("evaluation", "Name of the evaluation, which is the name of its file."),
         text("example_id", "Position of the example in the evaluation, from 0."),
         integer("n", "Words in an n-gram.", bits=32),
-        integer("matched", "Distinct n-grams of the example that the document holds."),
-        integer("ngrams", "Distinct n-grams of the example."),
-        real("share", "matched over ngrams, 0..1."),
+        integer("matched", "Distinct n-grams of the part that count and that the document holds."),
+        integer("ngrams", "Distinct n-grams of the part that count."),
+        real("share", "Share of the part in the document, 0..1, as the rule of decontamination measures it."),
         text(
             "ngram",
-            "First n-gram that they share, as the document spells it.",
+            "Longest run of n-grams that they share, with the text around it, as the document spells it; shortened.",
             personal_data=PAGE_TEXT,
             derived_from="dclm.documents.text",
         ),
@@ -173,15 +172,15 @@ CONTAMINATION_REPORT = Contract(
         text("evaluation", "Name of the evaluation, which is the name of its file."),
         integer("n", "Words in an n-gram.", bits=32),
         integer("examples", "Examples of the evaluation."),
-        integer("examples_without_ngrams", "Examples of fewer than n words, which can never match."),
+        integer("examples_without_ngrams", "Examples that cannot be found, such as those with too few words."),
         integer(
             "examples_overlapping",
-            "Examples that share an n-gram with a document.",
+            "Examples of which a document holds a part.",
             derived_from="dclm.contamination.example_id",
         ),
         integer(
             "documents_overlapping",
-            "Documents that share an n-gram with an example.",
+            "Documents that hold a part of an example.",
             derived_from="dclm.contamination.doc_id",
         ),
         real("largest_share", "Largest share of an example in one document, 0..1."),
@@ -189,7 +188,7 @@ CONTAMINATION_REPORT = Contract(
         text("doc_id", "The document with the largest share.", nullable=True),
         text(
             "ngram",
-            "First n-gram that they share, as the document spells it.",
+            "Longest run of n-grams that they share, with the text around it, as the document spells it; shortened.",
             nullable=True,
             personal_data=PAGE_TEXT,
         ),

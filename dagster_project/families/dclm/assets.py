@@ -172,8 +172,8 @@ def contamination(making: Making) -> dict[str, Any]:
     """Searches the remaining documents for examples of declared evaluations. Without any, it does nothing."""
     from spark_jobs.dclm.contamination import write_contamination
 
-    rules, words, files = making.recipe
-    return write_contamination(making.spark, making.lake, rules, files, making.fingerprint, n=words)
+    rules, options, files = making.recipe
+    return write_contamination(making.spark, making.lake, rules, files, making.fingerprint, options)
 
 
 @table_asset(MIXTURE, MIXTURE_BUCKETS, code_version="2", recipe=mixture_recipe, engine="spark")

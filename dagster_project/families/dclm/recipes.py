@@ -6,6 +6,7 @@ computed. The modules that define a recipe are imported only then, so that Dagst
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from catalog.errors import WatershedError
 if TYPE_CHECKING:
     from spark_jobs.classifiers.quality import QualityRecipe
     from spark_jobs.classifiers.topics import Labelling
+    from spark_jobs.contamination.rules import Decontamination
     from spark_jobs.dedup.near_copies import NearCopies
     from spark_jobs.recipes.recipe import Recipe
     from spark_jobs.selection.recipe import MixtureRecipe
@@ -29,8 +31,11 @@ RULES = "dclm-baseline"
 JUDGES = (RULES, "gopher", "language-only")
 """The recipes whose verdicts are stored. They read stored statistics, so ten cost hardly more than one."""
 
-CONTAMINATION_WORDS = 13
-"""The number of words of an n-gram. A document and an evaluation example that share one overlap."""
+DECONTAMINATION = "fields"
+"""The rule by which documents are compared with evaluations, a name in `spark_jobs.contamination.rules`."""
+
+EARLIER_WORDS = 13
+"""Words of the n-grams of earlier versions: part of the fingerprint of tables without evaluations."""
 
 VOCABULARY = 2048
 """The number of entries of the tokenizer. Few, because the output layer dominates the cost of small models."""
@@ -107,15 +112,20 @@ def evaluation_files() -> list[Path]:
     return files
 
 
-def contamination_recipe(*_: Any) -> tuple[str, int, list[Path]]:
-    """Return the name of the rules whose kept documents are searched, the words of an n-gram, and the example files."""
-    return RULES, CONTAMINATION_WORDS, evaluation_files()
+def contamination_recipe(*_: Any) -> tuple[str, Decontamination, list[Path]]:
+    """Return the name of the rules whose kept documents are searched, how they are compared, and the example files."""
+    from spark_jobs.contamination.rules import RULES as DECONTAMINATIONS
+
+    return RULES, DECONTAMINATIONS[DECONTAMINATION], evaluation_files()
 
 
-def contamination_literals(recipe: tuple[str, int, Sequence[Path]]) -> Any:
+def contamination_literals(recipe: tuple[str, Decontamination, Sequence[Path]]) -> Any:
     """Return the part of `contamination_recipe` that decides the rows: names and contents of files, not folders."""
-    rules, words, files = recipe
-    return [rules, words, [[path.stem, _digest(path)] for path in files]]
+    rules, options, files = recipe
+    if not files:
+        # The tables are empty by any rule, so they are not due again after a change of the rule.
+        return [rules, EARLIER_WORDS, []]
+    return [rules, dataclasses.asdict(options), [[path.stem, _digest(path)] for path in files]]
 
 
 def _digest(path: Path) -> str:
@@ -124,10 +134,12 @@ def _digest(path: Path) -> str:
 
 
 def mixture_recipe(*_: Any) -> MixtureRecipe:
-    """Return the recipe of the mixture: documents that share an n-gram with a declared evaluation are left out."""
+    """Return the recipe of the mixture: documents that hold an example of a declared evaluation are left out."""
+    from spark_jobs.contamination.rules import RULES as DECONTAMINATIONS
     from spark_jobs.selection.recipe import MixtureRecipe
 
-    return MixtureRecipe(rules=RULES, max_contamination=0.0 if evaluation_files() else None)
+    share = DECONTAMINATIONS[DECONTAMINATION].share
+    return MixtureRecipe(rules=RULES, max_contamination=share if evaluation_files() else None)
 
 
 def tokenizer_recipe(*_: Any) -> TokenizerRecipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.errors import WatershedError
+from spark_jobs.contamination.rules import RULES
 from spark_jobs.curate.explain import explain_document
 from spark_jobs.curate.inputs import Source, find_sources
 from spark_jobs.curate.report import funnel, write_report
@@ -256,15 +258,59 @@ def test_documents_that_hold_evaluation_examples_are_dropped_and_counted(tmp_pat
     assert rows(tmp_path / "out/kept.parquet").keys() == {"longer", "linked"}
     (dropped,) = pq.read_table(tmp_path / "out/contaminated.parquet").to_pylist()
     assert dropped["id"] == "again"
-    assert dropped["matches"][0]["evaluation"] == "quiz"
+    (match,) = dropped["matches"]
+    assert (match["evaluation"], match["example_id"], match["field"], match["share"]) == ("quiz", "0", "question", 1)
+    assert match["found"] in OTHER
     report = {row["evaluation"]: row for row in pq.read_table(tmp_path / "out/contamination.parquet").to_pylist()}
     assert (report["quiz"]["examples"], report["quiz"]["examples_hit"], report["sums"]["examples_hit"]) == (2, 1, 0)
-    assert any("no example of sums has 13 words" in warning for warning in outcome.warnings)
+    assert any("1 of 1 examples of sums cannot be found" in warning for warning in outcome.warnings)
     assert funnel(recipe, outcome)[-2:] == [("evaluation examples", 3, 1, 1), ("kept", 2, 0, 0)]
-    assert "<code>quiz</code>" in write_report(tmp_path / "out", recipe, outcome).read_text()
+    report_page = write_report(tmp_path / "out", recipe, outcome).read_text()
+    assert "<code>quiz</code>" in report_page
+    assert f"<mark>{html.escape(match['found'])}</mark>" in report_page
     (tmp_path / "broken.jsonl").write_text("{")
     with pytest.raises(WatershedError, match=r"broken.jsonl:1: not valid JSON"):
         run(inputs, recipe, tmp_path / "again", evaluations=[tmp_path / "broken.jsonl"])
+    # It is read before any document is judged.
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_recipe_may_choose_the_published_rule_of_decontamination(tmp_path: Path) -> None:
+    bar = " ".join(map(str, range(40)))
+    (tmp_path / "code.jsonl").write_text(json.dumps({"prompt": f"Sort {OTHER[:200]}", "test": f"f([{bar}])"}) + "\n")
+    inputs = write(tmp_path / "in", {"bar": f"{PROSE} {bar} {PROSE}"}, files=1)
+    section = "decontaminate:\n  rule: ngram\n  source: GPT-3\n"
+    for text, dropped in ((RECIPE, 0), (RECIPE + section, 1)):
+        (tmp_path / "made.yaml").write_text(text)
+        outcome = run(
+            inputs, load_recipe(tmp_path / "made.yaml"), tmp_path / "out", evaluations=[tmp_path / "code.jsonl"]
+        )
+        assert outcome.contamination is not None
+        assert outcome.contamination.dropped == dropped
+    given = run(
+        inputs, load_recipe(tmp_path / "made.yaml"), tmp_path / "out", evaluations=[tmp_path / "code.jsonl"],
+        decontamination=RULES["fields"],
+    )  # fmt: skip
+    assert given.contamination is not None
+    assert (given.contamination.rule, given.contamination.dropped) == ("fields", 0)
+
+
+@pytest.mark.parametrize(
+    ("section", "cause"),
+    [
+        ("rule: words", "unknown decontamination 'words'"),
+        ("rule: ngram\n  n: 0", "n-grams of 0 words"),
+        ("rule: ngram\n  n: many", "n 'many' is not a number"),
+        ("rule: fields\n  passages: often", "passages 'often'"),
+        ("rule: fields\n  width: 3", "unknown field 'width'"),
+    ],
+)
+def test_a_decontamination_that_means_nothing_is_refused_with_its_line(
+    tmp_path: Path, section: str, cause: str
+) -> None:
+    (tmp_path / "made.yaml").write_text(f"{RECIPE}decontaminate:\n  {section}\n  source: somewhere\n")
+    with pytest.raises(WatershedError, match=rf"made.yaml:\d+: .*{cause}"):
+        load_recipe(tmp_path / "made.yaml")
 
 
 def test_a_run_without_evaluations_leaves_none_of_an_earlier_ones_files(tmp_path: Path, recipe: Recipe) -> None:

@@ -13,12 +13,8 @@ from made_documents import RECIPE, curated_lake, doc_id, prose
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from spark_jobs.contamination.examples import example_batches
-from spark_jobs.contamination.ngrams import (
-    ContaminationReport,
-    Decontamination,
-    evaluation_examples,
-    find_contamination,
-)
+from spark_jobs.contamination.index import build_index
+from spark_jobs.contamination.search import find_contamination
 from spark_jobs.dclm.contamination import write_contamination
 
 if TYPE_CHECKING:
@@ -53,27 +49,25 @@ def found(
     return lake, write_contamination(spark, lake, RECIPE, evaluations, "a" * 16)
 
 
-def test_remaining_documents_overlap_as_computed_without_spark(
+def test_remaining_documents_hold_what_is_found_without_spark(
     found: tuple[Lake, dict[str, Any]], evaluations: list[Path]
 ) -> None:
     rows = found[0].read("dclm.contamination").to_pylist()
     assert {row["doc_id"] for row in rows} == {doc_id(3), doc_id(5)}
     left = [n for n in range(len(TEXTS)) if n not in (*REJECTED, *COPIES)]
-    with pytest.warns(UserWarning, match="sums"):
-        examples = evaluation_examples(example_batches(evaluations), Decontamination())
     batch = pa.record_batch({"id": [doc_id(n) for n in left], "text": [TEXTS[n] for n in left]})
-    report = ContaminationReport(examples)
-    (alone,) = find_contamination([batch], examples, report)
-    expected = {
-        (row["id"], each["evaluation"], each["example_id"], each["matched"], each["ngrams"], each["ngram"])
+    (alone,) = find_contamination([batch], build_index(example_batches(evaluations)))
+    names = ("evaluation", "example_id", "matched", "ngrams", "share")
+    expected = [
+        (row["id"], *(match[name] for name in names), match["before"] + match["found"] + match["after"])
         for row in alone.to_pylist()
-        for each in row["matches"]
-    }
-    names = ("doc_id", "evaluation", "example_id", "matched", "ngrams", "ngram")
-    assert {tuple(row[name] for name in names) for row in rows} == expected
+        for match in row["matches"]
+    ]
+    assert [tuple(row[name] for name in ("doc_id", *names, "ngram")) for row in rows] == expected
+    assert {row["n"] for row in rows} == {5}
     shares = {row["doc_id"]: row["share"] for row in rows}
-    # Thirty words of the question and one of its choice: 19 n-grams, of which 15 words hold three.
-    assert shares == {doc_id(3): pytest.approx(18 / 19), doc_id(5): pytest.approx(3 / 19)}
+    # Fifteen of thirty words.
+    assert shares == {doc_id(3): 1, doc_id(5): pytest.approx(0.5, abs=0.1)}
 
 
 def test_each_evaluation_is_reported_found_or_not(found: tuple[Lake, dict[str, Any]]) -> None:
@@ -85,7 +79,7 @@ def test_each_evaluation_is_reported_found_or_not(found: tuple[Lake, dict[str, A
     assert report["sums"]["examples_without_ngrams"] == 1
     assert (report["unseen"]["documents_overlapping"], report["unseen"]["doc_id"]) == (0, None)
     assert counts["evaluations"] == 3
-    assert any("no example of sums has 13 words" in warning for warning in counts["warnings"])
+    assert any("1 of 1 examples of sums cannot be found" in warning for warning in counts["warnings"])
 
 
 def test_without_evaluations_the_report_is_empty_and_a_damaged_one_is_named(

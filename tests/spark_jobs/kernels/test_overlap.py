@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from dclm_reference import words
@@ -14,17 +15,14 @@ from hash_reference import lower
 from made_texts import EDGE_CASES, random_texts
 
 from catalog.errors import WatershedError
-from spark_jobs.contamination.ngrams import (
-    ContaminationReport,
-    Decontamination,
-    Examples,
-    NothingToLookFor,
-    evaluation_examples,
-    find_contamination,
-)
-from spark_jobs.kernels.overlap import find_ngrams, ngram_table, word_ngrams
+from spark_jobs.contamination.index import Index, build_index
+from spark_jobs.contamination.report import ContaminationReport
+from spark_jobs.contamination.rules import RULES, Decontamination
+from spark_jobs.contamination.search import find_contamination
+from spark_jobs.kernels.overlap import Matches, find_ngrams, ngram_table, word_ngrams
 
 FEW = [text for text in EDGE_CASES if len(text) < 5000]
+NGRAM = RULES["ngram"]
 VOCABULARY = [*"abcdefghij", "naïve", "日", "can't", "3.14", "É"]
 
 
@@ -42,21 +40,17 @@ def sentences(count: int, seed: int, longest: int = 40) -> list[str]:
     return texts
 
 
-def examples_of(texts: dict[str, list[str | None]], options: Decontamination) -> Examples:
+def examples_of(texts: dict[str, list[str | None]], options: Decontamination) -> Index:
     rows = [
         {"evaluation": name, "example_id": str(place), "text": text}
         for name, some in texts.items()
         for place, text in enumerate(some)
     ]
     batches = pa.Table.from_pylist(rows).to_batches(max_chunksize=3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NothingToLookFor)
-        return evaluation_examples(batches, options)
+    return build_index(batches, options)
 
 
-def contamination(
-    texts: Sequence[str | None], examples: Examples, cut: int = 5
-) -> tuple[list[dict[str, Any]], pa.Table]:
+def contamination(texts: Sequence[str | None], examples: Index) -> tuple[list[dict[str, Any]], pa.Table]:
     ids = [f"d{place:03d}" for place in range(len(texts))]
     documents = pa.table({"id": ids, "text": pa.array(texts, pa.string())})
     report = ContaminationReport(examples)
@@ -81,7 +75,7 @@ def test_occurrences_are_where_a_search_finds_them(n: int) -> None:
     looked_for, texts = [*sentences(20, seed=1, longest=12), *FEW], [*sentences(100, seed=2), None, *FEW]
     grams = sorted({gram for text in looked_for for gram in ngrams(text, n)})
     hashes = {hash_ for row in word_ngrams(pa.array(looked_for), n).to_pylist() for hash_ in row}
-    found = find_ngrams(pa.array(texts), ngram_table(pa.array(sorted(hashes), pa.uint64()).to_numpy()), n)
+    found = find_ngrams(pa.array(texts), ngram_table(pa.array(sorted(hashes), pa.uint64()).to_numpy(), n))
     met = [
         tuple(lower(word) for word in words((texts[document] or "").encode()[start:stop].decode()))
         for document, start, stop in zip(found.document, found.start, found.stop, strict=True)
@@ -99,7 +93,7 @@ def test_what_is_found_is_what_comparing_all_with_all_finds(n: int, share: float
     }
     planted = [f"It was said: {example} And so on." for example in (asked["arc"][2], asked["boolq"][5])]
     texts = [*sentences(60, seed=5), None, *FEW[:10], *planted]
-    examples = examples_of(asked, Decontamination(n=n, share=share))
+    examples = examples_of(asked, dataclasses.replace(NGRAM, n=n, share=share))
     rows, _ = contamination(texts, examples)
     for row, text in zip(rows, texts, strict=True):
         held = set(ngrams(text, n))
@@ -112,7 +106,7 @@ def test_what_is_found_is_what_comparing_all_with_all_finds(n: int, share: float
         found = [(m["evaluation"], m["example_id"], m["matched"], m["ngrams"]) for m in row["matches"]]
         assert found == sorted(expected)
         assert row["contaminated"] == any(matched / size >= share for *_, matched, size in expected)
-        assert all(ngrams(m["ngram"], n)[0] in held for m in row["matches"])
+        assert all(ngrams(m["found"], n)[0] in held for m in row["matches"])
     assert {True, False} == {row["contaminated"] for row in rows}
 
 
@@ -127,14 +121,14 @@ def test_a_report_says_how_much_of_each_evaluation_was_seen_and_shows_it() -> No
     }
     question = QUESTION.upper().replace(",", " —").replace(" ", "  ")
     texts = ["Nothing.", f"A quiz. {question} Of course.", f"{QUESTION} {QUESTION}", QUESTION[:70]]
-    examples = examples_of(asked, Decontamination(share=0.5))
+    examples = examples_of(asked, dataclasses.replace(NGRAM, share=0.5))
     rows, report = contamination(texts, examples)
     assert [row["contaminated"] for row in rows] == [False, True, True, False]
     arc, short, zero = report.to_pylist()
     assert arc == {
         "evaluation": "arc",
         "examples": 2,
-        "examples_without_ngrams": 0,
+        "examples_not_searched": 0,
         "examples_overlapping": 1,
         "examples_hit": 1,
         "share_hit": 0.5,
@@ -142,9 +136,9 @@ def test_a_report_says_how_much_of_each_evaluation_was_seen_and_shows_it() -> No
         "documents_to_drop": 2,
         "example_id": "0",
         "document_id": "d001",
-        "ngram": question[: question.index("  FOOD")].replace(":", ""),
+        "found": question.removesuffix("?"),
     }
-    assert (short["examples_without_ngrams"], short["examples_hit"], short["ngram"]) == (2, 0, None)
+    assert (short["examples_not_searched"], short["examples_hit"], short["found"]) == (2, 0, None)
     assert (zero["examples_overlapping"], zero["share_hit"], zero["document_id"]) == (0, 0.0, None)
 
 
@@ -152,7 +146,7 @@ def test_the_report_does_not_depend_on_the_order_of_documents() -> None:
     asked: dict[str, list[str | None]] = {"arc": [*sentences(15, seed=6, longest=14)]}
     texts = sentences(60, seed=7)
     documents = pa.table({"id": [f"d{place}" for place in range(len(texts))], "text": texts})
-    examples = examples_of(asked, Decontamination(n=3))
+    examples = examples_of(asked, dataclasses.replace(NGRAM, n=3))
     tables = []
     for order in (list(range(60)), list(range(60))[::-1]):
         report = ContaminationReport(examples)
@@ -161,25 +155,38 @@ def test_the_report_does_not_depend_on_the_order_of_documents() -> None:
     assert tables[0].equals(tables[1])
 
 
-def test_an_evaluation_without_ngrams_causes_a_warning() -> None:
-    rows = [("arc", "1", QUESTION), ("short", "1", "Yes?"), ("short", "2", None)]
-    batch = pa.RecordBatch.from_pylist(
-        [dict(zip(("evaluation", "example_id", "text"), row, strict=True)) for row in rows]
-    )
-    with pytest.warns(NothingToLookFor, match="no example of short has 13 words: NOTHING of it will be found"):
-        evaluation_examples([batch])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        evaluation_examples([batch], Decontamination(n=1))
+def test_every_example_without_ngrams_is_counted() -> None:
+    examples = examples_of({"arc": [QUESTION], "short": ["Yes?", None], "mixed": [QUESTION, "No."]}, NGRAM)
+    assert examples.cannot_be_found() == [
+        "1 of 2 examples of mixed cannot be found, because none of their texts has 13 words",
+        "2 of 2 examples of short cannot be found, because none of their texts has 13 words",
+    ]
+    assert examples_of({"short": ["Yes?"]}, dataclasses.replace(NGRAM, n=1)).cannot_be_found() == []
     with pytest.raises(WatershedError, match="not one of 2 evaluation examples has 13 words"):
-        evaluation_examples([batch.slice(1)])
-    with pytest.raises(WatershedError, match="0 <= share <= 1"):
-        Decontamination(share=2)
+        examples_of({"short": ["Yes?", None]}, NGRAM)
 
 
 def test_many_matches_take_no_more_room_than_a_document_needs() -> None:
     # More occurrences than the kernel holds at once: it goes on where it stopped.
     text = "a b " * 30_000
-    table = ngram_table(word_ngrams(pa.array(["a b"]), 2).values.to_numpy())
-    found = find_ngrams(pa.array([text, "b", text, None, text]), table, 2)
+    table = ngram_table(word_ngrams(pa.array(["a b"]), 2).values.to_numpy(), 2)
+    found = find_ngrams(pa.array([text, "b", text, None, text]), table)
     assert [int((found.document == document).sum()) for document in range(5)] == [30_000, 0, 30_000, 0, 30_000]
+    both = ngram_table(np.concatenate([word_ngrams(pa.array(["a b"]), n).values.to_numpy() for n in (1, 2)]), [1, 1, 2])
+    found = find_ngrams(pa.array([text, None, text]), both)
+    assert [int((found.document == document).sum()) for document in range(3)] == [90_000, 0, 90_000]
+
+
+@pytest.mark.parametrize("widths", [(2, 3), (1, 5)])
+def test_ngrams_of_several_widths_are_found_together(widths: tuple[int, ...]) -> None:
+    looked_for, texts = sentences(30, seed=8, longest=12), pa.array([*sentences(100, seed=9), None])
+    hashes = {width: np.unique(word_ngrams(pa.array(looked_for), width).values.to_numpy()) for width in widths}
+    of_each = np.concatenate([np.full(len(some), width) for width, some in hashes.items()])
+    together = find_ngrams(texts, ngram_table(np.concatenate(list(hashes.values())), of_each))
+    alone = {place for width, some in hashes.items() for place in places(find_ngrams(texts, ngram_table(some, width)))}
+    assert places(together) == alone
+    assert len(alone) > 20
+
+
+def places(found: Matches) -> set[tuple[int, ...]]:
+    return set(zip(found.document.tolist(), found.start.tolist(), found.stop.tolist(), strict=True))

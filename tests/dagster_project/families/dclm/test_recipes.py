@@ -17,6 +17,7 @@ from dagster_project.families.dclm.recipes import (
     score_literals,
     score_recipe,
 )
+from spark_jobs.contamination.rules import RULES
 
 
 def test_without_declared_evaluations_nothing_is_dropped_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +38,7 @@ def test_declared_evaluations_are_dropped_and_identified_by_content(
     with pytest.raises(WatershedError, match="holds no JSONL file"):
         evaluation_files()
     (here / "quiz.jsonl").write_text('{"query": "Which river?"}\n')
-    assert mixture_recipe().max_contamination == 0
+    assert mixture_recipe().max_contamination == RULES["fields"].share
     one = fingerprint(contamination_literals(contamination_recipe()))
     there = shutil.copytree(here, tmp_path / "there")
     monkeypatch.setenv("WATERSHED_EVALUATIONS", str(there))
