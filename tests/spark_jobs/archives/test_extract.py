@@ -56,6 +56,12 @@ def test_the_detected_language_is_one_of_the_contract(code: str) -> None:
     assert 0 < score <= 1.001
 
 
+@pytest.mark.parametrize("text", ["--- *** ...", "---", "  ", "", "1 2 3", "12:30 😀 ² ½", "\n\n"])
+def test_a_text_without_letters_has_no_language(text: str) -> None:
+    assert language(text) == (None, None)
+    assert language(f"{text}a")[0] in LANGUAGES
+
+
 def test_newlines_are_deleted_for_language_as_dclm_does() -> None:
     text = "This is English.\nDies ist Deutsch, die offizielle Sprache in Deutschland.\n"
     assert language(text) == language(text.replace("\n", ""))

@@ -9,6 +9,7 @@ import os
 import random
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -69,7 +70,7 @@ def test_a_scheme_consists_of_letters_digits_and_underscores_of_any_script(glue:
     [
         "great:):) :):) :):):) ok :-(:) (:): (:):) (:(: :(:( ((: )): =):) :)=) ;):( :-):-) :-(:-( 8):) :))) (((:",
         "it is :-(°C bad :-(ß x°C.… 10°C.°/ °C.°C. (°c.) °F.☃ x:-((( y:-(((z :'-( :'):) <3<33 <333<3 </3<3",
-        ": (:class: : (: : ( : ) a: (:b ) :c ( :) :( x) : y (: =) [= ]= : )) : ((( :( ) -_- _-_ (-_-) (^_^)^_^ >.<>.>;_;",
+        ": (:class: : (: : ( : ) a: (:b ) :c ( :) :( x) : y (: =) [= ]= : )) : ((( :( ) -_- _-_ (-_-) (^_^)^_^;_;",
         "e.g.,i.e. (e.g.:i.e.) 1a.m.x 12p.m.;x Mr.:Mrs. a.:b. x-e.g.-y Jan./Feb. 'Cause:'cause it's:he's don't:can't",
     ],
 )
@@ -90,11 +91,10 @@ def test_random_texts_of_signs_that_emoticons_are_made_of() -> None:
 
 def test_sequences_are_those_that_spacy_looks_for() -> None:
     import spacy
-    from spacy.tokenizer import Tokenizer
 
-    full = spacy.blank("en").tokenizer
+    full: Any = spacy.blank("en").tokenizer
     affixes = full.prefix_search, full.suffix_search, full.infix_finditer, full.token_match, full.url_match
-    bare = Tokenizer(full.vocab, None, *affixes)
+    bare = type(full)(full.vocab, None, *affixes)
     assert split_without_special_strings(list(full.rules)) == [
         [word.text for word in bare(text) if not word.is_space] for text in full.rules
     ]
