@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow as pa
@@ -63,7 +64,7 @@ def compare_words(texts: Sequence[str]) -> Agreement:
             lost = Counter(theirs) - Counter(ours)
             differences.update({f"not found: {word}": count for word, count in lost.items()})
             examples.append(place)
-    found = {"differences": dict(differences), "examples": tuple(examples)}
+    found: dict[str, Any] = {"differences": dict(differences), "examples": tuple(examples)}
     return Agreement(name="words", peer="datatrove", texts=len(texts), equal=len(texts) - len(examples), **found)
 
 
@@ -77,7 +78,7 @@ def compare_statistics(name: str, texts: Sequence[str]) -> Agreement:
         wrong = [column for column in theirs if not equal(_seen(ours[column], column), theirs[column])]
         differences.update(wrong)
         examples += [place] if wrong else []
-    found = {"differences": dict(differences), "examples": tuple(examples)}
+    found: dict[str, Any] = {"differences": dict(differences), "examples": tuple(examples)}
     return Agreement(name=name, peer=_peer(name), texts=len(texts), equal=len(texts) - len(examples), **found)
 
 
@@ -105,7 +106,7 @@ def compare_decisions(name: str, texts: Sequence[str]) -> Agreement:
         assert kept == (not rules)
         differences.update([wrong] if wrong else [])
         examples += [place] if wrong else []
-    found = {"differences": dict(differences), "examples": tuple(examples)}
+    found: dict[str, Any] = {"differences": dict(differences), "examples": tuple(examples)}
     return Agreement(name=name, peer=_peer(name), texts=len(texts), equal=len(texts) - len(examples), **found)
 
 
