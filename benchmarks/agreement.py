@@ -1,8 +1,9 @@
 """How far our statistics and decisions equal those of datatrove and dolma, page by page.
 
-    uv run --group bench python -m benchmarks.agreement [--corpus DIR] [--pages N] [--json FILE]
+    uv run --group bench python -m benchmarks.agreement [--corpus DIR] [--pages N] [--mutated N] [--json FILE]
 
-Both sides get the same extracted pages. `docs/agreement.md` says where the differences come from.
+Both sides get the same extracted pages, and then excerpts of them with addresses, dashes, emoticons and letters beyond
+ASCII inserted (`mutated_pages`). `docs/agreement.md` says where the differences come from.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow as pa
 
+from benchmarks.mutated_pages import mutated_pages
 from benchmarks.peer_filters import FLAGS, RULES, STATISTICS, datatrove_decision, datatrove_filters, equal
 from spark_jobs import measures
 from spark_jobs.recipes.judge import classify
@@ -24,6 +27,7 @@ from spark_jobs.recipes.recipe import RECIPES, Recipe, Rule
 from spark_jobs.recipes.steps import measure
 
 PAGES = 1_000
+MUTATED = 4_000
 RECIPE_NAMES = ("gopher-quality", "gopher-repetition", "c4", "fineweb-quality", "fineweb", "dolma")
 
 
@@ -33,6 +37,8 @@ class Agreement:
 
     name: str
     """The name of a recipe or a pass."""
+    pages: str = "as they are"
+    """Which pages were compared: as they are, or mutated."""
     peer: str
     texts: int
     equal: int
@@ -58,7 +64,7 @@ def compare_words(texts: Sequence[str]) -> Agreement:
             lost = Counter(theirs) - Counter(ours)
             differences.update({f"not found: {word}": count for word, count in lost.items()})
             examples.append(place)
-    found = {"differences": dict(differences), "examples": tuple(examples)}
+    found: dict[str, Any] = {"differences": dict(differences), "examples": tuple(examples)}
     return Agreement(name="words", peer="datatrove", texts=len(texts), equal=len(texts) - len(examples), **found)
 
 
@@ -72,7 +78,7 @@ def compare_statistics(name: str, texts: Sequence[str]) -> Agreement:
         wrong = [column for column in theirs if not equal(_seen(ours[column], column), theirs[column])]
         differences.update(wrong)
         examples += [place] if wrong else []
-    found = {"differences": dict(differences), "examples": tuple(examples)}
+    found: dict[str, Any] = {"differences": dict(differences), "examples": tuple(examples)}
     return Agreement(name=name, peer=_peer(name), texts=len(texts), equal=len(texts) - len(examples), **found)
 
 
@@ -100,7 +106,7 @@ def compare_decisions(name: str, texts: Sequence[str]) -> Agreement:
         assert kept == (not rules)
         differences.update([wrong] if wrong else [])
         examples += [place] if wrong else []
-    found = {"differences": dict(differences), "examples": tuple(examples)}
+    found: dict[str, Any] = {"differences": dict(differences), "examples": tuple(examples)}
     return Agreement(name=name, peer=_peer(name), texts=len(texts), equal=len(texts) - len(examples), **found)
 
 
@@ -135,8 +141,9 @@ def _holds(rule: Rule, value: float | None) -> bool:
     help="Folder of .warc.gz files; else one of this machine's documentation is made.",
 )
 @click.option("--pages", default=PAGES, show_default=True, help="Pages that both sides get.")
+@click.option("--mutated", default=MUTATED, show_default=True, help="Excerpts with odd pieces inserted; 0 for none.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the rows there too.")
-def main(corpus: Path | None, pages: int, json_file: Path | None) -> None:
+def main(corpus: Path | None, pages: int, mutated: int, json_file: Path | None) -> None:
     """Compare our statistics and decisions with those of the peers."""
     import tempfile
 
@@ -147,11 +154,14 @@ def main(corpus: Path | None, pages: int, json_file: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="watershed-agreement-") as scratch:
         texts = read_pages(corpus or made_corpus(), pages, Path(scratch)).texts
     rows: list[Agreement] = []
-    for row in _compared(texts):
-        rows.append(row)
-        write_json(json_file, [asdict(each) for each in rows])
-        line = f"{row.name:22} {row.peer:10} {row.texts:7,} texts  {100 * row.equal / row.texts:7.3f}% equal"
-        say(f"{line}  {json.dumps(row.differences, ensure_ascii=False)}", end="\n")
+    for kind, compared in (("as they are", texts), ("mutated", mutated_pages(texts, mutated))):
+        for row in _compared(compared) if compared else ():
+            rows.append(replace(row, pages=kind))
+            write_json(json_file, [asdict(each) for each in rows])
+            line = (
+                f"{kind:12} {row.name:22} {row.peer:10} {row.texts:7,} texts  {100 * row.equal / row.texts:7.3f}% equal"
+            )
+            say(f"{line}  {json.dumps(row.differences, ensure_ascii=False)}", end="\n")
 
 
 def _compared(texts: Sequence[str]) -> Iterator[Agreement]:

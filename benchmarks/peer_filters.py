@@ -25,7 +25,7 @@ class Decision(NamedTuple):
 
 
 RULES = {
-    "empty": ("state", "punctuated_line_ratio_minimum"),
+    "empty": ("punctuated_line_ratio_minimum", "duplicate_line_ratio_maximum"),
     "gopher_short_doc": ("words_minimum",),
     "gopher_long_doc": ("words_maximum",),
     "gopher_below_avg_threshold": ("mean_word_length_minimum",),
@@ -45,11 +45,10 @@ RULES = {
     "lorem_ipsum": ("lorem_ipsum_maximum",),
     "curly_bracket": ("curly_brackets_maximum",),
     "too_few_sentences": (
-        "state",
         "sentences_minimum",
         "empty_after_c4_lines",
-        "empty_after_drop_substring_lines",
-        "empty_after_drop_substring_lines_2",
+        "empty_after_drop_lines_with_phrases",
+        "empty_after_drop_lines_with_phrases_2",
     ),
     "line_punct_ratio": ("punctuated_line_ratio_minimum",),
     "short_line_ratio": ("short_line_ratio_maximum",),

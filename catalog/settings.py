@@ -40,7 +40,8 @@ class CrawlSettings:
     """`[crawl]`: the archives that `dclm.pool` lists."""
 
     inputs: list[str] = field(default_factory=lambda: ["crawl"])
-    """Folders, files, globs or http(s) URLs of WARC files, or a `.paths` or `.paths.gz` list of them."""
+    """Folders, files, globs or http(s) URLs of WARC files (plain, .gz, .zst or .xz), or a `.paths` or `.paths.gz` list
+    of them."""
     snapshot: str = "local"
     """Name of the crawl, e.g. CC-MAIN-2026-41."""
     files_per_shard: int = 2

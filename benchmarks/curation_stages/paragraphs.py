@@ -90,7 +90,7 @@ def write_documents(texts: list[str], folder: Path) -> Path:
 
 def deduplicate_file(documents: Path, filter_: BloomFilter, attributes: Path) -> Path:
     """What dolma's deduper does, with our paragraphs: gzipped JSON lines in, spans of characters out."""
-    from spark_jobs.archives.streams import gunzip
+    from spark_jobs.archives.codings import gunzip
     from spark_jobs.dedup.paragraphs import deduplicate_paragraphs
 
     with documents.open("rb") as file:

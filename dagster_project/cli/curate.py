@@ -72,7 +72,8 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Filter and deduplicate documents by a published recipe. No lake is needed.
 
-    INPUT is a WARC file, a JSONL file (plain, .gz or .zst), a Parquet file, a folder of such files, or a glob pattern.
+    INPUT is a WARC file (plain, .gz, .zst or .xz), a JSONL file (plain, .gz or .zst), a Parquet file, a folder of such
+    files, or a glob pattern.
     JSONL and Parquet need the columns `id` and `text`; `url` and `metadata` are read where they exist. The command
     writes kept.parquet, verdicts.parquet, duplicates.parquet, index.parquet and report.html. A run that was interrupted
     continues when the same command is given again.

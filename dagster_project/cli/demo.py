@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     "crawl",
     multiple=True,
     metavar="PATH_OR_URL",
-    help="Reads this WARC file, folder, glob pattern, URL or .paths list instead of crawling this machine. May be "
-    "given several times.",
+    help="Reads this WARC file (plain, .gz, .zst or .xz), folder, glob pattern, URL or .paths list instead of crawling "
+    "this machine. May be given several times.",
 )
 @click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")

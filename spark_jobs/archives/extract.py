@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spark_jobs.archives.charsets import decode_iso_2022_jp, is_iso_2022_jp, utf16
+
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 SNIFFED_BYTES = 8192
 CONTROL_SHARE = 0.05
@@ -63,7 +65,7 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
         content_type: media type that the server declared, in lower case.
         charset: encoding that the server declared.
     """
-    if refused := _refuse(payload, content_type):
+    if refused := _refuse(payload, content_type, charset):
         return refused
     html, encoding, mended = decode(payload, charset)
     page = html.encode()
@@ -157,7 +159,7 @@ def _held_bytes(found: Extracted) -> int:
     return 500 + 4 * len(found.text or "")
 
 
-def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
+def _refuse(payload: bytes, content_type: str | None, charset: str | None) -> Extracted | None:
     """The outcome of a payload that is not a page; None for a page."""
     if content_type is not None and content_type not in PAGE_TYPES:
         return Extracted("not_html", content_type)
@@ -166,7 +168,7 @@ def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
     looks_like = detect_mime(payload[:SNIFFED_BYTES])
     if content_type is None and not _looks_like_page(payload, looks_like):
         return Extracted("not_html", f"no media type declared; looks like {looks_like}")
-    if binary := _binary(payload, looks_like):
+    if binary := not utf16(payload, charset) and _binary(payload, looks_like):
         return Extracted("binary", f"{binary}, served as {content_type or 'no type'}")
     return None
 
@@ -174,15 +176,18 @@ def _refuse(payload: bytes, content_type: str | None) -> Extracted | None:
 def decode(payload: bytes, charset: str | None = None) -> tuple[str, str, str | None]:
     """A page's characters, its encoding, and what had to be repaired.
 
-    Valid UTF-8 is read as UTF-8, whatever is declared. Otherwise a declared encoding is used if it fits nearly every
-    byte, and resiliparse's detection if not. Bytes that do not fit become U+FFFD.
+    Valid UTF-8 is read as UTF-8, whatever is declared, unless it is ISO-2022-JP or UTF-16, whose bytes may all be
+    ASCII. Otherwise a declared encoding is used if it fits nearly every byte, and resiliparse's detection if not. Bytes
+    that do not fit become U+FFFD.
 
     Args:
         payload: the page.
         charset: encoding that the server declared.
     """
-    if payload[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _mended(payload.decode("utf-16", "replace"), "utf-16", None)
+    if encoding := utf16(payload, charset):
+        return _mended(payload.decode(encoding, "replace"), encoding, None)
+    if is_iso_2022_jp(payload):
+        return _mended(decode_iso_2022_jp(payload), "iso-2022-jp", None)
     try:
         return payload.removeprefix(codecs.BOM_UTF8).decode(), "utf-8", None
     except UnicodeDecodeError:
@@ -215,8 +220,6 @@ def _binary(payload: bytes, looks_like: str) -> str | None:
     """The media type of a payload that is not text; None for text."""
     if looks_like != "application/octet-stream":
         return None if looks_like.startswith("text/") or looks_like.endswith(_TEXTUAL) else looks_like
-    if payload[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return None
     head = np.frombuffer(payload[:SNIFFED_BYTES], np.uint8)
     controls = int(_CONTROL[head].sum())
     return "application/octet-stream" if controls > CONTROL_SHARE * len(head) else None

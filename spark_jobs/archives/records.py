@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 from fastwarc.warc import WarcRecord
 
-from spark_jobs.archives.framing import MAX_HEAD_BYTES, Block, blocks, head_end
+from spark_jobs.archives.framing import MAX_HEAD_BYTES, SHOWN_CHARACTERS, Block, blocks, head_end
 from spark_jobs.archives.places import open_archive
 
 MAX_PAYLOAD_BYTES = 10_000_000
@@ -65,7 +66,7 @@ def read_records(uri: str, size: int | None = None, max_payload: int = MAX_PAYLO
     """Every response record of an archive and every damage, in order; memory is bounded by `max_payload`.
 
     Args:
-        uri: path or http(s) URL of a WARC file, gzipped by record, gzipped whole, or plain.
+        uri: path or http(s) URL of a WARC file: plain, or compressed by record or as a whole (gzip, Zstandard, xz).
         size: the size at which the file was registered, which it must still have; None for any.
         max_payload: bytes above which a payload is `too_large`.
 
@@ -94,7 +95,7 @@ def _record(block: Block, max_payload: int) -> Record | None:
     if kind != "response":
         if block.reason is None:
             return None
-        reason = f"a {kind or 'typeless'} record: {block.reason}"
+        reason = f"a {kind[:SHOWN_CHARACTERS] or 'typeless'} record: {block.reason}"
         return Record(offset=block.offset, state="file_damaged", reason=reason)
     known: dict[str, Any] = {
         "offset": block.offset,
@@ -153,15 +154,8 @@ def _decoded(
     if not codings:
         return "ok", None, stored
     listed = ", ".join(codings)
-    attempts: list[tuple[bytes, Literal["all", "content"]]] = [(stored, "all")]
-    if "chunked" in codings:
-        # A transfer that was interrupted still has its first chunks.
-        attempts += [(joined, "content")] if (joined := _join_chunks(stored)) else []
-        # Some crawlers join the chunks but keep the header.
-        attempts += [(stored, "content")] if len(codings) > 1 else []
     problem = ""
-    for data, way in attempts:
-        payload, problem = _undo(head, data, way, max_payload)
+    for payload, problem in _attempts(head, stored, codings, max_payload):
         if len(payload) > max_payload:
             return "too_large", _too_large(f"{listed}: over {max_payload:,}", max_payload), None
         if payload and (not problem or _CUT_SHORT in problem):
@@ -172,6 +166,23 @@ def _decoded(
     if not problem:
         return "no_payload", f"{listed}: nothing in it", None
     return "undecodable", f"{listed}: {problem[:100]}", None
+
+
+def _attempts(head: bytes, stored: bytes, codings: list[str], max_payload: int) -> Iterator[tuple[bytes, str]]:
+    """Decoded bytes and the error that ended decoding, if any, for each way in which the codings may be meant."""
+    yield _undo(head, stored, "all", max_payload)
+    joined = _join_chunks(stored) if "chunked" in codings else b""
+    if joined:
+        # A transfer that was interrupted still has its first chunks.
+        yield _undo(head, joined, "content", max_payload)
+    if "chunked" in codings and len(codings) > 1:
+        # Some crawlers join the chunks but keep the header.
+        yield _undo(head, stored, "content", max_payload)
+    if [coding for coding in codings if coding != "chunked"] == ["deflate"]:
+        # Many servers send the bare compressed data, without the zlib format around it (RFC 9110, section 8.4.1.2).
+        for data in filter(None, (joined, stored)):
+            if payload := _inflate(data, max_payload):
+                yield payload, ""
 
 
 def _codings(http: WarcRecord) -> list[str]:
@@ -193,6 +204,15 @@ def _undo(head: bytes, stored: bytes, way: Literal["all", "content"], max_payloa
     except OSError as error:
         return b"".join(parts), str(error)
     return b"".join(parts), ""
+
+
+def _inflate(data: bytes, max_payload: int) -> bytes:
+    """Bare deflated data (RFC 1951), at most one byte more than `max_payload` of it; empty if it is something else."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        return stream.decompress(data, max_payload + 1)
+    except zlib.error:
+        return b""
 
 
 def _join_chunks(stored: bytes) -> bytes:

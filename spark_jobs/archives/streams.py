@@ -1,42 +1,20 @@
-"""Streams of bytes, from a file or from a gzip member in it, that can be rewound.
+"""Streams of bytes, from a file or from a compressed member in it, that can be rewound.
 
-A damaged gzip member yields all bytes before the damage and then raises an error that says what is wrong.
+A damaged member yields all bytes before the damage and then raises an error that says what is wrong.
 """
 
 from __future__ import annotations
 
-import gzip
-import importlib
-import re
-import zlib
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
+
+from spark_jobs.archives.codings import DAMAGE, Coding, message_of
 
 CHUNK_BYTES = 1 << 16
-"""Bytes read from the file, and passed to zlib, at a time."""
+"""Bytes read from the file, and passed to a decoder, at a time."""
 FINE_BYTES = 16
-"""Bytes passed to zlib at a time in a damaged member, to get all bytes before the damage."""
+"""Bytes passed to a decoder at a time in a damaged member, to get all bytes before the damage."""
 INFLATED_BYTES = 1 << 20
-"""Most bytes inflated at a time: what a small file may grow to in memory."""
-
-_GZIP_ERROR = re.compile(r"Error -?\d+ while decompressing data: ")
-
-
-def _fastest() -> Any:
-    """isal's zlib, which inflates twice as fast, if it is installed."""
-    try:
-        return importlib.import_module("isal.isal_zlib")
-    except ImportError:
-        return zlib
-
-
-inflater = _fastest()
-"""Inflates members. Where it fails, zlib repeats the work, because its messages say what is wrong."""
-
-
-def gunzip(file: BinaryIO) -> gzip.GzipFile:
-    """The contents of a gzip file, all its members; raises EOFError, OSError or `inflater.error`."""
-    library = gzip if inflater is zlib else importlib.import_module("isal.igzip")
-    return library.GzipFile(fileobj=file)
+"""Most bytes decompressed at a time: what a small file may grow to in memory."""
 
 
 class Broken(Exception):
@@ -44,7 +22,7 @@ class Broken(Exception):
 
 
 class ByteStream(Protocol):
-    """Bytes in order, from a plain file or a gzip member."""
+    """Bytes in order, from a plain file or a compressed member."""
 
     def read(self) -> bytes:
         """The next bytes; empty at the end. Raises Broken."""
@@ -87,6 +65,13 @@ class Cursor:
         """Whether the file has ended."""
         return not self.ahead(1)
 
+    def skip(self, byte: bytes) -> None:
+        """Skip a byte however often it is repeated."""
+        while data := self.chunk():
+            if left := data.lstrip(byte):
+                self.give_back(left)
+                return
+
     def seek(self, offset: int) -> None:
         """Continue at `offset`."""
         self.file.seek(offset)
@@ -108,57 +93,59 @@ class PlainFile:
         self.cursor.seek(self.start + position)
 
 
-class GzipMember:
-    """A gzip member as a stream; at its end the cursor is after the member."""
+class Member:
+    """A compressed member as a stream; at its end the cursor is after the member."""
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, coding: Coding) -> None:
         self.cursor = cursor
+        self.coding = coding
         self.start = cursor.offset
         self.broken = False
         self._step = CHUNK_BYTES
-        self._library: Any = inflater
         self._begin()
 
     def _begin(self) -> None:
-        self._inflate = self._library.decompressobj(31)
+        self._decoder = self.coding.decoder(self._step == FINE_BYTES)
         self._chunk, self._at = b"", 0
         self._position = 0
         self._ended = False
 
     def read(self) -> bytes:
-        while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._next()
+        while not self._decoder.ended:
+            pending = self._decoder.pending
+            data = b"" if pending else self._next()
             try:
-                inflated = self._inflate.decompress(data, INFLATED_BYTES)
-            except (inflater.error, zlib.error) as error:
+                decoded = self._decoder.decode(data, INFLATED_BYTES)
+            except DAMAGE as error:
                 if self._step > FINE_BYTES:
-                    # zlib does not return what it inflated of a chunk that is damaged further on.
+                    # A decoder does not return what it decoded of a chunk that is damaged further on.
                     self._step = FINE_BYTES
-                    self._library = zlib
                     self.rewind(self._position)
                     continue
                 self.broken = True
-                message = _GZIP_ERROR.sub("", str(error))
                 raise Broken(
-                    f"gzip data is damaged after {self._position:,} bytes of the record ({message})"
+                    f"{self.coding.name} data is damaged after {self._position:,} bytes of the record "
+                    f"({message_of(error)})"
                 ) from error
-            if inflated:
-                self._position += len(inflated)
-                return inflated
-            if not data:
+            if decoded:
+                self._position += len(decoded)
+                return decoded
+            if not data and not pending:
                 self.broken = True
-                raise Broken(f"the file ends in the middle of a gzip member, {self._position:,} bytes into the record")
+                raise Broken(
+                    f"the file ends in the middle of a {self.coding.member}, {self._position:,} bytes into the record"
+                )
         if not self._ended:
             self._ended = True
-            self.cursor.give_back(self._inflate.unused_data + self._chunk[self._at :])
+            self.cursor.give_back(self._decoder.unused + self._chunk[self._at :])
         return b""
 
     def rewind(self, position: int) -> None:
         self.cursor.seek(self.start)
         self._begin()
         while self._position < position:
-            data = self._inflate.unconsumed_tail or self._next()
-            self._position += len(self._inflate.decompress(data, min(INFLATED_BYTES, position - self._position)))
+            data = b"" if self._decoder.pending else self._next()
+            self._position += len(self._decoder.decode(data, min(INFLATED_BYTES, position - self._position)))
 
     def _next(self) -> bytes:
         if self._at >= len(self._chunk):

@@ -1,4 +1,4 @@
-"""Reads documents from WARC, JSONL (plain, gzip, zstd) and Parquet files, in batches of one schema."""
+"""Reads documents from WARC files, JSONL (plain, gzip, zstd) and Parquet files, in batches of one schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.errors import WatershedError
-from spark_jobs.archives.streams import gunzip, inflater
+from spark_jobs.archives.codings import SUFFIXES, gunzip, inflater
 from spark_jobs.compute import pc
 
 SCHEMA = pa.schema(
@@ -36,8 +36,7 @@ BATCH_ROWS = 4_096
 MAX_TEXT_BYTES = 100_000_000
 """A larger text is counted but not used."""
 KINDS = {
-    ".warc": "warc",
-    ".warc.gz": "warc",
+    **dict.fromkeys(SUFFIXES, "warc"),
     **{f"{ending}{coding}": "jsonl" for ending in (".jsonl", ".json", ".ndjson") for coding in ("", ".gz", ".zst")},
     ".parquet": "parquet",
 }

@@ -17,10 +17,10 @@ import pyarrow as pa
 from catalog.errors import WatershedError
 from catalog.progress import track
 from catalog.tables.dclm import POOL, SHARDS
-from spark_jobs.archives.framing import HEAD_BYTES, MAGIC, first_record
+from spark_jobs.archives.codings import GZIP, SUFFIXES
+from spark_jobs.archives.framing import HEAD_BYTES, first_record
 from spark_jobs.archives.places import ask, is_remote, open_archive
 
-SUFFIXES = (".warc", ".warc.gz")
 LISTS = (".paths", ".paths.gz")
 READERS = 2
 READ_BYTES = 1 << 22
@@ -35,8 +35,8 @@ def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.T
     evenly over them in order. Local files are read once to compute their digests.
 
     Args:
-        inputs: WARC files, folders (searched for *.warc and *.warc.gz, at any depth), globs, http(s) URLs, or
-            lists of these (.paths, .paths.gz) with an entry a line; an entry is relative to its list's folder,
+        inputs: WARC files, folders (searched at any depth for files that end in one of SUFFIXES), globs, http(s)
+            URLs, or lists of these (.paths, .paths.gz) with an entry a line; an entry is relative to its list's folder,
             or to the root of the server that the list comes from.
         snapshot: name of the crawl.
         files_per_shard: archives in a shard.
@@ -92,7 +92,7 @@ def _expand(given: str) -> Iterator[str]:
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and not file.is_dir())
         if not found:
-            raise WatershedError(f"{path}: no archive in this folder", "its files should end in .warc or .warc.gz")
+            raise WatershedError(f"{path}: no archive in this folder", f"its files should end in {', '.join(SUFFIXES)}")
         yield from map(str, found)
     elif given.endswith(LISTS) and path.exists():
         for entry in _list_entries(str(path)):
@@ -111,7 +111,7 @@ def _list_entries(uri: str) -> list[str]:
     try:
         with open_archive(uri) as file:
             data = file.read()
-        text = gzip.decompress(data).decode() if data.startswith(MAGIC) else data.decode()
+        text = gzip.decompress(data).decode() if data.startswith(GZIP.magic) else data.decode()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise WatershedError(f"{uri}: not a list of archives ({error})", "give one path or URL a line") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

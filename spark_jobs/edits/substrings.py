@@ -57,7 +57,7 @@ def drop_substring_lines(
         text = without_blank_lines(text)
     buffers = text_buffers(text)
     cuts: list[tuple[int, int]] = []
-    for line in _lines(buffers, phrases, case_sensitive):
+    for line in candidate_lines(buffers, phrases, case_sensitive):
         if max_words is None or len(line.text.split()) <= max_words:
             cuts += _cuts(line, pattern, remove_substring_only)
     return stripped_without(text, buffers, np.array(cuts, np.int64).reshape(-1, 2))
@@ -79,7 +79,9 @@ def line_pattern(phrases: tuple[str, ...], location: str, case_sensitive: bool) 
         ) from error
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
+    """A line of one of several documents."""
+
     text: str
     start: int
     """Its first byte in the data of all documents."""
@@ -87,8 +89,8 @@ class _Line(NamedTuple):
     """The byte after its newline, if it has one."""
 
 
-def _lines(buffers: TextBuffers, phrases: tuple[str, ...], case_sensitive: bool) -> Iterator[_Line]:
-    """Lines that may match, in order."""
+def candidate_lines(buffers: TextBuffers, phrases: tuple[str, ...], case_sensitive: bool) -> Iterator[Line]:
+    """Lines that may contain one of the phrases, in order; no other line does."""
     from spark_jobs.kernels.candidates import lines_with
 
     needles = {_needle(phrase if case_sensitive else phrase.lower()) for phrase in phrases}
@@ -96,10 +98,10 @@ def _lines(buffers: TextBuffers, phrases: tuple[str, ...], case_sensitive: bool)
     ends = buffers.offsets[np.searchsorted(buffers.offsets, spans.starts, side="right")]
     for start, stop, end in zip(spans.starts.tolist(), spans.stops.tolist(), ends.tolist(), strict=True):
         text = buffers.data[start:stop].tobytes().decode(errors="surrogateescape")
-        yield _Line(text, start, min(stop + 1, end))
+        yield Line(text, start, min(stop + 1, end))
 
 
-def _cuts(line: _Line, pattern: re.Pattern[str], remove_substring_only: bool) -> list[tuple[int, int]]:
+def _cuts(line: Line, pattern: re.Pattern[str], remove_substring_only: bool) -> list[tuple[int, int]]:
     """The spans to cut out of a line."""
     if not remove_substring_only:
         return [(line.start, line.stop)] if pattern.search(line.text) else []

@@ -13,10 +13,10 @@ import itertools
 import string
 import sys
 import unicodedata
-from typing import NamedTuple
 
 import numpy as np
 
+from spark_jobs.kernels.unicode_tables import ALNUM as _ALNUM
 from spark_jobs.kernels.unicode_tables import SPACE as _UNICODE_SPACE
 from spark_jobs.kernels.unicode_tables import properties
 
@@ -39,8 +39,8 @@ ICON = 512
 """A symbol (So), which is always a word of its own."""
 CURRENCY = 1024
 """A currency, split off before a word and after a digit."""
-HOST = 2048
-"""A character of a host name's labels: 0-9, A-Z, a-z, and U+00A1 to U+FFFF."""
+WORD = 2048
+"""`\\w` of a regular expression: `str.isalnum` and the underscore."""
 SYMBOL = 4096
 """datatrove's PUNCTUATION_SET: Gopher's rules ignore a word that consists of these characters only."""
 SENTENCE_END = 8192
@@ -106,7 +106,8 @@ def character_classes() -> np.ndarray:
         elif category[0] == "L":
             table[code_point] |= LETTER
     table[_code_points(_LATER_SYMBOLS)] &= 0xFFFF ^ (ICON | PREFIX | SUFFIX)
-    table[[*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B), *range(0xA1, 0x10000)]] |= HOST
+    table[(properties() & _ALNUM) != 0] |= WORD
+    table[ord("_")] |= WORD
     table[_code_points(_SENTENCE_ENDS)] |= SENTENCE_END | TERMINAL | SYMBOL
     table[_code_points(_LINE_ENDS)] |= TERMINAL | SYMBOL
     table[[*map(ord, string.punctuation), *_code_points(_SYMBOLS)]] |= SYMBOL
@@ -122,28 +123,6 @@ def character_classes() -> np.ndarray:
 
 def _ords(characters: str) -> list[int]:
     return [ord(character) for character in characters]
-
-
-class StringTable(NamedTuple):
-    """Strings and their pieces, as a hash table with a sieve in front of it."""
-
-    keys: np.ndarray
-    """uint64, hash of the string; its slot is given by its lowest bits, or is the next free one."""
-    pieces: np.ndarray
-    """uint32, length in bytes of each piece, the first in the lowest eight bits; 0 in an empty slot."""
-    first: np.ndarray
-    """uint64, a value per byte: a mask of the sizes in bytes of the strings that begin with it."""
-    sieve: np.ndarray
-    """uint64, bits set by size and first eight bytes: hardly any other string hits one."""
-
-
-class Exceptions(NamedTuple):
-    """Strings with special splits."""
-
-    alone: StringTable
-    """Strings that match a whole word once its affixes are split off."""
-    joined: StringTable
-    """Strings that match several neighbouring words."""
 
 
 def exception_pieces() -> dict[str, tuple[str, ...]]:

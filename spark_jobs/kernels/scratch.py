@@ -35,7 +35,8 @@ class Scratch(NamedTuple):
     marks: np.ndarray
     """uint8, a mark that one or several n-grams share: 0 if none has been seen, 1 after one, larger after more."""
     runs: np.ndarray
-    """uint64, a cache of runs of characters that have been split into words: the hash of the run in each slot."""
+    """uint64, a cache of runs of characters that have been split into words: the hash of the run in each slot, all of
+    its bits inverted if some of the words can be joined."""
     cuts: np.ndarray
     """uint64, the size in bytes of each word of the run, the first in the lowest byte; 0 in an empty slot."""
 

@@ -27,8 +27,8 @@ class Verdicts(NamedTuple):
     broken: pa.ListArray
     """Of type BROKEN: every rule that the document breaks, `state` first and then in the recipe's order.
 
-    `value` is the document's statistic and `threshold` the bound that it failed (the nearer one of `between`). Both
-    are null for a label; `threshold` is also null for `in`, which has several.
+    `value` is the document's statistic and `threshold` the bound that it failed (the nearer one of `between`). Both are
+    null for a label; `value` is also null if it could not be computed, and `threshold` for `in`, which has several.
     """
 
     def first_rule(self) -> pa.StringArray:
@@ -42,7 +42,9 @@ class Verdicts(NamedTuple):
 def classify(documents: pa.RecordBatch | pa.Table, recipe: Recipe) -> Verdicts:
     """Judge documents by their measured values.
 
-    A document that an edit emptied breaks that edit's rule. What could not be measured after that edit breaks nothing.
+    A document without text breaks `state`. A value that could not be computed, such as a share of no words or the
+    language of a text without letters, breaks its rule. A document that an edit emptied breaks that edit's rule, and
+    what could not be measured after that edit breaks nothing.
 
     Args:
         documents: with the column `state` and each of `recipe.columns`; text is not needed.
@@ -71,8 +73,7 @@ def classify(documents: pa.RecordBatch | pa.Table, recipe: Recipe) -> Verdicts:
     for index, rule in enumerate(recipe.rules, start=1):
         column = _column(documents, rule.column)
         absent = _to_numpy(column.is_null())
-        violated[0] |= absent & ~emptied
-        violated[index] = ~_holds(column, rule) & ~absent
+        violated[index] = ~_holds(column, rule) & ~(absent & (violated[0] | emptied))
         if rule.name in emptying:
             emptied |= violated[index]
         if not rule.text:

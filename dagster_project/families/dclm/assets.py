@@ -66,7 +66,7 @@ def pool(making: Making) -> list[dict[str, Any]]:
     return [{"archives": each.num_rows} for each in rows]
 
 
-@table_asset(DOCUMENTS, code_version="2", cut=POOL_SHARDS, keys=shards_of, together=archive_bytes, engine="spark")
+@table_asset(DOCUMENTS, code_version="3", cut=POOL_SHARDS, keys=shards_of, together=archive_bytes, engine="spark")
 def documents(making: Making) -> list[dict[str, Any]]:
     """Reads records, extracts text, identifies the language, measures, and computes MinHashes, in one Spark stage."""
     from spark_jobs.dclm.documents import write_documents
@@ -76,7 +76,7 @@ def documents(making: Making) -> list[dict[str, Any]]:
 
 @table_asset(
     MEASUREMENTS,
-    code_version="1",
+    code_version="2",
     recipe=rule_recipes,
     identity=lambda recipes: [recipe.measuring() for recipe in recipes],
     cut=POOL_SHARDS,
@@ -93,7 +93,7 @@ def measurements(making: Making) -> list[dict[str, Any]]:
 
 @table_asset(
     VERDICTS,
-    code_version="1",
+    code_version="2",
     recipe=rule_recipes,
     identity=lambda recipes: [recipe.fingerprint() for recipe in recipes],
     cut=POOL_SHARDS,

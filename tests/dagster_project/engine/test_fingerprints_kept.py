@@ -2,10 +2,11 @@
 
 `fingerprints.json` holds a hash of name, code version and recipe of every step, as commit 000ddee computed them. It
 leaves out steps whose recipe is the user's files (`dclm.pool`, the registry). The values of `moe` are newer, because
-constants that decide its rows were not hashed before, and that of `dclm.duplicates`, because its rows changed: texts
-are compared, and only copies of the kept document are dropped; that of `dclm.quality_model`, because its classifier is
-trained for more epochs. A changed value makes tables of existing lakes due
-again: record a new value only if that is intended.
+constants that decide its rows were not hashed before. Those of `dclm.documents`, `dclm.measurements` and
+`dclm.verdicts` are newer, because encodings, languages, English words and the rules of missing values were corrected;
+that of `dclm.duplicates`, because texts are compared, and only copies of the kept document are dropped; that of
+`dclm.quality_model`, because its classifier is trained for more epochs. A changed value makes tables of existing lakes
+due again: record a new value only if that is intended.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ SAYINGS = {
     "de": "Größere Straßen führen über schöne Brücken in die ältesten Städte der Gegend, sagte er.",
     "en": "The river rises in the hills and gathers the rain of the whole valley on its way to the sea.",
 }
+AS_BROWSERS = str.maketrans("〜‖−¢£¬", "～∥－￠￡￢")
+"""Six characters that Python's codec spells differently from the WHATWG's index of JIS X 0208."""
 ENCODINGS = {"cs": "cp1250", "ru": "cp1251", "ja": "shift_jis", "de": "cp1252", "en": "ascii"}
 
 
@@ -50,7 +52,14 @@ def test_the_detected_language_is_one_of_the_contract(code: str) -> None:
     detected, score = language(SAYINGS[code])
     assert detected == code
     assert detected in LANGUAGES
+    assert score is not None
     assert 0 < score <= 1.001
+
+
+@pytest.mark.parametrize("text", ["--- *** ...", "---", "  ", "", "1 2 3", "12:30 😀 ² ½", "\n\n"])
+def test_a_text_without_letters_has_no_language(text: str) -> None:
+    assert language(text) == (None, None)
+    assert language(f"{text}a")[0] in LANGUAGES
 
 
 def test_newlines_are_deleted_for_language_as_dclm_does() -> None:
@@ -106,6 +115,51 @@ def test_valid_utf8_is_utf8_whatever_is_declared() -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
 def test_a_byte_order_mark_is_heeded_and_left_out(encoding: str) -> None:
     assert extract(html(SAYINGS["cs"]).encode(encoding), "text/html").text == SAYINGS["cs"]
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("declared", ["utf-16", "UTF-16LE", "utf-16be"])
+@pytest.mark.parametrize("code", SAYINGS)
+def test_utf16_that_only_the_server_declares_is_read_in_the_byte_order_of_the_page(
+    code: str, declared: str, order: str
+) -> None:
+    text = " ".join([SAYINGS[code]] * 5)
+    payload = html(text).encode(f"utf-16-{order}")
+    found = extract(payload, "text/html", declared)
+    assert (found.state, found.reason, found.text) == ("ok", None, text)
+    # Nobody declares it: a browser would not read it either.
+    assert extract(payload, "text/html").state == "binary"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "shift_jis"])
+def test_a_page_wrongly_declared_as_utf16_is_read_in_its_own_encoding(encoding: str) -> None:
+    text = " ".join([SAYINGS["ja" if encoding == "shift_jis" else "de"]] * 5)
+    assert extract(html(text, meta(encoding)).encode(encoding), "text/html", "utf-16").text == text
+
+
+@pytest.mark.parametrize("said_by", ["header", "page", "nobody"])
+def test_iso_2022_jp_is_read_as_browsers_do(said_by: str) -> None:
+    text = " ".join([SAYINGS["ja"]] * 5)
+    payload = html(text, meta("iso-2022-jp") if said_by == "page" else "").encode("iso-2022-jp")
+    found = extract(payload, "text/html", "iso-2022-jp" if said_by == "header" else None)
+    assert (found.state, found.reason, found.text) == ("ok", None, text)
+
+
+def test_every_character_of_iso_2022_jp_is_the_one_that_browsers_show() -> None:
+    known = 0
+    for row in range(0x21, 0x7F):
+        for cell in range(0x21, 0x7F):
+            written = b"\x1b$B" + bytes((row, cell)) + b"\x1b(B"
+            try:
+                expected = written.decode("iso2022_jp").translate(AS_BROWSERS)
+            except UnicodeDecodeError:
+                continue
+            known += 1
+            assert decode(written)[0] == expected, (row, cell)
+    assert known == 6_879
+    assert decode(b"a\x1b$B\x2d\x21\x1b(Bb\x1b(J\\~\x1b(I1\x1b(B.")[0] == "a①b¥‾ｱ."
+    assert decode(b"\x1b$B\x24\x22\n\x24\x24\x1b(B\xff")[0] != "あ\nい"
+    assert decode(b"\x1b$B\x24\x22\n\x24\x24")[0] == "あ\nい"
 
 
 def test_a_page_wrongly_declared_as_utf8_is_read_in_its_real_encoding_and_reported() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import random
 import re
 import threading
+import time
 import tracemalloc
 import zlib
+from collections import Counter
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +23,7 @@ from made_crawl import archive, page
 from made_documents import prose
 
 from catalog.errors import WatershedError
-from spark_jobs.archives import streams
+from spark_jobs.archives import codings
 from spark_jobs.archives.framing import PLACE, head_end
 from spark_jobs.archives.records import Record, read_record, read_records
 from spark_jobs.demo.crawl.faults import HUGE_BYTES, Fault
@@ -137,6 +141,75 @@ def test_a_wrong_length_costs_its_own_record_alone(tmp_path: Path, shift: int, p
     assert "Content-Length" in str(damaged.reason)
 
 
+def swallowing(members: list[bytes], place: int, more: int) -> bytes:
+    """The archive in which the record at `place` states a length that is `more` too large, without a digest."""
+    own = re.sub(rb"WARC-(?:Payload|Block)-Digest: [^\r]*\r\n", b"", members[place])
+    length = re.search(rb"Content-Length: (\d+)", own)
+    assert length
+    stated = b"Content-Length: %d" % (int(length.group(1)) + more)
+    return b"".join([*members[:place], own[: length.start()] + stated + own[length.end() :], *members[place + 1 :]])
+
+
+@pytest.mark.parametrize("swallowed", [1, 2, 4])
+@pytest.mark.parametrize("packed", [True, False], ids=["one gzip member", "plain"])
+def test_a_length_that_ends_at_another_record_does_not_swallow_those_in_between(
+    tmp_path: Path, swallowed: int, packed: bool
+) -> None:
+    more = sum(len(record) for record in PLAIN[3 : 3 + swallowed])
+    data = swallowing(PLAIN, 2, more)
+    found = read(tmp_path, gzip.compress(data) if packed else data, "made.warc")
+    assert urls(found) == [url for url in URLS if url != URLS[1]]
+    (damaged,) = [r for r in found if r.state != "ok"]
+    assert (damaged.state, damaged.url) == ("record_damaged", URLS[1])
+    assert "another record begins after" in str(damaged.reason)
+
+
+def test_a_length_that_ends_in_the_headers_of_the_next_record_does_not_swallow_it(tmp_path: Path) -> None:
+    # The empty line after the next record's headers looks like the end of a record.
+    more = PLAIN[3].index(b"\r\n\r\n")
+    found = read(tmp_path, swallowing(PLAIN, 2, more), "made.warc")
+    assert urls(found) == [url for url in URLS if url != URLS[1]]
+    assert [r.state for r in found if r.state != "ok"] == ["record_damaged"]
+
+
+@pytest.mark.parametrize("confirmed_by", ["payload digest", "block digest", "HTTP length", "its own member"])
+def test_a_page_that_holds_a_record_is_read_as_one_page(tmp_path: Path, confirmed_by: str) -> None:
+    payload = b"<html><pre>\r\n\r\n" + PLAIN[1] + b"</pre></html>"
+    lines = {"HTTP length": b"Content-Length: %d\r\n" % len(payload)}
+    message = b"HTTP/1.1 200 OK\r\n" + lines.get(confirmed_by, b"") + b"\r\n" + payload
+    sha256 = base64.b32encode(hashlib.sha256(message).digest()).decode()
+    headers = {
+        "payload digest": ("WARC-Payload-Digest", sha1_base32(payload)),
+        "block digest": ("WARC-Block-Digest", f"sha256:{sha256}"),
+    }
+    own = record((*RESPONSE, *([headers[confirmed_by]] if confirmed_by in headers else [])), message)
+    records = [PLAIN[0], own, PLAIN[2]]
+    data = b"".join(map(gzip_member, records) if confirmed_by == "its own member" else records)
+    found = read(tmp_path, data, "made.warc")
+    assert [(r.state, r.payload) for r in found] == [("ok", payload), ("ok", PAYLOADS[URLS[1]])]
+
+
+def test_lengths_that_all_claim_the_rest_of_the_file_take_no_longer_than_one_does(tmp_path: Path) -> None:
+    claim = b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Payload-Digest: sha1:%b\r\nContent-Length: %d\r\n\r\n%b\r\n\r\n"
+    size = len(claim % (b"A" * 32, 10**7, b"x" * 1000))
+    data = b"".join(claim % (b"A" * 32, size * (6_000 - n) - size + 1000, b"x" * 1000) for n in range(6_000))
+    began = time.monotonic()
+    found = read_records(str(tmp_path / "claims.warc")) if (tmp_path / "claims.warc").write_bytes(data) else ()
+    states = Counter(r.state for r in found)
+    assert states["record_damaged"] >= 5_990
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("stated", [b"", b"-1", b"12a", b"9" * 19, b"9" * 5_000])
+def test_a_length_that_is_no_size_costs_its_own_record_alone(tmp_path: Path, stated: bytes) -> None:
+    own = re.sub(rb"Content-Length: \d+", b"Content-Length: " + stated, PLAIN[2], count=1)
+    found = read(tmp_path, b"".join([*PLAIN[:2], own, *PLAIN[3:]]), "made.warc")
+    assert urls(found) == [url for url in URLS if url != URLS[1]]
+    (damaged,) = [r for r in found if r.state != "ok"]
+    assert "no size" in str(damaged.reason)
+    assert len(str(damaged.reason)) < 100
+
+
 def test_a_damaged_request_record_is_reported_and_valid_ones_are_skipped(tmp_path: Path) -> None:
     asked = record((("WARC-Type", "request"), ("Content-Type", "application/http")), b"GET / HTTP/1.1\r\n\r\n")
     cut = gzip_member(asked)[:-12]
@@ -192,6 +265,11 @@ CODED = {
     "gzip": ("Content-Encoding: gzip\r\n", gzip.compress(BODY)),
     "x-gzip": ("Content-Encoding: X-GZip\r\n", gzip.compress(BODY)),
     "deflate": ("Content-Encoding: deflate\r\n", zlib.compress(BODY)),
+    "bare deflate": ("Content-Encoding: deflate\r\n", zlib.compress(BODY, wbits=-15)),
+    "chunked bare deflate": (
+        "Transfer-Encoding: chunked\r\nContent-Encoding: deflate\r\n",
+        chunked(zlib.compress(BODY, wbits=-15)),
+    ),
     "chunked gzip": ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", chunked(gzip.compress(BODY))),
     "gzip, its chunks joined": ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", gzip.compress(BODY)),
     "declared gzip, undone": ("Content-Encoding: gzip\r\n", BODY),
@@ -217,7 +295,7 @@ def test_every_decompressor_reports_the_same_damage(tmp_path: Path, monkeypatch:
         flipped[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         damaged.append(bytes(flipped))
     fastest = [read(tmp_path, each) for each in (data, *damaged)]
-    monkeypatch.setattr(streams, "inflater", zlib)
+    monkeypatch.setattr(codings, "inflater", zlib)
     assert fastest == [read(tmp_path, each) for each in (data, *damaged)]
 
 
@@ -235,9 +313,10 @@ def test_headers_end_at_the_first_empty_line() -> None:
     ("headers", "stored"),
     [
         ("Content-Encoding: gzip\r\n", gzip.compress(BODY)[:-60]),
+        ("Content-Encoding: deflate\r\n", zlib.compress(BODY, wbits=-15)[:-60]),
         ("Transfer-Encoding: chunked\r\n", chunked(BODY)[:-60]),
     ],
-    ids=["gzip", "chunked"],
+    ids=["gzip", "bare deflate", "chunked"],
 )
 def test_a_transfer_that_broke_off_gives_what_arrived(tmp_path: Path, headers: str, stored: bytes) -> None:
     (found,) = read(tmp_path, answer(headers, stored))
@@ -253,6 +332,8 @@ def test_a_transfer_that_broke_off_gives_what_arrived(tmp_path: Path, headers: s
         ("", b"", "200 OK", "no_payload"),
         ("Content-Encoding: gzip\r\n", b"\x01\x02" * 500, "200 OK", "undecodable"),
         ("Content-Encoding: gzip\r\n", gzip.compress(bytes(2_000_000)), "200 OK", "too_large"),
+        ("Content-Encoding: deflate\r\n", b"\xff\xfe" * 500, "200 OK", "undecodable"),
+        ("Content-Encoding: deflate\r\n", zlib.compress(bytes(2_000_000), wbits=-15), "200 OK", "too_large"),
         ("", BODY * 4_000, "200 OK", "too_large"),
     ],
 )

@@ -16,6 +16,7 @@ from uniseg.wordbreak import words as unicode_segments
 
 from catalog.errors import WatershedError
 from spark_jobs.edits import EDITS
+from spark_jobs.edits.datatrove import drop_lines_with_phrases
 from spark_jobs.edits.lines import (
     drop_counter_lines,
     drop_lines_with_long_words,
@@ -175,6 +176,26 @@ def test_phrases_are_cut_out_of_lines(
     )
 
 
+@pytest.mark.parametrize("phrases", [["items in cart"], ["THE", "x."], ["ß", "i\u0307"], ["javascript", "use cookies"]])
+def test_lines_with_plain_phrases_are_dropped_by_their_lower_case(phrases: list[str]) -> None:
+    wanted = [phrase.lower() for phrase in phrases]
+
+    def expected(text: str) -> str:
+        left = [line for line in text.split("\n") if not any(phrase in line.lower() for phrase in wanted)]
+        return "\n".join(left).strip()
+
+    odd = ["JAVASCR\u0130PT", "JavaScr\u0131pt", "Java\u017fcript", "U\u017fe Cookies", "use coo\u212aies", "X."]
+    for text in (*odd, "\n".join(odd)):
+        assert drop_lines_with_phrases(pa.array([text]), phrases=phrases)[0].as_py() == expected(text)
+    assert_equal(lambda texts: drop_lines_with_phrases(texts, phrases=phrases), expected)
+
+
+@pytest.mark.parametrize("phrases", [(), "", ("a", "")])
+def test_a_phrase_must_not_be_empty(phrases: tuple[str, ...]) -> None:
+    with pytest.raises(WatershedError, match="missing or empty"):
+        drop_lines_with_phrases(pa.array(["a"]), phrases=phrases)
+
+
 def test_an_invalid_regular_expression_is_named_in_the_error() -> None:
     with pytest.raises(WatershedError, match=r"\(open"):
         drop_substring_lines(pa.array(["a"]), banlist="(open")
@@ -196,6 +217,7 @@ def test_what_a_page_says_again_is_dropped(normalize: bool) -> None:
 
 OPTIONS = {
     "drop_substring_lines": {"banlist": ("items in cart", "a"), "remove_substring_only": True},
+    "drop_lines_with_phrases": {"phrases": ("items in cart", "a")},
     "drop_numeric_lines": {"max_ratio": 0.5},
     "keep_lines_of_length": {"min_words": 2},
     "mask_personal": {"phone_numbers": True},
@@ -225,7 +247,12 @@ def test_layouts_of_arrow_strings_and_neighbours_do_not_matter(name: str) -> Non
 @pytest.mark.parametrize("name", sorted(EDITS.keys() - {"c4_lines"}))
 def test_a_batch_that_needs_no_edit_is_returned_without_a_copy(name: str) -> None:
     texts = pa.array(["The river rises in the hills.", None, "It gathers the rain of the whole valley."])
-    options = {**OPTIONS, "drop_substring_lines": {"banlist": ("items in cart",)}, "drop_lines_with_long_words": {}}
+    options = {
+        **OPTIONS,
+        "drop_substring_lines": {"banlist": ("items in cart",)},
+        "drop_lines_with_phrases": {"phrases": ("items in cart",)},
+        "drop_lines_with_long_words": {},
+    }
     edited = EDITS[name].apply(texts, **options.get(name, {}))
     assert edited.equals(texts)
     assert edited.buffers()[2].address == texts.buffers()[2].address
@@ -248,8 +275,9 @@ def test_every_option_has_its_default_and_edits_load_nothing_heavy() -> None:
     for name, edit in EDITS.items():
         assert edit.name == name
         assert edit.description
-        defaults = {key: option.default for key, option in edit.options.items() if key != "banlist"}
-        defaults |= {"banlist": ("items in cart",)} if "banlist" in edit.options else {}
+        lists = {"banlist", "phrases"} & edit.options.keys()
+        defaults = {key: option.default for key, option in edit.options.items() if key not in lists}
+        defaults |= dict.fromkeys(lists, ("items in cart",))
         assert len(edit.apply(pa.array(["A text."]), **defaults)) == 1
     code = (
         "import sys, spark_jobs.edits; print([m for m in ('numba', 'scipy', 'pandas', 'pyspark') if m in sys.modules])"

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
+import random
 import unicodedata
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from made_texts import EDGE_CASES, random_texts
 
 from spark_jobs.kernels.english_tables import exception_pieces
-from spark_jobs.kernels.peers.spacy_words import cut_words, english_words
+from spark_jobs.kernels.peers.spacy_joins import MOST_WORDS
+from spark_jobs.kernels.peers.spacy_words import cut_words, english_words, split_without_special_strings
 
 with contextlib.redirect_stderr(io.StringIO()):
     from datatrove.utils.text import split_into_words
+
+SHARED = os.environ.get("WATERSHED_SHARED")
 
 
 def assert_equal_to_spacy(texts: list[str]) -> None:
@@ -48,6 +56,56 @@ def test_edge_cases_and_random_texts() -> None:
 )
 def test_by_kind(text: str) -> None:
     assert_equal_to_spacy([text, *text.split(), text.replace(" ", "\n"), text.replace(" ", "")])
+
+
+@pytest.mark.parametrize("glue", ["", "—", "•", "\u200b", "\ufeff", "é", "ß", "中", "²", "_", "²3", "İ", "x—", "“"])
+def test_a_scheme_consists_of_letters_digits_and_underscores_of_any_script(glue: str) -> None:
+    addresses = ("http://example.com/a", "https://a.b.org:80/x?y=z", "://x.com/a", "x.com/a", "m@x.org", "8.8.8.8/x")
+    texts = [f"see{between}{glue}{address}." for address in addresses for between in ("", " ")]
+    assert_equal_to_spacy([*texts, *(glue + address for address in addresses)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "great:):) :):) :):):) ok :-(:) (:): (:):) (:(: :(:( ((: )): =):) :)=) ;):( :-):-) :-(:-( 8):) :))) (((:",
+        "it is :-(°C bad :-(ß x°C.… 10°C.°/ °C.°C. (°c.) °F.☃ x:-((( y:-(((z :'-( :'):) <3<33 <333<3 </3<3",
+        ": (:class: : (: : ( : ) a: (:b ) :c ( :) :( x) : y (: =) [= ]= : )) : ((( :( ) -_- _-_ (-_-) (^_^)^_^;_;",
+        "e.g.,i.e. (e.g.:i.e.) 1a.m.x 12p.m.;x Mr.:Mrs. a.:b. x-e.g.-y Jan./Feb. 'Cause:'cause it's:he's don't:can't",
+    ],
+)
+def test_overlapping_strings_with_pieces_of_their_own(text: str) -> None:
+    assert_equal_to_spacy(
+        [text, *text.split(), text.replace(" ", ""), text.replace(" ", "\n"), text.replace(" ", "  ")]
+    )
+
+
+def test_random_texts_of_signs_that_emoticons_are_made_of() -> None:
+    draw = random.Random(11)
+    signs = ":;()[]-=8 °Cß^_'0.o3</>D*"
+    special = sorted(text for text in exception_pieces() if not text.isalpha())
+    texts = ["".join(draw.choices(signs, k=draw.randrange(2, 14))) for _ in range(3_000)]
+    texts += ["".join(draw.choices([*special, *signs, "x", "\n"], k=draw.randrange(2, 9))) for _ in range(2_000)]
+    assert_equal_to_spacy(texts)
+
+
+def test_sequences_are_those_that_spacy_looks_for() -> None:
+    import spacy
+
+    full: Any = spacy.blank("en").tokenizer
+    affixes = full.prefix_search, full.suffix_search, full.infix_finditer, full.token_match, full.url_match
+    bare = type(full)(full.vocab, None, *affixes)
+    assert split_without_special_strings(list(full.rules)) == [
+        [word.text for word in bare(text) if not word.is_space] for text in full.rules
+    ]
+    assert max(len(bare(text)) for text in full.rules) <= MOST_WORDS
+
+
+@pytest.mark.skipif(not SHARED, reason="WATERSHED_SHARED names no folder of recorded cases")
+def test_texts_that_were_cut_otherwise_before() -> None:
+    lines = (Path(str(SHARED)) / "data" / "cases" / "faults" / "words.json").read_text().splitlines()
+    rows = [json.loads(line) for line in lines if line.strip()]
+    assert english_words(pa.array([row["text"] for row in rows])) == [row["authors"] for row in rows]
 
 
 def test_strings_with_pieces_of_their_own() -> None:

@@ -7,6 +7,7 @@ import pytest
 from peer_texts import EDGE_CASES, pages, random_texts
 
 from benchmarks.agreement import compare_decisions, compare_statistics
+from benchmarks.mutated_pages import mutated_pages
 from spark_jobs import measures
 from spark_jobs.edits import EDITS
 from spark_jobs.measures.datatrove import PASSES
@@ -31,6 +32,21 @@ def test_decisions_reasons_and_texts_equal_datatroves(name: str) -> None:
     assert found.differences == {}, found.examples
     on_pages = compare_decisions(name, pages(300))
     assert on_pages.equal >= LEAST_SHARE * on_pages.texts, on_pages
+
+
+DOTTED = "\n".join(f"The river of part {n} flows past the old town." for n in range(5))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_decisions_equal_datatroves_where_addresses_dashes_and_letters_beyond_ascii_meet(name: str) -> None:
+    odd = [
+        f"{DOTTED}\nThe JAVASCR\u0130PT runtime is an exception here.",
+        f"{DOTTED}\nThey use coo\u212aies here.",
+    ]
+    words = "the of and to be with that have " * 8
+    odd += [words + "see—http://example.com/a/b/c/d?q=1 or—http://example.org/x/y/z " * count for count in (1, 4, 16)]
+    found = compare_decisions(name, [*odd, *mutated_pages(pages(40), 60)])
+    assert found.differences == {}, found.examples
 
 
 def test_pages_are_kept_and_dropped_so_that_agreement_says_something() -> None:

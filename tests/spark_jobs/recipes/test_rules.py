@@ -112,13 +112,15 @@ def test_every_broken_rule_is_reported_with_value_and_threshold_in_the_recipe_s_
     ]
 
 
-def test_a_document_that_is_not_ok_or_lacks_a_statistic_breaks_the_state_rule() -> None:
+def test_a_document_that_is_not_ok_breaks_the_state_rule_and_a_value_that_is_missing_its_own() -> None:
     recipe = load_recipe("gopher")
     rows = [{"state": "binary"}, {"state": None}, {"mean_word_length": None}, {"words": 3, "state": "x"}]
     verdicts = classify(documents(recipe, *rows), recipe)
-    assert broken_rules(recipe, *rows) == [["state"], ["state"], ["state"], ["state", "words_minimum"]]
-    assert verdicts.first_rule().to_pylist() == ["state"] * 4
+    missing = ["mean_word_length_minimum", "mean_word_length_maximum"]
+    assert broken_rules(recipe, *rows) == [["state"], ["state"], missing, ["state", "words_minimum"]]
+    assert verdicts.first_rule().to_pylist() == ["state", "state", missing[0], "state"]
     assert verdicts.broken[0].as_py() == [{"rule": "state", "value": None, "threshold": None}]
+    assert verdicts.broken[2][0].as_py() == {"rule": missing[0], "value": None, "threshold": 3.0}
 
 
 def test_a_document_that_an_edit_empties_is_blamed_for_that_alone() -> None:
