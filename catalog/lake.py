@@ -20,6 +20,16 @@ from catalog.errors import WatershedError
 from catalog.object_store import FIRST_REQUEST, full_options, is_object_store, refusal
 from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
+from catalog.storage.log import log_faults
+from catalog.storage.records import (
+    Recorded,
+    read_partitions,
+    recorded_versions,
+    write_files,
+    write_partitions,
+    write_records,
+)
+from catalog.storage.store import Store
 
 WHOLE = ""
 """The partition key of a table that is written as a whole."""
@@ -88,13 +98,28 @@ class Lake:
         """`path` as tables store it: relative to the files' folder."""
         return path.relative_to(self.files).as_posix()
 
+    def store(self, name: str) -> Store:
+        """The files of the table `family.table`, and the records of what was written."""
+        return Store(self.path(name), self.storage_options)
+
     def exists(self, name: str) -> bool:
-        """Whether the table has been created.
+        """Whether the table has been created, even if its log has been lost since.
 
         Raises:
             WatershedError: the object store does not answer.
         """
-        return self._is_table(self.path(name))
+        return self._is_table(self.path(name)) or bool(recorded_versions(self.store(name)))
+
+    def damage(self, name: str) -> WatershedError | None:
+        """Why no answer of the table can be trusted: its log lacks a commit, or has one that is not what was written.
+
+        None for a sound log. Data files are not looked at; `catalog.storage.verify` does that.
+        """
+        faults = log_faults(self.store(name))
+        if not faults:
+            return None
+        more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        return WatershedError(f"{name} is damaged: {self.path(name)}/{faults[0]}{more}", _repair(name))
 
     def reach(self) -> None:
         """Send one request to the object store, to see whether it answers. A lake in a folder is always reached.
@@ -129,7 +154,7 @@ class Lake:
         """The `deltalake.DeltaTable`, at `version` or the latest.
 
         Raises:
-            WatershedError: the table does not exist.
+            WatershedError: the table does not exist, or its log is damaged.
         """
         from deltalake import DeltaTable
 
@@ -138,8 +163,23 @@ class Lake:
                 f"{self.path(name)}: no Delta table here",
                 f"materialise {name} in Dagster, run `watershed demo`, or set [lake] root",
             )
+        if damage := self.damage(name):
+            raise damage
         record_read(name)
-        return DeltaTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
+        with self.readable(name):
+            return DeltaTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
+
+    @contextmanager
+    def readable(self, name: str) -> Generator[None]:
+        """Turn the errors of delta-rs about a table inside the block into a WatershedError."""
+        try:
+            yield
+        except WatershedError:
+            raise
+        except Exception as error:  # delta-rs raises a dozen types, OSError and ValueError among them
+            raise self.refusal(error) or WatershedError(
+                f"{self.path(name)} cannot be read: {str(error).splitlines()[0]}", _repair(name)
+            ) from error
 
     @not_recorded()
     def version(self, name: str) -> int | None:
@@ -177,6 +217,7 @@ class Lake:
             if not self.exists(contract.name):
                 self._create(contract)
                 self._constrain(contract)
+                write_records(self.store(contract.name), since=0)
             elif self._evolve(contract).version() == 0:
                 self._constrain(contract)
 
@@ -305,7 +346,32 @@ class Lake:
                 f"{contract.name} was not written: {str(error).splitlines()[0]}",
                 "the previous version is unchanged; correct the rows or the disk and run it again",
             ) from error
+        self.record(contract.name)
         return target.version()
+
+    def record(self, name: str) -> None:
+        """Record the sizes and digests of what the last commits wrote; every writer calls this after its commit.
+
+        Raises:
+            WatershedError: the disk is full.
+        """
+        write_records(self.store(name))
+
+    def record_files(self, name: str, key: str, files: Mapping[str, Recorded]) -> None:
+        """Record files outside the table that came with the last commit of the partition `key`.
+
+        Args:
+            files: what `catalog.storage.records.measured_files` returns for paths under `files`.
+        """
+        write_files(self.store(name), self.written(name)[key].version, {key: files})
+
+    def plan_partitions(self, name: str, keys: Sequence[str]) -> None:
+        """Record the keys of the partitions that a run is to make of the table, before it makes them."""
+        write_partitions(self.store(name), keys)
+
+    def planned_partitions(self, name: str) -> tuple[str, ...]:
+        """The keys that `plan_partitions` recorded last; empty for a table without partitions."""
+        return read_partitions(self.store(name))
 
     @not_recorded()
     def written(self, name: str) -> dict[str, Written]:
@@ -313,11 +379,18 @@ class Lake:
         if not self.exists(name):
             return {}
         found: dict[str, Written] = {}
-        for commit in self.table(name).history():
+        table = self.table(name)
+        with self.readable(name):
+            commits = table.history()
+        for commit in commits:
             for key, fingerprint in _parse_note(commit.get("userMetadata")).items():
                 if key not in found:
                     found[key] = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
         return found
+
+
+def _repair(name: str) -> str:
+    return f"see what can be done with `watershed repair {name}`"
 
 
 def _without_comments(rows: pa.Table) -> pa.Table:
