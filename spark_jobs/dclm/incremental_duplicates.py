@@ -11,10 +11,12 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalog.errors import WatershedError
 from catalog.lake import WHOLE, Lake, Written, partition_key
 from catalog.tables.dclm import DOCUMENTS, DUPLICATES
 from spark_jobs.dedup.clusters import NearCopies
@@ -59,12 +61,13 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
 
 
 def _index(lake: Lake, recipe: str, options: NearCopies) -> DuplicateIndex:
-    """The recipe's index; a new one if there is none or the options of near copies changed."""
+    """The recipe's index; a new one if there is none, it is damaged, or the options of near copies changed."""
     folder = lake.folder("dclm.duplicates", "index", recipe)
     if folder.exists():
-        index = DuplicateIndex.open(folder)
-        if index.options == options:
-            return index
+        with suppress(WatershedError):
+            index = DuplicateIndex.open(folder)
+            if index.options == options and index.is_whole():
+                return index
         shutil.rmtree(folder)
     return DuplicateIndex.create(folder, options)
 
