@@ -7,6 +7,7 @@ The schema `watershed` describes the lake: `watershed.tables` lists the declared
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -25,6 +26,9 @@ MADE, NOT_MADE, DAMAGED = "made", "not made yet", "damaged"
 
 NO_TABLE = ("Path does not exist", "No files in log segment", "No table version found")
 
+LISTINGS = 16
+"""Listings of an object store at the same time."""
+
 LOG_ENTRY = r"/([0-9]{20})\.json$"
 
 
@@ -35,7 +39,8 @@ def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
     """
     for family in sorted({name.split(".")[0] for name in (*CONTRACTS, *VIEWS)} | {"watershed"}):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {family}")
-    states = {name: _declare_table(connection, contract, root) for name, contract in CONTRACTS.items()}
+    faults = _faults(connection, root)
+    states = {name: _declare_table(connection, contract, root, faults[name]) for name, contract in CONTRACTS.items()}
     for name, view in VIEWS.items():
         missing = [table for table in view.tables if states[table] != MADE]
         damaged = [table for table in missing if states[table] != NOT_MADE]
@@ -59,9 +64,8 @@ def table_path(root: str, name: str) -> str:
     return f"{root}/{name.replace('.', '/')}"
 
 
-def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, root: str) -> str:
+def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, root: str, fault: str | None) -> str:
     path = table_path(root, contract.name)
-    fault = _fault(connection, path)
     if fault or ("://" not in root and not (Path(path) / LOG).is_dir()):
         # What was declared before the damage must not answer either.
         connection.execute(f"DROP VIEW IF EXISTS {contract.name}; DROP MACRO TABLE IF EXISTS {contract.name}_at")
@@ -79,15 +83,23 @@ def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, ro
     return MADE
 
 
-def _fault(connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
-    """The first fault of a table's log; None for a sound log, and for no table at all."""
-    if "://" not in path:
-        faults = log_faults(Store(path))
+def _faults(connection: duckdb.DuckDBPyConnection, root: str) -> dict[str, str | None]:
+    """The first fault of each table's log; None for a sound log, and for no table at all."""
+
+    def first(name: str) -> str | None:
+        store = Store(table_path(root, name))
+        if store.local:
+            faults = log_faults(store)
+        else:
+            # DuckDB has the keys of the object store, and one listing holds the log and its records.
+            found = connection.cursor().sql(f"FROM glob({sql_literal(f'{store.root}/_*/*')})").fetchall()
+            faults = missing_entries(store, [path.removeprefix(f"{store.root}/") for (path,) in found])
         return str(faults[0]) if faults else None
-    # DuckDB has the keys of the object store, and one listing holds the log and its records.
-    listed = [found.removeprefix(f"{path}/") for (found,) in connection.sql(f"FROM glob('{path}/_*/*')").fetchall()]
-    faults = missing_entries(Store(path), listed)
-    return str(faults[0]) if faults else None
+
+    if "://" not in root:
+        return {name: first(name) for name in CONTRACTS}
+    with ThreadPoolExecutor(LISTINGS) as pool:
+        return dict(zip(CONTRACTS, pool.map(first, CONTRACTS), strict=True))
 
 
 def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: dict[str, str]) -> None:

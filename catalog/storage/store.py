@@ -104,8 +104,10 @@ class Store:
         if self.local:
             write_whole(Path(self.root, path), data)
             return
-        with self._handler.open_output_stream(path) as file:
-            file.write(data)
+        # pyarrow's wrapper would pass the data on as a Buffer, which delta-rs does not take.
+        file = self._handler._handler.open_output_stream(path, None)
+        file.write(data)
+        file.close()
 
     def flush(self, path: str) -> None:
         """Wait until the file or folder is on the disk. An object store has stored what it has accepted."""
