@@ -15,10 +15,11 @@ from pathlib import Path
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import Lake
+from catalog.storage.expected import Fault
 from catalog.storage.log import LogFault, TableLog, all_log_faults
 from catalog.storage.records import LAST_CHECKPOINT, RECORDS, entry_path, record_path, version_of, write_record
 from catalog.storage.store import DAMAGED, Store
-from catalog.storage.verify import Fault, verify
+from catalog.storage.verify import verify
 
 
 @dataclass(frozen=True)

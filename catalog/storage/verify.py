@@ -10,21 +10,16 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import Lake, Written
+from catalog.lake import Lake
+from catalog.storage.expected import Fault, RowsOfFiles, StoredFile, data_files, live_files, other_files
 from catalog.storage.log import all_log_faults, difference, log_faults
-from catalog.storage.records import LOG, Recorded, read_files, record_path, sound_records
-from catalog.storage.store import Store
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from catalog.storage.records import LOG
 
 SAMPLED_BYTES = 64_000_000
 """Bytes of a table's files whose digests `sampled` computes; one file at least, if there is one of less than a GB."""
@@ -33,25 +28,6 @@ SAMPLED_FILES = 32
 
 PAGE_CHECKSUMS = "parquet-mr"
 """What the `created_by` of a Parquet file begins with if its pages have checksums: Spark's writer adds them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """A file that is missing or is not what was written."""
-
-    table: str
-    path: str
-    """The whole path or URL."""
-    problem: str
-    behind: str = ""
-    """The rows, partition or commit that the file holds."""
-    kind: str = "data"
-    """`log`, `data`, or `file` for a file outside the table."""
-    partition: str | None = None
-    """The key of the partition that has to be made again, if that is known."""
-
-    def __str__(self) -> str:
-        return f"{self.path} {self.problem}" + (f"; behind it: {self.behind}" if self.behind else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +46,6 @@ class Verified:
     version: int | None = None
     rows: int = 0
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """A file to verify, and what is known about it."""
-
-    store: Store
-    path: str
-    recorded: Recorded
-    behind: str
-    kind: str = "data"
-    partition: str | None = None
-    required: bool = True
-    """Whether it is a fault if it does not exist: files of earlier versions may have been vacuumed."""
 
 
 @dataclass
@@ -124,8 +86,9 @@ def verify(
     except WatershedError as error:
         unread = Fault(table=name, path=store.name(LOG), problem=f"cannot be read: {error.cause}", kind="log")
         return Verified(table=name, faults=tuple(faults) or (unread,), seconds=time.perf_counter() - began)
-    added = _live(table)
-    files = [*_data_files(store, contract, added, history=thorough), *_other_files(lake, contract, faults, written)]
+    added = live_files(table)
+    files = [*data_files(store, contract, added, history=thorough), *other_files(lake, contract, faults, written)]
+    row_behind = RowsOfFiles(lake, contract).behind
     chosen = _sample(files) if sampled else files if read else []
     tally = _Tally(faults)
     for file, (problem, digested) in zip(files, _inspected(files, set(map(id, chosen)), advance), strict=True):
@@ -135,7 +98,7 @@ def verify(
                     table=name,
                     path=file.store.name(file.path),
                     problem=problem,
-                    behind=file.behind,
+                    behind=row_behind(file),
                     kind=file.kind,
                     partition=file.partition,
                 )
@@ -162,13 +125,13 @@ def stored_bytes(lake: Lake, contract: Contract) -> int:
     """The bytes that `verify` will read of a table; 0 if it is not made or cannot be read."""
     try:
         written = lake.written(contract.name)
-        added = _live(lake.table(contract.name)) if written else []
+        added = live_files(lake.table(contract.name)) if written else []
     except WatershedError:
         return 0
     store = lake.store(contract.name)
     files = [
-        *_data_files(store, contract, added, history=True),
-        *_other_files(lake, contract, [], written),
+        *data_files(store, contract, added, history=True),
+        *other_files(lake, contract, [], written),
     ]
     return sum(file.recorded.size for file in files)
 
@@ -186,8 +149,8 @@ def lost_partitions(lake: Lake, contract: Contract) -> set[str]:
         return set()
     store = lake.store(contract.name)
     files = [
-        *_data_files(store, contract, _live(lake.table(contract.name)), history=False, written=written),
-        *_other_files(lake, contract, [], written),
+        *data_files(store, contract, live_files(lake.table(contract.name)), history=False, written=written),
+        *other_files(lake, contract, [], written),
     ]
     lost: set[str] = set()
     for file, (problem, _) in zip(files, _inspected(files, set(), lambda size: None), strict=True):
@@ -196,69 +159,7 @@ def lost_partitions(lake: Lake, contract: Contract) -> set[str]:
     return lost
 
 
-def _live(table: Any) -> list[dict[str, Any]]:
-    """The data files of the latest version: path, size, rows, partition values, smallest and largest values."""
-    import pyarrow as pa
-
-    added: pa.Table = pa.table(table.get_add_actions(flatten=True))
-    return [{**row, "path": unquote(row["path"])} for row in added.to_pylist()]
-
-
-def _data_files(
-    store: Store,
-    contract: Contract,
-    added: Sequence[dict[str, Any]],
-    *,
-    history: bool,
-    written: Mapping[str, Written] | None = None,
-) -> Iterator[_File]:
-    """The data files of the latest version, and with `history` those of earlier versions that have a record."""
-    known: dict[str, Recorded] = {}
-    for record in sound_records(store).values() if history or written is None else ():
-        known |= record.data
-    for row in added:
-        path = row["path"]
-        key = "/".join(f"{column}={row[f'partition.{column}']}" for column in contract.partition_by)
-        if written is not None and key not in written:
-            key = "" if "" in written else None
-        recorded = known.pop(path, None) or Recorded(row["size_bytes"], None)
-        yield _File(store=store, path=path, recorded=recorded, behind=_rows_behind(contract, row), partition=key)
-    for path, recorded in known.items() if history else ():
-        yield _File(store=store, path=path, recorded=recorded, behind="rows of an earlier version", required=False)
-
-
-def _rows_behind(contract: Contract, row: dict[str, Any]) -> str:
-    count = row["num_records"]
-    words = [f"{count:,} {'row' if count == 1 else 'rows'}" if count is not None else "rows", f"of {contract.name}"]
-    if contract.partition_by:
-        words.append("in " + "/".join(f"{column}={row[f'partition.{column}']}" for column in contract.partition_by))
-    for column in contract.primary_key:
-        low, high = row.get(f"min.{column}"), row.get(f"max.{column}")
-        if column not in contract.partition_by and low is not None:
-            words.append(f"with {column} {low}" if low == high else f"with {column} from {low} to {high}")
-            break
-    return " ".join(words)
-
-
-def _other_files(
-    lake: Lake, contract: Contract, faults: list[Fault], written: Mapping[str, Written]
-) -> Iterator[_File]:
-    """The files outside the table that the last commit of each of its partitions came with."""
-    store, files = lake.store(contract.name), Store(str(lake.files))
-    for key, commit in written.items():
-        try:
-            recorded = read_files(store, commit.version).get(key, {})
-        except ValueError:
-            path = store.name(record_path(commit.version).replace(".json", ".files.json"))
-            problem = "is damaged: the checksums of the files of this version are lost"
-            faults.append(Fault(table=contract.name, path=path, problem=problem, kind="log"))
-            continue
-        behind = f"{contract.name}, {key}" if key else contract.name
-        for path, each in recorded.items():
-            yield _File(store=files, path=path, recorded=each, behind=behind, kind="file", partition=key)
-
-
-def _sample(files: Sequence[_File]) -> list[_File]:
+def _sample(files: Sequence[StoredFile]) -> list[StoredFile]:
     """Files with a digest or page checksums, in random order, up to SAMPLED_BYTES."""
     rest, chosen = SAMPLED_BYTES, []
     for file in random.sample(list(files), len(files)):
@@ -271,11 +172,11 @@ def _sample(files: Sequence[_File]) -> list[_File]:
     return chosen
 
 
-def _inspected(files: Sequence[_File], digested: set[int], advance: Advance) -> Iterator[tuple[str | None, bool]]:
+def _inspected(files: Sequence[StoredFile], digested: set[int], advance: Advance) -> Iterator[tuple[str | None, bool]]:
     """For each file, its problem in words or None, and whether its checksums were verified."""
     sizes = _sizes(files)
 
-    def inspect(file: _File) -> tuple[str | None, bool]:
+    def inspect(file: StoredFile) -> tuple[str | None, bool]:
         size = sizes.get((file.store.root, file.path))
         if size is None and not file.required:
             return None, False
@@ -292,7 +193,7 @@ def _inspected(files: Sequence[_File], digested: set[int], advance: Advance) -> 
             yield found
 
 
-def _sizes(files: Iterable[_File]) -> dict[tuple[str, str], int | None]:
+def _sizes(files: Iterable[StoredFile]) -> dict[tuple[str, str], int | None]:
     """The sizes of files. Those in an object store are listed; those in a folder are looked up one by one."""
     files = list(files)
     found: dict[tuple[str, str], int | None] = {}
@@ -301,7 +202,7 @@ def _sizes(files: Iterable[_File]) -> dict[tuple[str, str], int | None]:
     return found | {(f.store.root, f.path): f.store.size(f.path) for f in files if f.store.local}
 
 
-def _page_problem(file: _File) -> tuple[str | None, bool]:
+def _page_problem(file: StoredFile) -> tuple[str | None, bool]:
     """`_inspected` of a data file without a digest, by the checksums of its pages."""
     if not file.path.endswith(".parquet"):
         return None, False
