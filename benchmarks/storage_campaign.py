@@ -1,12 +1,13 @@
 """Random faults in a lake's files, and whether `watershed check --storage` names each of them.
 
-    uv run python -m benchmarks.storage_campaign LAKE [--faults 500] [--seed 13] [--plain 200]
+    uv run python -m benchmarks.storage_campaign LAKE [--faults 500] [--seed 13] [--plain 200] [--megabytes 1000]
 
 LAKE is the folder of a lake, such as `lake` after `watershed demo --size smoke`. It is copied, and each fault is made
 in the copy alone, then undone: a bit of a file is flipped, a file is cut short, emptied or deleted. After each fault,
 all files are verified, and the tables are queried as `watershed sql` and `watershed tables` do. A fault counts as named
-if it is reported with the path of its file, and as a traceback if anything but a WatershedError is raised. The time of
-`check --storage` for a gigabyte is measured on the copy before any fault.
+if it is reported with the path of its file, and as a traceback if anything but a WatershedError is raised. Tables
+whose log has no checkpoint of Delta get one first, with its record, as every hundredth commit does. The time of
+`check --storage` is measured on the copy, and on it with files of a gigabyte beside one of its tables.
 
 A query after a fault in the log must be answered as before or refused. One after a fault in a data file may be wrong:
 that is what the checksums are for.
@@ -31,7 +32,7 @@ from catalog.inventory import table_state
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
 from catalog.sql.query import connect, explained, query
-from catalog.storage.records import read_files
+from catalog.storage.records import LOG, measured_files, read_files, write_record
 from catalog.tables import CONTRACTS
 from quality.gate import check_storage
 
@@ -79,6 +80,27 @@ FAULTS: dict[str, Callable[[bytes, random.Random], bytes | None]] = {
 }
 """What is done to the contents of a file; None deletes it."""
 WEIGHTS = (5, 2, 1, 2)
+
+
+def add_checkpoints(settings: Settings) -> None:
+    """Give every table a checkpoint of Delta, recorded with its last version."""
+    lake = Lake.of(settings)
+    for name in CONTRACTS:
+        if lake.exists(name) and not list(Path(lake.path(name), LOG).glob("*.checkpoint.parquet")):
+            table, store = lake.table(name), lake.store(name)
+            table.create_checkpoint()
+            write_record(store, table.version(), store.listed(LOG))
+
+
+def add_files(settings: Settings, megabytes: int) -> None:
+    """Put random files of so many megabytes in all beside the first table that is made, and record them."""
+    lake = Lake.of(settings)
+    name = next(name for name in CONTRACTS if lake.written(name))
+    folder = lake.folder(name, "campaign")
+    folder.mkdir(parents=True)
+    for number in range(10):
+        (folder / f"{number}.bin").write_bytes(random.Random(number).randbytes(megabytes * 100_000))
+    lake.record_files(name, next(iter(lake.written(name))), measured_files(lake.files, [folder]))
 
 
 def targets(settings: Settings) -> list[Target]:
@@ -192,6 +214,20 @@ def copy_of(lake: Path, folder: Path) -> Settings:
     return load_settings(folder)
 
 
+def measure(settings: Settings) -> None:
+    """Print how long `check --storage` takes."""
+    began = time.perf_counter()
+    verified = check_storage(settings)
+    seconds, read = time.perf_counter() - began, sum(each.bytes_read for each in verified)
+    files, without = sum(each.digested for each in verified), sum(each.without for each in verified)
+    faults = sum(len(each.faults) for each in verified)
+    print(
+        f"{files:,} files, {read / 1e6:,.1f} MB verified in {seconds:.2f} s, {seconds / (read / 1e9):.1f} s a GB; ",
+        end="",
+    )
+    print(f"{without:,} files without checksums, {faults} faults before any are made", flush=True)
+
+
 def main() -> None:
     """Run the campaign, and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -199,15 +235,12 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--plain", type=int, default=200, help="bit flips in data files that are only queried")
+    parser.add_argument("--megabytes", type=int, default=1000, help="files that are added to measure the time")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="watershed-campaign-") as folder:
-        settings = copy_of(given.lake, Path(folder))
-        began = time.perf_counter()
-        verified = check_storage(settings)
-        seconds, read = time.perf_counter() - began, sum(each.bytes_read for each in verified)
-        files, without = sum(each.digested for each in verified), sum(each.without for each in verified)
-        print(f"{files:,} files, {read / 1e6:,.1f} MB verified in {seconds:.2f} s: {seconds / (read / 1e9):.1f} s a GB")
-        print(f"{without:,} files without checksums, {sum(len(each.faults) for each in verified)} faults before any")
+        settings = copy_of(given.lake, Path(folder) / "faults")
+        add_checkpoints(settings)
+        measure(settings)
         outcomes = campaign(settings, given.faults, given.seed)
         for made, count in sorted(outcomes.made.items()):
             print(f"  {made:<26} {count:>4}")
@@ -224,6 +257,9 @@ def main() -> None:
             same, other, refused = silent_answers(settings, given.plain, given.seed)
             print(f"{given.plain} bits flipped in data files, queried unverified: {other} other answers, ", end="")
             print(f"{refused} errors, {same} the same answer")
+        if given.megabytes:
+            add_files(settings, given.megabytes)
+            measure(settings)
 
 
 if __name__ == "__main__":
