@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from catalog.contract import Contract
@@ -15,9 +15,6 @@ from catalog.lake import Lake, Written, partition_sql
 from catalog.storage.records import Recorded, read_files, record_path, sound_records
 from catalog.storage.store import Store
 from catalog.tables import FAMILIES
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +50,15 @@ class Fault:
         return f"{self.path} {self.problem}" + (f"; behind it: {self.behind}" if self.behind else "")
 
 
-def live_files(table: Any) -> list[dict[str, Any]]:
-    """The data files of the latest version: path, size, rows, partition values, smallest and largest values."""
-    import pyarrow as pa
-
-    added: pa.Table = pa.table(table.get_add_actions(flatten=True))
-    return [{**row, "path": unquote(row["path"])} for row in added.to_pylist()]
+def live_files(table: Any, contract: Contract) -> list[dict[str, Any]]:
+    """The data files of the latest version: path, size, rows, partition values, and the span of the primary key."""
+    # As an Arrow table of pyarrow it would import pandas.
+    added = table.get_add_actions(flatten=True)
+    keys = [f"{end}.{column}" for column in contract.primary_key for end in ("min", "max")]
+    wanted = ["path", "size_bytes", "num_records", *(f"partition.{column}" for column in contract.partition_by), *keys]
+    columns = {name: added.column(name).to_pylist() for name in wanted if name in added.column_names}
+    rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+    return [{"num_records": None, **row, "path": unquote(row["path"])} for row in rows]
 
 
 def data_files(
@@ -75,7 +75,7 @@ def data_files(
         known |= record.data
     for row in added:
         path = row["path"]
-        key = "/".join(f"{column}={row[f'partition.{column}']}" for column in contract.partition_by)
+        key = "/".join(f"{column}={row.get(f'partition.{column}')}" for column in contract.partition_by)
         if written is not None and key not in written:
             key = "" if "" in written else None
         recorded = known.pop(path, None) or Recorded(row["size_bytes"], None)
@@ -88,7 +88,7 @@ def _rows_behind(contract: Contract, row: dict[str, Any]) -> str:
     count = row["num_records"]
     words = [f"{count:,} {'row' if count == 1 else 'rows'}" if count is not None else "rows", f"of {contract.name}"]
     if contract.partition_by:
-        words.append("in " + "/".join(f"{column}={row[f'partition.{column}']}" for column in contract.partition_by))
+        words.append("in " + "/".join(f"{column}={row.get(f'partition.{column}')}" for column in contract.partition_by))
     for column in contract.primary_key:
         low, high = row.get(f"min.{column}"), row.get(f"max.{column}")
         if column not in contract.partition_by and low is not None:

@@ -86,7 +86,7 @@ def verify(
     except WatershedError as error:
         unread = Fault(table=name, path=store.name(LOG), problem=f"cannot be read: {error.cause}", kind="log")
         return Verified(table=name, faults=tuple(faults) or (unread,), seconds=time.perf_counter() - began)
-    added = live_files(table)
+    added = live_files(table, contract)
     files = [*data_files(store, contract, added, history=thorough), *other_files(lake, contract, faults, written)]
     row_behind = RowsOfFiles(lake, contract).behind
     chosen = _sample(files) if sampled else files if read else []
@@ -125,7 +125,7 @@ def stored_bytes(lake: Lake, contract: Contract) -> int:
     """The bytes that `verify` will read of a table; 0 if it is not made or cannot be read."""
     try:
         written = lake.written(contract.name)
-        added = live_files(lake.table(contract.name)) if written else []
+        added = live_files(lake.table(contract.name), contract) if written else []
     except WatershedError:
         return 0
     store = lake.store(contract.name)
@@ -149,7 +149,7 @@ def lost_partitions(lake: Lake, contract: Contract) -> set[str]:
         return set()
     store = lake.store(contract.name)
     files = [
-        *data_files(store, contract, live_files(lake.table(contract.name)), history=False, written=written),
+        *data_files(store, contract, live_files(lake.table(contract.name), contract), history=False, written=written),
         *other_files(lake, contract, [], written),
     ]
     lost: set[str] = set()
