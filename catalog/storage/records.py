@@ -38,7 +38,8 @@ READ_BACK = 256_000_000
 
 THREADS = 4
 
-_VERSION = re.compile(r"\.?(\d{20})\.")
+_VERSION = re.compile(r"\.?(\d{20})\.(?:json|files\.json|crc|checkpoint(?:\.\d+\.\d+)?\.parquet)(?:\.crc)?$")
+"""Names of log entries, checkpoints and checksum files. Those of files that are being written end otherwise."""
 
 
 class Recorded(NamedTuple):
@@ -165,10 +166,11 @@ def measured(store: Store, paths: Sequence[str]) -> dict[str, Recorded]:
 
     def measure(path: str) -> Recorded | None:
         size = store.size(path)
-        if size is None:
+        try:
+            recorded = None if size is None else Recorded(size, store.digest(path))
+            store.flush(path)
+        except FileNotFoundError:
             return None
-        recorded = Recorded(size, store.digest(path))
-        store.flush(path)
         return recorded
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -224,6 +224,14 @@ def test_a_commit_that_nothing_recorded_is_read_and_recorded_by_the_next_writer(
     assert verify(lake, SCORES).without == 0
 
 
+def test_a_file_that_a_writer_of_the_log_is_still_writing_belongs_to_no_version(lake: Lake) -> None:
+    unfinished = folder_of(lake) / LOG / f".{3:020}.json.0edca2de.tmp"
+    unfinished.write_text("{")
+    lake.replace(SCORES, lake.read("dclm.scores"), "b" * 16)
+    unfinished.unlink()
+    assert verify(lake, SCORES).faults == ()
+
+
 def test_checkpoints_and_their_pointer_are_verified(tmp_path: Path) -> None:
     settings = write_lake(tmp_path, ("dclm.scores",))
     lake = Lake.of(settings)

@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.progress import listening, track
 from catalog.settings import Settings
+from catalog.sql.query import connect
 from catalog.storage.records import LOG, entry_path, measured_files
 from catalog.tables import CONTRACTS, contract
 from dagster_project.cli import main
 from dagster_project.cli.screen.bars import Bars
+from dagster_project.cli.screen.prompt import run_prompt
 from dagster_project.definitions import steps
 from dagster_project.jobs import COMMANDS
 from dagster_project.run import wanted
@@ -67,6 +72,16 @@ def test_every_command_names_a_torn_table_and_answers_for_the_others(lake: Setti
     refused(watershed("make", "dclm.mixture"), "dclm.scores")
     traced = watershed("trace", doc_id(2))
     assert traced.exit_code == 0, traced.output
+
+
+def test_the_prompt_begins_with_the_damaged_tables(lake: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    tear(lake, "dclm.scores")
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()), connect(lake) as connection:
+        keys.send_text(".quit\r")
+        run_prompt(connection)
+    error, mend, *_ = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: dclm.scores is damaged: ")
+    assert mend == "mend:  see what can be done with `watershed repair dclm.scores`"
 
 
 def test_trace_names_the_damaged_table_that_it_needs(lake: Settings) -> None:
