@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.contract import Contract
-from catalog.lake import Lake, Written, constraint_sql
+from catalog.creation import constraint_sql
+from catalog.lake import Lake, Written
 from catalog.storage.records import recorded_versions
 from catalog.tables import CONTRACTS
 

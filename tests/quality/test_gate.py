@@ -25,8 +25,9 @@ from catalog.contract import (
     row_count,
     warned,
 )
+from catalog.creation import constraint_sql
 from catalog.errors import WatershedError
-from catalog.lake import Lake, constraint_sql
+from catalog.lake import Lake
 from catalog.settings import Settings
 from catalog.sql.engine import open_engine
 from catalog.tables import CONTRACTS
