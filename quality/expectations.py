@@ -273,7 +273,7 @@ def target_problem(reading: Reading, expectation: Expectation) -> str | None:
         return f"that {name} is not made yet"
     if reading.lake.damage(name):
         return f"that {name} is damaged"
-    if lost_partitions(reading.lake, CONTRACTS[name]):
+    if lost_partitions(reading.lake, CONTRACTS[name], beside=False):
         return f"that files of {name} are missing or damaged"
     found = {field.name for field in reading.lake.table(name).schema().fields}
     return None if column in found else f"that {name} lacks the column {column}"

@@ -13,8 +13,16 @@ STORAGE, PARTITIONS = "storage", "partitions"
 KEYS_SHOWN = 5
 
 
-def storage_outcomes(verified: Verified) -> list[Outcome]:
-    """A failure for each file that is missing or is not what was written, or one outcome that passes."""
+FAULTS_SHOWN = 20
+"""Faults of a table that `check` reports; `check --storage` reports all."""
+
+
+def storage_outcomes(verified: Verified, *, every: bool = False) -> list[Outcome]:
+    """A failure for each file that is missing or is not what was written, or one outcome that passes.
+
+    Args:
+        every: whether all faults have an outcome, or the first FAULTS_SHOWN of them and one for the others.
+    """
 
     def outcome(passed: bool, observed: str) -> Outcome:
         return Outcome(
@@ -30,7 +38,11 @@ def storage_outcomes(verified: Verified) -> list[Outcome]:
             seconds=verified.seconds,
         )
 
-    return [outcome(False, str(fault)) for fault in verified.faults] or [outcome(True, _observed(verified))]
+    shown = verified.faults if every else verified.faults[:FAULTS_SHOWN]
+    outcomes = [outcome(False, str(fault)) for fault in shown] or [outcome(True, _observed(verified))]
+    if more := len(verified.faults) - len(shown):
+        outcomes.append(outcome(False, f"{more:,} more faults, which `watershed check --storage` names"))
+    return outcomes
 
 
 def partition_outcomes(lake: Lake, table: str) -> list[Outcome]:

@@ -57,7 +57,9 @@ class TableLog:
     @classmethod
     def of(cls, store: Store) -> TableLog:
         """The log of the table in `store`."""
-        return cls(store, store.listed(LOG), recorded_versions(store))
+        # In this order: a writer makes a commit first and then its record.
+        records = recorded_versions(store)
+        return cls(store, store.listed(LOG), records)
 
     @property
     def entries(self) -> list[int]:
@@ -93,12 +95,17 @@ class TableLog:
 
 def log_faults(store: Store) -> list[LogFault]:
     """The faults of a table's log that make its rows doubtful, in the order of versions. Empty for no table at all."""
-    log = TableLog.of(store)
-    if store.local and _trusted.get(store.root) == log:
-        return []
-    faults = [*_missing(log), *_live_faults(log)]
-    if not faults and store.local:
-        _trusted[store.root] = log
+    faults: list[LogFault] = []
+    # What a writer changes between two looks is no fault: it is looked at twice.
+    for _ in range(2):
+        log = TableLog.of(store)
+        if store.local and _trusted.get(store.root) == log:
+            return []
+        faults = [*_missing(log), *_live_faults(log)]
+        if not faults:
+            if store.local:
+                _trusted[store.root] = log
+            return []
     return faults
 
 

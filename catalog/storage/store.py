@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -64,8 +65,10 @@ class Store:
             if entry.is_dir():
                 found |= self._listed_on_disk(path, recursive) if recursive else {}
             else:
-                stat = entry.stat()
-                found[path] = Stat(stat.st_size, stat.st_mtime_ns)
+                # A file that is being written has another name a moment later.
+                with suppress(FileNotFoundError):
+                    stat = entry.stat()
+                    found[path] = Stat(stat.st_size, stat.st_mtime_ns)
         return found
 
     def size(self, path: str) -> int | None:

@@ -136,10 +136,13 @@ def stored_bytes(lake: Lake, contract: Contract) -> int:
     return sum(file.recorded.size for file in files)
 
 
-def lost_partitions(lake: Lake, contract: Contract) -> set[str]:
+def lost_partitions(lake: Lake, contract: Contract, *, beside: bool = True) -> set[str]:
     """The keys of the partitions that have lost a file, or have one of another size than was written.
 
     A table that is not made has lost none.
+
+    Args:
+        beside: whether files outside the table that were written with it count as well.
 
     Raises:
         WatershedError: the log of the table is damaged.
@@ -150,7 +153,7 @@ def lost_partitions(lake: Lake, contract: Contract) -> set[str]:
     store = lake.store(contract.name)
     files = [
         *data_files(store, contract, live_files(lake.table(contract.name), contract), history=False, written=written),
-        *other_files(lake, contract, [], written),
+        *(other_files(lake, contract, [], written) if beside else ()),
     ]
     lost: set[str] = set()
     for file, (problem, _) in zip(files, _inspected(files, set(), lambda size: None), strict=True):

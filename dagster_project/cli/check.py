@@ -78,7 +78,7 @@ def check_command(  # noqa: PLR0917 (click passes them by name)
     _, missing = select(Lake.of(settings), tables)
     with Bars(Console(stderr=True)).listening():
         verified = check_storage(settings, tables) if storage else []
-        outcomes = [outcome for each in verified for outcome in storage_outcomes(each)]
+        outcomes = [outcome for each in verified for outcome in storage_outcomes(each, every=True)]
         outcomes = outcomes if storage else check(settings, tables, engine, partial=partial)
     if storage:
         click.echo(storage_summary(verified), err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import duckdb
@@ -230,6 +231,25 @@ def test_a_file_that_a_writer_of_the_log_is_still_writing_belongs_to_no_version(
     lake.replace(SCORES, lake.read("dclm.scores"), "b" * 16)
     unfinished.unlink()
     assert verify(lake, SCORES).faults == ()
+
+
+def test_a_reader_beside_a_writer_finds_no_fault(lake: Lake) -> None:
+    rows = lake.read("dclm.scores")
+    written = threading.Event()
+
+    def write() -> None:
+        for number in range(12):
+            lake.replace(SCORES, rows, f"{number:016}")
+            if number % 4 == 3:
+                lake.table("dclm.scores").create_checkpoint()
+        written.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not written.is_set():
+        assert log_faults(lake.store("dclm.scores")) == []
+        assert lake.read("dclm.scores").num_rows == 3
+    writer.join()
 
 
 def test_checkpoints_and_their_pointer_are_verified(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,21 @@ def test_a_fault_in_what_a_step_wrote_beside_its_table_fails_the_check(lake: Set
     result = watershed("check", "models.targets")
     assert result.exit_code == 1
     assert f"{weights} has 4,000 bytes, not the 5,000 that were written; behind it: models.targets" in result.stdout
+
+
+def test_check_lists_some_of_many_faults_and_check_storage_all(lake: Settings) -> None:
+    held = Lake.of(lake)
+    folder = held.folder("models.targets", "run")
+    folder.mkdir(parents=True)
+    for number in range(30):
+        (folder / f"{number:02}.pt").write_bytes(b"w" * 50)
+    held.record_files("models.targets", "", measured_files(held.files, [folder]))
+    shutil.rmtree(folder)
+    some = [line for line in watershed("check", "models.targets").stdout.splitlines() if line.startswith("FAILED")]
+    assert len(some) == 21
+    assert "observed 10 more faults, which `watershed check --storage` names" in some[-1]
+    every = watershed("check", "--storage", "models.targets").stdout
+    assert all(f"{folder}/{number:02}.pt is missing" in every for number in range(30))
 
 
 def test_a_gap_is_named_by_the_entry_that_is_missing(lake: Settings) -> None:
