@@ -53,5 +53,6 @@ def repair_command(table: str, yes: bool) -> None:
             click.echo(f"Nothing was changed. To do this, run `watershed repair {plan.table} --yes`.")
         sys.exit(1)
     left = plan_repair(lake, declared).faults if lake.exists(plan.table) else []
-    click.echo(f"{len(left)} files are still missing or damaged" if left else f"{plan.table} is whole")
+    count = "1 file is" if len(left) == 1 else f"{len(left):,} files are"
+    click.echo(f"{count} still missing or damaged" if left else f"{plan.table} is whole")
     sys.exit(1 if left else 0)
