@@ -36,9 +36,26 @@ class Group:
     cut: Cut | None = None
     keys: tuple[str, str] | None = None
 
-    def takes(self, step: Step) -> bool:
-        """Whether `step` can join: it has the same job, and needs no second partitions definition in the run."""
-        return self.job == job_of(step.name) and (step.cut is None or self.cut in (None, step.cut))
+    def takes(self, step: Step, known: Steps) -> bool:
+        """Whether `step` can join: it has the same job, needs no second partitions definition in the run, and Dagster
+        will run it after all steps of the group that it depends on."""
+        same_run = self.job == job_of(step.name) and (step.cut is None or self.cut in (None, step.cut))
+        return same_run and self._runs_after_its_ancestors(step, known)
+
+    def _runs_after_its_ancestors(self, step: Step, known: Steps) -> bool:
+        """Whether each ancestor of `step` in the group is connected with it by steps of the group alone.
+
+        Dagster orders the steps of a run by the dependencies between them. It does not see one that goes through a
+        step that is up to date, as where only the files of some tables were lost.
+        """
+        mine = {contract.name: each for each in self.steps for contract in each.contracts}
+        connected, waiting = set[str](), [name for name in step.upstream if name in mine]
+        while waiting:
+            name = waiting.pop()
+            if name not in connected:
+                connected |= {contract.name for contract in mine[name].contracts}
+                waiting += [further for further in mine[name].upstream if further in mine]
+        return set(known.ancestors(step)) & mine.keys() <= connected
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def groups(settings: Settings, tables: Collection[str] = (), force: Collection[s
         due = state.all(step) if again else state.due(step)
         if not due:
             continue
-        if not gathered or not gathered[-1].takes(step):
+        if not gathered or not gathered[-1].takes(step, state.steps):
             gathered.append(Group(job_of(step.name)))
         group = gathered[-1]
         group.steps.append(step)
