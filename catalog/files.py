@@ -9,9 +9,12 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+
+if TYPE_CHECKING:
+    from catalog.lake import Lake
 
 PARTIAL = ".partial"
 """Suffix of a file or folder that is being written. One that stays behind belongs to a process that was killed."""
@@ -33,10 +36,10 @@ def whole_path(path: Path) -> Generator[Path]:
             _flush_folder(partial)
             _rename_folder(partial, path)
         else:
-            _flush(partial)
+            flush(partial)
             partial.replace(path)
         # The new name has reached the disk only when the folder around it has.
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         # Its name is taken by `path`, or its folder does not even exist.
         with suppress(OSError):
@@ -86,8 +89,8 @@ def _flush_folder(folder: Path) -> None:
     for inner, _, names in os.walk(folder):
         for place in (Path(inner, name) for name in names):
             if not place.is_symlink():
-                _flush(place)
-        _flush(Path(inner))
+                flush(place)
+        flush(Path(inner))
 
 
 def _rename_folder(partial: Path, path: Path) -> None:
@@ -109,7 +112,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until the file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

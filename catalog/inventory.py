@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.contract import Contract
-from catalog.errors import WatershedError
-from catalog.lake import Lake, Written, constraint_sql
+from catalog.creation import constraint_sql
+from catalog.lake import Lake, Written
+from catalog.storage.records import recorded_versions
 from catalog.tables import CONTRACTS
 
 
@@ -44,6 +45,10 @@ class TableState:
     drift: tuple[Drift, ...] = ()
     partitions: Mapping[str, Written] = field(default_factory=dict)
     """The last commit of every partition, by its key; see `Lake.written`."""
+    expected: tuple[str, ...] = ()
+    """The keys of the partitions that the last run was to make; empty for a table without partitions."""
+    checksums_from: int | None = None
+    """The first version whose files have recorded checksums; None if none has."""
 
     @property
     def made(self) -> bool:
@@ -51,11 +56,31 @@ class TableState:
         return self.version is not None
 
     @property
+    def lacking(self) -> tuple[str, ...]:
+        """The keys of the partitions that the last run was to make and that have not been made."""
+        return tuple(key for key in self.expected if key not in self.partitions)
+
+    @property
+    def partition_count(self) -> str:
+        """How many partitions are made: "1 of 4 partitions"; empty for a table without partitions."""
+        if not self.expected:
+            return ""
+        return f"{len(self.expected) - len(self.lacking):,} of {len(self.expected):,} partitions"
+
+    @property
+    def checksums(self) -> str:
+        """Since when the files of the table have recorded checksums."""
+        if self.checksums_from is None:
+            return "none: no version has a record of its files"
+        return f"from version {self.checksums_from} on" if self.checksums_from else "of every version"
+
+    @property
     def summary(self) -> str:
         """The state of the table in a few words."""
         if not self.made:
             return "not made yet"
-        problems = [f"{drift.column} {drift.problem}" for drift in self.drift if drift.kind != "constraint"]
+        problems = [self.partition_count] if self.lacking else []
+        problems += [f"{drift.column} {drift.problem}" for drift in self.drift if drift.kind != "constraint"]
         if self.unguarded:
             count = len(self.unguarded)
             problems.append("1 constraint is not enforced" if count == 1 else f"{count} constraints are not enforced")
@@ -83,9 +108,10 @@ def table_state(lake: Lake, contract: Contract) -> TableState:
     path = lake.path(contract.name)
     if not lake.exists(contract.name):
         return TableState(contract=contract, path=path)
-    table = open_table(lake, contract.name)
-    added = table.get_add_actions(flatten=True)
-    commit = table.history(1)[0]
+    table = lake.table(contract.name)
+    with lake.readable(contract.name):
+        added = table.get_add_actions(flatten=True)
+        commit = table.history(1)[0]
     return TableState(
         contract=contract,
         path=path,
@@ -96,20 +122,18 @@ def table_state(lake: Lake, contract: Contract) -> TableState:
         written_at=datetime.datetime.fromtimestamp(commit["timestamp"] / 1000, datetime.UTC),
         drift=(*column_drift(contract, table), *_constraint_drift(contract, table)),
         partitions=lake.written(contract.name),
+        expected=lake.planned_partitions(contract.name),
+        checksums_from=min(recorded_versions(lake.store(contract.name)), default=None),
     )
 
 
-def open_table(lake: Lake, name: str) -> Any:
-    """`Lake.table`, with the errors of delta-rs about a broken log as a WatershedError."""
-    try:
-        return lake.table(name)
-    except WatershedError:
-        raise
-    except Exception as error:  # delta-rs raises a dozen types, OSError and ValueError among them
-        raise WatershedError(
-            f"{lake.path(name)} cannot be read: {str(error).splitlines()[0]}",
-            "restore its _delta_log, or delete the folder and materialise it again",
-        ) from error
+def lacking_partitions(lake: Lake, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys of the partitions that the last run was to make of the table, and those of them that are not made."""
+    expected = lake.planned_partitions(name)
+    if not expected or lake.damage(name):
+        return (), ()
+    made = lake.written(name)
+    return expected, tuple(key for key in expected if key not in made)
 
 
 def column_drift(contract: Contract, table: Any) -> tuple[Drift, ...]:

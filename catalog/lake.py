@@ -15,24 +15,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.contract import Contract, Expectation
+from catalog.contract import Contract
+from catalog.creation import create
 from catalog.errors import WatershedError
+from catalog.literals import sql_literal
 from catalog.object_store import FIRST_REQUEST, full_options, is_object_store, refusal
 from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
+from catalog.storage.log import log_faults
+from catalog.storage.records import (
+    Recorded,
+    read_partitions,
+    recorded_versions,
+    write_files,
+    write_partitions,
+    write_records,
+)
+from catalog.storage.store import Store
 
 WHOLE = ""
 """The partition key of a table that is written as a whole."""
-
-TABLE_PROPERTIES = {
-    # History is what time travel and fingerprints are read from; the default forgets it after 30 days.
-    "delta.logRetentionDuration": "interval 3650 days",
-    "delta.enableDeletionVectors": "false",
-}
-
-ATTEMPTS = 5
-"""How often a commit is tried if other processes may make the same one."""
-
 
 _REACHED: set[str] = set()
 """Roots of lakes in object stores that have answered this process."""
@@ -88,13 +90,28 @@ class Lake:
         """`path` as tables store it: relative to the files' folder."""
         return path.relative_to(self.files).as_posix()
 
+    def store(self, name: str) -> Store:
+        """The files of the table `family.table`, and the records of what was written."""
+        return Store(self.path(name), self.storage_options)
+
     def exists(self, name: str) -> bool:
-        """Whether the table has been created.
+        """Whether the table has been created, even if its log has been lost since.
 
         Raises:
             WatershedError: the object store does not answer.
         """
-        return self._is_table(self.path(name))
+        return self._is_table(self.path(name)) or bool(recorded_versions(self.store(name)))
+
+    def damage(self, name: str) -> WatershedError | None:
+        """Why no answer of the table can be trusted: its log lacks a commit, or has one that is not what was written.
+
+        None for a sound log. Data files are not looked at; `catalog.storage.verify` does that.
+        """
+        faults = log_faults(self.store(name))
+        if not faults:
+            return None
+        more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        return WatershedError(f"{name} is damaged: {self.path(name)}/{faults[0]}{more}", _repair(name))
 
     def reach(self) -> None:
         """Send one request to the object store, to see whether it answers. A lake in a folder is always reached.
@@ -129,7 +146,7 @@ class Lake:
         """The `deltalake.DeltaTable`, at `version` or the latest.
 
         Raises:
-            WatershedError: the table does not exist.
+            WatershedError: the table does not exist, or its log is damaged.
         """
         from deltalake import DeltaTable
 
@@ -138,8 +155,23 @@ class Lake:
                 f"{self.path(name)}: no Delta table here",
                 f"materialise {name} in Dagster, run `watershed demo`, or set [lake] root",
             )
+        if damage := self.damage(name):
+            raise damage
         record_read(name)
-        return DeltaTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
+        with self.readable(name):
+            return DeltaTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
+
+    @contextmanager
+    def readable(self, name: str) -> Generator[None]:
+        """Turn the errors of delta-rs about a table inside the block into a WatershedError."""
+        try:
+            yield
+        except WatershedError:
+            raise
+        except Exception as error:  # delta-rs raises a dozen types, OSError and ValueError among them
+            raise self.refusal(error) or WatershedError(
+                f"{self.path(name)} cannot be read: {str(error).splitlines()[0]}", _repair(name)
+            ) from error
 
     @not_recorded()
     def version(self, name: str) -> int | None:
@@ -173,89 +205,7 @@ class Lake:
         Raises:
             WatershedError: the columns of the table differ in another way, so that its rows must be made again.
         """
-        with self._alone():
-            if not self.exists(contract.name):
-                self._create(contract)
-                self._constrain(contract)
-            elif self._evolve(contract).version() == 0:
-                self._constrain(contract)
-
-    @contextmanager
-    def _alone(self) -> Generator[None]:
-        """Let one process at a time into the block, if the lake is a folder. In an object store, processes that create
-        a table at the same time are reconciled by `_constrain`."""
-        if is_object_store(self.root):
-            yield
-            return
-        import fcntl
-
-        Path(self.root).mkdir(parents=True, exist_ok=True)
-        with (Path(self.root) / ".creating").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _create(self, contract: Contract) -> None:
-        from deltalake import CommitProperties, DeltaTable
-        from deltalake.exceptions import DeltaError
-
-        if not is_object_store(self.root):
-            Path(self.path(contract.name)).mkdir(parents=True, exist_ok=True)
-        try:
-            DeltaTable.create(
-                self.path(contract.name),
-                contract.schema,
-                mode="ignore",
-                name=contract.name,
-                description=contract.description,
-                partition_by=list(contract.partition_by),
-                configuration=TABLE_PROPERTIES,
-                storage_options=dict(self.storage_options) or None,
-                # Tried again, it would become a second creation after the first, with another identity.
-                commit_properties=CommitProperties(max_commit_retries=0),
-            )
-        except DeltaError:
-            # Another process was first.
-            if not self.exists(contract.name):
-                raise
-
-    def _constrain(self, contract: Contract) -> None:
-        """Add the constraints to a new table, in a second commit, which the first process to get there makes. Rows are
-        written only after it, so that all are checked."""
-        from deltalake.exceptions import DeltaError
-
-        wanted = {e.label: check for e in contract.expectations if (check := constraint_sql(e))}
-        for attempt in range(ATTEMPTS):
-            table = self.table(contract.name)
-            if table.file_uris():
-                return
-            known = table.metadata().configuration
-            missing = {label: check for label, check in wanted.items() if f"delta.constraints.{label}" not in known}
-            if not missing:
-                return
-            try:
-                table.alter.add_constraint(missing)
-            except DeltaError:
-                # Here too: in the next round nothing is missing.
-                if attempt == ATTEMPTS - 1:
-                    raise
-
-    def _evolve(self, contract: Contract) -> Any:
-        from deltalake import Schema
-
-        table = self.table(contract.name)
-        stored = {field.name: field for field in table.schema().fields}
-        wanted = {field.name: field for field in Schema.from_arrow(contract.schema).fields}
-        gained = [field for name, field in wanted.items() if name not in stored]
-        changed = [name for name, field in stored.items() if name not in wanted or wanted[name].type != field.type]
-        changed += [field.name for field in gained if not field.nullable]
-        if changed:
-            raise WatershedError(
-                f"{self.path(contract.name)}: stored columns differ from the contract: {', '.join(changed)}",
-                "move the table's folder away and run it again: it is made anew from what it reads",
-            )
-        if gained:
-            table.alter.add_columns(gained)
-        return table
+        create(self, contract)
 
     def replace(
         self,
@@ -305,7 +255,32 @@ class Lake:
                 f"{contract.name} was not written: {str(error).splitlines()[0]}",
                 "the previous version is unchanged; correct the rows or the disk and run it again",
             ) from error
+        self.record(contract.name)
         return target.version()
+
+    def record(self, name: str) -> None:
+        """Record the sizes and digests of what the last commits wrote; every writer calls this after its commit.
+
+        Raises:
+            WatershedError: the disk is full.
+        """
+        write_records(self.store(name))
+
+    def record_files(self, name: str, key: str, files: Mapping[str, Recorded]) -> None:
+        """Record files outside the table that came with the last commit of the partition `key`.
+
+        Args:
+            files: what `catalog.storage.records.measured_files` returns for paths under `files`.
+        """
+        write_files(self.store(name), self.written(name)[key].version, {key: files})
+
+    def plan_partitions(self, name: str, keys: Sequence[str]) -> None:
+        """Record the keys of the partitions that a run is to make of the table, before it makes them."""
+        write_partitions(self.store(name), keys)
+
+    def planned_partitions(self, name: str) -> tuple[str, ...]:
+        """The keys that `plan_partitions` recorded last; empty for a table without partitions."""
+        return read_partitions(self.store(name))
 
     @not_recorded()
     def written(self, name: str) -> dict[str, Written]:
@@ -313,11 +288,18 @@ class Lake:
         if not self.exists(name):
             return {}
         found: dict[str, Written] = {}
-        for commit in self.table(name).history():
+        table = self.table(name)
+        with self.readable(name):
+            commits = table.history()
+        for commit in commits:
             for key, fingerprint in _parse_note(commit.get("userMetadata")).items():
                 if key not in found:
                     found[key] = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
         return found
+
+
+def _repair(name: str) -> str:
+    return f"see what can be done with `watershed repair {name}`"
 
 
 def _without_comments(rows: pa.Table) -> pa.Table:
@@ -371,27 +353,3 @@ def _parse_note(text: object) -> dict[str, str]:
         for one in (notes if isinstance(notes, list) else [])
         if isinstance(one, dict) and {"fingerprint", "partition"} <= one.keys()
     }
-
-
-def sql_literal(value: Any) -> str:
-    """`value` as a literal of SQL."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value) if isinstance(value, (int, float)) else "'" + str(value).replace("'", "''") + "'"
-
-
-def constraint_sql(expectation: Expectation) -> str | None:
-    """The Delta CHECK constraint of the expectation; None if it cannot be decided for each row alone."""
-    column = expectation.column
-    if expectation["mostly"] is not None or expectation.severity == "warn":
-        return None
-    if expectation.name == "expect_column_values_to_be_between":
-        bounds = [
-            f"{column} {sign} {sql_literal(expectation[key])}"
-            for key, sign in (("min_value", ">="), ("max_value", "<="))
-            if expectation[key] is not None
-        ]
-        return f"{column} IS NULL OR ({' AND '.join(bounds)})"
-    if expectation.name == "expect_column_values_to_be_in_set":
-        return f"{column} IS NULL OR {column} IN ({', '.join(map(sql_literal, expectation['value_set']))})"
-    return None

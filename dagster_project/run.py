@@ -18,9 +18,9 @@ from catalog.settings import Settings
 from dagster_project.definitions import steps
 from dagster_project.engine.partitions import Cut
 from dagster_project.engine.steps import State, Step, Steps
-from dagster_project.engine.table_asset import SKIP_FRESH_TAG
+from dagster_project.engine.table_asset import FORCE_TAG, SKIP_FRESH_TAG
 from dagster_project.instance import PROCESS_TAG, process_tag
-from dagster_project.jobs import job_of
+from dagster_project.jobs import COMMANDS, job_of
 from spark_jobs.spark.failures import one_line
 
 
@@ -36,9 +36,26 @@ class Group:
     cut: Cut | None = None
     keys: tuple[str, str] | None = None
 
-    def takes(self, step: Step) -> bool:
-        """Whether `step` can join: it has the same job, and needs no second partitions definition in the run."""
-        return self.job == job_of(step.name) and (step.cut is None or self.cut in (None, step.cut))
+    def takes(self, step: Step, known: Steps) -> bool:
+        """Whether `step` can join: it has the same job, needs no second partitions definition in the run, and Dagster
+        will run it after all steps of the group that it depends on."""
+        same_run = self.job == job_of(step.name) and (step.cut is None or self.cut in (None, step.cut))
+        return same_run and self._runs_after_its_ancestors(step, known)
+
+    def _runs_after_its_ancestors(self, step: Step, known: Steps) -> bool:
+        """Whether each ancestor of `step` in the group is connected with it by steps of the group alone.
+
+        Dagster orders the steps of a run by the dependencies between them. It does not see one that goes through a
+        step that is up to date, as where only the files of some tables were lost.
+        """
+        mine = {contract.name: each for each in self.steps for contract in each.contracts}
+        connected, waiting = set[str](), [name for name in step.upstream if name in mine]
+        while waiting:
+            name = waiting.pop()
+            if name not in connected:
+                connected |= {contract.name for contract in mine[name].contracts}
+                waiting += [further for further in mine[name].upstream if further in mine]
+        return set(known.ancestors(step)) & mine.keys() <= connected
 
 
 @dataclass(frozen=True)
@@ -51,18 +68,28 @@ class StepCost:
     partitions: int
 
 
-def groups(settings: Settings, tables: Collection[str] = ()) -> list[Group]:
+def groups(settings: Settings, tables: Collection[str] = (), force: Collection[str] = ()) -> list[Group]:
     """Return the steps that are due, grouped into runs, in the order in which they will run.
 
     Only steps that `tables` depend on are considered; without `tables`, all steps. The list is empty if nothing is due.
+    Steps that write one of the tables `force` are due in any case.
+
+    Raises:
+        WatershedError: The log of a table is damaged, or a table is written by a command.
     """
     state = State(steps(), settings)
     gathered: list[Group] = []
-    for step in wanted(state.steps, tables):
-        due = state.due(step)
+    chosen = wanted(state.steps, tables)
+    # Before the crawl is listed, and hours before the table is read.
+    for contract in (contract for step in chosen for contract in step.contracts):
+        if damage := state.lake.damage(contract.name):
+            raise damage
+    for step in chosen:
+        again = any(contract.name in force for contract in step.contracts)
+        due = state.all(step) if again else state.due(step)
         if not due:
             continue
-        if not gathered or not gathered[-1].takes(step):
+        if not gathered or not gathered[-1].takes(step, state.steps):
             gathered.append(Group(job_of(step.name)))
         group = gathered[-1]
         group.steps.append(step)
@@ -76,30 +103,39 @@ def groups(settings: Settings, tables: Collection[str] = ()) -> list[Group]:
 
 
 def wanted(known: Steps, tables: Collection[str]) -> list[Step]:
-    """Return the steps that make `tables` and everything that these depend on; without `tables`, all steps."""
+    """Return the steps that make `tables` and everything that these depend on; without `tables`, all steps.
+
+    Raises:
+        WatershedError: One of the tables is written by a command.
+    """
     if not tables:
         return list(known.ordered)
+    for table in tables:
+        if table not in known.by_table:
+            raise WatershedError(f"{table} is written by a command, not made by a job", f"run `{COMMANDS[table]}`")
     names = {*tables, *(before for table in tables for before in known.ancestors(known.by_table[table]))}
     return [step for step in known.ordered if any(contract.name in names for contract in step.contracts)]
 
 
-def make(settings: Settings, instance: dg.DagsterInstance, tables: Collection[str] = ()) -> list[StepCost]:
+def make(
+    settings: Settings, instance: dg.DagsterInstance, tables: Collection[str] = (), force: Collection[str] = ()
+) -> list[StepCost]:
     """Run every group of `groups`, and return the cost of each step.
 
     Raises:
         WatershedError: A step or a blocking check failed. Steps that finished before it keep their tables.
     """
     costs: list[StepCost] = []
-    for group in groups(settings, tables):
-        costs.extend(_run(group, instance))
+    for group in groups(settings, tables, force):
+        costs.extend(_run(group, instance, force))
     return costs
 
 
-def _run(group: Group, instance: dg.DagsterInstance) -> Iterator[StepCost]:
+def _run(group: Group, instance: dg.DagsterInstance, force: Collection[str]) -> Iterator[StepCost]:
     from dagster_project.definitions import defs
 
     job = defs.resolve_job_def(group.job)
-    tags = {SKIP_FRESH_TAG: "true", PROCESS_TAG: process_tag()}
+    tags = {SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag()}
     if group.keys:
         first, last = group.keys
         tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}

@@ -9,16 +9,19 @@ NaN is a number outside every interval, not a missing value.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
-from catalog.inventory import Drift, column_drift, open_table
+from catalog.inventory import Drift, column_drift
 from catalog.lake import Lake, sql_literal
+from catalog.storage.verify import lost_partitions
+from catalog.tables import CONTRACTS
 from quality.outcome import (
     BETWEEN,
     COMPOUND_UNIQUE,
@@ -35,6 +38,8 @@ from quality.outcome import (
     observation,
     unjudged,
 )
+
+Answer = TypeVar("Answer")
 
 ROW_STATEMENTS = (NOT_NULL, BETWEEN, IN_SET, REGEX)
 TYPE_FREE = (NOT_NULL, UNIQUE, COMPOUND_UNIQUE, ROW_COUNT)
@@ -61,7 +66,7 @@ class Reading:
         Raises:
             WatershedError: the table does not exist or cannot be read.
         """
-        table = open_table(lake, contract.name)
+        table = lake.table(contract.name)
         return cls(connection, lake, contract, table.version(), column_drift(contract, table))
 
     @property
@@ -81,14 +86,25 @@ class Reading:
         Raises:
             WatershedError: a data file of the table is missing or broken.
         """
+        return self._read(sql, lambda answer: answer.fetchall())
+
+    def arrow(self, sql: str) -> pa.Table:
+        """The rows of a query as an Arrow table.
+
+        Raises:
+            WatershedError: a data file of the table is missing or broken.
+        """
+        return self._read(sql, lambda answer: answer.to_arrow_table())
+
+    def _read(self, sql: str, fetch: Callable[[duckdb.DuckDBPyConnection], Answer]) -> Answer:
         try:
-            return self.connection.execute(sql).fetchall()
+            return fetch(self.connection.execute(sql))
         except (duckdb.BinderException, duckdb.ParserException):
             raise
         except duckdb.Error as error:
             raise WatershedError(
                 f"{self.contract.name} cannot be read: {str(error).splitlines()[0]}",
-                f"restore the files of {self.lake.path(self.contract.name)}, or materialise {self.contract.name} again",
+                f"see what can be done with `watershed repair {self.contract.name}`",
             ) from error
 
     def problem(self, expectation: Expectation) -> str | None:
@@ -250,12 +266,16 @@ def row_count_outcome(contract: Contract, expectation: Expectation, rows: int, v
 
 
 def target_problem(reading: Reading, expectation: Expectation) -> str | None:
-    """Why a reference cannot be evaluated: its table is not made or lacks the column."""
+    """Why a reference cannot be evaluated: its table is not made, is damaged, or lacks the column."""
     family, table, column = expectation["target"].split(".")
     name = f"{family}.{table}"
     if not reading.lake.exists(name):
         return f"that {name} is not made yet"
-    found = {field.name for field in open_table(reading.lake, name).schema().fields}
+    if reading.lake.damage(name):
+        return f"that {name} is damaged"
+    if lost_partitions(reading.lake, CONTRACTS[name], beside=False):
+        return f"that files of {name} are missing or damaged"
+    found = {field.name for field in reading.lake.table(name).schema().fields}
     return None if column in found else f"that {name} lacks the column {column}"
 
 
@@ -263,7 +283,7 @@ def target_scan(reading: Reading, expectation: Expectation) -> str:
     """The values that a reference may have, in a FROM clause, as the column `known.target`."""
     family, table, column = expectation["target"].split(".")
     name = f"{family}.{table}"
-    version = open_table(reading.lake, name).version()
+    version = reading.lake.table(name).version()
     path = sql_literal(reading.lake.path(name))
     return f'(SELECT DISTINCT "{column}" AS target FROM delta_scan({path}, version => {version})) AS known'
 

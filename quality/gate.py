@@ -14,29 +14,40 @@ from catalog.lake import Lake
 from catalog.progress import track
 from catalog.settings import Settings
 from catalog.sql.engine import open_engine
+from catalog.storage.verify import Verified, stored_bytes, verify
 from catalog.tables import CONTRACTS, contract
 from quality.expectations import Reading, check_table
 from quality.outcome import Outcome
+from quality.storage import partition_outcomes, storage_outcomes
 
 if TYPE_CHECKING:
     Checker = Callable[[Reading], list[Outcome]]
 
 ENGINES = ("duckdb", "gx")
 
+MEGABYTE = 1e6
 
-def check(settings: Settings, tables: Sequence[str] = (), engine: str = "duckdb") -> list[Outcome]:
+
+def check(
+    settings: Settings, tables: Sequence[str] = (), engine: str = "duckdb", *, partial: bool = False
+) -> list[Outcome]:
     """Evaluate every expectation of the contracts of `tables` on the latest versions in the lake.
+
+    The files of each table are looked for as well: all of them by size, and some, chosen at random, by their digests.
+    `check_storage` computes all digests.
 
     Args:
         settings: the settings of the lake.
         tables: names of tables or families; empty for every table that is made.
         engine: `duckdb`, or `gx` for Great Expectations on pandas, which reads whole tables into memory.
+        partial: whether tables may lack partitions that the last run was to make.
 
     Returns:
-        An outcome per expectation, table by table, after one for the columns of the table.
+        An outcome per expectation, table by table, after one for the columns of the table, and then one for its files.
+        A table whose log is damaged has an outcome for each fault alone.
 
     Raises:
-        WatershedError: the lake has no table, a name is unknown, or a table in `tables` is not made or cannot be read.
+        WatershedError: the lake has no table, a name is unknown, or a table in `tables` is not made.
 
     Example:
         >>> from catalog import load_settings
@@ -55,11 +66,48 @@ def check(settings: Settings, tables: Sequence[str] = (), engine: str = "duckdb"
     try:
         with track("check", len(made), "tables") as task:
             for each in made:
-                outcomes += checker(Reading.of(connection, lake, each))
+                outcomes += _checked(lake, each, lambda table=each: checker(Reading.of(connection, lake, table)))
+                outcomes += [] if partial else partition_outcomes(lake, each.name)
                 task.advance(note=each.name)
     finally:
         connection.close()
     return outcomes
+
+
+def check_storage(settings: Settings, tables: Sequence[str] = ()) -> list[Verified]:
+    """Verify existence, size and digest of every file of `tables`: logs, data files, shards, checkpoints and others.
+
+    Args:
+        settings: the settings of the lake.
+        tables: names of tables or families; empty for every table that is made.
+
+    Raises:
+        WatershedError: the lake has no table, a name is unknown, or a table in `tables` is not made.
+
+    Example:
+        >>> from catalog import load_settings
+        >>> from quality.gate import check_storage
+        >>> [verified.faults for verified in check_storage(load_settings(), ["dclm.scores"])]
+        [()]
+    """
+    lake = Lake.of(settings)
+    made, _ = select(lake, tables)
+    total = sum(stored_bytes(lake, each) for each in made)
+    with track("check storage", total / MEGABYTE, "MB") as task:
+        return [verify(lake, each, advance=lambda size: task.advance(size / MEGABYTE)) for each in made]
+
+
+def _checked(lake: Lake, contract: Contract, evaluate: Callable[[], list[Outcome]]) -> list[Outcome]:
+    """The outcomes of a table's expectations, if its rows can be read, and of its files."""
+    verified = verify(lake, contract, sampled=True)
+    stored = storage_outcomes(verified)
+    try:
+        return [*([] if lake.damage(contract.name) else evaluate()), *stored]
+    except WatershedError:
+        # The faults of its files are the reason.
+        if not verified.faults:
+            raise
+        return stored
 
 
 def select(lake: Lake, names: Sequence[str] = ()) -> tuple[list[Contract], list[Contract]]:

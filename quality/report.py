@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from catalog.contract import Contract
+from catalog.storage.verify import Verified
 from quality.outcome import Outcome
 
 FORMATS = ("text", "json", "junit", "github")
@@ -46,6 +47,19 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     line = f"{tables} {'table' if tables == 1 else 'tables'}: {held} expectations hold"
     line += f", {warned} {'warns' if warned == 1 else 'warn'}" if warned else ""
     return f"{line}, {failed} {'fails' if failed == 1 else 'fail'}" if failed else line
+
+
+def storage_summary(verified: Sequence[Verified]) -> str:
+    """What `quality.gate.check_storage` read, in one line: "325 files, 101.2 MB; read 101.2 MB, 1.4 s a gigabyte"."""
+    files, held, read = (sum(getattr(each, name) for each in verified) for name in ("files", "bytes", "bytes_read"))
+    seconds, without = sum(each.seconds for each in verified), sum(each.without for each in verified)
+    line = f"{files:,} files, {held / 1e6:,.1f} MB; read {read / 1e6:,.1f} MB in {seconds:,.1f} s"
+    line += f", {seconds / (read / 1e9):,.1f} s a gigabyte" if read else ""
+    unrecorded = [each.table for each in verified if each.without]
+    if without:
+        line += f"\n{without:,} files were written without checksums, by an earlier release or another program, in "
+        line += f"{', '.join(unrecorded)}; only their existence, sizes and Parquet pages' checksums are verified"
+    return line
 
 
 def _text(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:

@@ -128,7 +128,7 @@ def _frame(reading: Reading, columns: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     names = ", ".join(f'"{name}"' for name in columns)
-    table = reading.connection.execute(f"SELECT {names} FROM {reading.scan}").to_arrow_table()
+    table = reading.arrow(f"SELECT {names} FROM {reading.scan}")
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 

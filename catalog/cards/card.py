@@ -56,6 +56,8 @@ def facts(contract: Contract, state: TableState | None = None) -> list[tuple[str
         rows += [
             ("rows", f"{state.rows:,}"),
             ("bytes", f"{state.bytes:,} in {state.files:,} {'file' if state.files == 1 else 'files'}"),
+            ("partitions", state.partition_count),
+            ("checksums", state.checksums),
             ("version", f"{state.version}, written {state.written_at:%Y-%m-%d %H:%M:%S} UTC"),
         ]
     return [(name, value) for name, value in rows if value]

@@ -7,17 +7,27 @@ The schema `watershed` describes the lake: `watershed.tables` lists the declared
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
 
 from catalog.contract import Contract
+from catalog.errors import WatershedError
 from catalog.lake import sql_literal
 from catalog.sql.views import VIEWS
+from catalog.storage.log import log_faults, missing_entries
+from catalog.storage.records import LOG
+from catalog.storage.store import Store
 from catalog.tables import CONTRACTS
 
-MADE, NOT_MADE = "made", "not made yet"
+MADE, NOT_MADE, DAMAGED = "made", "not made yet", "damaged"
+"""States of tables in `watershed.tables`. What is wrong with a damaged table follows the word."""
+
 NO_TABLE = ("Path does not exist", "No files in log segment", "No table version found")
+
+LISTINGS = 16
+"""Listings of an object store at the same time."""
 
 LOG_ENTRY = r"/([0-9]{20})\.json$"
 
@@ -29,15 +39,24 @@ def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
     """
     for family in sorted({name.split(".")[0] for name in (*CONTRACTS, *VIEWS)} | {"watershed"}):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {family}")
-    states = {name: _declare_table(connection, contract, root) for name, contract in CONTRACTS.items()}
+    faults = _faults(connection, root)
+    states = {name: _declare_table(connection, contract, root, faults[name]) for name, contract in CONTRACTS.items()}
     for name, view in VIEWS.items():
         missing = [table for table in view.tables if states[table] != MADE]
-        states[name] = f"needs {', '.join(missing)}, not made yet" if missing else MADE
-        if not missing:
+        damaged = [table for table in missing if states[table] != NOT_MADE]
+        states[name] = f"needs {', '.join(damaged or missing)}, {DAMAGED if damaged else NOT_MADE}" if missing else MADE
+        if missing:
+            connection.execute(f"DROP VIEW IF EXISTS {name}")
+        else:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {view.sql}")
     _declare_catalog(connection, root, states)
     made = [name for name, state in states.items() if state == MADE]
     connection.execute(";\n".join(("BEGIN", *_comments(connection, made), "COMMIT")))
+
+
+def damaged_table(name: str, state: str) -> WatershedError:
+    """The error of a statement that reads the table `name`, whose `state` in `watershed.tables` begins with DAMAGED."""
+    return WatershedError(f"{name} is {state}", f"see what can be done with `watershed repair {name}`")
 
 
 def table_path(root: str, name: str) -> str:
@@ -45,22 +64,42 @@ def table_path(root: str, name: str) -> str:
     return f"{root}/{name.replace('.', '/')}"
 
 
-def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, root: str) -> str:
+def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, root: str, fault: str | None) -> str:
     path = table_path(root, contract.name)
-    if "://" not in root and not (Path(path) / "_delta_log").is_dir():
-        connection.execute(f"DROP VIEW IF EXISTS {contract.name}")
-        return NOT_MADE
+    if fault or ("://" not in root and not (Path(path) / LOG).is_dir()):
+        # What was declared before the damage must not answer either.
+        connection.execute(f"DROP VIEW IF EXISTS {contract.name}; DROP MACRO TABLE IF EXISTS {contract.name}_at")
+        return f"{DAMAGED}: {path}/{fault}" if fault else NOT_MADE
     scan = f"delta_scan({sql_literal(path)}"
     try:
         connection.execute(f"CREATE OR REPLACE VIEW {contract.name} AS FROM {scan})")
     except duckdb.Error as error:
         connection.execute(f"DROP VIEW IF EXISTS {contract.name}")
         message = str(error).splitlines()[0]
-        return NOT_MADE if any(sign in message for sign in NO_TABLE) else f"unreadable: {message}"
+        return NOT_MADE if any(sign in message for sign in NO_TABLE) else f"{DAMAGED}: {message}"
     connection.execute(
         f"CREATE OR REPLACE MACRO {contract.name}_at(at_version) AS TABLE FROM {scan}, version => at_version::UBIGINT)"
     )
     return MADE
+
+
+def _faults(connection: duckdb.DuckDBPyConnection, root: str) -> dict[str, str | None]:
+    """The first fault of each table's log; None for a sound log, and for no table at all."""
+
+    def first(name: str) -> str | None:
+        store = Store(table_path(root, name))
+        if store.local:
+            faults = log_faults(store)
+        else:
+            # DuckDB has the keys of the object store, and one listing holds the log and its records.
+            found = connection.cursor().sql(f"FROM glob({sql_literal(f'{store.root}/_*/*')})").fetchall()
+            faults = missing_entries(store, [path.removeprefix(f"{store.root}/") for (path,) in found])
+        return str(faults[0]) if faults else None
+
+    if "://" not in root:
+        return {name: first(name) for name in CONTRACTS}
+    with ThreadPoolExecutor(LISTINGS) as pool:
+        return dict(zip(CONTRACTS, pool.map(first, CONTRACTS), strict=True))
 
 
 def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: dict[str, str]) -> None:
@@ -98,7 +137,8 @@ def _history_sql(root: str, made: list[str]) -> str:
         SELECT filename, commit, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
         FROM (
             SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
-            FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true)
+            FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true,
+                           ignore_errors = true)
             WHERE commitInfo IS NOT NULL AND regexp_matches(filename, '{LOG_ENTRY}')
         )
     ) JOIN (VALUES {names}) AS logs(name, log) ON starts_with(filename, log)

@@ -20,7 +20,7 @@ from catalog.files import whole_file
 from catalog.lake import Lake, sql_literal
 from catalog.settings import Settings, load_settings
 from catalog.sql.connection import LakeConnection, unchecked
-from catalog.sql.declare import MADE, NOT_MADE, declare
+from catalog.sql.declare import MADE, NOT_MADE, damaged_table, declare
 from catalog.sql.engine import confine, open_engine
 from catalog.sql.statements import check_confined
 from catalog.sql.time_travel import resolve
@@ -196,7 +196,7 @@ def _mentioned(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[st
     names = {".".join(match) for match in _NAME.findall(sql.lower())}
     # Literals, not parameters: the first parameter makes DuckDB import pandas, which takes a second.
     absent = connection.execute(f"SELECT name, state, path FROM watershed.tables WHERE state <> '{MADE}'").fetchall()
-    return [row for row in absent if row[0] in names]
+    return [row for row in absent if names & {row[0], f"{row[0]}_at"}]
 
 
 def _declare_new(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -218,7 +218,9 @@ def _explain(connection: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Erro
                     f"{name} is declared but not made yet: {path} does not exist",
                     f"run `{command}`" if command else f"materialise {name} in Dagster, or run `watershed demo`",
                 )
-            return WatershedError(f"{name}: {state}", "materialise what it needs; see `watershed tables`")
+            if path:
+                return damaged_table(name, state)
+            return WatershedError(f"{name}: {state}", "make or repair what it needs; see `watershed tables`")
     place = _PLACE.search(message)
     where = ""
     # For what is computed when rows are fetched, DuckDB reports a line that it wrote itself.

@@ -15,7 +15,7 @@ import duckdb
 from catalog.errors import WatershedError
 from catalog.lake import sql_literal
 from catalog.sql.connection import unchecked
-from catalog.sql.declare import MADE
+from catalog.sql.declare import DAMAGED, MADE, damaged_table
 
 _GAP = rb"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _CLAUSE = re.compile(rb"AT%b\(%b(VERSION|TIMESTAMP)%b=>" % (_GAP, _GAP, _GAP), re.IGNORECASE | re.DOTALL)
@@ -37,14 +37,18 @@ def resolve(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """`sql` with every AT clause on a table of the lake replaced by a view of that version.
 
     Raises:
-        WatershedError: the table has no such version, or no version as old as the time.
+        WatershedError: the table has no such version, or no version as old as the time, or it is damaged.
     """
     raw = sql.encode()
     travels = _find(raw)
     if not travels:
         return sql
-    known = dict(connection.execute(f"SELECT name, path FROM watershed.tables WHERE state = '{MADE}'").fetchall())
+    tables = connection.execute("SELECT name, path, state FROM watershed.tables").fetchall()
+    known = {name: path for name, path, state in tables if state == MADE}
+    damaged = {name: state for name, _, state in tables if state.startswith(DAMAGED)}
     for travel in reversed(travels):
+        if travel.name in damaged:
+            raise damaged_table(travel.name, damaged[travel.name])
         if travel.name not in known:
             continue
         if known[travel.name] is None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "tables": ("dagster_project.cli.tables", "tables_command"),
     "describe": ("dagster_project.cli.tables", "describe_command"),
     "check": ("dagster_project.cli.check", "check_command"),
+    "repair": ("dagster_project.cli.repair", "repair_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
     "registry": ("dagster_project.cli.registry", "registry_command"),

@@ -36,13 +36,25 @@ from dagster_project.cli.screen.errors import user_errors
     metavar="FILE",
     help="Writes the report to this file.",
 )
+@click.option("--partial", is_flag=True, help="Accepts tables that lack partitions.")
+@click.option(
+    "--storage",
+    is_flag=True,
+    help="Reads every file of the tables, and of the shards, models and other files that were written with them, and "
+    "compares size and checksum with those that were recorded. Expectations are not evaluated.",
+)
 @user_errors()
-def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Path | None) -> None:
+def check_command(  # noqa: PLR0917 (click passes them by name)
+    tables: tuple[str, ...], format_: str, engine: str, output: Path | None, partial: bool, storage: bool
+) -> None:
     """Check the tables of the lake against the expectations of their contracts.
 
     All existing tables are checked, or only the named tables and families. The exit code is 0 if all expectations
     hold or only warn, 1 if some fail, and 2 if the check could not run. Each failure is one line with the table, the
     expectation, the observed value and example rows.
+
+    A table also fails if its log or one of its files is missing or is not what was written, or if it lacks partitions.
+    Checksums of some files, chosen at random, are verified each time, and those of all files with --storage.
 
     \b
     Examples:
@@ -50,6 +62,7 @@ def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Pa
       watershed check dclm.documents evals
       watershed check --format junit -o checks.xml
       watershed check dclm.documents --engine gx
+      watershed check --storage
     """
     from rich.console import Console
 
@@ -57,13 +70,18 @@ def check_command(tables: tuple[str, ...], format_: str, engine: str, output: Pa
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars
     from dagster_project.cli.screen.render import written_atomically
-    from quality.gate import check, select
-    from quality.report import report, summary
+    from quality.gate import check, check_storage, select
+    from quality.report import report, storage_summary, summary
+    from quality.storage import storage_outcomes
 
     settings = load_settings()
     _, missing = select(Lake.of(settings), tables)
     with Bars(Console(stderr=True)).listening():
-        outcomes = check(settings, tables, engine)
+        verified = check_storage(settings, tables) if storage else []
+        outcomes = [outcome for each in verified for outcome in storage_outcomes(each, every=True)]
+        outcomes = outcomes if storage else check(settings, tables, engine, partial=partial)
+    if storage:
+        click.echo(storage_summary(verified), err=True)
     text = report(outcomes, format_, missing)
     if output:
         with written_atomically(output) as path:

@@ -11,17 +11,25 @@ from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 
 @click.command("make")
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Makes the named tables again, even if they are up to date. Shards and checkpoints whose digests hold are "
+    "used again.",
+)
 @user_errors(RUN_AGAIN)
-def make_command(tables: tuple[str, ...]) -> None:
+def make_command(tables: tuple[str, ...], force: bool) -> None:
     """Make tables, and the tables that they depend on, if they are out of date.
 
-    TABLE is a name that `watershed tables` lists. The crawl is read from the places that `[crawl] inputs` of
-    watershed.toml names. The jobs are the same as in the UI, which shows their runs too.
+    A table is out of date if its recipe or a table that it reads has changed, or if a file that was written for it is
+    missing or has another size. TABLE is a name that `watershed tables` lists. The crawl is read from the places that
+    `[crawl] inputs` of watershed.toml names. The jobs are the same as in the UI, which shows their runs too.
 
     \b
     Examples:
       watershed make dclm.documents
       watershed make dclm.mixture evals.results
+      watershed make --force dclm.tokenizer
     """
     from catalog.settings import load_settings
     from catalog.sql.query import export_duckdb
@@ -42,7 +50,7 @@ def make_command(tables: tuple[str, ...]) -> None:
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
-            costs = make(settings, instance, names)
+            costs = make(settings, instance, names, force=names if force else ())
     finally:
         instance.dispose()
     if lacks_java_cache():

@@ -13,6 +13,7 @@ import dagster as dg
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
+from catalog.inventory import lacking_partitions
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
 from catalog.tables import CONTRACTS
@@ -81,11 +82,13 @@ def _passed(instance: dg.DagsterInstance, name: str, version: int) -> bool:
 def _outcomes(settings: Settings, name: str) -> "list[Outcome]":
     from quality.gate import check
 
-    return check(settings, [name])
+    # Partitions are made one after another, so that a table lacks some until the last is made.
+    return check(settings, [name], partial=True)
 
 
 def _result(settings: Settings, contract: Contract) -> dg.AssetCheckResult:
-    version = Lake.of(settings).version(contract.name)
+    lake = Lake.of(settings)
+    version = None if lake.damage(contract.name) else lake.version(contract.name)
     outcomes = _outcomes(settings, contract.name)
     failed = [outcome for outcome in outcomes if outcome.failed]
     warned = [outcome for outcome in outcomes if outcome.warned]
@@ -95,11 +98,17 @@ def _result(settings: Settings, contract: Contract) -> dg.AssetCheckResult:
         description=(failed or warned)[0].line() if failed or warned else f"{len(outcomes)} expectations hold",
         metadata={
             VERSION: version,
+            **_partitions(settings, contract),
             "failed": len(failed),
             "warned": len(warned),
             "expectations": dg.MetadataValue.md(_as_markdown(outcomes)),
         },
     )
+
+
+def _partitions(settings: Settings, contract: Contract) -> dict[str, str]:
+    expected, lacking = lacking_partitions(Lake.of(settings), contract.name)
+    return {"partitions": f"{len(expected) - len(lacking):,} of {len(expected):,} partitions"} if expected else {}
 
 
 def _as_markdown(outcomes: "list[Outcome]") -> str:

@@ -42,6 +42,6 @@ class LogLines:
         )
 
     def end(self, handle: object) -> None:
-        """Log how long the work took."""
+        """Log how long the work took, whether it was finished or failed."""
         assert isinstance(handle, _Work)
-        self.log.info("%s: done in %.1f s", handle.label, time.monotonic() - handle.began)
+        self.log.info("%s: ended after %.1f s", handle.label, time.monotonic() - handle.began)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
@@ -12,6 +13,7 @@ import dagster as dg
 from catalog.contract import Contract
 from catalog.lake import Lake, Part
 from catalog.settings import Settings
+from catalog.storage.records import Recorded, measured_files
 from dagster_project.engine.partitions import Partition
 from dagster_project.engine.steps import Step
 
@@ -30,6 +32,7 @@ class Making:
         settings: The settings of the project.
         parts: What is written at once: the whole table, a partition, or, for a step with `together`, some partitions.
         metadata: Metadata for the materialisation, such as pictures. The body may add to it.
+        files: The sizes and digests of the files that the body wrote outside its tables; see `wrote`.
     """
 
     context: dg.AssetExecutionContext
@@ -38,6 +41,7 @@ class Making:
     parts: Sequence[Part]
     """What is written at once: the whole table, a partition, or, for a step with `together`, some partitions."""
     metadata: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Recorded] = field(default_factory=dict)
 
     @cached_property
     def lake(self) -> Lake:
@@ -86,6 +90,14 @@ class Making:
         """
         with _ONE_WRITER:
             self.lake.replace(contract, rows, self.fingerprint, self.partition, within)
+
+    def wrote(self, *paths: Path) -> None:
+        """Record files, or all files in folders, that the body wrote under `lake.files`.
+
+        Sizes and digests are stored with the commit of the table. The partition is due again if a file is missing or
+        has another size, and `watershed check` verifies the digests.
+        """
+        self.files |= measured_files(self.lake.files, [path for path in paths if path.exists()])
 
     @property
     def spark(self) -> "SparkSession":

@@ -3,7 +3,7 @@
 A step writes one or more tables. Its fingerprint is a hash of its code version, its recipe (choices, seed, sizes) and
 the fingerprints of the tables that it reads. *Expected* fingerprints are computed from the crawl and the settings,
 before anything runs. *Recorded* fingerprints are stored in the commits of the lake. A partition is due if its expected
-fingerprint differs from the recorded one.
+fingerprint differs from the recorded one, or if a file that was written with it is missing or has another size.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from catalog.contract import Contract
 from catalog.fingerprint import fingerprint
 from catalog.lake import WHOLE, Lake, partition_key
 from catalog.settings import Settings
+from catalog.storage.verify import lost_partitions
 from dagster_project.engine.partitions import Cut, Partition
 
 Recipe = Callable[[Settings, Partition | None], Any]
@@ -129,6 +130,7 @@ class State:
         self._expected: dict[tuple[str, str], str] = {}
         self._recorded: dict[str, dict[str, str]] = {}
         self._partitions: dict[str, dict[str, Partition | None]] = {}
+        self._lost: dict[str, set[str]] = {}
 
     def recorded(self, name: str, key: str) -> str | None:
         """Return the recorded fingerprint of a table and partition key, or None if it has not been written."""
@@ -136,6 +138,13 @@ class State:
             written = self.lake.written(name)
             self._recorded[name] = {part: commit.fingerprint for part, commit in written.items()}
         return self._recorded[name].get(key)
+
+    def lost(self, name: str, key: str) -> bool:
+        """Return whether a file of a table's partition, or one written with it, is missing or was cut short."""
+        if name not in self._lost:
+            contract = next(c for c in self.steps.by_table[name].contracts if c.name == name)
+            self._lost[name] = lost_partitions(self.lake, contract)
+        return key in self._lost[name]
 
     def expected(self, name: str, key: str) -> str:
         """Return the expected fingerprint of a table and partition key, computed from the crawl and the settings."""
@@ -149,16 +158,20 @@ class State:
         return self._expected[name, key]
 
     def due(self, step: Step) -> list[Partition | None]:
-        """Return the partitions of `step` whose recorded fingerprints differ from the expected ones."""
+        """Return the partitions of `step` whose recorded fingerprints differ from the expected ones, or whose files are
+        not there any more."""
         return [
             partition
-            for partition in self._partitions_of(step).values()
+            for key, partition in self._partitions_of(step).items()
             if any(
-                self.recorded(contract.name, partition_key(partition))
-                != self.expected(contract.name, partition_key(partition))
+                self.recorded(contract.name, key) != self.expected(contract.name, key) or self.lost(contract.name, key)
                 for contract in step.contracts
             )
         ]
+
+    def all(self, step: Step) -> list[Partition | None]:
+        """Return the partitions of `step` that should exist."""
+        return list(self._partitions_of(step).values())
 
     def _partitions_of(self, step: Step) -> dict[str, Partition | None]:
         # Listing partitions reads the crawl and the history of the lake. It is asked for often, so it is kept.

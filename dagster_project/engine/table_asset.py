@@ -17,7 +17,8 @@ import dagster as dg
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import Lake, Part
+from catalog.inventory import table_state
+from catalog.lake import Lake, Part, partition_key
 from catalog.progress import heard, listening, track
 from catalog.reads import recording_reads
 from catalog.settings import Settings, load_settings
@@ -33,6 +34,9 @@ from trainers.process.errors import TrainerError
 
 SKIP_FRESH_TAG = "watershed/skip_fresh"
 """The tag of runs that skip partitions that are up to date."""
+
+FORCE_TAG = "watershed/force"
+"""The tag with the tables that such a run makes again even if they are up to date, separated by commas."""
 
 TABLES_READ = "tables read"
 """The metadata of the tables whose rows the body read, apart from its own."""
@@ -157,6 +161,7 @@ def _materialize(
     try:
         require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
         due = _due(context, settings, step)
+        _plan(settings, step)
         groups = grouped(due, together(Lake.of(settings))) if together and due else [[part] for part in due]
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
@@ -207,10 +212,20 @@ def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> l
     """Return what this run has to make: all selected partitions, or those that are due if the run skips fresh ones."""
     state = State(Steps(REGISTERED), settings)
     if context.run.tags.get(SKIP_FRESH_TAG) == "true":
-        partitions = state.due(step)
+        forced = set(context.run.tags.get(FORCE_TAG, "").split(","))
+        again = any(contract.name in forced for contract in step.contracts)
+        partitions = state.all(step) if again else state.due(step)
     else:
         partitions = [step.cut.columns(key) for key in context.partition_keys] if step.cut else [None]
     return [Part(part, _fingerprint(state, step, part)) for part in partitions]
+
+
+def _plan(settings: Settings, step: Step) -> None:
+    """Record which partitions the tables of the step are to have, so that a table which lacks some is seen."""
+    if step.cut:
+        lake, keys = Lake.of(settings), [partition_key(partition) for partition in step.partitions(settings)]
+        for contract in step.contracts:
+            lake.plan_partitions(contract.name, keys)
 
 
 def grouped(parts: Sequence[Part], weights: Mapping[str, int]) -> list[list[Part]]:
@@ -242,6 +257,7 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
             try:
                 with measured() as cost, recording_reads() as read:
                     counts = body(making)
+                _record_files(making)
             except Exception as error:
                 failure = mendable(error, step.name)
                 if len(parts) == 1 or isinstance(failure, JavaEnded):
@@ -277,6 +293,13 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
     return [(part, result) for part, result in results if not isinstance(result, Exception)], failed
 
 
+def _record_files(making: Making) -> None:
+    """Store the sizes and digests of the files that the body wrote with the commit that marks its completion."""
+    if making.files:
+        for part in making.parts:
+            making.lake.record_files(making.step.name, part.key, making.files)
+
+
 def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
     fingerprint = state.steps.made_from(step, state.settings, partition, state.recorded)
     if fingerprint is None:
@@ -290,15 +313,15 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
 
 def _table_metadata(settings: Settings, contract: Contract) -> dict[str, Any]:
     lake = Lake.of(settings)
-    added = lake.table(contract.name).get_add_actions(flatten=True)
-    files = added.num_rows
+    state = table_state(lake, contract)
     return {
-        "dagster/row_count": sum(added.column("num_records").to_pylist()) if files else 0,
-        "dagster/uri": lake.path(contract.name),
+        "dagster/row_count": state.rows,
+        "dagster/uri": state.path,
         "dagster/column_lineage": _lineage(contract),
-        "lake version": lake.version(contract.name),
-        "bytes": sum(added.column("size_bytes").to_pylist()) if files else 0,
-        "files": files,
+        "lake version": state.version,
+        "bytes": state.bytes,
+        "files": state.files,
+        **({"partitions": state.partition_count} if state.expected else {}),
     }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -72,16 +73,14 @@ def update_duplicates(lake: Lake, recipe: str, fingerprint: str, options: NearCo
 
 
 def _index(lake: Lake, recipe: str, options: NearCopies) -> DuplicateIndex:
-    """The recipe's index; a new one if there is none, it cannot be read, or the options of near copies changed."""
+    """The recipe's index; a new one if there is none, it is damaged, or the options of near copies changed."""
     folder = lake.folder("dclm.duplicates", "index", recipe)
     if folder.exists():
-        try:
+        # The index holds nothing that cannot be computed again.
+        with suppress(WatershedError):
             index = DuplicateIndex.open(folder)
-        except WatershedError:
-            # The index holds nothing that cannot be computed again.
-            index = None
-        if index and index.options == options:
-            return index
+            if index.options == options and index.is_whole():
+                return index
         shutil.rmtree(folder)
     return DuplicateIndex.create(folder, options)
 

@@ -95,6 +95,13 @@ class DuplicateIndex:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WatershedError(f"{folder} cannot be read as an index of duplicates: {error}", "create one") from error
 
+    def is_whole(self) -> bool:
+        """Whether every file is there and has the digest that names it."""
+        named = [("documents", entry["file"]) for entry in self._shards.values()]
+        named += [("pairs", entry["pairs"]) for entry in self._shards.values()]
+        paths = [self.folder / folder / name for folder, name in named]
+        return all(path.is_file() and sha256_of(path).startswith(path.stem) for path in paths)
+
     @property
     def shards(self) -> dict[str, int]:
         """Documents of each shard, in the order of names."""

@@ -75,6 +75,7 @@ def replace_parts(frame: DataFrame, contract: Contract, lake: Lake, parts: Seque
         # Other servers may fail a job too: what S3A says is the lake's.
         refused = lake.refusal(error) if "org.apache.hadoop.fs.s3a" in str(error) else None
         raise refused or mendable(error, contract.name) from error
+    lake.record(contract.name)
     table = lake.table(contract.name)
     # Other processes may have written other partitions meanwhile: the commit is known by its note.
     commits = table.history(table.version() - before) if table.version() > before else []

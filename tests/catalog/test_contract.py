@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from catalog.contract import Column, Contract, Expectation, between, mostly, one_of
+from catalog.creation import constraint_sql
 from catalog.errors import WatershedError
-from catalog.lake import constraint_sql
 from catalog.tables import CONTRACTS, contract
 
 RAIN = Contract(

@@ -17,7 +17,7 @@ EXAMPLES = {
     "catalog.settings": ["load_settings"],
     "catalog.inventory": ["table_state"],
     "catalog.cards.card": ["card"],
-    "quality.gate": ["check"],
+    "quality.gate": ["check", "check_storage"],
     "quality.report": ["report"],
     "quality.suite": ["expectation_suite"],
 }

@@ -72,7 +72,7 @@ def test_a_table_with_a_broken_log_is_an_error_that_names_it(lake: Settings) -> 
     path = Path(Lake.of(lake).path("dclm.scores"))
     for commit in (path / "_delta_log").glob("*.json"):
         commit.write_text("{nonsense")
-    with pytest.raises(WatershedError, match=r"dclm/scores cannot be read"):
+    with pytest.raises(WatershedError, match=r"dclm\.scores is damaged: "):
         table_state(Lake.of(lake), contract("dclm.scores"))
 
 

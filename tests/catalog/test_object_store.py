@@ -24,6 +24,9 @@ from catalog.lake import Lake
 from catalog.object_store import full_options
 from catalog.settings import Settings, load_settings
 from catalog.sql.query import connect, query
+from catalog.storage.records import entry_path, read_record
+from catalog.storage.repair import plan_repair
+from catalog.storage.verify import verify
 from catalog.tables import contract
 from tests.s3_server import make_bucket, options, s3_server
 from tests.small_lake import good_rows, row, write_rows
@@ -66,6 +69,26 @@ def test_a_table_is_written_and_read_back_with_its_constraints_and_history(proje
     with pytest.raises(WatershedError, match=r"dclm\.scores was not written"):
         write_rows(project, {"dclm.scores": [{**rows[0], "score": 2.0}]})
     assert lake.read("dclm.scores").num_rows == 2
+
+
+def test_a_lost_commit_is_noticed_and_files_are_verified(project: Settings) -> None:
+    lake, rows = Lake.of(project), good_rows()["dclm.scores"]
+    for count in (3, 2):
+        write_rows(project, {"dclm.scores": rows[:count]})
+    found = verify(lake, SCORES)
+    assert (found.faults, found.files, found.digested, found.without) == ((), 1, 2, 0)
+    store = lake.store("dclm.scores")
+    (data,) = read_record(store, 3).data
+    whole = store.read(data)
+    store.write(data, whole[:-1] + b"2")
+    assert [fault.path for fault in verify(lake, SCORES).faults] == [store.name(data)]
+    store.set_aside(entry_path(3))
+    with pytest.raises(WatershedError, match=r"dclm\.scores is damaged: .*00003\.json is missing"):
+        lake.read("dclm.scores")
+    with connect(project) as connection, pytest.raises(WatershedError, match=r"00003\.json is missing"):
+        query(connection, "FROM dclm.scores")
+    plan_repair(lake, SCORES).carry_out()
+    assert lake.table("dclm.scores").version() == 3
 
 
 def test_sql_reads_the_lake_and_its_past(project: Settings) -> None:

@@ -45,8 +45,8 @@ if done.exit_code:
     sys.exit(done.output or repr(done.exception))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
-COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "trace", "ladder", "registry")
-COMMANDS += ("compare", "plan", "model", "evals")
+COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "repair", "trace", "ladder")
+COMMANDS += ("registry", "compare", "plan", "model", "evals")
 
 
 def imported(project: Path, *words: str) -> set[str]:

@@ -25,13 +25,14 @@ from catalog.contract import (
     row_count,
     warned,
 )
+from catalog.creation import constraint_sql
 from catalog.errors import WatershedError
-from catalog.lake import Lake, constraint_sql
+from catalog.lake import Lake
 from catalog.settings import Settings
 from catalog.sql.engine import open_engine
 from catalog.tables import CONTRACTS
 from quality.expectations import Reading, check_table
-from quality.gate import check
+from quality.gate import ENGINES, check
 from quality.outcome import Outcome
 from quality.suite import check_table_with_gx, expectation_suite
 from tests.small_lake import doc_id, good_rows, plant, settings_in, write_lake, write_rows
@@ -53,7 +54,7 @@ def test_good_tables_pass_every_expectation_of_every_contract(lake: Settings) ->
     assert [outcome.line() for outcome in outcomes if not outcome.passed] == []
     for name, contract in CONTRACTS.items():
         labels = [outcome.label for outcome in outcomes if outcome.table == name]
-        assert labels == ["schema", *(expectation.label for expectation in contract.all_expectations())]
+        assert labels == ["schema", *(expectation.label for expectation in contract.all_expectations()), "storage"]
 
 
 def test_a_null_key_is_found_and_its_row_named(lake: Settings) -> None:
@@ -160,14 +161,16 @@ def test_a_lake_without_tables_and_an_unknown_name_are_refused(tmp_path: Path) -
         check(settings, ["dclm.nope"])
 
 
-def test_a_table_whose_files_are_gone_or_broken_cannot_be_read(lake: Settings) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_table_whose_files_are_gone_or_broken_fails_and_they_are_named(engine: str, lake: Settings) -> None:
     (stored,) = Path(Lake.of(lake).path("dclm.scores")).glob("*.parquet")
     stored.write_bytes(b"not parquet")
-    with pytest.raises(WatershedError, match=r"dclm\.scores cannot be read"):
-        check(lake, ["dclm.scores"])
+    (outcome,) = check(lake, ["dclm.scores"], engine)
+    assert (outcome.label, outcome.failed) == ("storage", True)
+    assert outcome.observed.startswith(f"{stored} has 11 bytes, not the ")
     stored.unlink()
-    with pytest.raises(WatershedError, match=r"dclm\.scores cannot be read"):
-        check(lake, ["dclm.scores"])
+    (outcome,) = check(lake, ["dclm.scores"], engine)
+    assert outcome.observed.startswith(f"{stored} is missing; behind it: 3 rows of dclm.scores")
 
 
 GAUGE = Contract(

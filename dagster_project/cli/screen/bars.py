@@ -69,7 +69,7 @@ class Bars:
         self.progress.update(TaskID(handle), completed=done, total=total, note=note)
 
     def end(self, handle: object) -> None:
-        """Remove the bar. For a table, print a line with the seconds that it took."""
+        """Remove the bar. For a table, print a line with the seconds that it took, and say if it was not all made."""
         assert isinstance(handle, int)
         task = next(task for task in self.progress.tasks if task.id == handle)
         # Contracts are imported here because they need Arrow, which commands without tables do not import.
@@ -78,5 +78,10 @@ class Bars:
         if task.description in CONTRACTS:
             seconds = time.monotonic() - self.began[task.id]
             note = str(task.fields["note"])
-            self.console.print(f"[green]made[/] {task.description:<22} {seconds:6.1f} s  [dim]{note}[/]")
+            made, total = int(task.completed), int(task.total or 0)
+            if made < total:
+                note = f"{made} of {total} {task.fields['unit']}" if made else note
+                self.console.print(f"[red]not made[/] {task.description:<18} {seconds:6.1f} s  [dim]{note}[/]")
+            elif total:
+                self.console.print(f"[green]made[/] {task.description:<22} {seconds:6.1f} s  [dim]{note}[/]")
         self.progress.remove_task(task.id)

@@ -18,6 +18,7 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from catalog.errors import WatershedError
+from catalog.sql.declare import DAMAGED, damaged_table
 from dagster_project.cli.screen.errors import print_error
 from dagster_project.cli.screen.render import console
 
@@ -35,7 +36,7 @@ _WORD = re.compile(r"[\w.]*$")
 
 
 def run_prompt(connection: duckdb.DuckDBPyConnection) -> None:
-    """Run statements and dot commands until the user quits."""
+    """Name the damaged tables, and run statements and dot commands until the user quits."""
     session: PromptSession[str] = PromptSession(
         history=_history(),
         completer=SqlCompleter(connection),
@@ -45,6 +46,11 @@ def run_prompt(connection: duckdb.DuckDBPyConnection) -> None:
         key_bindings=_keys(),
         complete_while_typing=False,
     )
+    for name, state in connection.execute(
+        f"SELECT name, state FROM watershed.tables WHERE starts_with(state, '{DAMAGED}') ORDER BY name"
+    ).fetchall():
+        error = damaged_table(name, state)
+        print_error(error.cause, error.mend)
     click.echo("SQL on the lake. End a statement with ;   .tables  .describe TABLE  .help  .quit", err=True)
     while True:
         try:

@@ -122,7 +122,9 @@ def duplicates(making: Making) -> dict[str, Any]:
     rules, options = making.recipe
     if spark.remote or not spark.master.startswith("local"):
         return write_duplicates(making.spark, making.lake, rules, making.fingerprint, options)
-    return update_duplicates(making.lake, rules, making.fingerprint, options)
+    counts = update_duplicates(making.lake, rules, making.fingerprint, options)
+    making.wrote(making.lake.folder(DUPLICATES.name, "index"))
+    return counts
 
 
 @table_asset(
@@ -148,7 +150,9 @@ def quality_model(making: Making) -> dict[str, Any]:
     from spark_jobs.dclm.quality_model import write_quality_model
 
     rules, recipe = making.recipe
-    return write_quality_model(making.spark, making.lake, rules, recipe, making.fingerprint)
+    counts = write_quality_model(making.spark, making.lake, rules, recipe, making.fingerprint)
+    making.wrote(making.lake.folder(QUALITY_MODEL.name, f"{making.fingerprint}.bin"))
+    return counts
 
 
 @table_asset(SCORES, code_version="2", recipe=score_recipe, identity=score_literals, engine="spark")
@@ -189,7 +193,9 @@ def tokenizer(making: Making) -> dict[str, Any]:
     """Trains a byte-level BPE tokenizer on a sample of the training split."""
     from spark_jobs.dclm.tokenizer import write_tokenizer
 
-    return write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
+    counts = write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
+    making.wrote(making.lake.folder(TOKENIZER.name, making.fingerprint))
+    return counts
 
 
 @table_asset(SHARDS_TABLE, SPANS, code_version="1", recipe=shard_recipe, engine="spark")
@@ -197,4 +203,6 @@ def shards(making: Making) -> dict[str, Any]:
     """Tokenises the mixture in a seeded order, writes tar shards, and records the position of every document."""
     from spark_jobs.dclm.shards import write_shards
 
-    return write_shards(making.spark, making.lake, making.recipe, making.fingerprint)
+    counts = write_shards(making.spark, making.lake, making.recipe, making.fingerprint)
+    making.wrote(making.lake.folder(SHARDS_TABLE.name, making.fingerprint))
+    return counts

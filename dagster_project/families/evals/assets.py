@@ -16,9 +16,11 @@ from dagster_project.families.models.runs import ladder_runs, target_runs
 @table_asset(EXAMPLES, TASKS, code_version="1", recipe=question_recipe, engine="spark")
 def examples(making: Making) -> dict[str, Any]:
     """Makes questions that ask for the true continuation of a held-out document among four choices."""
-    from spark_jobs.evals.continuations import write_questions
+    from spark_jobs.evals.continuations import questions_folder, write_questions
 
-    return write_questions(making.spark, making.lake, making.recipe, making.fingerprint)
+    counts = write_questions(making.spark, making.lake, making.recipe, making.fingerprint)
+    making.wrote(questions_folder(making.lake, making.fingerprint))
+    return counts
 
 
 @table_asset(RESULTS, code_version="2", cut=LADDER_RUNS, keys=ladder_runs, parallel=True, engine="torch")

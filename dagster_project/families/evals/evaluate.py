@@ -30,6 +30,7 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
         "device": making.settings.trainer.device,
     }
     start(making, "trainers.answer_questions", config, f"{run} answers")
+    making.wrote(out)
     answers = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     names = ("question_id", "task", "predicted", "gold", "correct", "choice_logprobs", "bits_per_byte")
     weights = json.loads((out / "summary.json").read_text())["checkpoint_sha256"]

@@ -60,6 +60,7 @@ def train(making: Making, run: str, runs: int) -> Trained:
         "workers": worker_threads(making.settings, runs),
     }
     start(making, "trainers.pretrain", config, run)
+    making.wrote(folder)
     result = json.loads((folder / "result.json").read_text())
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return Trained(

@@ -67,6 +67,7 @@ def analyse(making: Making, recipe: RoutingRecipe) -> dict[str, pa.Table]:
         "device": making.settings.trainer.device,
     }
     start(making, "trainers.analyse_routing", config, f"{run} routing", ranks=False)
+    making.wrote(out)
     making.metadata |= _pictures(out)
     return _tables(run, out, shard_folder(making.lake) / "tokenizer.json")
 

@@ -73,6 +73,7 @@ def train_both(making: Making, recipe: MoERecipe) -> tuple[pa.Table, pa.Table]:
         often = {"checkpoint_every": every, "keep_checkpoints": 0, "evaluate_every": every}
         places = {"shards": str(shard_folder(making.lake)), "out": str(folder)}
         start(making, "trainers.pretrain", config | often | places | {"device": making.settings.trainer.device}, run)
+        making.wrote(folder)
         rows = json_lines(folder / "metrics.jsonl")
         models.append(_model_row(making, folder, rows))
         metrics += [{name: row.get(name) for name in METRICS.schema.names} | {"run": run} for row in rows]

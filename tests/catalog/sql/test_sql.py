@@ -130,7 +130,7 @@ def test_a_broken_table_is_reported_and_the_others_are_readable(lake: Settings) 
         commit.write_text("{nonsense")
     connection = connect(lake)
     assert rows(connection, "SELECT count(*) FROM dclm.documents") == [(6,)]
-    with pytest.raises(WatershedError, match=r"dclm\.scores: unreadable"):
+    with pytest.raises(WatershedError, match=r"dclm\.scores is damaged: .*000\.json has 9 bytes"):
         query(connection, "FROM dclm.scores")
 
 

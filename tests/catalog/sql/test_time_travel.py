@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
 from catalog.sql.query import connect, query
+from catalog.storage.records import RECORDS
 from tests.small_lake import good_rows, write_lake, write_rows
 
 HOURS = tuple(datetime.datetime(2026, 1, 1, hour, tzinfo=datetime.UTC) for hour in (10, 11, 12, 13, 14))
@@ -37,6 +39,8 @@ def _set_times(settings: Settings) -> None:
             if "commitInfo" in line:
                 line["commitInfo"]["timestamp"] = int(hour.timestamp() * 1000)
         commit.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    # They are of the entries as they were written.
+    shutil.rmtree(log.parent / RECORDS)
 
 
 def count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:

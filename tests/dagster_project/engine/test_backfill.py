@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from demo_project import Project, serving, watershed
 
+from catalog.inventory import table_state
 from catalog.lake import Lake, Written, partition_key
+from catalog.tables import contract
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
@@ -96,6 +98,8 @@ def test_two_shards_of_twenty_fail_and_are_made_again_alone(project: Project) ->
         first, version = written(project), lake.version("dclm.documents")
         assert version is not None
         assert first.keys() == {shard(key) for key in SHARDS} - {shard(key) for key in BROKEN}
+        state = table_state(Lake.of(project.settings), contract("dclm.documents"))
+        assert state.summary == "18 of 20 partitions"
         commits = {commit.version for commit in first.values()}
         assert len(commits) < len(first) / 2, "many partitions share a commit, those beside a broken one too"
         for key, held in whole.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 from catalog.contract import Column, Contract
+from catalog.lake import Lake, partition_key
 from catalog.settings import Settings, load_settings
+from catalog.storage.records import RECORDS, measured_files
 from dagster_project.engine.partitions import Partition
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.families.dclm.partitions import POOL_SHARDS
@@ -129,3 +132,46 @@ def test_what_is_made_from_a_stale_source_is_due_again(world: World) -> None:
     world.digests["0-0"] = "changed"
     world.make("t.whole")
     assert "t.whole" in world.due()
+
+
+def files_of(world: World, name: str, key: str = "") -> list[Path]:
+    """Return the data files of a table, or of one of its partitions."""
+    inside = partition_key(POOL_SHARDS.columns(key)) if key else ""
+    return sorted(Path(Lake.of(world.settings).path(name), inside).rglob("*.parquet"))
+
+
+def test_a_partition_that_lost_a_file_is_due_again_and_nothing_that_reads_it(world: World) -> None:
+    world.make_all()
+    files_of(world, "t.cut", "0-1")[0].unlink()
+    assert world.due() == {"t.cut": ["0-1"]}
+    world.make("t.cut", "0-1")
+    assert world.due() == {}
+
+
+def test_a_file_that_was_cut_short_makes_its_table_due_again(world: World) -> None:
+    world.make_all()
+    (path,) = files_of(world, "t.whole")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert world.due() == {"t.whole": [""]}
+
+
+def test_a_step_is_due_again_if_a_file_that_it_wrote_beside_its_table_is_gone(world: World) -> None:
+    world.make_all()
+    lake = Lake.of(world.settings)
+    shards = [lake.folder("t.cut", f"{key}.tar") for key in world.digests]
+    for path, key in zip(shards, world.digests, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"tokens" * 100)
+        lake.record_files("t.cut", partition_key(POOL_SHARDS.columns(key)), measured_files(lake.files, [path]))
+    assert world.due() == {}
+    shards[1].write_bytes(b"tokens" * 99)
+    assert world.due() == {"t.cut": ["0-1"]}
+    shutil.rmtree(lake.files)
+    assert world.due() == {"t.cut": ["0-0", "0-1"]}
+
+
+def test_nothing_of_a_lake_without_records_is_due(world: World) -> None:
+    world.make_all()
+    for records in Path(world.settings.lake_root).rglob(RECORDS):
+        shutil.rmtree(records)
+    assert world.due() == {}

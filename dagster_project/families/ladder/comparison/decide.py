@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
-from catalog.lake import WHOLE, Lake
+from catalog.lake import WHOLE, Lake, partition_key
 from catalog.names import close, find
 from catalog.settings import Settings
+from catalog.storage.records import measured_files
 from catalog.tables.ladder import COMPARISON_RUNS, COMPARISONS
 from dagster_project.families.dclm.recipes import JUDGES, RULES, SEQUENCE_LENGTH, mixture_recipe, shard_recipe
 from dagster_project.families.ladder.comparison.runs import Measured, planned, train_all
@@ -283,6 +284,8 @@ def store(lake: Lake, comparison: Comparison) -> None:
         return
     runs = pa.Table.from_pylist(_run_rows(comparison), schema=COMPARISON_RUNS.schema)
     lake.replace(COMPARISON_RUNS, runs, comparison.id, partition)
+    files = measured_files(lake.files, [each.run.folder for each in comparison.runs if each.run.folder.exists()])
+    lake.record_files(COMPARISON_RUNS.name, partition_key(partition), files)
     decisions = [_decision_row(comparison, each, before) for each in comparison.decided]
     lake.replace(COMPARISONS, pa.Table.from_pylist(decisions, schema=COMPARISONS.schema), comparison.id, partition)
 

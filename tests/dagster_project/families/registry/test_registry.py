@@ -303,3 +303,31 @@ class TestPublished:
     def test_the_docs_query_gives_the_docs_numbers(self, published: Path) -> None:
         found = [(datasets, rho) for _, _, datasets, rho in rows(published, ranks_sql())]
         assert found == [(12, 0.64), (11, 0.75), (15, 0.7)]
+
+
+def test_make_makes_again_what_lost_a_file_and_what_is_forced_and_nothing_else(project: Path, registry: Path) -> None:
+    (project / "watershed.toml").write_text(f'[registry]\nfolder = "{registry}"\n')
+    assert "made evals.registry" in watershed("make", "models.registry").stdout
+    lake = Lake.of(load_settings(project))
+    assert "nothing was made again" in watershed("make", "models.registry").stdout
+    stored = next(Path(lake.path("models.registry")).glob("*.parquet"))
+    stored.unlink()
+    failed = watershed("check", "models.registry")
+    assert failed.exit_code == 1
+    assert f"{stored} is missing" in failed.stdout
+    assert "made evals.registry" in watershed("make", "models.registry").stdout
+    assert watershed("check", "models.registry").exit_code == 0
+    version = lake.version("models.registry")
+    assert "made evals.registry" in watershed("make", "--force", "models.registry").stdout
+    assert lake.version("models.registry") == (version or 0) + 1
+    assert "nothing was made again" in watershed("make", "models.registry").stdout
+
+
+def test_a_step_that_fails_is_not_said_to_be_made(project: Path, registry: Path) -> None:
+    (project / "watershed.toml").write_text(f'[registry]\nfolder = "{registry}"\n')
+    blocked = project / "lake" / "models"
+    blocked.parent.mkdir()
+    blocked.touch()
+    result = watershed("make", "models.registry")
+    assert result.exit_code != 0
+    assert "not made evals.registry" in result.stdout
