@@ -40,6 +40,7 @@ class FilterSize:
 
     @property
     def bytes(self) -> int:
+        """Memory of the filter, in bytes."""
         return self.blocks * BLOCK_BITS // 8
 
 

@@ -31,9 +31,11 @@ class Shard:
         self.documents = _metadata(path).num_rows
 
     def small(self, columns: list[str]) -> pa.Table:
+        """Some columns of the shard's documents, in their order."""
         return read_table(self._path, columns)
 
     def ids(self) -> pa.ChunkedArray:
+        """The ids of the shard's documents, in their order."""
         return self.small(["id"])["id"]
 
     def keys(self) -> npt.NDArray[np.int64]:
@@ -114,6 +116,11 @@ def _metadata(path: Path) -> pq.FileMetaData:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read columns of a Parquet file of the index, or all of them.
+
+    Raises:
+        WatershedError: the file is missing or damaged.
+    """
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:

@@ -96,6 +96,7 @@ class ShardWriter:
     recipe: ShardRecipe
 
     def tar(self, split: str, number: int) -> Path:
+        """The shard's archive."""
         return self.folder / split / f"{shard_name(number)}.tar"
 
     def note(self, split: str, number: int) -> Path:
@@ -103,6 +104,7 @@ class ShardWriter:
         return self.folder / MADE / split / f"{shard_name(number)}.json"
 
     def spans(self, split: str, number: int) -> Path:
+        """The Parquet file of the shard's documents and their places."""
         return self.note(split, number).with_suffix(".parquet")
 
     def make(self, split: str, number: int, documents: pa.Table) -> dict[str, Any]:
@@ -139,6 +141,7 @@ class ShardWriter:
         return note
 
     def read_note(self, split: str, number: int) -> dict[str, Any]:
+        """The contents of `note`."""
         return json.loads(self.note(split, number).read_text("utf-8"))
 
     def is_finished(self, split: str, number: int) -> bool:

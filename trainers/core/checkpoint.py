@@ -38,6 +38,7 @@ class Checkpoint:
 
     @property
     def step(self) -> int:
+        """Optimiser steps that were taken before it was written."""
         return int(self.state["step"])
 
     @property
@@ -76,6 +77,7 @@ def digest_of(model: nn.Module) -> str:
 
 
 def folder_name(step: int) -> str:
+    """The name of the folder of the checkpoint after `step` optimiser steps."""
     return f"step_{step:08d}"
 
 

@@ -73,10 +73,12 @@ class Split:
 
     @property
     def sequence_length(self) -> int:
+        """Tokens of a sequence, without the one that is only predicted."""
         return self.shards[0].sequence_length
 
     @property
     def num_sequences(self) -> int:
+        """Sequences in all shards."""
         return sum(shard.num_sequences for shard in self.shards)
 
     @property

@@ -45,6 +45,7 @@ class Journal:
         self.rows |= new
 
     def close(self) -> None:
+        """Close the file. What was added is on the disk already."""
         self._file.close()
 
 

@@ -85,6 +85,7 @@ class Share:
 
     @property
     def share(self) -> float:
+        """`right` / `of`, or NaN if `of` is 0."""
         return self.right / self.of if self.of else float("nan")
 
 

@@ -23,4 +23,5 @@ IN_SHARD = (between("global_shard", 0, SHARDS - 1), between("local_shard", 0, SH
 
 
 def doc_id(description: str = "The document, as in dclm.documents.") -> Column:
+    """The column `doc_id` of a table whose rows are documents."""
     return text("doc_id", description, derived_from="dclm.documents.doc_id")

@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 NOTHING_CHANGED = "nothing was changed"
 RUN_AGAIN = "what was finished is kept, and the same command goes on with the rest"
 
-LONGEST = 400
-"""Most characters of a cause or a mend that are printed; a value that is named in it may be a whole document."""
+LONGEST = 300
+"""Most characters of a cause that are printed: a value that is named in it may be a whole document."""
 
 
 def user_errors(
@@ -67,7 +67,7 @@ def _explain(error: BaseException) -> None:
 def print_error(cause: str, mend: str) -> None:
     """Print an error as two lines on stderr: its cause, and how to mend it."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {_limited(cause)}", err=True)
-    click.echo(f"{click.style('mend:', bold=True)}  {_limited(mend)}", err=True)
+    click.echo(f"{click.style('mend:', bold=True)}  {mend}", err=True)
 
 
 def _limited(text: str) -> str:

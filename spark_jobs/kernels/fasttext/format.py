@@ -58,6 +58,7 @@ class DenseMatrix:
     values: npt.NDArray[Any]
 
     def rows(self, first: int, last: int) -> Floats:
+        """Rows `first` to `last`, as (rows, dim) of float32."""
         return np.require(self.values[first:last], np.float32, "CA")
 
     def __len__(self) -> int:
@@ -86,6 +87,7 @@ class QuantizedMatrix:
     norms: Quantizer | None
 
     def rows(self, first: int, last: int) -> Floats:
+        """Rows `first` to `last`, as (rows, dim) of float32."""
         found = self.parts.decode(self.codes[first:last])
         if self.norms is None or self.norm_codes is None:
             return found

@@ -61,6 +61,7 @@ class Plan:
 
     @property
     def mixtures(self) -> tuple[Mixture, Mixture]:
+        """The two mixtures that are compared."""
         return self.first, self.second
 
 

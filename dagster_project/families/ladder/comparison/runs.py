@@ -48,6 +48,7 @@ class Run:
 
     @property
     def label(self) -> str:
+        """The name of the run on the screen: mixture, scale and seed."""
         return f"{self.dataset.mixture.name} {self.name} seed {self.seed}"
 
 
