@@ -59,7 +59,7 @@ PARAPHRASES = (
         "If lightning threatens while you walk along a crest, get down from it at once and avoid lone trees.",
     ),
 )
-"""Questions of our own with their answers, and the same told in other words."""
+"""Questions of our own with their answers, and the same in other words."""
 
 
 @dataclass(frozen=True)
@@ -258,10 +258,10 @@ def found_shares(indexes: dict[str, Index], asked: Sequence[Question], pages: Se
             / max(len(some), 1)
             for index in indexes.values()
         ]
-    told = [f"{pages[n][:500]}\n{text}\n{pages[n][500:]}" for n, (_, _, text) in enumerate(PARAPHRASES)]
+    reworded = [f"{pages[n][:500]}\n{text}\n{pages[n][500:]}" for n, (_, _, text) in enumerate(PARAPHRASES)]
     rows["paraphrase by a person"] = [
-        sum(("paraphrases", str(number)) in found for number, found in enumerate(found_examples(index, told)))
-        / len(told)
+        sum(("paraphrases", str(number)) in found for number, found in enumerate(found_examples(index, reworded)))
+        / len(reworded)
         for index in indexes.values()
     ]
     return rows

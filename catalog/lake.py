@@ -22,7 +22,7 @@ from catalog.literals import sql_literal
 from catalog.object_store import FIRST_REQUEST, full_options, is_object_store, refusal
 from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
-from catalog.storage.log import log_faults
+from catalog.storage.log import log_faults, repair_advice
 from catalog.storage.records import (
     Recorded,
     read_partitions,
@@ -111,7 +111,7 @@ class Lake:
         if not faults:
             return None
         more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        return WatershedError(f"{name} is damaged: {self.path(name)}/{faults[0]}{more}", _repair(name))
+        return WatershedError(f"{name} is damaged: {self.path(name)}/{faults[0]}{more}", repair_advice(name))
 
     def reach(self) -> None:
         """Send one request to the object store, to see whether it answers. A lake in a folder is always reached.
@@ -170,7 +170,7 @@ class Lake:
             raise
         except Exception as error:  # delta-rs raises a dozen types, OSError and ValueError among them
             raise self.refusal(error) or WatershedError(
-                f"{self.path(name)} cannot be read: {str(error).splitlines()[0]}", _repair(name)
+                f"{self.path(name)} cannot be read: {str(error).splitlines()[0]}", repair_advice(name)
             ) from error
 
     @not_recorded()
@@ -296,10 +296,6 @@ class Lake:
                 if key not in found:
                     found[key] = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
         return found
-
-
-def _repair(name: str) -> str:
-    return f"see what can be done with `watershed repair {name}`"
 
 
 def _without_comments(rows: pa.Table) -> pa.Table:

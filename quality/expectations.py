@@ -20,6 +20,7 @@ from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
 from catalog.inventory import Drift, column_drift
 from catalog.lake import Lake, sql_literal
+from catalog.storage.log import repair_advice
 from catalog.storage.verify import lost_partitions
 from catalog.tables import CONTRACTS
 from quality.outcome import (
@@ -104,7 +105,7 @@ class Reading:
         except duckdb.Error as error:
             raise WatershedError(
                 f"{self.contract.name} cannot be read: {str(error).splitlines()[0]}",
-                f"see what can be done with `watershed repair {self.contract.name}`",
+                repair_advice(self.contract.name),
             ) from error
 
     def problem(self, expectation: Expectation) -> str | None:

@@ -16,7 +16,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import sql_literal
 from catalog.sql.views import VIEWS
-from catalog.storage.log import log_faults, missing_entries
+from catalog.storage.log import log_faults, missing_entries, repair_advice
 from catalog.storage.records import LOG
 from catalog.storage.store import Store
 from catalog.tables import CONTRACTS
@@ -56,7 +56,7 @@ def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
 
 def damaged_table(name: str, state: str) -> WatershedError:
     """The error of a statement that reads the table `name`, whose `state` in `watershed.tables` begins with DAMAGED."""
-    return WatershedError(f"{name} is {state}", f"see what can be done with `watershed repair {name}`")
+    return WatershedError(f"{name} is {state}", repair_advice(name))
 
 
 def table_path(root: str, name: str) -> str:

@@ -93,6 +93,11 @@ class TableLog:
             return None
 
 
+def repair_advice(name: str) -> str:
+    """The mend of every error about a damaged table."""
+    return f"see what can be done with `watershed repair {name}`"
+
+
 def log_faults(store: Store) -> list[LogFault]:
     """The faults of a table's log that make its rows doubtful, in the order of versions. Empty for no table at all."""
     faults: list[LogFault] = []

@@ -71,8 +71,7 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     from dagster_project.instance import open_instance
     from dagster_project.jobs import DEMO
     from dagster_project.run import make
-    from spark_jobs.spark.java_cache import make_cache_in_background
-    from spark_jobs.spark.session import lacks_java_cache
+    from spark_jobs.spark.session import make_lacking_cache
 
     console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
     instance = open_instance(settings)
@@ -81,9 +80,7 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
             costs = make(settings, instance, DEMO)
     finally:
         instance.dispose()
-    if lacks_java_cache():
-        # Later sessions start in half the time.
-        make_cache_in_background()
+    make_lacking_cache()
     export_duckdb(settings, settings.project / "lake.duckdb")
     print_summary(console, settings, costs, time.monotonic() - began)
 

@@ -40,8 +40,7 @@ def make_command(tables: tuple[str, ...], force: bool) -> None:
     from dagster_project.run import make
     from spark_jobs.kernels.exercises import LAKE
     from spark_jobs.kernels.warm import warm_in_background
-    from spark_jobs.spark.java_cache import make_cache_in_background
-    from spark_jobs.spark.session import lacks_java_cache
+    from spark_jobs.spark.session import make_lacking_cache
 
     console, began, settings = wide_console(), time.monotonic(), load_settings()
     names = [contract(table).name for table in tables]
@@ -53,9 +52,7 @@ def make_command(tables: tuple[str, ...], force: bool) -> None:
             costs = make(settings, instance, names, force=names if force else ())
     finally:
         instance.dispose()
-    if lacks_java_cache():
-        # Later sessions start in half the time.
-        make_cache_in_background()
+    make_lacking_cache()
     export_duckdb(settings, settings.project / "lake.duckdb")
     console.print(costs_table(costs) if costs else "Everything is up to date: nothing was made again.")
     console.print(f"{time.monotonic() - began:,.0f} s in all")

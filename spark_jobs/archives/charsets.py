@@ -1,4 +1,4 @@
-"""Encodings that cannot be told from ASCII byte by byte: UTF-16 and ISO-2022-JP (WHATWG Encoding Standard)."""
+"""Encodings whose bytes can all be those of ASCII: UTF-16 and ISO-2022-JP (WHATWG Encoding Standard)."""
 
 from __future__ import annotations
 

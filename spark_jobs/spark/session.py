@@ -21,8 +21,8 @@ from catalog.object_store import full_options, is_object_store
 from catalog.settings import Settings
 from spark_jobs.spark.failures import JavaEnded, java_ended, one_line
 from spark_jobs.spark.jars import delta_jars
-from spark_jobs.spark.java import cache_folder, find_java, java_version
-from spark_jobs.spark.java_cache import OLDEST, cache_options
+from spark_jobs.spark.java import cache_folder, choose_java
+from spark_jobs.spark.java_cache import OLDEST, cache_options, make_cache_in_background
 from spark_jobs.spark.s3a import object_store_jars, prove_conditional_put, s3a_configuration
 
 if TYPE_CHECKING:
@@ -114,9 +114,10 @@ def stop_session() -> None:
                 session.stop()
 
 
-def lacks_java_cache() -> bool:
-    """Whether a session of this process started without Java's cache, which its Java could use."""
-    return _without_cache.is_set()
+def make_lacking_cache() -> None:
+    """Start to make Java's cache in the background if a session of this process could have used one and had none."""
+    if _without_cache.is_set():
+        make_cache_in_background()
 
 
 atexit.register(stop_session)
@@ -145,7 +146,7 @@ def _start(settings: Settings) -> SparkSession:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    java_home = find_java(settings.spark)
+    java_home, version = choose_java(settings.spark)
     jars = delta_jars(java_home, settings.spark.config)
     if is_object_store(settings.lake_root):
         # Hadoop would retry for minutes if the server does not answer.
@@ -155,9 +156,8 @@ def _start(settings: Settings) -> SparkSession:
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.master(settings.spark.master)
-    version = java_version(java_home / "bin" / "java")
     cached = cache_options(java_home, version)
-    if not cached and (version or 0) >= OLDEST:
+    if not cached and version >= OLDEST:
         _without_cache.set()
     for key, value in configuration(settings, jars, cached).items():
         builder = builder.config(key, value)

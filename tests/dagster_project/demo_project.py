@@ -72,14 +72,21 @@ def _without_java(folder: Path) -> Path:
     return links
 
 
-def start(project: Path, *words: str, output: IO[str] | int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
-    """Start `watershed WORDS` in `project`, in a process group of its own. Its output goes to `output`."""
+def start(
+    project: Path,
+    *words: str,
+    output: IO[str] | int = subprocess.PIPE,
+    errors: int = subprocess.STDOUT,
+    **more: str,
+) -> subprocess.Popen[str]:
+    """Start `watershed WORDS` in `project`, in a process group of its own. Its output goes to `output`, and what it
+    prints on stderr too, unless `errors` names another place."""
     return subprocess.Popen(
         [sys.executable, "-m", "dagster_project", *words],
         cwd=ROOT,
         env=environment(project, **more),
         stdout=output,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         text=True,
         start_new_session=True,
     )
@@ -87,7 +94,7 @@ def start(project: Path, *words: str, output: IO[str] | int = subprocess.PIPE, *
 
 def watershed(project: Path, *words: str, expect: int = 0, **more: str) -> str:
     """Run `watershed WORDS`, and return its output. It must exit with `expect`."""
-    process = start(project, *words, output=subprocess.PIPE, **more)
+    process = start(project, *words, output=subprocess.PIPE, errors=subprocess.STDOUT, **more)
     output, _ = process.communicate(timeout=900)
     assert process.returncode == expect, output
     return output

@@ -18,13 +18,6 @@ from dagster_project.cli.check import check_command
 from tests.small_lake import doc_id, plant, settings_in, write_lake
 
 
-@pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project with a lake of every table, which the command line finds."""
-    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    return write_lake(tmp_path)
-
-
 def check(*arguments: str) -> Result:
     """Run `watershed check`."""
     return CliRunner().invoke(check_command, arguments)

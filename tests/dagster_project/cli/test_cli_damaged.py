@@ -26,14 +26,7 @@ from dagster_project.cli.screen.prompt import run_prompt
 from dagster_project.definitions import steps
 from dagster_project.jobs import COMMANDS
 from dagster_project.run import wanted
-from tests.small_lake import doc_id, write_lake
-
-
-@pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project with a lake of every table, which the command line finds."""
-    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    return write_lake(tmp_path)
+from tests.small_lake import doc_id
 
 
 def watershed(*arguments: str) -> Result:

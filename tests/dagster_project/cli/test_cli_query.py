@@ -29,13 +29,6 @@ from tests.small_lake import WARC, doc_id, good_rows, plant, settings_in, write_
 from trainers.process.errors import TrainerError
 
 
-@pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project with a lake of every table, which the command line finds."""
-    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    return write_lake(tmp_path)
-
-
 def watershed(*arguments: str, stdin: str = "") -> Result:
     """Run the command line."""
     return CliRunner().invoke(main, arguments, input=stdin)

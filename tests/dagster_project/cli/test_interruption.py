@@ -10,26 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from demo_project import environment
+from demo_project import ROOT, new_project, start
 
 from dagster_project.cli.screen.errors import LONGEST, exit_with_error
 
-ROOT = Path(__file__).parents[3]
 ENDLESS = "SELECT count(*) FROM range(3000000000) a, range(3000000000) b WHERE hash(a.range) = hash(b.range * 3)"
-
-
-def start(project: Path, *words: str) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, as a shell does."""
-    (project / "watershed.toml").touch()
-    return subprocess.Popen(
-        [sys.executable, "-m", "dagster_project", *words],
-        cwd=ROOT,
-        env=environment(project),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -42,7 +27,8 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "Ctrl+C", 130), (signal.SIGTERM, "SIGTERM", 143)])
 def test_a_query_ends_with_one_line(tmp_path: Path, number: signal.Signals, name: str, code: int) -> None:
     began = tmp_path / "began.csv"
-    process = start(tmp_path, "sql", "--write", f"COPY (SELECT 1) TO '{began}'; {ENDLESS}")
+    sql = f"COPY (SELECT 1) TO '{began}'; {ENDLESS}"
+    process = start(new_project(tmp_path), "sql", "--write", sql, errors=subprocess.PIPE)
     wait_for(began, process)
     os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=60)

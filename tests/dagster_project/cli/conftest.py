@@ -1,0 +1,17 @@
+"""What tests of several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from catalog.settings import Settings
+from tests.small_lake import write_lake
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project with a lake of every table, which the command line finds."""
+    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
+    return write_lake(tmp_path)
