@@ -13,6 +13,7 @@ Engines:
 - `classifiers`: languages, quality and topics
 - `selection`: which documents a mixture takes, and how often
 - `contamination`: evaluation text in documents
+- `retrieval`: search over passages, and its evaluation
 - `shards`: tokenizing text and writing training shards
 - `kernels`: compiled inner loops over Arrow buffers
 

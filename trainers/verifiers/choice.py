@@ -2,7 +2,7 @@
 
 A letter is read where the reply states one, never guessed. In this order: the last `\\boxed{B}`; the last phrase such
 as `the answer is (B)` or `Answer: B`; a reply that is nothing but a letter (`B`, `(B)`, `B.`) or begins with one and
-its option's text (`B. Paris`, `**B)** Paris`); a reply that is one of the options' texts. A phrase that names two letters
+its option's text (`B. Paris`, `**B)** Paris`); a reply that is one of the options' texts. A phrase of two letters
 (`A or B`) chooses none.
 """
 
