@@ -23,5 +23,8 @@ Families:
 - `evals`: multiple-choice questions from held-out documents
 - `registry`: DCLM's published data sets, models and evaluations
 - `curate`: a recipe on plain files, without Spark (`watershed curate`)
+- `scholar`: citations and rubrics of scientific answers
+- `mathfish`: replies about mathematical standards
+- `pixmo`: points, counts and answers about pictures
 - `demo`: the crawl of this machine's documentation that the demo reads
 """

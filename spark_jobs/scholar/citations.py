@@ -2,8 +2,8 @@ r"""Citation recall and precision at the level of sentences, as ScholarQABench c
 
 An answer cites passages by their index from 0: `... is common [2].` Recall is the share of the sentences whose cited
 passages, together, entail them. Precision is the share of the citations that are needed: in a sentence that is
-entailed, a citation counts when it alone entails the sentence, or when the others without it do not; every citation of a
-sentence that is not entailed counts as wrong.
+entailed, a citation counts when it alone entails the sentence, or when the others without it do not; every citation of
+a sentence that is not entailed counts as wrong.
 
 Two rules:
 

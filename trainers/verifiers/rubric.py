@@ -2,7 +2,8 @@
 
 A configuration is one of the published `test_configs_snippets.json`: `other_properties` with `name`, `weight`,
 `criterion` and `evidence`, and the weights of length, expertise, citations and excerpts, which may be absent. The
-judge's scores, from 0 to 1, are `{"expertise": 0.7, "most_important_item_0": 1.0, "most_important_item_0_evidence": 0.5}`.
+judge's scores, from 0 to 1, are
+`{"expertise": 0.7, "most_important_item_0": 1.0, "most_important_item_0_evidence": 0.5}`.
 
 - Length: 1 up to `low_length` words, 0 from `high_length` on, linear between.
 - A property with both a criterion and evidence is half one and half the other; evidence counts nothing when the
