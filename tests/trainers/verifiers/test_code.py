@@ -190,8 +190,9 @@ def refused(call, *arguments):
         return True
     return False
 place = sys.argv[1]
-assert refused(open, place + '/new', 'w') and refused(open, place + '/old', 'a') and refused(open, place + '/old', 'r+')
-assert refused(os.mkdir, place + '/d') and refused(os.unlink, place + '/old') and refused(os.truncate, place + '/old', 0)
+assert all(refused(open, place + name, mode) for name, mode in (('/new', 'w'), ('/old', 'a'), ('/old', 'r+')))
+assert refused(os.mkdir, place + '/d') and refused(os.unlink, place + '/old')
+assert refused(os.truncate, place + '/old', 0)
 assert refused(os.rename, place + '/old', place + '/x') and refused(os.fork) and refused(os.kill, os.getppid(), 9)
 print(open(place + '/old').read())
 """

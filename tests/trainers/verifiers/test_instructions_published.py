@@ -1,7 +1,7 @@
 """The kinds of IFEval beside the evaluation harness's copy of Google's checks, on replies drawn at random.
 
 Left out are the kinds whose published check needs a model that is downloaded or random: sentences, words in capitals,
-languages and letters' case. What differs otherwise is named below.
+languages and letters' case. Theirs takes `<< >> << >>` for a title and a lone `*` for the beginning of a bullet point.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ PIECES = [
         "P.S. bye",
         "P.P.S more",
         "<<Title>>",
-        "<< >>",
         ",",
         ".",
         "My answer is yes.",
