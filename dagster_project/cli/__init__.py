@@ -8,6 +8,7 @@ click, the error handling and little else, because `watershed --help` imports al
 from __future__ import annotations
 
 import importlib
+import sys
 
 import click
 
@@ -61,3 +62,6 @@ def main() -> None:
       # Filter documents of your own by a published recipe; this needs no lake.
       watershed curate documents.jsonl --recipe dclm-baseline --out curated
     """
+    from dagster_project.cli.screen.say import print_traceback
+
+    sys.excepthook = print_traceback
