@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import data, say
 
 COUNTS_SQL = "SELECT outcome, count(*) FROM cheatsheet.raw WHERE source = 'published' GROUP BY 1 ORDER BY 2 DESC, 1"
 
@@ -56,11 +57,11 @@ def import_command(place: str) -> None:
     finally:
         instance.dispose()
     if not costs:
-        click.echo("this file has been imported before: nothing to do")
+        say("this file has been imported before: nothing to do")
     outcomes = dict(connect(settings).execute(COUNTS_SQL).fetchall())
     counted = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items())
-    click.echo(f"{sum(outcomes.values()):,} rows: {counted}")
-    click.echo('SQL: watershed sql "SELECT * FROM cheatsheet.findings"')
+    say(f"{sum(outcomes.values()):,} rows: {counted}")
+    say('SQL: watershed sql "SELECT * FROM cheatsheet.findings"')
 
 
 @cheatsheet_command.command("check")
@@ -82,7 +83,6 @@ def check_command(place: str, against: str | None, as_json: bool) -> None:
     import sys
     from dataclasses import asdict
 
-    from dagster_project.cli.screen.text import printable
     from spark_jobs.cheatsheet.checking import faults
     from spark_jobs.cheatsheet.reading import read_bytes, read_entries
 
@@ -91,13 +91,13 @@ def check_command(place: str, against: str | None, as_json: bool) -> None:
     found = faults(entries, known)
     for fault in found:
         if as_json:
-            click.echo(json.dumps(asdict(fault)))
+            data(json.dumps(asdict(fault)))
         else:
             name = f" ({fault.name})" if fault.name else ""
-            click.echo(printable(f"row {fault.position}{name}, {fault.field}: {fault.cause}"))
-            click.echo(printable(f"  mend: {fault.mend}"))
+            say(f"row {fault.position}{name}, {fault.field}: {fault.cause}")
+            say(f"  mend: {fault.mend}")
     checked = len(entries) - len({entry.sha256 for entry in known} & {entry.sha256 for entry in entries})
     if not as_json:
         bad = len({fault.position for fault in found})
-        click.echo(f"{checked:,} rows checked: {bad:,} with faults" if found else f"{checked:,} rows checked: no faults")
+        say(f"{checked:,} rows checked: {bad:,} with faults" if found else f"{checked:,} rows checked: no faults")
     sys.exit(1 if found else 0)

@@ -7,6 +7,7 @@ never guesses: what cannot be recovered becomes null, and the repair says so.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Draft:
     added_by: str | None = None
     repairs: list[Repair] = field(default_factory=list)
 
-    def repaired(self, name: str, rule: str, before: object, after: object, reason: str, mend: str = "") -> None:
+    def repaired(self, name: str, rule: str, before: object, after: object, reason: str, *, mend: str = "") -> None:
         """Record a repair of the field `name`."""
         shown = [str(value) if value is not None else "" for value in (before, after)]
         before_text, after_text = (
@@ -112,10 +113,10 @@ def _rename_keys(draft: Draft, fields: dict[str, Any]) -> None:
         if right is None:
             draft.repaired(key, "key_unknown", value, None, "no field has this name; it is kept in cheatsheet.raw")
         else:
-            draft.repaired(key, "key_misspelt", key, right, f"the field is called {right}", f"call it {right}")
+            draft.repaired(key, "key_misspelt", key, right, f"the field is called {right}", mend=f"call it {right}")
             fields.setdefault(right, value)
     for key in sorted(FIELDS - set(fields) - {"logo"}):
-        draft.repaired(key, "key_missing", None, None, "the row has no such field", f"add {key}, empty if unknown")
+        draft.repaired(key, "key_missing", None, None, "the row has no such field", mend=f"add {key}, empty if unknown")
 
 
 def _text(draft: Draft, fields: Mapping[str, Any], name: str, *, collapse: bool = True) -> str:
@@ -124,30 +125,32 @@ def _text(draft: Draft, fields: Mapping[str, Any], name: str, *, collapse: bool 
     if value is None:
         return ""
     if not isinstance(value, str):
-        draft.repaired(name, "not_text", value, "", "the value is not a text", "write a text")
+        draft.repaired(name, "not_text", value, "", "the value is not a text", mend="write a text")
         return ""
     clean = " ".join(value.split()) if collapse else value.strip()
     if clean != value:
-        draft.repaired(name, "spaces", value, clean, "spaces around or repeated within the value", "remove the spaces")
+        draft.repaired(
+            name, "spaces", value, clean, "spaces around or repeated within the value", mend="remove the spaces"
+        )
     return clean
 
 
 def _list(draft: Draft, fields: Mapping[str, Any], name: str) -> list[str]:
     value = fields.get(name)
     if isinstance(value, str) and value:
-        draft.repaired(name, "not_list", value, [value], "the value is a text, not a list", f'write ["{value}"]')
+        draft.repaired(name, "not_list", value, [value], "the value is a text, not a list", mend=f'write ["{value}"]')
         value = [value]
     if value in (None, ""):
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        draft.repaired(name, "not_list", value, [], "the value is not a list of texts", "write a list of texts")
+        draft.repaired(name, "not_list", value, [], "the value is not a list of texts", mend="write a list of texts")
         return []
     return value
 
 
 def _modalities(draft: Draft, given: list[str]) -> list[str]:
     found: list[str] = []
-    known = {modality.lower(): modality for modality in MODALITIES}
+    known: dict[str, str] = {modality.lower(): modality for modality in MODALITIES}
     for value in given:
         key = value.strip().lower()
         if key in known:
@@ -160,11 +163,16 @@ def _modalities(draft: Draft, given: list[str]) -> list[str]:
                 value,
                 ", ".join(EVERY_MODALITY),
                 "the cheatsheet lists its three modalities one by one",
-                f"write {', '.join(EVERY_MODALITY)}",
+                mend=f"write {', '.join(EVERY_MODALITY)}",
             )
         else:
             draft.repaired(
-                "modalities", "modality_unknown", value, None, "not a modality", f"choose from {', '.join(MODALITIES)}"
+                "modalities",
+                "modality_unknown",
+                value,
+                None,
+                "not a modality",
+                mend=f"choose from {', '.join(MODALITIES)}",
             )
     return [modality for modality in MODALITIES if modality in found]
 
@@ -202,7 +210,7 @@ def _categories(draft: Draft, given: list[str]) -> list[str]:
                 label,
                 None,
                 "no category has this name",
-                "choose a category of cheatsheet.categories",
+                mend="choose a category of cheatsheet.categories",
             )
             continue
         if category != label:
@@ -212,7 +220,7 @@ def _categories(draft: Draft, given: list[str]) -> list[str]:
                 label,
                 category,
                 "another name of the category, under which the published site does not show the row",
-                f"write {category}",
+                mend=f"write {category}",
             )
         found.append(category)
     return [category.name for category in CATEGORIES if category.name in found]
@@ -238,7 +246,7 @@ def _links(draft: Draft, fields: Mapping[str, Any]) -> dict[str, str | None]:
         except ValueError:
             good = False
         if link and not good:
-            draft.repaired(name, "not_a_link", link, None, "not an http(s) address", "write the whole address")
+            draft.repaired(name, "not_a_link", link, None, "not an http(s) address", mend="write the whole address")
         links[name] = link if link and good else None
     return links
 
@@ -264,13 +272,17 @@ def _misplaced(draft: Draft, links: dict[str, str | None], stated: str | None) -
         else:
             continue
         links[target], links[name] = link, None
-        draft.repaired(name, "link_in_wrong_field", link, target, reason, f"move the link to {target}")
+        draft.repaired(name, "link_in_wrong_field", link, target, reason, mend=f"move the link to {target}")
 
 
 _MONTH = re.compile(r"(0?[1-9]|1[0-2])-(\d{4})")
 _ARXIV = re.compile(r"https?://(?:www\.)?arxiv\.org/(?:abs|pdf)/(\d\d)(0[1-9]|1[0-2])\.\d{4,5}")
 _DATE = "write the month and the year, such as 7-2023, or Frequently Updated"
-_FIRST_YEAR, _NEWEST_YEAR = 1990, 2026
+_FIRST_YEAR = 1990
+
+
+def _this_year() -> int:
+    return datetime.datetime.now(datetime.UTC).year
 
 
 def _date(draft: Draft, value: str) -> None:
@@ -284,7 +296,7 @@ def _date(draft: Draft, value: str) -> None:
         return
     if found := _MONTH.fullmatch(value):
         month, year = int(found[1]), int(found[2])
-        if _FIRST_YEAR <= year <= _NEWEST_YEAR:
+        if _FIRST_YEAR <= year <= _this_year():
             draft.year, draft.month = year, month
             return
         serial = (month, year) == (7, 1905)
@@ -294,20 +306,20 @@ def _date(draft: Draft, value: str) -> None:
             if serial
             else f"the year {year} is before {_FIRST_YEAR} or in the future"
         )
-    elif re.fullmatch(r"\d{4}", value) and _FIRST_YEAR <= int(value) <= _NEWEST_YEAR:
+    elif re.fullmatch(r"\d{4}", value) and _FIRST_YEAR <= int(value) <= _this_year():
         draft.year = int(value)
-        draft.repaired("date", "date_without_month", value, value, "only the year is known", _DATE)
+        draft.repaired("date", "date_without_month", value, value, "only the year is known", mend=_DATE)
         return
     elif not value:
         rule, reason = "date_empty", "the row has no date"
     else:
-        rule, reason = "date_prose", "the field holds a text, not a date"
+        rule, reason = "date_prose", "the field does not hold a month and a year"
     after = None
     if paper := _ARXIV.match(draft.links.get("paper_link") or ""):
         draft.year, draft.month = 2000 + int(paper[1]), int(paper[2])
         after = f"{draft.month}-{draft.year}"
         reason += "; the number of the linked arXiv paper gives the month of its first version"
-    draft.repaired("date", rule, value, after, reason, _DATE)
+    draft.repaired("date", rule, value, after, reason, mend=_DATE)
 
 
 def _primary(draft: Draft, kind: str, stated: str | None, meant: str | None) -> str | None:
@@ -328,7 +340,7 @@ def _primary(draft: Draft, kind: str, stated: str | None, meant: str | None) -> 
     else:
         rule, reason, mend = "primary_empty", f"{stated} is empty", f"fill {stated}, or refer to a link that is given"
     used = "the link that stood there is used" if meant else "the first link of the row is used"
-    draft.repaired("primary_link", rule, kind, first, f"{reason}; {used}", mend)
+    draft.repaired("primary_link", rule, kind, first, f"{reason}; {used}", mend=mend)
     return first
 
 
@@ -340,7 +352,7 @@ def _added_by(draft: Draft, value: str) -> str | None:
             value,
             None,
             "the value belongs to another column of the contribution form",
-            "write who adds the row",
+            mend="write who adds the row",
         )
         return None
     return value or None

@@ -36,7 +36,7 @@ def digests(published: Path) -> dict[str, str]:
     recipe=lambda settings, _: imported(settings),
     identity=digests,
 )
-def cheatsheet(making: Making) -> dict[str, Any]:
+def resources(making: Making) -> dict[str, Any]:
     """Repairs and merges the rows of the imported resource file, and adds Watershed's own starter set.
 
     `watershed cheatsheet import` imports the file. Without it the tables hold the starter set.
