@@ -247,6 +247,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         **{name: rows(name, *each) for name, each in MIXTURES.items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
+        "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),
         "evals.answers": rows("evals.answers", {"version": "v2"}),
