@@ -31,6 +31,7 @@ COMMANDS = {
     "model": ("dagster_project.cli.model", "model_command"),
     "evals": ("dagster_project.cli.evals", "evals_command"),
     "ask": ("dagster_project.cli.ask", "ask_command"),
+    "serve": ("dagster_project.cli.serve", "serve_command"),
 }
 
 
