@@ -30,6 +30,7 @@ from trainers.models.config import DenseConfig
 from trainers.models.hugging_face import to_config_json, to_tensors
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import canonical_json, sha256_file, sha256_text, whole_file, whole_folder, write_json
+from trainers.process.optional import need
 from trainers.process.run_folder import TOKENIZER
 
 CODE_VERSION = "exchange-1"
@@ -94,6 +95,7 @@ def export_model(
         raise TrainerError(f"{target} exists", "give a place where nothing is yet")
     if dtype not in DTYPES:
         raise TrainerError(f"dtype is {dtype!r}", f"choose one of {', '.join(DTYPES)}")
+    need("safetensors", work="the Hugging Face format")
     found = checkpoint.chosen(source)
     eot = found.state.get("eot")
     config_json = to_config_json(found.model_config, dtype, eot)

@@ -22,8 +22,8 @@ from trainers.process.files import read_jsonl
 ROOT = Path(__file__).parents[3]
 COMMON = {
     "preset": "30k-0.2xC",
-    # The balance that the load-balancing loss sees is that of a rank's own tokens, so it differs with their number.
-    "model": {"kind": "moe", "experts": 5, "experts_per_token": 2, "hidden": 12, "load_balancing_weight": 0.0},
+    # A heavy load-balancing loss: a balance that each rank or microbatch saw by itself would end in other weights.
+    "model": {"kind": "moe", "experts": 5, "experts_per_token": 2, "hidden": 12, "load_balancing_weight": 1.0},
     "checkpoint_every": 10,
     "keep_checkpoints": 0,
     "log_every": 1,
@@ -88,6 +88,7 @@ def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
     for before, after in zip(*(read_jsonl(out / "metrics.jsonl") for out in (one, changing)), strict=True):
         assert after["loss"] == pytest.approx(before["loss"], abs=1e-5)
         assert after["router_z_loss"] == pytest.approx(before["router_z_loss"], rel=1e-4)
+        assert after["load_balancing_loss"] == pytest.approx(before["load_balancing_loss"], rel=1e-4)
         assert (before["dropped"], after["dropped"]) == (0, 0)
         if "heldout_nats_per_token" in before:
             assert after["heldout_nats_per_token"] == pytest.approx(before["heldout_nats_per_token"], abs=1e-5)
