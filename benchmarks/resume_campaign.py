@@ -48,12 +48,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "dense": {},
     "mixture": {
         "model": {"kind": "moe", "experts": 4, "experts_per_token": 2, "hidden": 12, "load_balancing_weight": 1.0},
-        "microbatch": 4,
+        "microbatch": 5,
     },
 }
-RUN = {"preset": "30k-0.2xC", "steps": 24, "log_every": 3, "evaluate_every": 8, "checkpoint_every": 6, "threads": 1}
+RUN = {"preset": "30k-0.2xC", "steps": 12, "log_every": 2, "evaluate_every": 4, "checkpoint_every": 3, "threads": 1}
+WHICH = ("dense", "dense", "dense", "mixture")
 TIMES = ("tokens_per_s", "elapsed_s")
-EVENTS = 50
+EVENTS = 42
 """About the events of a whole run, so that a stop falls anywhere in it."""
 
 
@@ -214,7 +215,7 @@ def campaign(folder: Path, trials: int, seed: int, tell: Callable[[str], None] =
         assert code == 0, errors
     for trial in range(trials):
         draw = random.Random(f"{seed} {trial}")
-        name, out = draw.choice(list(MODELS)), folder / f"trial-{trial}"
+        name, out = draw.choice(WHICH), folder / f"trial-{trial}"
         kinds = [KINDS[trial % len(KINDS)], *(draw.choice(KINDS) for _ in range(draw.randrange(3)))]
         train = partial(_train, name, shards, out)
         try:
@@ -250,7 +251,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where runs are written; failed ones stay (default: a new folder)")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="resume-"))
-    outcomes = campaign(folder, given.trials, given.seed, lambda line: print(line, end="\r", file=sys.stderr))
+    outcomes = campaign(
+        folder, given.trials, given.seed, lambda line: print(line, end="\r", file=sys.stderr, flush=True)
+    )
     print(file=sys.stderr)
     for what, count in sorted(outcomes.stops.items()):
         print(f"{what:<18} {count}")

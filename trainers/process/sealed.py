@@ -49,8 +49,8 @@ def read_sealed(path: Path, kinds: Mapping[str, type | tuple[type, ...]], mend: 
         raise TrainerError(f"{path} is damaged: it is not JSON", mend) from None
     if not isinstance(fields, dict):
         raise TrainerError(f"{path} is damaged: it holds no JSON object", mend)
-    digest = fields.pop(DIGEST, None)
-    if digest is not None and digest != _digest(fields):
+    fields = unsealed(fields)
+    if fields is None:
         raise TrainerError(f"{path} is damaged: it differs from the digest in it", mend)
     for name, kind in kinds.items():
         if not isinstance(fields.get(name), kind) or (isinstance(fields[name], bool) and kind is int):
@@ -58,8 +58,15 @@ def read_sealed(path: Path, kinds: Mapping[str, type | tuple[type, ...]], mend: 
     return fields
 
 
-def _digest(fields: Mapping[str, Any]) -> str | None:
+def unsealed(fields: Any) -> dict[str, Any] | None:
+    """An object's fields without the digest; None of anything else, or where the digest is that of other fields.
+
+    An object without a digest is one of an earlier version.
+    """
+    if not isinstance(fields, dict):
+        return None
+    digest, rest = fields.get(DIGEST), {name: value for name, value in fields.items() if name != DIGEST}
     try:
-        return digest_of_fields(fields)
+        return rest if digest is None or digest == digest_of_fields(rest) else None
     except ValueError:  # NaN, which nothing here writes
         return None
