@@ -147,11 +147,20 @@ class MoEConfig(DenseConfig):
     """Whether the k probabilities are divided by their sum. OLMoE takes them as the softmax over all E gives them."""
     load_balancing_weight: float = 0.01
     """Of the load-balancing loss (arXiv 2101.03961, equations 4 to 6) in MegaBlocks' scale: 1 at perfect balance."""
+    load_balancing_sequences: int = 0
+    """Consecutive sequences of a batch whose balance is seen together; the loss is the mean over such groups. 0: the
+    whole batch of a step, over all ranks and microbatches (arXiv 2501.11873). MegaBlocks sees a GPU's microbatch:
+    OLMoE was trained so, with `device_train_microbatch_size` of its configuration, such as 8."""
     router_z_weight: float = 0.001
     """Of the router z-loss, mean(logsumexp(router logits)^2) (arXiv 2202.08906, equation 5)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.load_balancing_sequences < 0:
+            raise TrainerError(
+                f"load_balancing_sequences is {self.load_balancing_sequences}",
+                "set it to a number of sequences, or to 0 for the whole batch",
+            )
         if not 1 <= self.experts_per_token <= self.experts:
             raise TrainerError(
                 f"{self.experts_per_token} experts a token of {self.experts} in a layer",
