@@ -140,6 +140,9 @@ def resolve(
         "train": train.digest,
         "heldout": heldout.digest,
     }
+    if chosen.model.initialisation == "normal":
+        # The runs from before there was a choice keep their fingerprints.
+        del identity["model"]["initialisation"]
     if sources:
         identity["sources"] = [[split.digest, weight] for split, weight in sources]
     if initial is not None:
