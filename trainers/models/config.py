@@ -12,10 +12,12 @@ from trainers.process.errors import TrainerError
 NormPlacement = Literal["pre", "reordered"]
 NormKind = Literal["rms", "layer"]
 QKNormWidth = Literal["full", "head"]
+Initialisation = Literal["normal", "open_lm"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "norm_placement": ("pre", "reordered"),
     "norm": ("rms", "layer"),
     "qk_norm_width": ("full", "head"),
+    "initialisation": ("normal", "open_lm"),
 }
 
 
@@ -57,6 +59,10 @@ class DenseConfig:
     """The output matrix is the input embedding."""
     init_std: float = 0.02
     """Weights are drawn from a normal with this deviation, truncated at three of them."""
+    initialisation: Initialisation = "normal"
+    """"normal": every matrix has the deviation `init_std`. "open_lm": 1 / sqrt(inputs of the matrix), 1 / sqrt(D) for
+    both embeddings, and what writes to the residual stream in block l (from 0) over sqrt(2 (l + 1)), as open_lm's
+    model.py (`reset_parameters`) after arXiv 1908.11365; `init_std` and `shrink_residual` then say nothing."""
     shrink_residual: bool = True
     """With norms before: draw the matrices that write to the residual stream smaller by sqrt(2 L), so that its variance
     does not grow with depth. OLMoE does not."""

@@ -24,6 +24,21 @@ from trainers.models.loss import cross_entropy, token_nats
 WRITES_RESIDUAL = ("attention.out.weight", "feed_forward.down.weight", "feed_forward.down")
 
 
+def deviation(name: str, shape: tuple[int, ...], config: DenseConfig) -> float:
+    """The deviation of the normal that the matrix `name`, (..., outputs, inputs), is drawn from before it is truncated.
+
+    Matrices that write to the residual stream are smaller by sqrt(2 L) when norms come before them and
+    `shrink_residual` is set, and in open_lm by sqrt(2 (l + 1)) in block l.
+    """
+    writes = name.endswith(WRITES_RESIDUAL)
+    if config.initialisation == "open_lm":
+        # An embedding is (V, D), so its last axis is D as well.
+        block = int(name.split(".")[1]) if writes else 0
+        return shape[-1] ** -0.5 / (math.sqrt(2 * (block + 1)) if writes else 1.0)
+    shrunk = writes and config.norm_placement == "pre" and config.shrink_residual
+    return config.init_std * (1 / math.sqrt(2 * config.layers) if shrunk else 1.0)
+
+
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) over the last axis, times a gain (arXiv 1910.07467)."""
 
@@ -207,20 +222,17 @@ class DenseDecoder(nn.Module):
         return self.embedding.weight if self.config.tied else self.unembedding.weight
 
     def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
-        """Draw every matrix from a truncated normal (init_std, three deviations) and set gains to one.
+        """Draw every matrix from a normal truncated at three deviations (see `deviation`) and set gains to one.
 
-        The matrices that write to the residual stream are scaled by 1 / sqrt(2 L) when norms come before them and
-        `shrink_residual` is set. The generator is on the CPU: the same seed gives the same weights on every device.
-        `put` stores a whole drawn tensor in a parameter, which may hold but a part of it.
+        The generator is on the CPU: the same seed gives the same weights on every device. `put` stores a whole drawn
+        tensor in a parameter, which may hold but a part of it.
         """
         generator = torch.Generator().manual_seed(seed)
-        std, pre = self.config.init_std, self.config.norm_placement == "pre"
-        shrink = 1 / math.sqrt(2 * self.config.layers) if pre and self.config.shrink_residual else 1.0
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 drawn = torch.ones(parameter.shape, dtype=torch.float32)
                 if not name.endswith("gain"):
-                    scale = std * (shrink if name.endswith(WRITES_RESIDUAL) else 1.0)
+                    scale = deviation(name, tuple(parameter.shape), self.config)
                     nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
                 put(parameter, drawn)
             for held, table in zip((self.cos_T11P, self.sin_T11P), self._rotary_tables(), strict=True):

@@ -185,6 +185,9 @@ def resolve(
     }
     if isinstance(chosen.model, MoEConfig) and balanced(chosen.model) is None:
         del identity["model"]["load_balancing_sequences"]
+    if chosen.model.initialisation == "normal":
+        # The runs from before there was a choice keep their fingerprints.
+        del identity["model"]["initialisation"]
     if sources:
         identity["sources"] = [[split.digest, weight] for split, weight in sources]
     if len(sources) > 1:
