@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dagster_project.due_job import make_what_is_due, what_is_due
 from dagster_project.engine.checks import contract_checks
 from dagster_project.engine.steps import REGISTERED, Steps
 from dagster_project.families import commands
@@ -28,5 +29,6 @@ def steps() -> Steps:
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules(FAMILIES), *commands.SPECS],
     asset_checks=contract_checks(),
-    jobs=list(JOBS),
+    jobs=[*JOBS, make_what_is_due],
+    sensors=[what_is_due],
 )
