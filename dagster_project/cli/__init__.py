@@ -30,6 +30,7 @@ COMMANDS = {
     "evals": ("dagster_project.cli.evals", "evals_command"),
     "dialogues": ("dagster_project.cli.dialogues", "dialogues_command"),
     "ask": ("dagster_project.cli.ask", "ask_command"),
+    "serve": ("dagster_project.cli.serve", "serve_command"),
 }
 
 

@@ -175,7 +175,7 @@ def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
 
 def _overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
     kind = values.get("kind", model.kind)
-    if kind not in ("dense", "moe"):
+    if kind not in ("dense", "moe", model.kind):
         raise TrainerError(f"model kind is {kind!r}", 'set kind to "dense" or "moe"')
     if kind != model.kind:
         shared = {name: value for name, value in asdict(model).items() if name in DenseConfig.__dataclass_fields__}
