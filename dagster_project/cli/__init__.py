@@ -33,6 +33,7 @@ COMMANDS = {
     "dialogues": ("dagster_project.cli.dialogues", "dialogues_command"),
     "ask": ("dagster_project.cli.ask", "ask_command"),
     "serve": ("dagster_project.cli.serve", "serve_command"),
+    "score": ("dagster_project.cli.score", "score_command"),
 }
 
 
