@@ -15,6 +15,7 @@ Engines:
 - `contamination`: evaluation text in documents
 - `retrieval`: search over passages, and its evaluation
 - `shards`: tokenizing text and writing training shards
+- `language_models`: requests to language models, every attempt a row
 - `kernels`: compiled inner loops over Arrow buffers
 
 Families:

@@ -2,8 +2,8 @@
 
 A letter is read where the reply states one, never guessed. In this order: the last `\\boxed{B}`; the last phrase such
 as `the answer is (B)` or `Answer: B`; a reply that is nothing but a letter (`B`, `(B)`, `B.`) or begins with one and
-its option's text (`B. Paris`, `**B)** Paris`); a reply that is one of the options' texts. A phrase of two letters
-(`A or B`) chooses none.
+its option's text (`B. Paris`, `**B)** Paris`); a reply that is one of the options' texts. A phrase that names two
+letters (`A or B`) chooses none.
 """
 
 from __future__ import annotations

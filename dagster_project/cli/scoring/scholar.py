@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagster_project.cli.scoring.scorer import LIST, OBJECT, TEXT, Options, Row, Scorer, ScoreRow, Summarise, mean
+from catalog.errors import WatershedError
+from dagster_project.cli.scoring.scorer import (
+    LIST,
+    OBJECT,
+    TEXT,
+    Options,
+    Row,
+    Scorer,
+    ScoreRow,
+    Summarise,
+    mean,
+    mean_score,
+)
 
 CS2 = ("score", "ingredient_recall", "answer_precision", "citation_precision", "citation_recall")
 
@@ -59,6 +71,18 @@ def _scholarqa() -> tuple[ScoreRow, Summarise]:
     return score, summary
 
 
+def _rouge() -> tuple[ScoreRow, Summarise]:
+    from spark_jobs.scholar.rouge import rouge_l
+
+    def score(row: Row, options: Options) -> Row:
+        answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
+        if not answers or not all(isinstance(each, str) for each in answers):
+            raise WatershedError("the field 'answer' is no list of texts", "give an answer, or a list of at least one")
+        return {"score": rouge_l(row["response"], answers)}
+
+    return score, mean_score
+
+
 CLAIM = "Plants need light and water to grow at all."
 SCORERS = (
     Scorer(
@@ -73,6 +97,13 @@ SCORERS = (
         },
         _citations,
         rules=("strict", "published"),
+    ),
+    Scorer(
+        "rouge",
+        "ROUGE-L of an answer against references, as rouge-score computes it without stemming.",
+        {"response": TEXT, "answer": (str, list)},
+        {"id": "1", "response": "The cat sat.", "answer": ["the cat sat"]},
+        _rouge,
     ),
     Scorer(
         "rubric",
