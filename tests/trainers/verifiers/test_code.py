@@ -17,7 +17,8 @@ from trainers.verifiers.code.passes import mean_pass_at_k, pass_at_k
 from trainers.verifiers.code.sandbox import Limits, protections, run_program
 from trainers.verifiers.code.score import score_code
 
-LIMITS = Limits(seconds=10)
+LIMITS = Limits(seconds=120)
+"""Far beyond what any program here needs, so that a busy machine changes no result."""
 SHORT = Limits(seconds=1)
 
 REFUSED = {
@@ -82,7 +83,8 @@ def test_a_program_does_not_reach(what: str, places: dict[str, object], tmp_path
         ("i = 0\nwhile True:\n    open(f'f{i}', 'w').write('x' * 10**6)\n    i += 1", "files"),
         ("f = open('big', 'wb')\nwhile True: f.write(b'0' * 10**6)", "failed"),
         (
-            "import threading, time\n[threading.Thread(target=time.sleep, args=(99,)).start() for _ in range(40)]",
+            "import threading, time\n[threading.Thread(target=time.sleep, args=(99,)).start() for _ in range(40)]\n"
+            "time.sleep(99)",
             "threads",
         ),
         ("exec('(' * 10000 + ')' * 10000)", "failed"),
@@ -91,7 +93,7 @@ def test_a_program_does_not_reach(what: str, places: dict[str, object], tmp_path
     ],
 )
 def test_a_program_beyond_a_limit_is_ended(program: str, ending: str) -> None:
-    limits = SHORT if ending == "time" else Limits(seconds=10, memory=8 << 30 if ending == "threads" else 1 << 30)
+    limits = SHORT if ending == "time" else Limits(seconds=120, memory=8 << 30 if ending == "threads" else 1 << 30)
     assert run_program(program, limits=limits).ending == ending
 
 
@@ -134,16 +136,18 @@ def test_programs_run_side_by_side_in_threads() -> None:
 def test_tests_of_humaneval_and_completions_of_a_prompt() -> None:
     prompt = "def double(x):\n"
     tests = "def check(candidate):\n    assert candidate(2) == 4\n"
-    assert score_code("    return 2 * x\n", tests=tests, entry_point="double", prompt=prompt).score == 1.0
-    assert score_code("    return x\n", tests=tests, entry_point="double", prompt=prompt).score == 0.0
+    assert (
+        score_code("    return 2 * x\n", tests=tests, entry_point="double", prompt=prompt, limits=LIMITS).score == 1.0
+    )
+    assert score_code("    return x\n", tests=tests, entry_point="double", prompt=prompt, limits=LIMITS).score == 0.0
     definition = "```python\ndef double(x):\n    return x + x\n```"
     fenced = f"Sure.\n{definition}\nUse it:\n```python\nprint(double(1))\nprint(double(2))\nprint(double(3))\n```"
-    assert score_code(fenced, tests=tests, entry_point="double", prompt=prompt).score == 1.0
+    assert score_code(fenced, tests=tests, entry_point="double", prompt=prompt, limits=LIMITS).score == 1.0
 
 
 def test_cases_compare_what_is_printed_and_give_the_share_that_holds() -> None:
     cases = [{"stdin": "1 2\n", "stdout": "3"}, {"stdin": "5 5\n", "stdout": "11\n"}]
-    verdict = score_code("a, b = map(int, input().split())\nprint(a + b)", cases=cases)
+    verdict = score_code("a, b = map(int, input().split())\nprint(a + b)", cases=cases, limits=LIMITS)
     assert (verdict.score, verdict.parts["held"], verdict.reason) == (0.5, 1, "case 2: it printed '10'")
 
 
