@@ -84,6 +84,11 @@ def packaged_gguf() -> Path:
     return next(Path(next(iter(spec.submodule_search_locations))).glob("*.gguf"))
 
 
+def say(line: str) -> None:
+    """How far the benchmark is."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def write_f32(source: Path, target: Path) -> Path:
     """The same model with every tensor in F32."""
     import numpy as np
@@ -126,6 +131,7 @@ def references(gguf: Path, questions: Sequence[str], most: int) -> list[Referenc
             seconds = time.monotonic() - began
             logits = model(whole).logits[0].numpy()
         size = prompt["input_ids"].shape[1]
+        say(f"transformers: {question}")
         found.append(Reference(whole[0, :size].tolist(), whole[0, size:].tolist(), logits, seconds))
     return found
 
@@ -223,10 +229,12 @@ def compare(questions: Sequence[str], most: int, threads: int, folder: Path) -> 
         "transformers_tokens_per_s": sum(len(r.tokens) for r in expected) / sum(r.seconds for r in expected),
     }
     with llama_cpp(write_f32(gguf, folder / "f32.gguf"), threads) as url:
+        say("llama.cpp answers")
         theirs = [next_tokens(url, reference.prompt) for reference in expected]
         report["llama_cpp_tokens_per_s"] = speed(
             lambda: [greedy(url, question, most)["usage"]["completion_tokens"] for question in questions]
         )
+    say("our server starts")
     with ours(threads) as url:
 
         def one(question: str) -> dict[str, Any]:
