@@ -13,13 +13,14 @@ from catalog.files import write_whole
 from catalog.settings import Settings
 
 MODULES = (
-    "argparse array ast asyncio base64 bisect calendar codecs collections configparser contextlib copy csv ctypes datetime "
-    "decimal difflib dis email enum fileinput fnmatch fractions ftplib functools gettext glob gzip hashlib heapq hmac html "
-    "http imaplib importlib inspect io ipaddress itertools json locale logging lzma mailbox math mimetypes multiprocessing "
-    "numbers operator os pathlib pickle pkgutil platform plistlib pprint queue quopri random re sched secrets selectors "
-    "shelve shlex shutil signal smtplib socket socketserver sqlite3 ssl statistics string struct subprocess symtable "
-    "sysconfig tarfile tempfile textwrap threading timeit tokenize trace traceback types typing unicodedata unittest "
-    "urllib.parse urllib.request uuid warnings wave weakref webbrowser xml.dom xml.sax zipfile zlib"
+    "argparse array ast asyncio base64 bisect calendar codecs collections configparser contextlib copy csv "
+    "ctypes datetime decimal difflib dis email enum fileinput fnmatch fractions ftplib functools gettext glob "
+    "gzip hashlib heapq hmac html http imaplib importlib inspect io ipaddress itertools json locale logging "
+    "lzma mailbox math mimetypes multiprocessing numbers operator os pathlib pickle pkgutil platform plistlib "
+    "pprint queue quopri random re sched secrets selectors shelve shlex shutil signal smtplib socket "
+    "socketserver sqlite3 ssl statistics string struct subprocess symtable sysconfig tarfile tempfile textwrap "
+    "threading timeit tokenize trace traceback types typing unicodedata unittest urllib.parse urllib.request "
+    "uuid warnings wave weakref webbrowser xml.dom xml.sax zipfile zlib "
 ).split()
 """Modules of the standard library."""
 
