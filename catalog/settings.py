@@ -224,6 +224,11 @@ class Settings:
         return tuple(self._absolute(place) for place in self.crawl.inputs)
 
     @property
+    def recipes_folder(self) -> Path:
+        """Folder of the project's own recipes, which are used in place of those of the same names in the package."""
+        return self.project / "recipes"
+
+    @property
     def registry_folder(self) -> Path | None:
         """The registry as an absolute path; None if it is not set."""
         return Path(self._absolute(self.registry.folder)) if self.registry.folder else None

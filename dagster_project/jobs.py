@@ -5,6 +5,7 @@
 - `moe` trains a mixture of experts and analyses how it routes tokens.
 - `dialogues` lets language models talk to themselves, and revises what violates a principle.
 - `registry` imports the data sets, models and evaluations that DCLM published.
+- `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -31,6 +32,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         *(models.REGISTRY_DATASETS.name, models.REGISTRY.name),
         *(evals.REGISTRY.name, evals.REGISTRY_SCORES.name),
     ),
+    "cheatsheet": _made("cheatsheet"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -53,6 +55,8 @@ DESCRIPTIONS = {
     "dialogues": "Lets the models of `[dialogues] models` plan and hold dialogues, flags and revises violations, and "
     "pairs revised turns with original ones.",
     "registry": "Imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
+    "cheatsheet": "Repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts them by "
+    "stage of development and modality.",
 }
 
 JOBS = tuple(

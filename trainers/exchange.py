@@ -39,6 +39,7 @@ from trainers.process.files import (
     whole_folder,
     write_json,
 )
+from trainers.process.optional import need
 from trainers.process.run_folder import TOKENIZER
 
 CODE_VERSION = "exchange-1"
@@ -103,6 +104,7 @@ def export_model(
         raise TrainerError(f"{target} exists", "give a place where nothing is yet")
     if dtype not in DTYPES:
         raise TrainerError(f"dtype is {dtype!r}", f"choose one of {', '.join(DTYPES)}")
+    need("safetensors", work="the Hugging Face format")
     found = checkpoint.chosen(source)
     eot = found.state.get("eot")
     config_json = to_config_json(found.model_config, dtype, eot)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import safe_console, say
 
 if TYPE_CHECKING:
     from spark_jobs.language_models.attempt import Attempt
@@ -75,8 +76,6 @@ def ask_command(
     """
     from dataclasses import replace
 
-    from rich.console import Console
-
     from catalog.errors import WatershedError
     from catalog.lake import Lake
     from catalog.settings import load_settings
@@ -94,7 +93,7 @@ def ask_command(
     once = read_prompts(prompts, sampling)
     requests = [replace(request, sample=number) for request in once for number in range(samples)]
     lake = Lake.of(settings)
-    with answering(settings, model) as endpoint, Bars(Console(stderr=True)).listening():
+    with answering(settings, model) as endpoint, Bars(safe_console(stderr=True)).listening():
         if preview_rows is not None:
             _show(preview(lake, endpoint, requests, purpose=purpose, rows=preview_rows, cap=cap), endpoint)
             return
@@ -103,9 +102,9 @@ def ask_command(
     assert out is not None
     _write(out, rows)
     answered, cost = sum(row.answered for row in rows), sum(row.cost or 0 for row in rows)
-    click.echo(f"{out}: {answered:,} of {len(rows):,} requests are answered, for ${cost:.4f}")
+    say(f"{out}: {answered:,} of {len(rows):,} requests are answered, for ${cost:.4f}")
     for kind, count in _kinds(rows).items():
-        click.echo(f"  {count:,} failed: {kind}")
+        say(f"  {count:,} failed: {kind}")
 
 
 def read_prompts(path: Path, settings: Any) -> list[Request]:
@@ -154,12 +153,12 @@ def _request(line: Any, settings: Any) -> Request:
 
 def _show(found: Preview, endpoint: Endpoint) -> None:
     for row in found.rows:
-        click.echo(click.style(f"> {row.prompt[:500]}", dim=True))
-        click.echo(f"{row.text[:2000] if row.answered else f'failed: {row.error}: {row.message or str()}'}\n")
+        say(f"> {row.prompt[:500]}", dim=True)
+        say(f"{row.text[:2000] if row.answered else f'failed: {row.error}: {row.message or str()}'}\n")
     tokens = "unknown" if found.expected_tokens is None else f"about {found.expected_tokens:,}"
     cost = "unknown" if found.expected_cost is None else f"about ${found.expected_cost:.4f}"
     price = f"{cost}, at most ${found.cost_bound:.4f} without failures" if endpoint.priced else "nothing"
-    click.echo(f"all {found.requests:,} requests: tokens {tokens}; cost {price}")
+    say(f"all {found.requests:,} requests: tokens {tokens}; cost {price}")
 
 
 def _write(out: Path, rows: list[Attempt]) -> None:

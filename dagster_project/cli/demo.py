@@ -85,7 +85,9 @@ def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot:
     from dagster_project.run import make
     from spark_jobs.spark.session import make_lacking_cache
 
-    console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
+    console.print(
+        f"lake {settings.lake_root}\nDagster home {settings.dagster_home}", style="dim", soft_wrap=True, markup=False
+    )
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
@@ -99,6 +101,8 @@ def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot:
 
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
     """Write the crawl of this machine's documentation, unless it has been written before, and print its size."""
+    from rich.markup import escape
+
     from catalog.progress import track
     from dagster_project.cli.demo_choices import CRAWL_FOLDER
     from dagster_project.cli.screen.bars import Bars
@@ -110,6 +114,6 @@ def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
         report = write_crawl(folder, planned, label=size, progress=lambda done, total: task.reach(done))
     console.print(
         f"crawl of this machine: {report.pages:,} pages of {report.hosts} hosts in {len(report.files)} WARC files, "
-        f"{report.html_bytes / 1e6:,.0f} MB of HTML   [dim]{folder}[/]",
+        f"{report.html_bytes / 1e6:,.0f} MB of HTML   [dim]{escape(str(folder))}[/]",
         soft_wrap=True,
     )

@@ -50,7 +50,7 @@ def near_duplicates(texts: Sequence[str]) -> int:
         )
         sketch = MinHash(num_perm=PERMUTATIONS)
         sketch.update_batch([shingle.encode() for shingle in found])
-        alike = [*by_text.get(found, ()), *(int(key) for key in index.query(sketch))]
+        alike = [*by_text.get(found, ()), *(int(str(key)) for key in index.query(sketch))]
         count += any(len(found & shingles[other]) >= SIMILAR * len(found | shingles[other]) for other in alike)
         if found not in by_text:
             index.insert(str(place), sketch)

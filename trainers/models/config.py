@@ -12,10 +12,12 @@ from trainers.process.errors import TrainerError
 NormPlacement = Literal["pre", "reordered"]
 NormKind = Literal["rms", "layer"]
 QKNormWidth = Literal["full", "head"]
+Initialisation = Literal["normal", "open_lm"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "norm_placement": ("pre", "reordered"),
     "norm": ("rms", "layer"),
     "qk_norm_width": ("full", "head"),
+    "initialisation": ("normal", "open_lm"),
 }
 
 
@@ -57,6 +59,10 @@ class DenseConfig:
     """The output matrix is the input embedding."""
     init_std: float = 0.02
     """Weights are drawn from a normal with this deviation, truncated at three of them."""
+    initialisation: Initialisation = "normal"
+    """"normal": every matrix has the deviation `init_std`. "open_lm": 1 / sqrt(inputs of the matrix), 1 / sqrt(D) for
+    both embeddings, and what writes to the residual stream in block l (from 0) over sqrt(2 (l + 1)), as open_lm's
+    model.py (`reset_parameters`) after arXiv 1908.11365; `init_std` and `shrink_residual` then say nothing."""
     shrink_residual: bool = True
     """With norms before: draw the matrices that write to the residual stream smaller by sqrt(2 L), so that its variance
     does not grow with depth. OLMoE does not."""
@@ -147,11 +153,20 @@ class MoEConfig(DenseConfig):
     """Whether the k probabilities are divided by their sum. OLMoE takes them as the softmax over all E gives them."""
     load_balancing_weight: float = 0.01
     """Of the load-balancing loss (arXiv 2101.03961, equations 4 to 6) in MegaBlocks' scale: 1 at perfect balance."""
+    load_balancing_sequences: int = 0
+    """Consecutive sequences of a batch whose balance is seen together; the loss is the mean over such groups. 0: the
+    whole batch of a step, over all ranks and microbatches (arXiv 2501.11873). MegaBlocks sees a GPU's microbatch:
+    OLMoE was trained so, with `device_train_microbatch_size` of its configuration, such as 8."""
     router_z_weight: float = 0.001
     """Of the router z-loss, mean(logsumexp(router logits)^2) (arXiv 2202.08906, equation 5)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.load_balancing_sequences < 0:
+            raise TrainerError(
+                f"load_balancing_sequences is {self.load_balancing_sequences}",
+                "set it to a number of sequences, or to 0 for the whole batch",
+            )
         if not 1 <= self.experts_per_token <= self.experts:
             raise TrainerError(
                 f"{self.experts_per_token} experts a token of {self.experts} in a layer",

@@ -24,6 +24,21 @@ from trainers.models.loss import cross_entropy, token_nats
 WRITES_RESIDUAL = ("attention.out.weight", "feed_forward.down.weight", "feed_forward.down")
 
 
+def deviation(name: str, shape: tuple[int, ...], config: DenseConfig) -> float:
+    """The deviation of the normal that the matrix `name`, (..., outputs, inputs), is drawn from before it is truncated.
+
+    Matrices that write to the residual stream are smaller by sqrt(2 L) when norms come before them and
+    `shrink_residual` is set, and in open_lm by sqrt(2 (l + 1)) in block l.
+    """
+    writes = name.endswith(WRITES_RESIDUAL)
+    if config.initialisation == "open_lm":
+        # An embedding is (V, D), so its last axis is D as well.
+        block = int(name.split(".")[1]) if writes else 0
+        return shape[-1] ** -0.5 / (math.sqrt(2 * (block + 1)) if writes else 1.0)
+    shrunk = writes and config.norm_placement == "pre" and config.shrink_residual
+    return config.init_std * (1 / math.sqrt(2 * config.layers) if shrunk else 1.0)
+
+
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) over the last axis, times a gain (arXiv 1910.07467)."""
 
@@ -111,16 +126,16 @@ class Attention(nn.Module):
         return self.out(y_BHTK.transpose(1, 2).flatten(2))
 
     def _equal(self, qkv_BTX: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        qkv_BT3D = qkv_BTX.unflatten(-1, (3, -1))
-        qk_BT2D, v_BTD = qkv_BT3D[:, :, :2], qkv_BT3D[:, :, 2]
+        # split and unbind, not indexing: their backward pass writes a gradient once, without zeros around it.
+        qk_BT2D, v_BT1D = qkv_BTX.unflatten(-1, (3, -1)).split((2, 1), dim=2)
         if self.full_norm:
             qk_BT2D = self.norm(qk_BT2D)
         heads = (self.heads, self.head_width)
         qk_BT2HK = qk_BT2D.unflatten(-1, heads)
         if self.head_norm:
             qk_BT2HK = self.norm(qk_BT2HK)
-        qk_BT2HK = rotate(qk_BT2HK, cos_T11P, sin_T11P).to(v_BTD.dtype)
-        return qk_BT2HK[:, :, 0], qk_BT2HK[:, :, 1], v_BTD.unflatten(-1, heads)
+        q_BTHK, k_BTHK = rotate(qk_BT2HK, cos_T11P, sin_T11P).to(v_BT1D.dtype).unbind(2)
+        return q_BTHK, k_BTHK, v_BT1D.squeeze(2).unflatten(-1, heads)
 
     def _grouped(self, qkv_BTX: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         H, G, K = self.heads, self.groups, self.head_width
@@ -207,20 +222,17 @@ class DenseDecoder(nn.Module):
         return self.embedding.weight if self.config.tied else self.unembedding.weight
 
     def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
-        """Draw every matrix from a truncated normal (init_std, three deviations) and set gains to one.
+        """Draw every matrix from a normal truncated at three deviations (see `deviation`) and set gains to one.
 
-        The matrices that write to the residual stream are scaled by 1 / sqrt(2 L) when norms come before them and
-        `shrink_residual` is set. The generator is on the CPU: the same seed gives the same weights on every device.
-        `put` stores a whole drawn tensor in a parameter, which may hold but a part of it.
+        The generator is on the CPU: the same seed gives the same weights on every device. `put` stores a whole drawn
+        tensor in a parameter, which may hold but a part of it.
         """
         generator = torch.Generator().manual_seed(seed)
-        std, pre = self.config.init_std, self.config.norm_placement == "pre"
-        shrink = 1 / math.sqrt(2 * self.config.layers) if pre and self.config.shrink_residual else 1.0
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 drawn = torch.ones(parameter.shape, dtype=torch.float32)
                 if not name.endswith("gain"):
-                    scale = std * (shrink if name.endswith(WRITES_RESIDUAL) else 1.0)
+                    scale = deviation(name, tuple(parameter.shape), self.config)
                     nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
                 put(parameter, drawn)
             for held, table in zip((self.cos_T11P, self.sin_T11P), self._rotary_tables(), strict=True):
