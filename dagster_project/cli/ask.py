@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
-from dagster_project.cli.screen.say import say
+from dagster_project.cli.screen.say import safe_console, say
 
 if TYPE_CHECKING:
     from spark_jobs.language_models.attempt import Attempt
@@ -76,8 +76,6 @@ def ask_command(
     """
     from dataclasses import replace
 
-    from rich.console import Console
-
     from catalog.errors import WatershedError
     from catalog.lake import Lake
     from catalog.settings import load_settings
@@ -95,7 +93,7 @@ def ask_command(
     once = read_prompts(prompts, sampling)
     requests = [replace(request, sample=number) for request in once for number in range(samples)]
     lake = Lake.of(settings)
-    with answering(settings, model) as endpoint, Bars(Console(stderr=True)).listening():
+    with answering(settings, model) as endpoint, Bars(safe_console(stderr=True)).listening():
         if preview_rows is not None:
             _show(preview(lake, endpoint, requests, purpose=purpose, rows=preview_rows, cap=cap), endpoint)
             return

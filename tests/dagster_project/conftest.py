@@ -9,12 +9,12 @@ import pytest
 from demo_project import Project, new_project, watershed
 
 MADE = "WATERSHED_MADE_DEMO"
-"""Variable with the folder of a project in which `watershed demo --size smoke` has run, with its output in `demo.log`."""
+"""Variable with a folder in which `watershed demo --size smoke` has run, and written its output to `demo.log`."""
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after `watershed demo --size smoke`: the one that MADE names, else a new one without Java on the PATH."""
+    """A project after `watershed demo --size smoke`: the one that MADE names, or a new one without Java on the PATH."""
     if MADE in os.environ:
         folder = Path(os.environ[MADE])
         return Project(folder, (folder / "demo.log").read_text(encoding="utf-8"))

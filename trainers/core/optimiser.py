@@ -22,7 +22,7 @@ class Optimiser:
     weight_decay: float = 0.1
     """Of matrices and norm gains."""
     decay_embedding: bool = False
-    """Whether the input embedding is decayed too, as in OLMoE."""
+    """Whether the input embedding is decayed too, as in OLMoE and open_lm."""
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8

@@ -185,6 +185,9 @@ def resolve(
     }
     if isinstance(chosen.model, MoEConfig) and balanced(chosen.model) is None:
         del identity["model"]["load_balancing_sequences"]
+    if chosen.model.initialisation == "normal":
+        # The runs from before there was a choice keep their fingerprints.
+        del identity["model"]["initialisation"]
     if sources:
         identity["sources"] = [[split.digest, weight] for split, weight in sources]
     if len(sources) > 1:
@@ -224,7 +227,7 @@ def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
 
 def _overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
     kind = values.get("kind", model.kind)
-    if kind not in ("dense", "moe"):
+    if kind not in ("dense", "moe", model.kind):
         raise TrainerError(f"model kind is {kind!r}", 'set kind to "dense" or "moe"')
     if kind != model.kind:
         shared = {name: value for name, value in asdict(model).items() if name in DenseConfig.__dataclass_fields__}

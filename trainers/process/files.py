@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trainers.process.errors import TrainerError
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, so it can be digested."""
@@ -109,6 +111,17 @@ def write_json(path: Path, value: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Replace `path`, whole, by one compact JSON object a line."""
     write_text(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; TrainerError when the file cannot be read or holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainerError(f"{path} cannot be read: {' '.join(str(error).split())}", "give a whole folder") from None
+    if not isinstance(found, dict):
+        raise TrainerError(f"{path} holds no JSON object", "give a whole folder")
+    return found
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
