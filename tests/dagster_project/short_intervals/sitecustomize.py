@@ -1,5 +1,7 @@
-"""Dagster's daemon looks for backfills every two seconds. In other processes with this folder on their PYTHONPATH, nothing
-changes. Dagster has no setting for the interval, which is 30 s, and a backfill waits for it two to four times."""
+"""Dagster's daemon looks for backfills every two seconds; other processes with this folder on PYTHONPATH do not change.
+
+Dagster has no setting for the interval, which is 30 s, and a backfill waits for it two to four times.
+"""
 
 from pathlib import Path
 
