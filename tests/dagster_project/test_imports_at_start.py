@@ -46,7 +46,7 @@ if done.exit_code:
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "repair", "trace", "ladder")
-COMMANDS += ("registry", "compare", "plan", "model", "evals")
+COMMANDS += ("registry", "compare", "plan", "model", "evals", "shards")
 
 
 def imported(project: Path, *words: str) -> set[str]:
