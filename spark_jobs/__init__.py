@@ -22,6 +22,7 @@ Families:
 
 - `dclm`: the tables of the DCLM pipeline, from the pool of archives to training shards
 - `evals`: multiple-choice questions from held-out documents
+- `dialogues`: self-directed dialogues of language models, and their revisions
 - `registry`: DCLM's published data sets, models and evaluations
 - `curate`: a recipe on plain files, without Spark (`watershed curate`)
 - `scholar`: citations and rubrics of scientific answers
