@@ -1,7 +1,7 @@
 """Shards of token sequences: what the manifest promises, and a source that reads them in place.
 
 A split is a folder of plain WebDataset tars and a manifest.jsonl with a line a shard; each tar holds .npy members of
-shape (n, L + 1) whose byte offsets the manifest names. So `Sequences` memory-maps the tars and copies rows; it unpacks
+shape (n, L + 1) whose byte offsets the manifest names. So `Sequences` reads rows by their place in the tars; it unpacks
 nothing. `read_with_webdataset` reads the same sequences with the webdataset library.
 """
 
@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.data.open_files import OpenFiles
+from trainers.data.tokenizer_digest import tokenizer_digest
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
+from trainers.process.run_folder import TOKENIZER
+from trainers.process.sealed import read_sealed
 
+DATASET = "dataset.json"
 TOKEN_DTYPES = ("uint16", "uint32")
-OPEN_SHARDS = 256
-"""Tars mapped at a time; each holds a file descriptor, and a process commonly has 1024."""
 
 Tokens = NDArray[np.int64]
 
@@ -70,6 +72,8 @@ class Split:
     dataset_fingerprint: str
     eot: int = 0
     """The token that ends a document."""
+    tokenizer: str = ""
+    """`tokenizer_digest` of the tokenizer.json beside the shards; "" where there is none."""
 
     @property
     def sequence_length(self) -> int:
@@ -112,8 +116,9 @@ def check_manifest(folder: Path | str, *, digests: bool = True) -> Split:
             f"{folder}: " + "; ".join(problems[:3]) + more, "write the shards again, or copy them again in full"
         )
     dataset = _read_dataset(folder)
-    vocab_size, eot = int(dataset["vocab_size"]), int(dataset.get("eot", 0))
-    return Split(folder, shards, tuple(offsets), vocab_size, str(dataset["fingerprint"]), eot)
+    vocab_size, eot = dataset["vocab_size"], int(dataset.get("eot") or 0)
+    tokenizer = tokenizer_digest(dataset_folder(folder) / TOKENIZER)
+    return Split(folder, shards, tuple(offsets), vocab_size, dataset["fingerprint"], eot, tokenizer)
 
 
 def _read_manifest(path: Path) -> tuple[Shard, ...]:
@@ -129,8 +134,10 @@ def _read_manifest(path: Path) -> tuple[Shard, ...]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise TrainerError(f"{path}, line {number} is not a shard: {error!r}", "write the shards again") from None
         shards.append(Shard(**fields, members=members))
-    if not shards:
-        raise TrainerError(f"{path} names no shards", "let more documents through, so that a shard is filled")
+    if not sum(shard.num_sequences for shard in shards):
+        raise TrainerError(
+            f"{path} names no shards with sequences", "let more documents through, so that a shard is filled"
+        )
     names = [shard.shard for shard in shards]
     if names != sorted(set(names)):
         raise TrainerError(f"{path} names a shard twice or out of order", "write the shards again")
@@ -138,10 +145,16 @@ def _read_manifest(path: Path) -> tuple[Shard, ...]:
 
 
 def _read_dataset(folder: Path) -> dict[str, Any]:
-    for path in (folder.parent / "dataset.json", folder / "dataset.json"):
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-    raise TrainerError(f"{folder.parent / 'dataset.json'} does not exist", "write the shards again")
+    kinds = {"vocab_size": int, "sequence_length": int, "fingerprint": str}
+    return read_sealed(dataset_folder(folder) / DATASET, kinds, "write the shards again")
+
+
+def dataset_folder(folder: Path) -> Path:
+    """Where dataset.json and tokenizer.json of a split lie: beside it, or in it; TrainerError where neither is."""
+    for place in (folder.parent, folder):
+        if (place / DATASET).is_file():
+            return place
+    raise TrainerError(f"{folder.parent / DATASET} does not exist", "write the shards again")
 
 
 def _disagreements(shard: Shard, first: Shard) -> list[str]:
@@ -206,7 +219,7 @@ class Sequences:
         self._member_first = np.concatenate(([0], np.cumsum(counts)))
         self._member_shard = np.array([shard for shard, _ in members], dtype=np.int64)
         self._member_offset = np.array(split.data_offsets, dtype=np.int64)
-        self._shard_bytes = lru_cache(maxsize=OPEN_SHARDS)(self._map)
+        self._files = OpenFiles([split.folder / f"{shard.shard}.tar" for shard in split.shards])
 
     def __len__(self) -> int:
         return int(self._member_first[-1])
@@ -216,23 +229,16 @@ class Sequences:
         """Hex SHA-256 over the shards' names and digests."""
         return self.split.digest
 
-    def _map(self, shard: int) -> NDArray[np.uint8]:
-        return np.memmap(self.split.folder / f"{self.split.shards[shard].shard}.tar", dtype=np.uint8, mode="r")
-
     def __getitem__(self, places: NDArray[np.int64]) -> Tokens:
         """Tokens (len(places), L + 1), int64, of the sequences numbered `places`."""
         member = np.searchsorted(self._member_first, places, side="right") - 1
         row_bytes = self.stored_length * self._dtype.itemsize
         start = self._member_offset[member] + (places - self._member_first[member]) * row_bytes
-        shard_of = self._member_shard[member]
-        tokens = np.empty((len(places), self.stored_length), dtype=np.int64)
-        for shard in np.unique(shard_of):
-            rows = np.flatnonzero(shard_of == shard)
-            # .npy data begin at a multiple of 64 within a member and members at a multiple of 512 within a tar.
-            whole = self._shard_bytes(int(shard))
-            words = whole[: len(whole) // 4 * 4].view(self._dtype)
-            at = (start[rows] // self._dtype.itemsize)[:, None] + np.arange(self.stored_length)
-            tokens[rows] = words[at]
+        stored = np.empty((len(places), self.stored_length), dtype=self._dtype)
+        whole = stored.reshape(-1).view(np.uint8).data
+        for row, (shard, offset) in enumerate(zip(self._member_shard[member].tolist(), start.tolist(), strict=True)):
+            self._files.read_into(shard, offset, whole[row * row_bytes : (row + 1) * row_bytes])
+        tokens = stored.astype(np.int64)
         self._check_vocabulary(tokens)
         return tokens
 

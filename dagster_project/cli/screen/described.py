@@ -7,7 +7,6 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from catalog.settings import Settings
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS
 from dagster_project.cli.screen.render import cell, human_bytes, moment, plain_table
+from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,14 +52,14 @@ def print_tables(screen: Console, settings: Settings, due: Mapping[str, str] = M
     screen.print(table)
     size = human_bytes(sum(state.bytes for state in states))
     made = sum(state.made for state in states)
-    click.echo(f"{made} of {len(CONTRACTS)} tables made, {size}, lake {lake.root}", err=True)
-    click.echo(f"views: {', '.join(VIEWS)}, watershed.tables, watershed.history", err=True)
+    say(f"{made} of {len(CONTRACTS)} tables made, {size}, lake {lake.root}", err=True)
+    say(f"views: {', '.join(VIEWS)}, watershed.tables, watershed.history", err=True)
 
 
 def print_card(settings: Settings, name: str) -> None:
     """Print the data card of a table."""
     contract = _contract(name)
-    click.echo(card(contract, table_state(Lake.of(settings), contract)), nl=False)
+    say(card(contract, table_state(Lake.of(settings), contract)), nl=False)
 
 
 def print_description(screen: Console, settings: Settings, name: str) -> None:
