@@ -46,7 +46,7 @@ def table_checks(contract: Contract) -> dg.AssetChecksDefinition:
             "Nothing downstream is made while they do not.",
         )
     ]
-    if not contract.command:
+    if contract.name in Steps(REGISTERED).by_table:
         specs.append(
             dg.AssetCheckSpec(
                 UP_TO_DATE,
@@ -202,7 +202,7 @@ def _fault(contract: Contract, found: "list[Outcome]", failed: bool) -> dict[str
         return {}
     where = places(contract, found)
     shown: dict[str, Any] = {"where": where} if where else {}
-    if failed and not contract.command:
+    if failed and contract.name in Steps(REGISTERED).by_table:
         shown["what to do"] = dg.MetadataValue.md(mend(contract, where, links=True))
     return {**shown, "example rows": dg.MetadataValue.md(broken_rows(contract, found))}
 
