@@ -68,6 +68,8 @@ class Script:
     """Charges, by Idempotency-Key."""
     made: Counter[str] = field(default_factory=Counter)
     """Faults made, by kind."""
+    replies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The last reply to each request, by Idempotency-Key."""
     tokens: int = 0
     """Tokens charged, of prompts and replies."""
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -168,8 +170,9 @@ async def _completions(script: Script, request: web.Request) -> web.StreamRespon
         return _error(500, f"an error for {request.headers.get('Authorization')}")
     if fault == "dropped":
         _drop(request)
-    reply = _reply(body, digest, script.answer, fault)
-    if not (script.idempotent and key in script.charged):
+    first = script.replies.get(key) if script.idempotent else None
+    reply = script.replies[key] = first or _reply(body, digest, script.answer, fault)
+    if first is None:
         script.charged[key] += 1
         script.tokens += reply["usage"]["total_tokens"]
     await _held(script)

@@ -17,8 +17,8 @@ from catalog.names import find
 from catalog.settings import Settings
 from spark_jobs.language_models.endpoint import Endpoint, endpoint_of
 
-READY_SECONDS = 300.0
-"""Seconds in which a server must be ready. A large folder takes minutes to load from a slow disk."""
+READY_SECONDS = 900.0
+"""Seconds in which a server must be ready. A large model takes minutes to load on a busy machine."""
 
 
 @contextmanager

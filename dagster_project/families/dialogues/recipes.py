@@ -10,7 +10,7 @@ import dagster as dg
 
 from catalog.errors import WatershedError
 from catalog.names import close
-from catalog.settings import Settings, load_settings
+from catalog.settings import Settings
 from dagster_project.engine.partitions import Cut
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def models_of(settings: Settings) -> Iterable[str]:
 
 
 MODELS = Cut(
-    dg.StaticPartitionsDefinition(list(models_of(load_settings()))),
+    dg.DynamicPartitionsDefinition(name="dialogue_models"),
     lambda key: {"model": key},
     lambda columns: str(columns["model"]),
 )
