@@ -26,6 +26,7 @@ from trainers.data.shards import Sequences, check_manifest
 from trainers.pretraining.config import RunConfig, named_sources, parts_of, resolve
 from trainers.pretraining.objective import Pretraining
 from trainers.process.command import run_from_config
+from trainers.process.trackers import check_tracker
 
 
 def pretrain(config: RunConfig) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def pretrain(config: RunConfig) -> dict[str, Any]:
     Raises:
         TrainerError: shards are missing or changed, a field does not fit, or the loss diverged.
     """
+    check_tracker(config.tracker)
     sources = [(check_manifest(at, digests=config.verify_digests), weight) for at, weight in named_sources(config)]
     heldout = check_manifest(Path(config.shards) / "heldout", digests=config.verify_digests)
     initial = load_decoder(Path(config.init)) if config.init else None

@@ -21,7 +21,7 @@ from trainers.process.errors import TrainerError
 from trainers.process.files import read_jsonl
 
 ROOT = Path(__file__).parents[2]
-TIMES = ("tokens_per_s", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes")
+TIMES = ("tokens_per_s", "logged_seconds", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes")
 PRESET = "30k-0.2xC"
 MIXTURE = {"kind": "moe", "experts": 8, "experts_per_token": 2, "hidden": 24}
 
