@@ -24,7 +24,7 @@ def config(tmp_path):
     shards = make_shards(tmp_path / "shards")
 
     def made(**changes) -> RunConfig:
-        fields = {
+        fields: dict[str, Any] = {
             "preset": "30k-0.2xC",
             "shards": str(shards),
             "out": str(tmp_path / "run"),

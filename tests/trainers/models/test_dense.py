@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from trainers.models.config import (
     DenseConfig,
-    MoEConfig,
     flops_per_token,
+    model_config,
     parameter_count,
     swiglu_width,
     total_parameter_count,
@@ -260,7 +260,7 @@ def test_an_impossible_shape_is_refused(change, cause):
 def test_recomputed_blocks_give_the_same_bits_and_keep_less(kind):
     config = DenseConfig(vocab_size=50, sequence_length=64, width=32, layers=6, heads=2, hidden=64)
     if kind == "moe":
-        config = MoEConfig(**asdict(config) | {"kind": "moe", "experts": 4, "experts_per_token": 2})
+        config = model_config(asdict(config) | {"kind": "moe", "experts": 4, "experts_per_token": 2})
     tokens = torch.randint(0, 50, (4, 65), generator=torch.Generator().manual_seed(0))
     found, kept = {}, {}
     for recompute in (False, True):
