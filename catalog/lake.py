@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -24,9 +24,12 @@ from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
 from catalog.storage.log import log_faults, repair_advice
 from catalog.storage.records import (
+    Broken,
     Recorded,
+    read_broken,
     read_partitions,
     recorded_versions,
+    write_broken,
     write_files,
     write_partitions,
     write_records,
@@ -236,7 +239,22 @@ class Lake:
         """
         return self._overwrite(contract, rows, parts_sql(parts), parts_note(parts))
 
+    def append(
+        self, contract: Contract, rows: pa.Table, fingerprint: str, partition: Mapping[str, Any] | None = None
+    ) -> int:
+        """Add `rows` to the table in one transaction; returns the version. No row that is there is looked at.
+
+        Raises:
+            WatershedError: the rows do not fit the contract, or break one of its constraints.
+        """
+        return self._write(contract, rows, "append", None, commit_note(fingerprint, partition))
+
     def _overwrite(self, contract: Contract, rows: pa.Table, predicate: str | None, note: str) -> int:
+        return self._write(contract, rows, "overwrite", predicate, note)
+
+    def _write(
+        self, contract: Contract, rows: pa.Table, mode: Literal["append", "overwrite"], predicate: str | None, note: str
+    ) -> int:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
         from deltalake.exceptions import DeltaError
 
@@ -246,7 +264,7 @@ class Lake:
             write_deltalake(
                 target,
                 _without_comments(contract.conform(rows)),
-                mode="overwrite",
+                mode=mode,  # ty: ignore[invalid-argument-type]
                 predicate=predicate,
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),
             )
@@ -282,20 +300,39 @@ class Lake:
         """The keys that `plan_partitions` recorded last; empty for a table without partitions."""
         return read_partitions(self.store(name))
 
-    @not_recorded()
+    def record_broken(self, name: str, version: int, partitions: Mapping[str, str]) -> None:
+        """Record the partitions whose rows break the contract in `version`, and what they break, by partition key."""
+        write_broken(self.store(name), Broken(version, partitions))
+
+    def broken(self, name: str) -> dict[str, str]:
+        """The partitions that `record_broken` recorded last and that have not been written since, by partition key."""
+        found = read_broken(self.store(name))
+        written = self.written(name) if found.partitions else {}
+        return {key: what for key, what in found.partitions.items() if _last(written, key) <= found.version}
+
     def written(self, name: str) -> dict[str, Written]:
         """The last commit of every partition key (`WHOLE` for a table written whole), by its commit notes."""
+        return {key: commits[0] for key, commits in self.commits(name).items()}
+
+    @not_recorded()
+    def commits(self, name: str) -> dict[str, list[Written]]:
+        """All commits of every partition key, the last one first, by their notes."""
         if not self.exists(name):
             return {}
-        found: dict[str, Written] = {}
+        found: dict[str, list[Written]] = {}
         table = self.table(name)
         with self.readable(name):
-            commits = table.history()
-        for commit in commits:
+            history = table.history()
+        for commit in history:
             for key, fingerprint in _parse_note(commit.get("userMetadata")).items():
-                if key not in found:
-                    found[key] = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
+                written = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
+                found.setdefault(key, []).append(written)
         return found
+
+
+def _last(written: Mapping[str, Written], key: str) -> int:
+    """The last version that wrote the partition `key`; -1 if none is noted."""
+    return written[key].version if key in written else -1
 
 
 def _without_comments(rows: pa.Table) -> pa.Table:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dagster_project.due_job import make_what_is_due, what_is_due
 from dagster_project.engine.checks import contract_checks
 from dagster_project.engine.steps import REGISTERED, Steps
 from dagster_project.families import commands
+from dagster_project.families.cheatsheet import assets as cheatsheet
 from dagster_project.families.dclm import assets as dclm
+from dagster_project.families.dialogues import assets as dialogues
 from dagster_project.families.evals import assets as evals
 from dagster_project.families.ladder import assets as ladder
 from dagster_project.families.models import assets as models
@@ -15,7 +18,7 @@ from dagster_project.families.moe import assets as moe
 from dagster_project.families.registry import assets as registry
 from dagster_project.jobs import JOBS
 
-FAMILIES = (dclm, models, evals, ladder, moe, registry)
+FAMILIES = (dclm, models, evals, ladder, moe, dialogues, registry, cheatsheet)
 """The asset modules, one for each family. A new family adds its module here."""
 
 
@@ -27,5 +30,6 @@ def steps() -> Steps:
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules(FAMILIES), *commands.SPECS],
     asset_checks=contract_checks(),
-    jobs=list(JOBS),
+    jobs=[*JOBS, make_what_is_due],
+    sensors=[what_is_due],
 )

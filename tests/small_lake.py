@@ -17,6 +17,8 @@ from catalog.contract import Contract
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
 from catalog.tables import CONTRACTS
+from catalog.tables.cheatsheet import LINKS
+from catalog.tables.cheatsheet.taxonomy import CATEGORIES
 
 WARC = "crawl-00000.warc.gz"
 CRAWLED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -24,6 +26,24 @@ SHA256 = "ab" * 32
 UUID = "0edca2de-5f6d-4ff4-b36d-58fedf9ed511"
 RUNS = ("10k-1xC", "20k-1xC", "10k-2xC", "20k-2xC")
 
+
+DIALOGUE = {"model": "smollm2", "dialogue": "0123456789abcdef"}
+SAID = [{"role": "user", "content": "Where does it end?"}, {"role": "assistant", "content": "In the sea."}]
+DIALOGUES: dict[str, list[dict[str, Any]]] = {
+    "dialogues.topics": [{"model": "smollm2", "domain": "rivers"}],
+    "dialogues.goals": [{**DIALOGUE, "principles": ["concise"]}],
+    "dialogues.plans": [DIALOGUE],
+    "dialogues.conversations": [{**DIALOGUE, "messages": SAID, "turns": 2, "ended": "done"}],
+    "dialogues.flags": [{**DIALOGUE, "violation": True}],
+    "dialogues.critiques": [{**DIALOGUE, "violations": ["concise"]}],
+    "dialogues.revisions": [{**DIALOGUE, "original": "In the sea."}],
+    "dialogues.preferences": [
+        {"model": "smollm2", "id": DIALOGUE["dialogue"], "prompt": SAID[:1], "rejected": "In the sea."}
+    ],
+    "dialogues.statistics": [{"model": "smollm2", "measure": "dialogues", "value": 1.0}],
+    "dialogues.published": [{"collection": "sdsd", "messages": SAID}],
+}
+"""A dialogue with its revision, and a published one."""
 
 MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.models": [
@@ -242,9 +262,10 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in MIXTURES.items()},
+        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES).items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
+        "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),
         "evals.answers": rows("evals.answers", {"version": "v2"}),
@@ -262,6 +283,29 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         "ladder.outcomes": rows("ladder.outcomes", {"target": "80k-4xC", "task": "continuation"}),
         "ladder.comparison_runs": rows("ladder.comparison_runs", *({"mixture": name} for name in ("one", "other"))),
         "ladder.comparisons": rows("ladder.comparisons", {"measure": "bits_per_byte"}),
+        "cheatsheet.categories": [
+            {"category": each.name, "number": each.number, "stage": each.stage, "stage_number": int(each.number[0])}
+            for each in CATEGORIES
+        ],
+        "cheatsheet.raw": rows("cheatsheet.raw", {"source": "published", "outcome": "kept", "resource": "lake"}),
+        "cheatsheet.resources": rows(
+            "cheatsheet.resources",
+            {
+                "resource": "lake",
+                "year": 2024,
+                "month": 5,
+                "modalities": ["Text"],
+                "categories": ["Data Governance"],
+                "stages": ["Data Documentation and Release"],
+                "sources": ["published"],
+                "rows": 1,
+                **dict.fromkeys(("primary_link", *LINKS), "https://lake.example/lake"),
+            },
+        ),
+        "cheatsheet.repairs": rows("cheatsheet.repairs", {"source": "published"}),
+        "cheatsheet.codings": rows(
+            "cheatsheet.codings", {"resource": "lake", "question": "languages", "value": "English"}
+        ),
     }
 
 

@@ -8,6 +8,7 @@ click, the error handling and little else, because `watershed --help` imports al
 from __future__ import annotations
 
 import importlib
+import sys
 
 import click
 
@@ -25,10 +26,15 @@ COMMANDS = {
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
     "registry": ("dagster_project.cli.registry", "registry_command"),
+    "cheatsheet": ("dagster_project.cli.cheatsheet", "cheatsheet_command"),
     "compare": ("dagster_project.cli.compare", "compare_command"),
     "plan": ("dagster_project.cli.plan", "plan_command"),
     "model": ("dagster_project.cli.model", "model_command"),
     "evals": ("dagster_project.cli.evals", "evals_command"),
+    "dialogues": ("dagster_project.cli.dialogues", "dialogues_command"),
+    "ask": ("dagster_project.cli.ask", "ask_command"),
+    "serve": ("dagster_project.cli.serve", "serve_command"),
+    "score": ("dagster_project.cli.score", "score_command"),
 }
 
 
@@ -61,3 +67,6 @@ def main() -> None:
       # Filter documents of your own by a published recipe; this needs no lake.
       watershed curate documents.jsonl --recipe dclm-baseline --out curated
     """
+    from dagster_project.cli.screen.say import print_traceback
+
+    sys.excepthook = print_traceback

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import data, safe_console, say
 
 
 @click.command("check")
@@ -64,32 +67,36 @@ def check_command(  # noqa: PLR0917 (click passes them by name)
       watershed check dclm.documents --engine gx
       watershed check --storage
     """
-    from rich.console import Console
-
     from catalog.lake import Lake
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars
     from dagster_project.cli.screen.render import written_atomically
-    from quality.gate import check, check_storage, select
+    from quality.gate import check, check_storage, remember, select
     from quality.report import report, storage_summary, summary
     from quality.storage import storage_outcomes
 
     settings = load_settings()
     _, missing = select(Lake.of(settings), tables)
-    with Bars(Console(stderr=True)).listening():
+    with Bars(safe_console(stderr=True)).listening():
         verified = check_storage(settings, tables) if storage else []
         outcomes = [outcome for each in verified for outcome in storage_outcomes(each, every=True)]
-        outcomes = outcomes if storage else check(settings, tables, engine, partial=partial)
+        if not storage:
+            outcomes = check(settings, tables, engine, partial=partial)
+            # A lake that this user can only read stays as it is.
+            with suppress(OSError, WatershedError):
+                remember(Lake.of(settings), outcomes)
     if storage:
-        click.echo(storage_summary(verified), err=True)
+        say(storage_summary(verified), err=True)
     text = report(outcomes, format_, missing)
     if output:
         with written_atomically(output) as path:
             path.write_text(text)
-        click.echo(f"{summary(outcomes)}; report in {output}", err=True)
+        say(f"{summary(outcomes)}; report in {output}", err=True)
+    elif format_ in ("json", "junit"):
+        data(text, nl=False)
     else:
         for line in text.splitlines():
-            click.echo(click.style(line, fg=_colour(line) if format_ == "text" else None))
+            say(line, fg=_colour(line) if format_ == "text" else None)
     sys.exit(1 if any(outcome.failed for outcome in outcomes) else 0)
 
 

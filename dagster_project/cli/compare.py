@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,9 @@ def compare_command(  # noqa: PLR0917 (click passes them by name)
     try:
         require_passing(instance, settings, COMPARISON_RUNS.upstream)
         with Bars(console).listening():
-            found = compare(settings, plan, check=check, log=lambda line: console.print(line, highlight=False))
+            found = compare(
+                settings, plan, check=check, log=lambda line: console.print(line, highlight=False, markup=False)
+            )
         before = share_right_before(settings, except_comparison=found.id)
         paths = write(found, before, out or lake.folder("ladder.comparisons", found.id, "comparison.json"))
         report_to_dagster(instance, lake, found, paths[-1])
@@ -89,8 +92,8 @@ def compare_command(  # noqa: PLR0917 (click passes them by name)
         instance.dispose()
     print_comparison(console, found, before)
     for path in paths:
-        click.echo(f"wrote {path}")
-    click.echo(f"{time.monotonic() - began:,.0f} s in all")
+        say(f"wrote {path}")
+    say(f"{time.monotonic() - began:,.0f} s in all")
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -107,13 +110,16 @@ def print_comparison(console: Console, found: Comparison, past: Share) -> None:
             f"{dataset.mixture.name}: {dataset.documents:,} documents, {dataset.bytes:,} bytes, "
             f"{dataset.tokens:,} tokens; {plan.target} reads them {found.target_tokens / dataset.tokens:.2f} times",
             highlight=False,
+            markup=False,
         )
-    console.print(f"\n{plan.first.name} minus {plan.second.name}; positive values favour {plan.first.name}:")
+    console.print(
+        f"\n{plan.first.name} minus {plan.second.name}; positive values favour {plan.first.name}:", markup=False
+    )
     names = ["task", "measure", *plan.runs, f"at {plan.target}", "90% band", "P(better)"]
     checked = found.decided[0].measured_S is not None
     print_rows(console, names + (["measured", "held"] if checked else []), [_row(each) for each in found.decided])
     for line in verdict(found, past):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _row(each: Decided) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import safe_console, say
 
 
 @click.command("curate")
@@ -101,7 +102,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
         from spark_jobs.curate.explain import explain_document
 
         for line in explain_document(sources, steps, explain, out):
-            click.echo(line)
+            say(line)
         return
     if not is_warm():
         warm_in_background()
@@ -117,28 +118,26 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
         )
     report = write_report(out, steps, outcome)
     for warning in outcome.warnings:
-        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {warning}", err=True)
+        say(warning, label="warning:", err=True, fg="yellow", bold=True)
     for name, before, dropped, _ in funnel(steps, outcome):
         if dropped or name == "kept":
             share = f"{dropped / before:6.1%}" if dropped else ""
-            click.echo(f"{name:<44} {before:>12,} {f'-{dropped:,}' if dropped else '':>12} {share}")
+            say(f"{name:<44} {before:>12,} {f'-{dropped:,}' if dropped else '':>12} {share}")
     for line in copies_lines(outcome):
-        click.echo(line)
+        say(line)
     if outcome.contamination:
         from spark_jobs.curate.contamination import held_share
 
         for name, examples, silent, hit, share in held_share(outcome.contamination):
             unseen = f", {silent:,} cannot be found" if silent else ""
-            click.echo(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%}){unseen}")
-    click.echo(f"wrote {report}")
+            say(f"{name}: {hit:,} of {examples:,} examples held ({share:.1%}){unseen}")
+    say(f"wrote {report}")
 
 
 def bars() -> AbstractContextManager[None]:
     """Return progress bars for a terminal. Without a terminal nothing is drawn, and rich is not imported."""
     if not sys.stderr.isatty():
         return nullcontext()
-    from rich.console import Console
-
     from dagster_project.cli.screen.bars import Bars
 
-    return Bars(Console(stderr=True)).listening()
+    return Bars(safe_console(stderr=True)).listening()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
+@click.argument("which", required=False, type=click.Choice(["dialogues"]), metavar="[dialogues]")
 @click.option(
     "--size",
     type=click.Choice(["smoke", "small", "standard"], case_sensitive=False),
@@ -35,19 +36,30 @@ if TYPE_CHECKING:
 @click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors(RUN_AGAIN)
-def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
+def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
     """Run the whole pipeline on this machine, from web archives to a checked prediction.
 
     The demo crawls the documentation installed on this machine, or reads the archives of --crawl. It then runs the
     jobs `curation` and `scaling` through Dagster and summarises the results. It can be run again at any time: only
     tables that are out of date are made, and what an interrupted run finished is kept.
 
+    With `dialogues`, SmolLM2 and a tiny model that is trained first talk to themselves instead, and revise what
+    violates a principle.
+
     \b
     Examples:
       watershed demo --size smoke --plan
       watershed demo --size small
+      watershed demo dialogues --size smoke
       watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
+    if which == "dialogues":
+        from dagster_project.cli.demo_dialogues import run_dialogues
+
+        if crawl or snapshot or plan:
+            raise click.UsageError("--crawl, --snapshot and --plan belong to the demo without `dialogues`")
+        run_dialogues(size)
+        return
     from catalog.settings import load_settings
     from dagster_project.cli.demo_choices import choose
     from dagster_project.cli.screen.bars import Bars, wide_console
@@ -73,7 +85,9 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     from dagster_project.run import make
     from spark_jobs.spark.session import make_lacking_cache
 
-    console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
+    console.print(
+        f"lake {settings.lake_root}\nDagster home {settings.dagster_home}", style="dim", soft_wrap=True, markup=False
+    )
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
@@ -87,6 +101,8 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
 
 def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
     """Write the crawl of this machine's documentation, unless it has been written before, and print its size."""
+    from rich.markup import escape
+
     from catalog.progress import track
     from dagster_project.cli.demo_choices import CRAWL_FOLDER
     from dagster_project.cli.screen.bars import Bars
@@ -98,6 +114,6 @@ def write_demo_crawl(console: Console, settings: Settings, size: str) -> None:
         report = write_crawl(folder, planned, label=size, progress=lambda done, total: task.reach(done))
     console.print(
         f"crawl of this machine: {report.pages:,} pages of {report.hosts} hosts in {len(report.files)} WARC files, "
-        f"{report.html_bytes / 1e6:,.0f} MB of HTML   [dim]{folder}[/]",
+        f"{report.html_bytes / 1e6:,.0f} MB of HTML   [dim]{escape(str(folder))}[/]",
         soft_wrap=True,
     )

@@ -15,7 +15,7 @@ from catalog.settings import Settings, load_settings
 def print_plan(console: Console, size: str, crawl: tuple[str, ...]) -> None:
     """Print the size of the crawl, the steps with the partitions that are due, and the cost of the ladder."""
     settings = planned_settings(load_settings(), size, crawl)
-    console.print(_crawl_line(settings, size, own=bool(crawl)), soft_wrap=True)
+    console.print(_crawl_line(settings, size, own=bool(crawl)), soft_wrap=True, markup=False)
     console.print(_steps_table(settings))
     console.print(_ladder_table(size))
     console.print("Nothing was run. Leave out --plan to run it.", style="bold")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, print_error, user_errors
+from dagster_project.cli.screen.say import safe_console, say
 
 if TYPE_CHECKING:
     from trainers.icl.tasks import Kind
@@ -70,8 +71,6 @@ def run_command(*, into_lake: bool, **options: Any) -> None:
       watershed evals run olmoe --data eval_tasks --tasks core --out results
       watershed evals run olmoe --data eval_tasks --tasks COPA,hellaswag --limit 100 --out results
     """
-    from rich.console import Console
-
     from catalog.progress import track
     from dagster_project.cli.screen.bars import Bars
     from trainers.evaluate import IclConfig, evaluate
@@ -80,15 +79,15 @@ def run_command(*, into_lake: bool, **options: Any) -> None:
     options |= {name: str(options[name]) for name in ("model", "data", "out")}
     options["tasks"] = [name.strip() for name in options["tasks"].split(",") if name.strip()]
     config = from_mapping(options, IclConfig, "watershed evals run")
-    with Bars(Console(stderr=True)).listening(), track(Path(config.model).name, 0, "examples") as task:
+    with Bars(safe_console(stderr=True)).listening(), track(Path(config.model).name, 0, "examples") as task:
         summary = evaluate(config, lambda done, total: task.reach(done, total=total))
     _print_summary(summary)
-    click.echo(f"{config.out}: results.parquet has a row for each example, summary.json has these numbers")
+    say(f"{config.out}: results.parquet has a row for each example, summary.json has these numbers")
     if into_lake:
         from catalog.settings import load_settings
         from dagster_project.families.evals.answers import store_answers
 
-        click.echo(f"evals.answers: {store_answers(load_settings(), Path(config.out)):,} rows of {summary['model']}")
+        say(f"evals.answers: {store_answers(load_settings(), Path(config.out)):,} rows of {summary['model']}")
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
@@ -97,13 +96,13 @@ def _print_summary(summary: dict[str, Any]) -> None:
     names = ("task", "accuracy", "centred", "bits_per_byte", "asked")
     print_rows(console(), names, [[entry[name] for name in names] for entry in summary["tasks"]])
     for name, reason in summary["missing"].items():
-        click.echo(f"{name}: not evaluated, {reason}")
+        say(f"{name}: not evaluated, {reason}")
     for name in ("core", "extended", "mmlu"):
         found = summary[name]
         value = found["reason"] if found["value"] is None else f"{found['value']:.4f} ({summary['version']})"
-        click.echo(f"{name.upper():<9} {value}")
+        say(f"{name.upper():<9} {value}")
     if summary["limit"]:
-        click.echo(f"only the first {summary['limit']} examples of each task were evaluated")
+        say(f"only the first {summary['limit']} examples of each task were evaluated")
 
 
 @evals_command.command("tasks")
@@ -150,7 +149,7 @@ def check_command(files: tuple[Path, ...], kind: Kind | None) -> None:
         task = None if kind else task_of_file(path)
         try:
             examples = read_task(path, task) if task else read_examples(path, kind)
-            click.echo(f"{path}: {len(examples)} examples")
+            say(f"{path}: {len(examples)} examples")
         except TrainerError as error:
             wrong = True
             print_error(error.cause, error.mend)

@@ -11,6 +11,7 @@ import click
 from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
 from dagster_project.cli.screen.numbers import number
+from dagster_project.cli.screen.say import data, say
 
 if TYPE_CHECKING:
     from trainers.ladder.forecast import Forecast
@@ -65,12 +66,12 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     source = name or folder.absolute().name
     wanted = [task for names in tasks for task in names.split(",")]
     found = import_ladder(load_settings(), folder, models or folder / "models.json", source, wanted)
-    click.echo(
+    say(
         f"{source}: {found.runs} runs with {found.checkpoints:,} checkpoints, {found.targets} targets, "
         f"{len(found.tasks)} tasks ({', '.join(found.tasks)})"
     )
     if not found.written:
-        click.echo("these files have been imported before: nothing to do")
+        say("these files have been imported before: nothing to do")
 
 
 @ladder_command.command("fit")
@@ -161,7 +162,7 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
         pictures = plot_forecast(ladder, aims, forecast, out)
     _print_forecast(forecast)
     for path in (out, *pictures):
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def ladder_of(source: str, tasks: tuple[str, ...]) -> LadderRuns:
@@ -189,21 +190,21 @@ def _write(path: Path, text: str) -> None:
 
 def _print_forecast(forecast: Forecast) -> None:
     for name, tasks in forecast.targets.items():
-        click.echo(f"{name}, mode {forecast.mode}")
+        say(f"{name}, mode {forecast.mode}")
         for task, found in tasks.items():
             verdict = "" if found.predictable else f"  unpredictable: {found.reason}"
-            click.echo(f"  {task:<16}{found.accuracy:7.1%}  {found.low:6.1%} to {found.high:6.1%}{verdict}")
+            say(f"  {task:<16}{found.accuracy:7.1%}  {found.low:6.1%} to {found.high:6.1%}{verdict}")
     protocol = forecast.as_dict()["protocol"]
     if protocol["note"]:
-        click.echo(protocol["note"])
+        say(protocol["note"])
         return
-    click.echo(f"hold-outs: {len(forecast.errors)} forecasts; mean error in points, and share inside the 90% bands:")
+    say(f"hold-outs: {len(forecast.errors)} forecasts; mean error in points, and share inside the 90% bands:")
     coverage = protocol["coverage"]
     for part, kind in (("by_split", "holdout_error_by_split"), ("by_task", "holdout_error")):
         for name, share in coverage[part].items():
-            click.echo(f"  {name:<16}{100 * protocol[kind][name]:7.1f}{share:9.0%}")
-    click.echo(f"  {'all':<16}{100 * mean_error(forecast):7.1f}{coverage['overall']:9.0%}")
-    click.echo(f"averaged protocols: {len(forecast.protocols)}; the best on hold-outs: {protocol['best']}")
+            say(f"  {name:<16}{100 * protocol[kind][name]:7.1f}{share:9.0%}")
+    say(f"  {'all':<16}{100 * mean_error(forecast):7.1f}{coverage['overall']:9.0%}")
+    say(f"averaged protocols: {len(forecast.protocols)}; the best on hold-outs: {protocol['best']}")
 
 
 def mean_error(forecast: Forecast) -> float:
@@ -227,12 +228,12 @@ def outcomes_command() -> None:
     for row in rows.to_pylist():
         forecast = f"{row['predicted']:7.1%}  {row['low']:6.1%} to {row['high']:6.1%}"
         verdict = "in band" if row["in_band"] else "outside"
-        click.echo(
+        say(
             f"{row['target']:<14}{row['task']:<16}{forecast}  measured {row['measured']:6.1%}"
             f"  error {100 * row['error']:+5.1f} points  {verdict}"
         )
     found = summary(rows)
-    click.echo(f"mean error {100 * found['mean error']:.1f} points; {found['in band']:.0%} in band")
+    say(f"mean error {100 * found['mean error']:.1f} points; {found['in band']:.0%} in band")
 
 
 @ladder_command.command("plan")
@@ -270,7 +271,7 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
     aim = target_workload(target)
     found = propose(aim, budget_flops(budget, aim.flops), gpu=gpu, gpus=gpus, price=price)
     if as_json:
-        click.echo(json.dumps({"target": target, "target_flops": aim.flops} | asdict(found)))
+        data(json.dumps({"target": target, "target_flops": aim.flops} | asdict(found)))
     else:
         _print_proposal(target, aim.flops, found)
 
@@ -290,10 +291,10 @@ def budget_flops(budget: str, whole: float) -> float:
 
 
 def _print_proposal(target: str, flops: float, found: Proposal) -> None:
-    click.echo(f"{target}: {flops:.3g} FLOPs")
+    say(f"{target}: {flops:.3g} FLOPs")
     for run in found.runs:
-        click.echo(f"  {run.name:<12}{run.flops:>10.3g} FLOPs {run.gpu_hours:>9,.1f} GPU-hours {run.cost:>9,.0f}")
+        say(f"  {run.name:<12}{run.flops:>10.3g} FLOPs {run.gpu_hours:>9,.1f} GPU-hours {run.cost:>9,.0f}")
     hours, cost = (sum(getattr(run, name) for run in found.runs) for name in ("gpu_hours", "cost"))
-    click.echo(f"  {'all':<12}{found.flops:>10.3g} FLOPs {hours:>9,.1f} GPU-hours {cost:>9,.0f}  ({found.share:.2%})")
-    click.echo(f"the target takes {found.reach:,.0f} times the FLOPs of the largest run")
-    click.echo(f"expected width of a predictable task's 90% band: {100 * found.width:.0f} points")
+    say(f"  {'all':<12}{found.flops:>10.3g} FLOPs {hours:>9,.1f} GPU-hours {cost:>9,.0f}  ({found.share:.2%})")
+    say(f"the target takes {found.reach:,.0f} times the FLOPs of the largest run")
+    say(f"expected width of a predictable task's 90% band: {100 * found.width:.0f} points")

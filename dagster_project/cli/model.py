@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import say
 
 FOLDER = click.Path(path_type=Path)
 
@@ -38,7 +39,7 @@ def import_command(source: Path, target: Path) -> None:
     from trainers.models.config import total_parameter_count
 
     found = import_model(source, target)
-    click.echo(f"{target}: {total_parameter_count(found.model_config):,} parameters, sha256 {found.model_sha256[:16]}")
+    say(f"{target}: {total_parameter_count(found.model_config):,} parameters, sha256 {found.model_sha256[:16]}")
 
 
 @model_command.command("export")
@@ -71,7 +72,7 @@ def export_command(source: Path, target: Path, tokenizer: Path | None, dtype: st
     from trainers.exchange import export_model
 
     export_model(source, target, tokenizer=tokenizer, dtype=dtype)
-    click.echo(f"{target}: AutoModelForCausalLM.from_pretrained loads it")
+    say(f"{target}: AutoModelForCausalLM.from_pretrained loads it")
 
 
 @model_command.command("logits")
@@ -97,4 +98,4 @@ def logits_command(source: Path, tokens: str, out: Path) -> None:
     from trainers.exchange import write_logits
 
     rows, columns = write_logits(source, tokens, out)
-    click.echo(f"{out}: {rows} tokens x {columns} entries of the vocabulary")
+    say(f"{out}: {rows} tokens x {columns} entries of the vocabulary")

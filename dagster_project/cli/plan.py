@@ -10,6 +10,7 @@ import click
 from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
 from dagster_project.cli.screen.numbers import number
+from dagster_project.cli.screen.say import data, say
 
 if TYPE_CHECKING:
     from trainers.ladder.budget import Bill
@@ -79,7 +80,7 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
         )
     found = bill(workload, gpu=gpu, gpus=gpus, price=price)
     if as_json:
-        click.echo(json.dumps(found.as_dict()))
+        data(json.dumps(found.as_dict()))
     else:
         _print(found)
 
@@ -100,4 +101,4 @@ def _print(found: Bill) -> None:
         ("memory per GPU", f"{memory}, {fits}"),
         ("pool", f"{found.pool_tokens:,} tokens, {human_bytes(found.storage_bytes)} of compressed text"),
     ):
-        click.echo(f"{name:<18} {value}")
+        say(f"{name:<18} {value}")

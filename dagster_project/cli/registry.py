@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
     from catalog.settings import Settings
@@ -66,7 +67,7 @@ def import_command(folder: Path) -> None:
         finally:
             instance.dispose()
     if not costs:
-        click.echo("these files have been imported before: nothing to do")
+        say("these files have been imported before: nothing to do")
     _print_counts(settings)
 
 
@@ -90,12 +91,12 @@ def _print_counts(settings: Settings) -> None:
     from quality.gate import check
 
     (counts,) = connect(settings).execute(COUNTS_SQL).to_arrow_table().to_pylist()
-    click.echo(
+    say(
         "{tokenized:,} tokenized and {raw:,} raw data sets, {models:,} models, "
         "{evaluations:,} evaluations with {scores:,} task scores".format(**counts)
     )
     warned = [outcome for outcome in check(settings, TABLES["registry"]) if outcome.warned]
     for outcome in warned:
-        click.echo(click.style(f"WARNED {outcome.line(rows=False)}", fg="yellow"))
+        say(f"WARNED {outcome.line(rows=False)}", fg="yellow")
     if warned:
-        click.echo(f"`watershed check {' '.join(dict.fromkeys(each.table for each in warned))}` lists the rows")
+        say(f"`watershed check {' '.join(dict.fromkeys(each.table for each in warned))}` lists the rows")

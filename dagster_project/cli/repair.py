@@ -7,6 +7,7 @@ import sys
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import safe_console, say
 
 
 @click.command("repair")
@@ -26,8 +27,6 @@ def repair_command(table: str, yes: bool) -> None:
       watershed repair dclm.documents
       watershed repair dclm.documents --yes
     """
-    from rich.console import Console
-
     from catalog.lake import Lake
     from catalog.settings import load_settings
     from catalog.storage.repair import plan_repair
@@ -35,24 +34,24 @@ def repair_command(table: str, yes: bool) -> None:
     from dagster_project.cli.screen.bars import Bars
 
     lake, declared = Lake.of(load_settings()), contract(table)
-    with Bars(Console(stderr=True)).listening():
+    with Bars(safe_console(stderr=True)).listening():
         plan = plan_repair(lake, declared)
     for fault in plan.faults:
-        click.echo(click.style(f"DAMAGED {fault}", fg="red"))
+        say(f"DAMAGED {fault}", fg="red")
     if not plan.faults:
-        click.echo(f"{plan.table} is whole: there is nothing to repair")
+        say(f"{plan.table} is whole: there is nothing to repair")
         return
     if yes:
         plan.carry_out()
     for action in plan.actions:
-        click.echo(f"{'done:' if yes else 'would'} {action.text}")
+        say(f"{'done:' if yes else 'would'} {action.text}")
     for advice in plan.advice:
-        click.echo(f"note: {advice}")
+        say(f"note: {advice}")
     if not yes:
         if plan.actions:
-            click.echo(f"Nothing was changed. To do this, run `watershed repair {plan.table} --yes`.")
+            say(f"Nothing was changed. To do this, run `watershed repair {plan.table} --yes`.")
         sys.exit(1)
     left = plan_repair(lake, declared).faults if lake.exists(plan.table) else []
     count = "1 file is" if len(left) == 1 else f"{len(left):,} files are"
-    click.echo(f"{count} still missing or damaged" if left else f"{plan.table} is whole")
+    say(f"{count} still missing or damaged" if left else f"{plan.table} is whole")
     sys.exit(1 if left else 0)

@@ -10,17 +10,27 @@ from dagster_project.cli.screen.errors import user_errors
 @click.command("tables")
 @user_errors()
 def tables_command() -> None:
-    """List every table with its rows, size, version and last write, and whether it fits its contract.
+    """List every table with its rows, size, version and last write, whether it fits its contract, and what is due.
+
+    A table is due if `watershed make` would make it again; `watershed make --plan` gives all causes.
 
     \b
     Examples:
       watershed tables
     """
+    from catalog.lake import Lake
     from catalog.settings import load_settings
     from dagster_project.cli.screen.described import print_tables
     from dagster_project.cli.screen.render import console
+    from dagster_project.due_words import due_words
 
-    print_tables(console(), load_settings())
+    settings = load_settings()
+    # Without this, an error of the object store would be reported once for every table.
+    Lake.of(settings).reach()
+    due = due_words(settings)
+    print_tables(console(), settings, due.words)
+    if due.problem:
+        click.echo(f"what is due cannot be seen: {due.problem}", err=True)
 
 
 @click.command("describe")

@@ -10,6 +10,7 @@ import click
 
 from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
     import duckdb
@@ -211,7 +212,8 @@ def _print_text(screen: Console, settings: Settings, connection: duckdb.DuckDBPy
     _line(screen, "read again", f"{found.uri} at byte {found.record_offset:,}: {len(text.encode()):,} bytes, {same}")
     if digest != (found.payload_digest or ""):
         _line(screen, "payload", f"{digest}, NOT the digest in dclm.documents")
-    click.echo(f"\n{text}")
+    say()
+    say(text)
 
 
 def _title(screen: Console, kind: str, name: str) -> None:

@@ -10,6 +10,7 @@ import sys
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import say
 
 
 @click.command("ui")
@@ -45,7 +46,7 @@ def ui_command(port: int | None, host: str) -> None:
     settings = load_settings()
     open_instance(settings).dispose()
     port = port or settings.dagster.port
-    click.echo(f"Dagster on http://{host}:{port}   runs are kept in {settings.dagster_home}   Ctrl+C stops it")
+    say(f"Dagster on http://{host}:{port}   runs are kept in {settings.dagster_home}   Ctrl+C stops it")
     command = [sys.executable, "-m", "dagster", "dev", "-m", "dagster_project.definitions"]
     command += ["--host", host, "--port", str(port)]
     server = subprocess.Popen(

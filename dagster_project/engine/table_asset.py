@@ -17,17 +17,17 @@ import dagster as dg
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.inventory import table_state
 from catalog.lake import Lake, Part, partition_key
 from catalog.progress import heard, listening, track
 from catalog.reads import recording_reads
 from catalog.settings import Settings, load_settings
 from dagster_project.engine.checks import require_passing
 from dagster_project.engine.cost import measured
+from dagster_project.engine.events import inputs_of, materializations, report_by_hand
 from dagster_project.engine.log_progress import LogLines
 from dagster_project.engine.making import Body, Making
 from dagster_project.engine.partitions import Cut, Partition
-from dagster_project.engine.side_by_side import parallel_runs, side_by_side
+from dagster_project.engine.side_by_side import as_they_end, parallel_runs
 from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
 from spark_jobs.spark.failures import JavaEnded, mendable
 from trainers.process.errors import TrainerError
@@ -58,6 +58,7 @@ def table_asset(
     identity: Callable[[Any], Any] = lambda recipe: recipe,
     cut: Cut | None = None,
     keys: Callable[[Settings], Iterable[str]] | None = None,
+    changes: Callable[[Settings, Partition | None], str] | None = None,
     parallel: bool = False,
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
@@ -78,7 +79,15 @@ def table_asset(
         ... def tokenizer(making: Making) -> dict[str, Any]:
         ...     return write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
     """
-    step = Step(contracts=contracts, code_version=code_version, recipe=recipe, identity=identity, cut=cut, keys=keys)
+    step = Step(
+        contracts=contracts,
+        code_version=code_version,
+        recipe=recipe,
+        identity=identity,
+        cut=cut,
+        keys=keys,
+        changes=changes,
+    )
     REGISTERED.append(step)
 
     def decorate(body: Body) -> dg.AssetsDefinition:
@@ -89,7 +98,7 @@ def table_asset(
             backfill_policy=dg.BackfillPolicy.single_run() if cut else None,
             op_tags={"watershed/engine": engine},
         )
-        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
             yield from _materialize(context, step, body, parallel, together)
 
         return asset
@@ -140,46 +149,35 @@ def _column_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
-def _lineage(contract: Contract) -> dg.TableColumnLineage:
-    def source(place: str) -> dg.TableColumnDep:
-        family, table, column = place.split(".")
-        return dg.TableColumnDep(asset_key=dg.AssetKey([family, table]), column_name=column)
-
-    return dg.TableColumnLineage(
-        {column.name: [source(d) for d in column.derived_from] for column in contract.columns if column.derived_from}
-    )
-
-
 def _materialize(
     context: dg.AssetExecutionContext,
     step: Step,
     body: Body,
     parallel: bool,
     together: Callable[[Lake], Mapping[str, int]] | None,
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
     settings = load_settings()
+    lake = Lake.of(settings)
+    report_by_hand(context)
     try:
         require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
         due = _due(context, settings, step)
         _plan(settings, step)
-        groups = grouped(due, together(Lake.of(settings))) if together and due else [[part] for part in due]
+        groups = grouped(due, together(lake)) if together and due else [[part] for part in due]
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
+    inputs, made, failed = inputs_of(context.instance, step.upstream), list[Made](), list[Failed]()
     with nullcontext() if heard() else listening(LogLines(context.log)):
         makings = [Making(context, step, settings, group) for group in groups]
-        made, failed = _make_all(makings, step, body, parallel_runs(settings) if parallel else 1)
+        for results in _make_all(makings, step, body, parallel_runs(settings) if parallel else 1):
+            failed += [(part, result) for part, result in results if isinstance(result, Exception)]
+            good = [(part, result) for part, result in results if not isinstance(result, Exception)]
+            made += good
+            yield from materializations(context, step, lake, good, inputs)
     if failed:
         _refuse(context, step, made, failed)
     for contract in step.contracts:
-        key = dg.AssetKey(contract.name.split("."))
-        for part, metadata in made if step.cut else ():
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=_key(step, part))
-        whole = made[0][1] if made and not step.cut else {}
-        yield dg.MaterializeResult(
-            asset_key=key,
-            metadata={**whole, **_table_metadata(settings, contract)},
-            data_version=dg.DataVersion(due[0].fingerprint) if len(due) == 1 else None,
-        )
+        yield dg.MaterializeResult(asset_key=dg.AssetKey(contract.name.split(".")))
 
 
 def _key(step: Step, part: Part) -> str:
@@ -194,13 +192,9 @@ def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failur
 
 
 def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
-    """Fail the run, after reporting the partitions that succeeded to Dagster."""
+    """Fail the run, and name the partitions that failed."""
     first = failed[0][1]
     if step.cut:
-        for part, metadata in made:
-            for contract in step.contracts:
-                event = dg.AssetMaterialization(contract.name.split("."), partition=_key(step, part), metadata=metadata)
-                context.log_event(event)
         keys = ", ".join(_key(step, part) for part, _ in failed)
         context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {keys}")
     if isinstance(first, (WatershedError, TrainerError)):
@@ -216,8 +210,19 @@ def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> l
         again = any(contract.name in forced for contract in step.contracts)
         partitions = state.all(step) if again else state.due(step)
     else:
-        partitions = [step.cut.columns(key) for key in context.partition_keys] if step.cut else [None]
+        partitions = [_existing(state, step, key) for key in context.partition_keys] if step.cut else [None]
     return [Part(part, _fingerprint(state, step, part)) for part in partitions]
+
+
+def _existing(state: State, step: Step, key: str) -> Partition:
+    """Return the partition columns of a key, if there is such a partition."""
+    assert step.cut
+    if (partition := step.cut.columns(key)) not in state.all(step):
+        raise WatershedError(
+            f"{step.name} has no partition {key}: nothing that it would hold exists",
+            "choose another partition; the list follows what exists, also the archives of `[crawl] inputs`",
+        )
+    return partition
 
 
 def _plan(settings: Settings, step: Step) -> None:
@@ -244,15 +249,19 @@ def grouped(parts: Sequence[Part], weights: Mapping[str, int]) -> list[list[Part
 
 Made = tuple[Part, dict[str, Any]]
 Failed = tuple[Part, Exception]
+Result = tuple[Part, dict[str, Any] | Exception]
 
 
-def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
-    """Run the body for each item of `makings` in `workers` threads. A failure does not stop the others."""
+def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> "Iterator[list[Result]]":
+    """Run the body for each item of `makings` in `workers` threads, and return the results of each as it ends.
+
+    A failure does not stop the others.
+    """
     total = sum(len(making.parts) for making in makings)
     own = {contract.name for contract in step.contracts}
     with track(step.name, total, "partitions" if step.cut else "") as task:
 
-        def make(making: Making) -> list[tuple[Part, dict[str, Any] | Exception]]:
+        def make(making: Making) -> list[Result]:
             parts = making.parts
             try:
                 with measured() as cost, recording_reads() as read:
@@ -288,9 +297,7 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
 
         # The longest runs start first, so that the last one to start is the shortest.
         ordered = makings if workers == 1 else makings[::-1]
-        results = [result for some in side_by_side(make, ordered, workers) for result in some]
-    failed = [(part, result) for part, result in results if isinstance(result, Exception)]
-    return [(part, result) for part, result in results if not isinstance(result, Exception)], failed
+        yield from as_they_end(make, ordered, workers)
 
 
 def _record_files(making: Making) -> None:
@@ -309,20 +316,6 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
             f"materialise {', '.join(missing)} first, or run `watershed demo`",
         )
     return fingerprint
-
-
-def _table_metadata(settings: Settings, contract: Contract) -> dict[str, Any]:
-    lake = Lake.of(settings)
-    state = table_state(lake, contract)
-    return {
-        "dagster/row_count": state.rows,
-        "dagster/uri": state.path,
-        "dagster/column_lineage": _lineage(contract),
-        "lake version": state.version,
-        "bytes": state.bytes,
-        "files": state.files,
-        **({"partitions": state.partition_count} if state.expected else {}),
-    }
 
 
 def _metadata(value: Any) -> Any:

@@ -7,22 +7,25 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainers.process.errors import TrainerError
+from trainers.process.errors import RunStoppedError, TrainerError
 
 STOPS = "stops.jsonl"
 
 
 @contextmanager
 def recorded(folder: Path, step: Callable[[], int]) -> Generator[None]:
-    """Record how the block ends: `finished`, `interrupted`, `refused` (a TrainerError, with its cause) or `failed`."""
+    """Record how the block ends: `finished`, `stopped` (when asked to), `refused` (a TrainerError) or `failed`."""
     reason, cause = "finished", ""
     try:
         yield
     except TrainerError as error:
         reason, cause = "refused", error.cause
         raise
+    except RunStoppedError as error:
+        reason, cause = "stopped", str(error)
+        raise
     except (KeyboardInterrupt, SystemExit) as error:
-        reason, cause = "interrupted", type(error).__name__
+        reason, cause = "stopped", type(error).__name__
         raise
     except BaseException as error:
         reason, cause = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 import time
@@ -11,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from dagster_project.cli.screen.errors import exit_with_error
+from dagster_project.cli.screen.say import data_file, say
 
 if TYPE_CHECKING:
     import duckdb
@@ -63,7 +61,7 @@ def answer(
     began = time.perf_counter()
     relation = sql.query(connection, query)
     if relation is None:
-        click.echo(f"done in {time.perf_counter() - began:.2f} s", err=True)
+        say(f"done in {time.perf_counter() - began:.2f} s", err=True)
         return
     with sql.explained(connection, query):
         if format == "table":
@@ -76,7 +74,7 @@ def answer(
                 )
             summary = _copy(relation, format, scratch / "answer", output)
     where = f" in {output}" if output else ""
-    click.echo(f"{summary}{where}, {time.perf_counter() - began:.2f} s", err=True)
+    say(f"{summary}{where}, {time.perf_counter() - began:.2f} s", err=True)
 
 
 def _show(screen: Console, relation: duckdb.DuckDBPyRelation) -> str:
@@ -105,8 +103,7 @@ def _copy(relation: duckdb.DuckDBPyRelation, format: str, path: Path, output: Pa
     if output:
         path.replace(output)
     else:
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
+        data_file(path)
     return format.upper() if format != "parquet" else "Parquet"
 
 

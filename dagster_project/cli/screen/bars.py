@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +20,7 @@ from rich.progress import (
 )
 
 from catalog.progress import listening
+from dagster_project.cli.screen.say import safe_console
 
 PIPE_WIDTH = 160
 """The width of output that is not a terminal, so that tables in a log are complete."""
@@ -26,8 +28,8 @@ PIPE_WIDTH = 160
 
 def wide_console() -> Console:
     """Return a console as wide as its terminal, or `PIPE_WIDTH` columns wide without a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+    console = safe_console()
+    return console if console.is_terminal else safe_console(width=PIPE_WIDTH)
 
 
 class Bars:
@@ -37,14 +39,14 @@ class Bars:
         self.console = console
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -81,7 +83,7 @@ class Bars:
             made, total = int(task.completed), int(task.total or 0)
             if made < total:
                 note = f"{made} of {total} {task.fields['unit']}" if made else note
-                self.console.print(f"[red]not made[/] {task.description:<18} {seconds:6.1f} s  [dim]{note}[/]")
+                self.console.print(f"[red]not made[/] {task.description:<18} {seconds:6.1f} s  [dim]{escape(note)}[/]")
             elif total:
-                self.console.print(f"[green]made[/] {task.description:<22} {seconds:6.1f} s  [dim]{note}[/]")
+                self.console.print(f"[green]made[/] {task.description:<22} {seconds:6.1f} s  [dim]{escape(note)}[/]")
         self.progress.remove_task(task.id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
@@ -19,6 +20,7 @@ from catalog.settings import Settings
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS
 from dagster_project.cli.screen.render import cell, human_bytes, moment, plain_table
+from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,8 +30,11 @@ VERSIONS_SHOWN = 10
 SAMPLE_WIDTH = 36
 
 
-def print_tables(screen: Console, settings: Settings) -> None:
-    """Print one line for each table, by family, and then the views."""
+def print_tables(screen: Console, settings: Settings, due: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print one line for each table, by family, and then the views.
+
+    `due` says in words what is due of a table, for those of which something is.
+    """
     lake = Lake.of(settings)
     # Without this, an error of the object store would be reported once for every table.
     lake.reach()
@@ -43,18 +48,18 @@ def print_tables(screen: Console, settings: Settings) -> None:
         if family != next(iter(CONTRACTS.values())).family:
             table.add_row()
         for contract in contracts:
-            table.add_row(*_line(lake, contract, states))
+            table.add_row(*_line(lake, contract, states, due))
     screen.print(table)
     size = human_bytes(sum(state.bytes for state in states))
     made = sum(state.made for state in states)
-    click.echo(f"{made} of {len(CONTRACTS)} tables made, {size}, lake {lake.root}", err=True)
-    click.echo(f"views: {', '.join(VIEWS)}, watershed.tables, watershed.history", err=True)
+    say(f"{made} of {len(CONTRACTS)} tables made, {size}, lake {lake.root}", err=True)
+    say(f"views: {', '.join(VIEWS)}, watershed.tables, watershed.history", err=True)
 
 
 def print_card(settings: Settings, name: str) -> None:
     """Print the data card of a table."""
     contract = _contract(name)
-    click.echo(card(contract, table_state(Lake.of(settings), contract)), nl=False)
+    say(card(contract, table_state(Lake.of(settings), contract)), nl=False)
 
 
 def print_description(screen: Console, settings: Settings, name: str) -> None:
@@ -89,7 +94,7 @@ def _contract(name: str) -> Contract:
     return contract(name)
 
 
-def _line(lake: Lake, contract: Contract, states: list[TableState]) -> tuple[Text | str, ...]:
+def _line(lake: Lake, contract: Contract, states: list[TableState], due: Mapping[str, str]) -> tuple[Text | str, ...]:
     try:
         state = table_state(lake, contract)
     except WatershedError as error:
@@ -103,7 +108,8 @@ def _line(lake: Lake, contract: Contract, states: list[TableState]) -> tuple[Tex
         human_bytes(state.bytes),
         str(state.version),
         moment(state.written_at),
-        Text(state.summary, style="yellow" if state.drift else "green"),
+        Text(state.summary, style="yellow" if state.drift else "green")
+        + Text(f"; {due[contract.name]}" if contract.name in due else "", style="yellow"),
     )
 
 

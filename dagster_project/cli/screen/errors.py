@@ -8,10 +8,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NoReturn, ParamSpec, TypeVar
 
-import click
-
 from catalog.errors import WatershedError
 from dagster_project.cli.screen.interruption import Watch
+from dagster_project.cli.screen.say import say
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -66,8 +65,8 @@ def _explain(error: BaseException) -> None:
 
 def print_error(cause: str, mend: str) -> None:
     """Print an error as two lines on stderr: its cause, and how to mend it."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {_limited(cause)}", err=True)
-    click.echo(f"{click.style('mend:', bold=True)}  {mend}", err=True)
+    say(_limited(cause), label="error:", err=True, fg="red", bold=True)
+    say(f" {mend}", label="mend:", err=True, bold=True)
 
 
 def _limited(text: str) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-import click
+from dagster_project.cli.screen.say import say
 
 NAMES = {signal.SIGINT: "Ctrl+C", signal.SIGTERM: "SIGTERM"}
 GRACE_S = 3.0
@@ -86,10 +86,10 @@ class Watch:
         """Print the message, end all processes that were started, and exit with 130 for Ctrl+C and 143 for SIGTERM."""
         received = self._received or signal.SIGINT
         # A progress bar hides the cursor, and the terminal shows ^C.
-        start = "\x1b[?25h\n" if sys.stderr.isatty() else ""
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h\n")
         with suppress(OSError):
-            what = click.style(f"interrupted by {NAMES[received]}:", fg="yellow", bold=True)
-            click.echo(f"{start}{what} {self.kept}", err=True)
+            say(self.kept, label=f"interrupted by {NAMES[received]}:", err=True, fg="yellow", bold=True)
             sys.stdout.flush()
         end_children()
         # The interpreter would wait for threads and for Spark first.

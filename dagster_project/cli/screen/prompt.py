@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -21,6 +20,7 @@ from catalog.errors import WatershedError
 from catalog.sql.declare import DAMAGED, damaged_table
 from dagster_project.cli.screen.errors import print_error
 from dagster_project.cli.screen.render import console
+from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,7 +51,7 @@ def run_prompt(connection: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         error = damaged_table(name, state)
         print_error(error.cause, error.mend)
-    click.echo("SQL on the lake. End a statement with ;   .tables  .describe TABLE  .help  .quit", err=True)
+    say("SQL on the lake. End a statement with ;   .tables  .describe TABLE  .help  .quit", err=True)
     while True:
         try:
             statement = session.prompt("watershed> ").strip()
@@ -133,7 +133,7 @@ def _respond(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
     except WatershedError as error:
         print_error(error.cause, error.mend)
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
 
 
 def _run_dot_command(line: str) -> None:
@@ -147,7 +147,7 @@ def _run_dot_command(line: str) -> None:
         print_description(console(), load_settings(), names[0])
     elif verb == ".help":
         for command, meaning in COMMANDS.items():
-            click.echo(f"{command:<12}{meaning}")
+            say(f"{command:<12}{meaning}")
     else:
         raise WatershedError(f"{line!r} is not a command", f"use one of {', '.join(COMMANDS)}, or SQL that ends with ;")
 

@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from catalog.printable import one_line
+from dagster_project.cli.screen.say import safe_console
+
 PIPE_WIDTH = 160
 """The width of a table in a file or pipe. The environment variable COLUMNS overrides it."""
 WIDEST, NARROWEST = 60, 12
@@ -30,8 +33,9 @@ BYTES_SHOWN = 8
 
 def console(file: IO[str] | None = None) -> Console:
     """Return a console as wide as its terminal, or `PIPE_WIDTH` columns wide for a file or pipe."""
-    found = Console(file=file or sys.stdout, highlight=False)
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(file=file or sys.stdout, width=PIPE_WIDTH)
+    file = file or sys.stdout
+    found = safe_console(file, highlight=False)
+    return found if found.is_terminal or "COLUMNS" in os.environ else safe_console(file, width=PIPE_WIDTH)
 
 
 def print_rows(screen: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
@@ -81,11 +85,7 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
 
 def cell(value: Any, limit: int = WIDEST) -> str:
     """Return a value as text of one line and at most `limit` characters."""
-    text = _format(value)
-    for control, sign in (("\r\n", "⏎"), ("\n", "⏎"), ("\r", "⏎"), ("\t", " ")):
-        text = text.replace(control, sign)
-    text = "".join(character if character.isprintable() else "·" for character in text[: 4 * limit])
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return one_line(_format(value), limit)
 
 
 def human_bytes(count: int) -> str:

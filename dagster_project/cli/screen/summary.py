@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from catalog.settings import Settings
@@ -98,7 +99,7 @@ def _funnel(connection: duckdb.DuckDBPyConnection) -> Table:
 def _reasons(connection: duckdb.DuckDBPyConnection) -> Table:
     table = _table("FROM dclm.reasons", "reason for leaving out", "documents", "MB of text")
     for row in rows_of(connection, "FROM dclm.reasons LIMIT 10"):
-        table.add_row(f"{row['stage']}: {row['reason']}", f"{row['documents']:,}", f"{row['bytes'] / 1e6:,.2f}")
+        table.add_row(escape(f"{row['stage']}: {row['reason']}"), f"{row['documents']:,}", f"{row['bytes'] / 1e6:,.2f}")
     return table
 
 
@@ -110,10 +111,10 @@ def _checks(console: Console, settings: Settings) -> None:
     held, tables = sum(outcome.passed for outcome in outcomes), len({outcome.table for outcome in outcomes})
     console.print(f"{held} of {len(outcomes)} expectations on {tables} tables hold")
     for outcome in failed:
-        console.print(f"[red]FAILED[/] {outcome.line()}", soft_wrap=True)
+        console.print(f"[red]FAILED[/] {escape(outcome.line())}", soft_wrap=True)
     for outcome in outcomes:
         if outcome.warned:
-            console.print(f"[yellow]WARNED[/] {outcome.line(rows=False)}", soft_wrap=True)
+            console.print(f"[yellow]WARNED[/] {escape(outcome.line(rows=False))}", soft_wrap=True)
 
 
 def _ladder(connection: duckdb.DuckDBPyConnection) -> Table:

@@ -63,7 +63,7 @@ def test_tensorboard_receives_each_row_of_metrics_across_a_stop(config, monkeypa
         found = {event.step: event.value for event in events.Scalars(name)}
         assert found == pytest.approx({row["step"]: row[name] for row in written})
     assert rows(asked.out, "stops.jsonl") == [
-        {"step": 4, "reason": "interrupted", "cause": "KeyboardInterrupt"},
+        {"step": 4, "reason": "stopped", "cause": "KeyboardInterrupt"},
         {"step": 8, "reason": "finished", "cause": ""},
     ]
 
