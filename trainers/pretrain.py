@@ -27,6 +27,7 @@ from trainers.pretraining.config import RunConfig, named_sources, parts_of, reso
 from trainers.pretraining.continuing import check_tokenizer, continuing, lineage_of
 from trainers.pretraining.objective import Pretraining
 from trainers.process.command import run_from_config
+from trainers.process.trackers import check_tracker
 
 
 def pretrain(config: RunConfig) -> dict[str, Any]:
@@ -35,6 +36,7 @@ def pretrain(config: RunConfig) -> dict[str, Any]:
     Raises:
         TrainerError: shards are missing or changed, a field does not fit, or the loss diverged.
     """
+    check_tracker(config.tracker)
     sources = [(check_manifest(at, digests=config.verify_digests), weight) for at, weight in named_sources(config)]
     heldout = check_manifest(Path(config.shards) / "heldout", digests=config.verify_digests)
     initial = load_decoder(Path(config.init)) if config.init else None

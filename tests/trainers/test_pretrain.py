@@ -22,7 +22,7 @@ from trainers.process.files import read_jsonl
 from trainers.process.run_folder import read_result
 
 ROOT = Path(__file__).parents[2]
-TIMES = ("tokens_per_s", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes", "metrics")
+TIMES = ("tokens_per_s", "logged_seconds", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes", "metrics")
 PRESET = "30k-0.2xC"
 MIXTURE = {"kind": "moe", "experts": 8, "experts_per_token": 2, "hidden": 24}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from trainers.core.checkpoint import Checkpoint
 from trainers.core.objective import Objective, check_state
 from trainers.core.parts import Parts, available_cores, cut
 from trainers.core.plan import Plan
-from trainers.core.ranks import Ranks, number, reshard, shard, started_ranks
+from trainers.core.ranks import Ranks, number, reduce_gradients, reshard, shard, started_ranks
 from trainers.data.loader import Loader
 from trainers.process.device import chosen_device, peak_flops, peak_memory_bytes
 from trainers.process.errors import RunStoppedError, TrainerError, no_room
@@ -39,6 +39,8 @@ from trainers.process.run_folder import (
 )
 from trainers.process.sealed import write_sealed
 from trainers.process.stopping import StopRequested, StopSignals
+from trainers.process.stops import recorded
+from trainers.process.trackers import check_tracker, tracker
 
 USUAL_LOSS_RATE = 0.05
 """Weight of the newest step in the running mean of the loss: about the last twenty steps count."""
@@ -57,6 +59,10 @@ class Position:
     """Wall clock in the training loop, over all processes."""
     step_seconds: float = 0.0
     """Of which in optimiser steps."""
+    logged_tokens: int = 0
+    """Tokens at the last row of metrics."""
+    logged_seconds: float = 0.0
+    """`step_seconds` at the last row of metrics."""
     loss_sum: float = 0.0
     """Of the steps since the last row of metrics, so that a resumed run writes the same row."""
     loss_steps: int = 0
@@ -91,6 +97,7 @@ def train(plan: Plan, objective: Objective, loader: Loader) -> dict[str, Any]:
     """
     config = plan.config
     device = chosen_device(config.device)
+    check_tracker(config.tracker)
     if config.threads:
         torch.set_num_threads(config.threads)
     with (
@@ -107,7 +114,7 @@ def train(plan: Plan, objective: Objective, loader: Loader) -> dict[str, Any]:
         objective.ranks = ranks
         objective.prepare(out)
         trainer = Trainer(plan, objective, loader, pipes, device=device, ranks=ranks, signals=signals)
-        with trainer.parts, signals.noting():
+        with trainer.parts, _followed(trainer), signals.noting():
             return trainer.train()
 
 
@@ -129,6 +136,20 @@ def _claimed(plan: Plan, objective: Objective, ranks: Ranks) -> Generator[None]:
     held = claimed(place, plan.identity, plan.fingerprint, objective.kind) if ranks.first else nullcontext()
     with held:
         ranks.from_first(None)
+        yield
+
+
+@contextmanager
+def _followed(trainer: Trainer) -> Generator[None]:
+    """Rows of metrics go to the run's tracker, and why the process ends is recorded; by the first rank alone."""
+    if not trainer.ranks.first:
+        yield
+        return
+    plan, out = trainer.plan, trainer.out
+    with (
+        recorded(out, lambda: trainer.position.step),
+        tracker(trainer.config.tracker, out, plan.name, plan.identity) as trainer.track,
+    ):
         yield
 
 
@@ -167,6 +188,7 @@ class Trainer:
             objective.kind, plan.name, plan.steps, self.position.step, pipes, silent=not ranks.first
         )
         self._last_clock = self._last_save = time.monotonic()
+        self.track: Callable[[Mapping[str, Any]], None] = lambda row: None
 
     def _built(self) -> nn.Module:
         # On the meta device no rank ever holds the whole; but it loads torch's compiler, four seconds a process.
@@ -346,7 +368,8 @@ class Trainer:
     def _gradients_of(self, model: nn.Module, microbatches: list[tuple[Any, float]]) -> list[tuple[float, float, Any]]:
         """Add one part's gradients to its model; returns share, reported loss and notes of each microbatch."""
         found = []
-        for samples, share in microbatches:
+        for place, (samples, share) in enumerate(microbatches, start=1):
+            reduce_gradients(model, now=place == len(microbatches))
             with self._autocast():
                 loss = self.objective.loss(model, samples, self.device)
             # FSDP takes the mean of the ranks' gradients, and shares add up to one over all ranks.
@@ -417,7 +440,7 @@ class Trainer:
             "loss": position.train_loss,
             "lr": self.schedule.rate(position.step),
             "grad_norm": norm,
-            "tokens_per_s": round(self.tokens / position.step_seconds, 1),
+            "tokens_per_s": self._throughput(),
             "elapsed_s": round(position.seconds, 3),
             **self._utilisation(),
             **self.objective.columns(self.ranks),
@@ -430,6 +453,14 @@ class Trainer:
     def _write_row(self, row: dict[str, Any]) -> None:
         if self.metrics is not None:
             self.metrics.write(row)
+            self.track(row)
+
+    def _throughput(self) -> float:
+        """Tokens a second of optimiser steps since the last row of metrics."""
+        position = self.position
+        tokens, seconds = self.tokens - position.logged_tokens, position.step_seconds - position.logged_seconds
+        position.logged_tokens, position.logged_seconds = self.tokens, position.step_seconds
+        return round(tokens / max(seconds, 1e-9), 1)
 
     def _utilisation(self) -> dict[str, float]:
         """MFU where the device's peak is known: FLOPs of the parameters a token meets, over what the devices could."""

@@ -41,6 +41,9 @@ class LoopConfig:
     """torch.compile each block; on a CPU this needs a C++ compiler and a minute, too long for a tiny model."""
     microbatch: int = 0
     """Samples a forward pass; gradients are added up to the whole batch. 0: the whole batch, or part, at once."""
+    recompute: bool = False
+    """Keep only the input of each block for the backward pass and compute the rest again: a fraction of the memory of
+    activations, for about a third more time. The gradients have the same bits."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: a quarter of the run. There is always one at the end."""
     checkpoint_minutes: float = 30.0
@@ -52,6 +55,8 @@ class LoopConfig:
     """Steps between measurements of the model; 0: only at the end."""
     log_every: int = 0
     """Steps a row of metrics.jsonl; 0: a two-hundredth of the run."""
+    tracker: str = ""
+    """Where rows of metrics also go: "tensorboard", "wandb" (offline) or "mlflow"; none when empty."""
     spike: float = 2.0
     """A loss this many nats above its running mean stops the run and keeps its last checkpoint; 0: only a loss that is
     not finite does."""

@@ -94,6 +94,15 @@ def shard(
         register_fsdp_forward_method(model, method)
 
 
+def reduce_gradients(model: nn.Module, now: bool) -> None:
+    """Whether the next backward pass of a sharded model adds its gradients up over the ranks, or on each rank alone.
+
+    Gradients of a step's microbatches are reduced once, with the last: until then a rank keeps them whole in memory.
+    """
+    if hasattr(model, "set_requires_gradient_sync"):
+        model.set_requires_gradient_sync(now)  # ty: ignore[not-callable]
+
+
 def reshard(model: nn.Module) -> None:
     """Give back the parameters that a pass without a backward pass leaves whole."""
     if hasattr(model, "reshard"):

@@ -185,6 +185,12 @@ class Block(nn.Module):
         return x_BTD + self.feed_forward_norm(self.feed_forward(x_BTD))
 
 
+def _recomputed(block: nn.Module, *given: Tensor | None) -> Tensor:
+    from torch.utils.checkpoint import checkpoint
+
+    return checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+
+
 class DenseDecoder(nn.Module):
     """Tokens in, hidden states, logits or loss out.
 
@@ -200,6 +206,8 @@ class DenseDecoder(nn.Module):
         # Not drawn here: on the meta device, the drawing would load torch's compiler.
         self.embedding = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.width), freeze=False)
         self.blocks = nn.ModuleList(Block(config, self.feed_forward(config)) for _ in range(config.layers))
+        self.recompute = False
+        """Whether a block's activations are computed again in the backward pass instead of kept."""
         self.norm = norm(config, config.width)
         if not config.tied:
             self.unembedding = nn.Linear(config.width, config.vocab_size, bias=False)
@@ -246,8 +254,10 @@ class DenseDecoder(nn.Module):
         mask_B1TT = same_document(tokens_BT, separator) if separator >= 0 else None
         x_BTD = self.embedding(tokens_BT)
         cos_T11P, sin_T11P = self.cos_T11P[:T], self.sin_T11P[:T]
+        again = self.recompute and torch.is_grad_enabled()
         for block in self.blocks:
-            x_BTD = block(x_BTD, cos_T11P, sin_T11P, mask_B1TT)
+            given = (x_BTD, cos_T11P, sin_T11P, mask_B1TT)
+            x_BTD = _recomputed(block, *given) if again else block(*given)
         return self.norm(x_BTD)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:

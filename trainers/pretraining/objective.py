@@ -50,7 +50,9 @@ class Pretraining(Objective):
         self._initial = initial
 
     def build(self) -> nn.Module:
-        return decoder(self.preset.model)
+        model = decoder(self.preset.model)
+        model.recompute = self.config.recompute
+        return model
 
     def blocks(self, model: nn.Module) -> Sequence[nn.Module]:
         return list(cast(DenseDecoder, model).blocks)

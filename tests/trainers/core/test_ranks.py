@@ -15,6 +15,7 @@ from made_shards import make_shards
 from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
 from trainers.data.loader import ShuffledLoader
 from trainers.data.shards import Sequences, check_manifest
+from trainers.models.dense import DenseDecoder
 from trainers.pretrain import pretrain
 from trainers.pretraining.config import RunConfig
 from trainers.process.config_file import from_mapping
@@ -135,3 +136,13 @@ def test_the_ranks_parts_are_the_batch_of_one_rank(shards, ranks):
         assert np.array_equal(np.concatenate(parts), whole)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert {loader.consumed for loader in several} == {one.consumed}
+
+
+def test_the_gradients_of_a_steps_microbatches_are_reduced_over_the_ranks_once(shards, tmp_path, monkeypatch):
+    """The method is the one of a sharded model; a run on one rank calls it alike."""
+    called: list[bool] = []
+    monkeypatch.setattr(
+        DenseDecoder, "set_requires_gradient_sync", lambda model, now: called.append(now), raising=False
+    )
+    alone(shards, tmp_path / "run", steps=3, microbatch=4, workers=1, parts=1)
+    assert called == [False, False, True] * 3

@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from trainers.models.config import (
     DenseConfig,
     flops_per_token,
+    model_config,
     parameter_count,
     swiglu_width,
     total_parameter_count,
 )
+from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
 from trainers.models.loss import _ChunkedCrossEntropy, cross_entropy, rows_of_chunk, token_nats
 from trainers.process.errors import TrainerError
@@ -252,3 +254,30 @@ def test_weights_lie_within_three_deviations():
 def test_an_impossible_shape_is_refused(change, cause):
     with pytest.raises(TrainerError, match=cause):
         replace(SMALL, **change)
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+def test_recomputed_blocks_give_the_same_bits_and_keep_less(kind):
+    config = DenseConfig(vocab_size=50, sequence_length=64, width=32, layers=6, heads=2, hidden=64)
+    if kind == "moe":
+        config = model_config(asdict(config) | {"kind": "moe", "experts": 4, "experts_per_token": 2})
+    tokens = torch.randint(0, 50, (4, 65), generator=torch.Generator().manual_seed(0))
+    found, kept = {}, {}
+    for recompute in (False, True):
+        model = decoder(config).initialise(0)
+        model.recompute = recompute
+        own = {parameter.data_ptr() for parameter in model.parameters()}
+        held: dict[int, int] = {}
+
+        def keep(tensor, held=held, own=own):
+            if tensor.data_ptr() not in own:
+                held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            descend, _ = model.loss(tokens)
+        kept[recompute] = sum(held.values())
+        descend.backward()
+        found[recompute] = [parameter.grad for parameter in model.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(found[False], found[True], strict=True))
+    assert kept[True] < kept[False] / 4
