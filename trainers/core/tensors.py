@@ -37,7 +37,8 @@ class Tensors(Protocol):
 
 def finite(place: Path, name: str, tensor: Tensor) -> Tensor:
     """The tensor, if all of its numbers are finite; TrainerError otherwise."""
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    # Of NaN and another number, both the least and the greatest are NaN.
+    if tensor.is_floating_point() and tensor.numel() and not all(map(torch.isfinite, tensor.aminmax())):
         wrong = "NaN" if bool(torch.isnan(tensor).any()) else "an infinite number"
         raise TrainerError(f"{place}: the tensor {name} holds {wrong}", "give a model whose training did not diverge")
     return tensor

@@ -197,7 +197,8 @@ class DenseDecoder(nn.Module):
     def __init__(self, config: DenseConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        # Not drawn here: on the meta device, the drawing would load torch's compiler.
+        self.embedding = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.width), freeze=False)
         self.blocks = nn.ModuleList(Block(config, self.feed_forward(config)) for _ in range(config.layers))
         self.norm = norm(config, config.width)
         if not config.tied:

@@ -11,7 +11,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +19,13 @@ from torch import Tensor
 
 from trainers.core import checkpoint
 from trainers.core.loading import CONFIG, decoder_of
+from trainers.core.tensors import COPY_AGAIN, INDEX, ONE_FILE, check_tensors
 from trainers.models.dense import Attention, Block, DenseDecoder
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 from trainers.process.run_folder import TOKENIZER
+from trainers.serving.steps import queries_keys_values
 from trainers.serving.tokenizers import FileTokenizer, Tokenizer, TransformersTokenizer
 
 READ_BY_TRANSFORMERS = (".json", ".safetensors", ".bin", ".model", ".txt", ".py", ".jinja")
@@ -106,11 +108,16 @@ class OwnDecoder:
         plain = memory is None and bool(held_BS.all())
         mask_B1ST = None if plain else _mask(held_BT, tokens_BS.shape[1])
         x_BSD = self.model.embedding(tokens_BS)
-        cache = []
+        cache: list[tuple[Tensor, Tensor]] = []
         for layer, block in enumerate(self.model.blocks):
             past = memory.cache[layer] if memory else None
-            x_BSD, kept = _block(block, x_BSD, (cos_BS11P, sin_BS11P), mask_B1ST, past)
-            cache.append(kept)
+
+            def attend(x_BSD: Tensor, block: Any = block, past: Any = past) -> Tensor:
+                y_BSD, kept = _attend(block.attention, x_BSD, (cos_BS11P, sin_BS11P), mask_B1ST, past)
+                cache.append(kept)
+                return y_BSD
+
+            x_BSD = cast(Block, block).around(x_BSD, attend)
         found_ND = x_BSD[at[:, 0], at[:, 1]] if at is not None else x_BSD[:0, 0]
         return F.linear(self.model.norm(found_ND), self.model.output_weight), Memory(cache, held_BT)
 
@@ -128,25 +135,6 @@ def _mask(held_BT: Tensor, S: int) -> Tensor:
     return ((ahead_ST & held_BT[:, None]) | itself_ST)[:, None]
 
 
-def _block(
-    block: Any,
-    x_BSD: Tensor,
-    turns: tuple[Tensor, Tensor],
-    mask_B1ST: Tensor | None,
-    past: tuple[Tensor, Tensor] | None,
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """trainers.models.dense.Block over S new places; also the keys and values of all T."""
-    assert isinstance(block, Block)
-    attended_BSD, kept = _attend(
-        block.attention, block.attention_norm(x_BSD) if block.pre else x_BSD, turns, mask_B1ST, past
-    )
-    if block.pre:
-        x_BSD = x_BSD + attended_BSD
-        return x_BSD + block.feed_forward(block.feed_forward_norm(x_BSD)), kept
-    x_BSD = x_BSD + block.attention_norm(attended_BSD)
-    return x_BSD + block.feed_forward_norm(block.feed_forward(x_BSD)), kept
-
-
 def _attend(
     attention: Attention,
     x_BSD: Tensor,
@@ -154,12 +142,7 @@ def _attend(
     mask_B1ST: Tensor | None,
     past: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    cos_BS11P, sin_BS11P = turns
-    split = attention._equal
-    if attention.groups != attention.heads:
-        # It takes the first of the second axis away, which one table for all rows has no use for.
-        split, cos_BS11P, sin_BS11P = attention._grouped, cos_BS11P[:, None, :, 0], sin_BS11P[:, None, :, 0]
-    q_BSHK, k_BSGK, v_BSGK = split(attention.query_key_value(x_BSD), cos_BS11P, sin_BS11P)
+    q_BSHK, k_BSGK, v_BSGK = queries_keys_values(attention, x_BSD, *turns)
     k_BGTK, v_BGTK = k_BSGK.transpose(1, 2), v_BSGK.transpose(1, 2)
     if past is not None:
         k_BGTK, v_BGTK = torch.cat((past[0], k_BGTK), 2), torch.cat((past[1], v_BGTK), 2)
@@ -273,12 +256,33 @@ def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Ope
             f"{folder} is in the Hugging Face format, and transformers is not installed",
             "`pip install transformers`, or `watershed model import` the folder",
         ) from None
+    if (folder / INDEX).is_file() or (folder / ONE_FILE).is_file():
+        check_tensors(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+        model, report = loaded
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         cause = " ".join(str(error).split())
         raise TrainerError(f"{folder} cannot be opened: {cause}", "give a folder that transformers loads") from None
+    _refuse_other_tensors(folder, report)
     files = sorted(path for path in folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
     digest = sha256_text(canonical_json({path.name: sha256_file(path) for path in files}))
     return Opened(HuggingFaceModel(model, device), TransformersTokenizer(tokenizer), digest)
+
+
+def _refuse_other_tensors(folder: Path, report: Any) -> None:
+    """transformers draws tensors that it does not find at random, and leaves others out with a warning."""
+    told = {
+        "missing_keys": "is missing",
+        "mismatched_keys": f"has not the shape that {CONFIG} says",
+        "unexpected_keys": f"has no place in the model of {CONFIG}",
+    }
+    for kind, what in told.items():
+        # A mismatched one comes with its two shapes.
+        names = sorted(name if isinstance(name, str) else name[0] for name in report[kind])
+        if names:
+            others = f" (and {len(names) - 1} others)" if len(names) > 1 else ""
+            raise TrainerError(f"{folder}: the tensor {names[0]} {what}{others}", COPY_AGAIN)

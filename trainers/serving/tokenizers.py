@@ -64,6 +64,10 @@ class TextTokenizer:
         """The tokenizer in a tokenizer.json."""
         return cls(_from_file(path))
 
+    def save(self, path: Path) -> None:
+        """Write tokenizer.json."""
+        self._tokenizer.save(str(path))
+
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Tokens of a text; `special` adds what the tokenizer puts at the start of one."""
         return self._tokenizer.encode(text, add_special_tokens=special).ids
