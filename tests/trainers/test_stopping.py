@@ -244,6 +244,13 @@ def test_pruning_counts_whole_checkpoints_alone(shards, whole, tmp_path):
     assert [folder.name for folder in checkpoint_folders(out)] == ["step_00000004", "step_00000012"]
 
 
+def test_a_run_killed_between_saving_and_pruning_prunes_when_it_goes_on(shards, whole, tmp_path):
+    out = go_back(whole, tmp_path / "run", 12)
+    assert len(checkpoint_folders(out)) == 3
+    pretrain(config(shards, out, keep_checkpoints=1))
+    assert [folder.name for folder in checkpoint_folders(out)] == ["step_00000012"]
+
+
 def test_a_disk_without_room_is_told_before_anything_is_written(shards, tmp_path, monkeypatch):
     out = tmp_path / "run"
     usage = shutil.disk_usage(tmp_path)
