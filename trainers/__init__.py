@@ -3,8 +3,8 @@
 A trainer is its own process: it reads a folder of shards and a configuration file and writes files. Nothing here
 imports another room, Dagster or Spark, so it runs on a bare GPU machine. It needs torch, NumPy and PyYAML; shards are
 also read by webdataset; the Hugging Face format needs safetensors and tokenizers, GGUF files gguf, the server
-starlette, uvicorn, pydantic, orjson and Jinja, results pyarrow, ladders SciPy, pictures matplotlib, mathematical answers
-math-verify, languages fasttext, each imported where it is used.
+starlette, uvicorn, pydantic, orjson and Jinja, results pyarrow, ladders SciPy, pictures matplotlib, mathematical
+answers math-verify, languages fasttext, each imported where it is used.
 
 A file at the top is a command: python -m trainers.COMMAND. Folders are engines, which know no family:
 
