@@ -80,7 +80,7 @@ def campaign(
         draw = random.Random(seed)
         processes = multiprocessing.get_context("forkserver")
         # What takes seconds to import is imported once, and every process is a fork of that one.
-        processes.set_forkserver_preload(["benchmarks.language_models", "openai", "httpx2", "deltalake"])
+        processes.set_forkserver_preload(["spark_jobs.language_models.client", "openai", "deltalake"])
 
         def asking() -> BaseProcess:
             process = processes.Process(target=ask_all, args=(folder, url, requests, concurrency, keys))

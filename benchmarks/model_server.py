@@ -75,6 +75,10 @@ class Script:
     files: dict[str, bytes] = field(default_factory=dict)
     batch_done: float = 1.0
     """The share of the requests of a batch that are answered before it expires, 0..1; all, if it is one."""
+    hold_after: int | None = None
+    """Requests that are answered; the replies to further ones are charged and held back until this changes."""
+    held: int = 0
+    """Replies that are held back."""
     flying: int = 0
     most_flying: int = 0
     attempts: list[tuple[str, str]] = field(default_factory=list)
@@ -168,7 +172,17 @@ async def _completions(script: Script, request: web.Request) -> web.StreamRespon
     if not (script.idempotent and key in script.charged):
         script.charged[key] += 1
         script.tokens += reply["usage"]["total_tokens"]
+    await _held(script)
     return await _sent(script, request, reply, fault)
+
+
+async def _held(script: Script) -> None:
+    limit = script.hold_after
+    if limit is not None and len(script.charged) > limit:
+        script.held += 1
+        while script.hold_after == limit:
+            await asyncio.sleep(0.005)
+        script.held -= 1
 
 
 async def _sent(script: Script, request: web.Request, reply: dict[str, Any], fault: str | None) -> web.StreamResponse:

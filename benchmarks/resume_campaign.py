@@ -1,6 +1,6 @@
 """Faults in the middle of training runs, and whether each run still ends in the bits of one that was never stopped.
 
-    uv run python -m benchmarks.resume_campaign [--trials 200] [--seed 0] [--folder FOLDER]
+    uv run python -m benchmarks.resume_campaign [--trials 200] [--seed 0] [--first 0] [--folder FOLDER]
 
 Each trial is a run that is stopped one to three times and then finished. A stop is of one kind, at an event that the
 seed chooses: an event is an optimiser step, a flush of a file to the disk or a renaming, so it may lie in the middle of
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import random
 import resource
@@ -165,20 +164,19 @@ def damage_newest(out: Path, draw: random.Random) -> None:
     """Damage a file of the newest checkpoint, and forget a result."""
     (out / "result.json").unlink(missing_ok=True)
     folders = checkpoint_folders(out)
-    if not folders:
+    names = [name for name in (MODEL, OPTIMISER, STATE) if folders and (folders[-1] / name).is_file()]
+    if not names:
         return
-    path = folders[-1] / draw.choice((MODEL, OPTIMISER, STATE))
+    path = folders[-1] / draw.choice(names)
     how = draw.choice(("bit", "cut", "gone", "number"))
     content = bytearray(path.read_bytes())
     if how == "gone":
         path.unlink()
-    elif how == "cut":
+    elif how == "cut" and content:
         path.write_bytes(content[: draw.randrange(len(content))])
-    elif how == "number" and path.name == STATE:
-        state = json.loads(content)
-        state["loader"]["consumed"] += 1
-        path.write_text(json.dumps(state))
-    else:
+    elif how == "number" and path.name == STATE and b'"consumed": ' in content:
+        path.write_bytes(content.replace(b'"consumed": ', b'"consumed": 1', 1))
+    elif content:
         content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
         path.write_bytes(content)
 
@@ -203,8 +201,10 @@ def _timeless(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in TIMES}
 
 
-def campaign(folder: Path, trials: int, seed: int, tell: Callable[[str], None] = lambda _: None) -> Outcomes:
-    """Run the trials in `folder`; trial i is the same whatever their number."""
+def campaign(
+    folder: Path, trials: int, seed: int, first: int = 0, tell: Callable[[str], None] = lambda _: None
+) -> Outcomes:
+    """Run `trials` trials from number `first` on in `folder`; trial i is the same whatever their number."""
     import trainers.pretrain  # noqa: F401  loaded once, for all the processes forked from this one
 
     outcomes = Outcomes()
@@ -213,7 +213,7 @@ def campaign(folder: Path, trials: int, seed: int, tell: Callable[[str], None] =
     for name, place in references.items():
         code, errors = in_process(partial(_train, name, shards, place))
         assert code == 0, errors
-    for trial in range(trials):
+    for trial in range(first, first + trials):
         draw = random.Random(f"{seed} {trial}")
         name, out = draw.choice(WHICH), folder / f"trial-{trial}"
         kinds = [KINDS[trial % len(KINDS)], *(draw.choice(KINDS) for _ in range(draw.randrange(3)))]
@@ -230,7 +230,7 @@ def campaign(folder: Path, trials: int, seed: int, tell: Callable[[str], None] =
             outcomes.failures.append(f"trial {trial}, {name}, {' then '.join(kinds)}: {'; '.join(problems)}")
         else:
             shutil.rmtree(out)
-        tell(f"{trial + 1} of {trials} trials, {len(outcomes.failures)} failed")
+        tell(f"{trial + 1 - first} of {trials} trials, {len(outcomes.failures)} failed")
     return outcomes
 
 
@@ -248,12 +248,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.resume_campaign", description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first trial (default: 0)")
     parser.add_argument("--folder", type=Path, help="where runs are written; failed ones stay (default: a new folder)")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="resume-"))
-    outcomes = campaign(
-        folder, given.trials, given.seed, lambda line: print(line, end="\r", file=sys.stderr, flush=True)
-    )
+    tell = partial(print, end="\r", file=sys.stderr, flush=True)
+    outcomes = campaign(folder, given.trials, given.seed, given.first, tell)
     print(file=sys.stderr)
     for what, count in sorted(outcomes.stops.items()):
         print(f"{what:<18} {count}")

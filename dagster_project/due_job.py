@@ -5,22 +5,17 @@ which Dagster lists with the run that started them as their parent.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
-import hashlib
-from collections.abc import Iterator
-from pathlib import Path
-
 import dagster as dg
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG
 from pydantic import Field
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake
 from catalog.progress import listening
-from catalog.settings import FILE, LOCAL_FILE, Settings, load_settings
+from catalog.settings import load_settings
+from dagster_project.due_words import signature
 from dagster_project.engine.broken_rows import DUE_JOB
 from dagster_project.engine.due import report
 from dagster_project.engine.log_progress import LogLines
-from dagster_project.engine.steps import REGISTERED
 
 SECONDS_BETWEEN_LOOKS = 15
 
@@ -75,7 +70,7 @@ def what_is_due(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Report what is due, if the lake, the crawl, the settings or the project's recipes have changed."""
     try:
         settings = load_settings()
-        seen = _signature(settings)
+        seen = signature(settings)
         if seen == context.cursor:
             return dg.SkipReason("Nothing has changed since the last look.")
         due = report(context.instance, settings)
@@ -83,27 +78,3 @@ def what_is_due(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         return dg.SkipReason(f"It cannot be seen what is due: {error.cause}")
     context.update_cursor(seen)
     return dg.SkipReason(f"{len(due)} tables are due." if due else "Every table is up to date.")
-
-
-def _signature(settings: Settings) -> str:
-    """A hash of what decides what is due: the versions of tables, and the names, sizes and times of files."""
-    digest = hashlib.blake2b(digest_size=16)
-    for line in _signs(settings):
-        digest.update(line.encode(errors="surrogateescape") + b"\0")
-    return digest.hexdigest()
-
-
-def _signs(settings: Settings) -> Iterator[str]:
-    lake = Lake.of(settings)
-    for contract in (contract for step in REGISTERED for contract in step.contracts):
-        store = lake.store(contract.name)
-        for folder in ("_delta_log", "_checksums"):
-            yield from (f"{contract.name} {path} {stat}" for path, stat in sorted(store.listed(folder).items()))
-    places = [settings.project / FILE, settings.project / LOCAL_FILE, settings.recipes_folder]
-    places += [Path(place) for place in settings.crawl_inputs if "://" not in place]
-    for place in places:
-        files = sorted(place.rglob("*")) if place.is_dir() else sorted(place.parent.glob(place.name))
-        for path in files:
-            if path.is_file():
-                stat = path.stat()
-                yield f"{path} {stat.st_size} {stat.st_mtime_ns}"

@@ -7,7 +7,7 @@ project. A step that has finished is not run again, even if the process was kill
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -142,20 +142,20 @@ def made_before(settings: Settings) -> list[str]:
     return found
 
 
-def due_of_each(settings: Settings) -> Callable[[str], str]:
-    """Return a function that says in words what of a table is due; empty if nothing is, or a command writes it."""
+def due_of_each(settings: Settings) -> dict[str, str]:
+    """Return in words what is due of each table that has been made and of which something is.
+
+    Raises:
+        WatershedError: The crawl or another source cannot be listed.
+    """
     state = State(steps(), settings)
-
-    def due(name: str) -> str:
-        step = state.steps.by_table.get(name)
-        if step is None:
-            return ""
-        try:
-            return summary(state, step, due_partitions(state, step))
-        except WatershedError as error:
-            return f"whether it is due cannot be seen: {error.cause}"
-
-    return due
+    found: dict[str, str] = {}
+    for step in state.steps.ordered:
+        names = [c.name for c in step.contracts if state.lake.damage(c.name) is None and state.lake.exists(c.name)]
+        if len(names) == len(step.contracts):
+            words = summary(state, step, due_partitions(state, step))
+            found |= dict.fromkeys(names, words) if words else {}
+    return found
 
 
 def _chosen(state: State, tables: Collection[str]) -> list[Step]:

@@ -13,6 +13,7 @@ Engines:
 - `classifiers`: languages, quality and topics
 - `selection`: which documents a mixture takes, and how often
 - `contamination`: evaluation text in documents
+- `retrieval`: search over passages, and its evaluation
 - `shards`: tokenizing text and writing training shards
 - `language_models`: requests to language models, every attempt a row
 - `kernels`: compiled inner loops over Arrow buffers
@@ -21,7 +22,11 @@ Families:
 
 - `dclm`: the tables of the DCLM pipeline, from the pool of archives to training shards
 - `evals`: multiple-choice questions from held-out documents
+- `dialogues`: self-directed dialogues of language models, and their revisions
 - `registry`: DCLM's published data sets, models and evaluations
 - `curate`: a recipe on plain files, without Spark (`watershed curate`)
+- `scholar`: citations and rubrics of scientific answers
+- `mathfish`: replies about mathematical standards
+- `pixmo`: points, counts and answers about pictures
 - `demo`: the crawl of this machine's documentation that the demo reads
 """

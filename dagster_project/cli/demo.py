@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
+@click.argument("which", required=False, type=click.Choice(["dialogues"]), metavar="[dialogues]")
 @click.option(
     "--size",
     type=click.Choice(["smoke", "small", "standard"], case_sensitive=False),
@@ -35,19 +36,30 @@ if TYPE_CHECKING:
 @click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors(RUN_AGAIN)
-def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
+def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
     """Run the whole pipeline on this machine, from web archives to a checked prediction.
 
     The demo crawls the documentation installed on this machine, or reads the archives of --crawl. It then runs the
     jobs `curation` and `scaling` through Dagster and summarises the results. It can be run again at any time: only
     tables that are out of date are made, and what an interrupted run finished is kept.
 
+    With `dialogues`, SmolLM2 and a tiny model that is trained first talk to themselves instead, and revise what
+    violates a principle.
+
     \b
     Examples:
       watershed demo --size smoke --plan
       watershed demo --size small
+      watershed demo dialogues --size smoke
       watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
+    if which == "dialogues":
+        from dagster_project.cli.demo_dialogues import run_dialogues
+
+        if crawl or snapshot or plan:
+            raise click.UsageError("--crawl, --snapshot and --plan belong to the demo without `dialogues`")
+        run_dialogues(size)
+        return
     from catalog.settings import load_settings
     from dagster_project.cli.demo_choices import choose
     from dagster_project.cli.screen.bars import Bars, wide_console

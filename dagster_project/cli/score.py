@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from dagster_project.cli.scoring.scorer import Scorer
 
 BAD_ROWS_SHOWN = 10
+RANKING = "ndcg"
+RANKING_ABOUT = "nDCG, recall, reciprocal rank and average precision of a run, as trec_eval computes them."
 
 
 @click.command("score")
@@ -27,9 +29,21 @@ BAD_ROWS_SHOWN = 10
     "--seconds", type=click.FloatRange(0, 3600, min_open=True), help="The time limit of a row, for math and code."
 )
 @click.option("-k", "ks", metavar="K,...", help="The cut-off of ndcg, or the numbers of samples k of pass@k for code.")
+@click.option("--qrels", type=click.Path(path_type=Path), help="The relevance judgements of ndcg, in TREC's form.")
+@click.option("--run", type=click.Path(path_type=Path), help="The run of ndcg, in TREC's form.")
+@click.option("--json", "as_json", is_flag=True, help="Ends with the plain object of the averages, for ndcg.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Writes rows and summary to this file.")
 @user_errors()
-def score_command(scorer: str | None, file: Path | None, *, show: bool, **options: Any) -> None:
+def score_command(
+    scorer: str | None,
+    file: Path | None,
+    *,
+    show: bool,
+    qrels: Path | None,
+    run: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Score recorded replies: one JSON line per row with its score, then a line with the summary.
 
     FILE holds one JSON object per line; - reads standard input. A malformed row ends the command with exit code 2 and
@@ -43,21 +57,29 @@ def score_command(scorer: str | None, file: Path | None, *, show: bool, **option
       watershed score math replies.jsonl --rule published
       watershed score ifeval replies.jsonl --rule loose --skip-bad
       watershed score code samples.jsonl -k 1,10 --seconds 3
+      watershed score ndcg --qrels qrels.txt --run run.txt -k 10 --json
     """
     from dagster_project.cli.scoring.scorers import scorers
 
+    if scorer == RANKING and not show:
+        _score_ranking(qrels, run, _numbers(options["ks"]) or (10,), as_json)
+        return
     known = scorers()
     if scorer is None:
         if not show:
             exit_with_error("no scorer is given", "`watershed score --list` lists the scorers")
         for each in known.values():
             click.echo(f"{each.name:<22} {each.about}")
+        click.echo(f"{RANKING:<22} {RANKING_ABOUT}")
+        return
+    if scorer == RANKING:
+        click.echo(f"{RANKING_ABOUT}\n--qrels: query 0 document grade\n--run: query Q0 document rank score tag")
         return
     if scorer not in known:
         from trainers.names import close
 
         exit_with_error(
-            f"the scorer {scorer!r} is unknown{close(scorer, known)}", "`watershed score --list` lists them"
+            f"the scorer {scorer!r} is unknown{close(scorer, [*known, RANKING])}", "`watershed score --list` lists them"
         )
     if show:
         _describe(known[scorer])
@@ -115,6 +137,18 @@ def _score(
         click.echo(f"skipped {cause}", err=True)
     if len(scoring.bad) > BAD_ROWS_SHOWN:
         click.echo(f"skipped {len(scoring.bad) - BAD_ROWS_SHOWN:,} more rows", err=True)
+
+
+def _score_ranking(qrels: Path | None, run: Path | None, ks: tuple[int, ...], as_json: bool) -> None:
+    from spark_jobs.retrieval.metrics import score_run
+    from spark_jobs.retrieval.trec import read_judgements, read_run
+
+    if qrels is None or run is None:
+        exit_with_error("ndcg needs --qrels and --run", "`watershed score ndcg --qrels QRELS --run RUN -k 10`")
+    rows, averages = score_run(read_run(run), read_judgements(qrels), ks)
+    for row in rows:
+        click.echo(_line(row), nl=False)
+    click.echo(_line(averages if as_json else {"summary": {"scorer": RANKING, **averages}}), nl=False)
 
 
 def _line(row: dict[str, Any]) -> str:

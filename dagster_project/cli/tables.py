@@ -18,13 +18,19 @@ def tables_command() -> None:
     Examples:
       watershed tables
     """
+    from catalog.lake import Lake
     from catalog.settings import load_settings
     from dagster_project.cli.screen.described import print_tables
     from dagster_project.cli.screen.render import console
-    from dagster_project.run import due_of_each
+    from dagster_project.due_words import due_words
 
     settings = load_settings()
-    print_tables(console(), settings, due_of_each(settings))
+    # Without this, an error of the object store would be reported once for every table.
+    Lake.of(settings).reach()
+    due = due_words(settings)
+    print_tables(console(), settings, due.words)
+    if due.problem:
+        click.echo(f"what is due cannot be seen: {due.problem}", err=True)
 
 
 @click.command("describe")

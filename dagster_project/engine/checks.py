@@ -159,8 +159,10 @@ def _outdated(settings: Settings, name: str) -> list[Partition]:
     with suppress(WatershedError):
         return [
             partition
-            for key in state.lake.written(name)
-            if (partition := state.partition(step, key)) is not None and state.outdated(name, key)
+            for key in state.keys(step)
+            if state.recorded(name, key) is not None
+            and (partition := state.partition(step, key)) is not None
+            and state.outdated(name, key)
         ]
     return []
 

@@ -32,12 +32,24 @@ def answering(settings: Settings, name: str) -> Generator[Endpoint]:
     if entry is None or entry.url or not entry.serve:
         yield endpoint_of(settings, name)
         return
+    with served(settings, name) as url:
+        yield endpoint_of(settings, name, url)
+
+
+@contextmanager
+def served(settings: Settings, name: str) -> Generator[str]:
+    """Serve the model of an entry with `serve` for the block; yield the base URL.
+
+    Raises:
+        WatershedError: the server does not become ready.
+    """
+    entry = settings.models[name]
     path = settings.project / Path(entry.serve).expanduser()
     # What is no path may be the name of a packaged model.
     model = str(path) if path.exists() else entry.serve
     words = ["--model", model, "--name", entry.model or name, "--device", settings.trainer.device]
     with serving(words, name) as url:
-        yield endpoint_of(settings, name, url)
+        yield url
 
 
 @contextmanager

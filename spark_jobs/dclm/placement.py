@@ -25,7 +25,8 @@ def place(names: Sequence[str], placed: Mapping[str, int], files_per_shard: int)
 
     Args:
         names: the archives, each once.
-        placed: the shards of archives that were registered before. Others than `names` are ignored.
+        placed: the shards of archives that were registered before. Those that are gone leave their shards free, which
+            are taken last.
         files_per_shard: archives in a shard.
 
     Example:
@@ -37,8 +38,8 @@ def place(names: Sequence[str], placed: Mapping[str, int], files_per_shard: int)
     found = {name: placed[name] for name in names if name in placed}
     new = [name for name in names if name not in found]
     held = Counter(found.values())
-    last = max(held, default=-1)
-    free = [shard for shard in (*range(last + 1, POOL_SHARDS), *range(last)) if not held[shard]]
+    last = max(placed.values(), default=-1)
+    free = [shard for shard in (*range(last + 1, POOL_SHARDS), *range(last + 1)) if not held[shard]]
     fullest = max(files_per_shard, *held.values()) if held else files_per_shard
     if len(new) <= len(free) * files_per_shard:
         chosen = [free[number // files_per_shard] for number in range(len(new))]

@@ -78,7 +78,8 @@ def endpoint_of(settings: Settings, name: str, url: str = "") -> Endpoint:
 def _checked(url: str, name: str) -> str:
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
+        plain = url.isprintable() and " " not in url
+        sound = plain and parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
     except ValueError:
         sound, parts = False, urlsplit("")
     # The URL is not printed: a key may have been written into it.

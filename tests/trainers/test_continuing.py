@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,24 @@ def test_a_stopped_branch_goes_on_from_its_own_checkpoint(shards, trunk, tmp_pat
     again = pretrain(config(shards, out, branch=at(trunk, 8), **WSD))
     assert again["checkpoint_sha256"] == whole["checkpoint_sha256"]
     assert losses(out) == losses(trunk)[8:]
+
+
+def test_a_stopped_branch_needs_the_run_that_it_left_no_longer(shards, trunk, tmp_path):
+    parent, out = tmp_path / "parent", tmp_path / "branch"
+    shutil.copytree(trunk, parent)
+    for step in (12, 16, 20):
+        shutil.rmtree(at(parent, step))
+    whole = pretrain(config(shards, out, branch=str(parent), skip=[11], **WSD))
+    # The run comes further: the branch is still one of step 8.
+    shutil.copytree(at(trunk, 12), at(parent, 12))
+    assert pretrain(config(shards, out, branch=str(parent), skip=[11], **WSD)) == whole
+    (out / "result.json").unlink()
+    shutil.rmtree(at(out, 20))
+    shutil.rmtree(parent)
+    again = pretrain(config(shards, out, branch=str(parent), skip=[11], **WSD))
+    assert again["checkpoint_sha256"] == whole["checkpoint_sha256"] and again["lineage"] == whole["lineage"]
+    with pytest.raises(TrainerError, match="skip is"):
+        pretrain(config(shards, out, branch=str(parent), skip=[13], **WSD))
 
 
 def test_annealing_on_a_second_mixture_keeps_weights_moments_and_step_and_reads_the_mixture_from_its_start(

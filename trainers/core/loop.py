@@ -192,8 +192,11 @@ class Trainer:
         self.loader.consumed = int(found.state["loader"]["consumed"])
         self.objective.restore(found.state)
         self.position = Position(**found.state["position"])
-        if self.ranks.first and (self.out / METRICS).is_file():
-            read_metrics(self.out, found.state.get("metrics"))
+        if self.ranks.first:
+            # A process that was killed may have saved without removing what that checkpoint made needless.
+            checkpoint.prune(self.out, self.config.keep_checkpoints, found)
+            if (self.out / METRICS).is_file():
+                read_metrics(self.out, found.state.get("metrics"))
         return found
 
     def _begin(self) -> None:

@@ -18,7 +18,7 @@ from trainers.data.tokenizer_digest import check_same_tokenizer, tokenizer_diges
 from trainers.models.config import model_config
 from trainers.process.errors import TrainerError
 from trainers.process.run_folder import CONFIG as RUN
-from trainers.process.run_folder import TOKENIZER
+from trainers.process.run_folder import TOKENIZER, read_config_json
 
 if TYPE_CHECKING:
     from trainers.core.checkpoint import Checkpoint
@@ -37,6 +37,8 @@ class Continuing:
 
     checkpoint: Checkpoint
     branch: bool
+    own: bool = False
+    """Whether the checkpoint is one of the run itself, because the one where it branched off is gone."""
 
     def identity(self, identity: Mapping[str, Any], skip: list[int]) -> dict[str, Any]:
         """What the run's identity says of the checkpoint and of the batches left out.
@@ -45,6 +47,9 @@ class Continuing:
             TrainerError: a branch of another model or batch, with no step left, or without a batch that it has read.
         """
         digests = self.checkpoint.state["digests"]
+        if self.own:
+            recorded = self.checkpoint.state["config"]
+            return {"branch": recorded["branch"], **skipped(sorted({*skip, *recorded.get("skip", [])}))}
         if not self.branch:
             return {"moments": digests["optimizer.pt"], **skipped(skip)}
         step, there = self.checkpoint.step, self.checkpoint.state["config"]
@@ -71,6 +76,8 @@ class Continuing:
 
     @staticmethod
     def _check_kept(identity: Mapping[str, Any], there: Mapping[str, Any], place: Path) -> None:
+        if not {"model", "batch"} <= there.keys():
+            raise TrainerError(f"{place} is not of a pretraining run", "use init for its weights alone")
         if model_config(identity["model"]) != model_config(there["model"]):
             raise TrainerError(
                 f"{place} is of another model than this configuration",
@@ -82,10 +89,12 @@ class Continuing:
                 f"set batch to {there['batch']}, or use init with moments: true",
             )
 
-    def start(self, identity: Mapping[str, Any]) -> Start:
-        """What the loop takes over."""
+    def start(self, identity: Mapping[str, Any]) -> Start | None:
+        """What the loop takes over; None of a run that goes on from a checkpoint of its own."""
         from trainers.core.start import Start
 
+        if self.own:
+            return None
         if not self.branch:
             return Start(checkpoint=self.checkpoint, branch=False)
         step = self.checkpoint.step
@@ -131,15 +140,30 @@ def continuing(config: RunConfig) -> Continuing | None:
         raise TrainerError("branch is set with init, moments or model", "leave those out: a branch has all of its run")
     if config.moments and not config.init:
         raise TrainerError("moments is set without init", "give the checkpoint as init")
-    place = config.branch or (config.init if config.moments else "")
-    if not place:
+    name = config.branch or (config.init if config.moments else "")
+    if not name:
         return None
-    if not Path(place).is_dir():
+    place = Path(name)
+    step = _left_at(Path(config.out)) if config.branch else None
+    if step is not None and not (place / STATE).is_file() and place.name != checkpoint.folder_name(step):
+        # The run that it left may have come further since.
+        place /= checkpoint.folder_name(step)
+    if not place.is_dir():
+        own = checkpoint.latest(Path(config.out)) if step is not None else None
+        if own is not None:
+            return Continuing(own, branch=True, own=True)
         raise TrainerError(f"{place} is not a folder", "give a run folder or a step_... folder")
-    found = checkpoint.chosen(Path(place))
+    found = checkpoint.chosen(place)
     if checkpoint.OPTIMISER not in found.state["digests"]:
         raise TrainerError(f"{found.folder} holds no moments", "leave out moments: use init for its weights alone")
     return Continuing(found, bool(config.branch))
+
+
+def _left_at(out: Path) -> int | None:
+    """The step at which the run in `out` left another; None of a run that has not begun, or that is no branch."""
+    if not (out / RUN).is_file():
+        return None
+    return read_config_json(out)["identity"].get("branch", {}).get("step")
 
 
 def lineage_of(config: RunConfig, found: Continuing | None, initial: str | None) -> tuple[dict[str, Any], ...]:
@@ -152,6 +176,8 @@ def lineage_of(config: RunConfig, found: Continuing | None, initial: str | None)
     from trainers.core.start import ancestor, lineage_with
 
     skip = skipped(check_skip(config))
+    if found is not None and found.own:
+        return tuple(found.checkpoint.state["lineage"])
     if found is not None:
         kind = "branch" if found.branch else "weights and moments"
         return lineage_with(ancestor(kind, found.checkpoint, **skip), found.checkpoint)

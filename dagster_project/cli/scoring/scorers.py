@@ -6,7 +6,7 @@ import importlib
 
 from dagster_project.cli.scoring.scorer import Scorer
 
-MODULES = ("verified",)
+MODULES = ("verified", "scholar", "mathfish", "pixmo")
 """Modules of this package with a tuple SCORERS, in the order of the list."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -21,8 +23,6 @@ from dagster_project.cli.screen.render import cell, human_bytes, moment, plain_t
 from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import duckdb
 
 SAMPLED_ROWS = 200
@@ -30,10 +30,10 @@ VERSIONS_SHOWN = 10
 SAMPLE_WIDTH = 36
 
 
-def print_tables(screen: Console, settings: Settings, due: Callable[[str], str] = lambda name: "") -> None:
+def print_tables(screen: Console, settings: Settings, due: Mapping[str, str] = MappingProxyType({})) -> None:
     """Print one line for each table, by family, and then the views.
 
-    `due` returns in words what of a table is due; empty if nothing is, which is the default.
+    `due` says in words what is due of a table, for those of which something is.
     """
     lake = Lake.of(settings)
     # Without this, an error of the object store would be reported once for every table.
@@ -94,12 +94,9 @@ def _contract(name: str) -> Contract:
     return contract(name)
 
 
-def _line(
-    lake: Lake, contract: Contract, states: list[TableState], due: Callable[[str], str]
-) -> tuple[Text | str, ...]:
+def _line(lake: Lake, contract: Contract, states: list[TableState], due: Mapping[str, str]) -> tuple[Text | str, ...]:
     try:
         state = table_state(lake, contract)
-        waiting = due(contract.name) if state.made else ""
     except WatershedError as error:
         return contract.name, "", "", "", "", Text(error.cause, style="red")
     states.append(state)
@@ -112,7 +109,7 @@ def _line(
         str(state.version),
         moment(state.written_at),
         Text(state.summary, style="yellow" if state.drift else "green")
-        + Text(f"; {waiting}" if waiting else "", style="yellow"),
+        + Text(f"; {due[contract.name]}" if contract.name in due else "", style="yellow"),
     )
 
 

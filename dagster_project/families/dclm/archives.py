@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.lake import Lake, partition_key
+from catalog.lake import WHOLE, Lake, partition_key
 from catalog.reads import not_recorded
 from catalog.settings import Settings
 from catalog.tables.dclm import POOL, SHARDS
@@ -83,6 +83,7 @@ def shards_of(settings: Settings) -> list[str]:
     held = [
         {name: int(value) for name, _, value in (part.partition("=") for part in key.split("/"))}
         for key in lake.written(POOL.name)
+        if key != WHOLE
     ]
     shards = {(row["global_shard"], row["local_shard"]) for row in (*_shards(pool_rows(settings)), *held)}
     return [POOL_SHARDS.key({"global_shard": g, "local_shard": local}) for g, local in sorted(shards)]

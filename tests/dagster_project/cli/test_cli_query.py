@@ -150,7 +150,8 @@ def test_tables_of_a_project_without_a_lake(tmp_path: Path, monkeypatch: pytest.
     assert result.stdout.count("not made yet") == len(CONTRACTS)
 
 
-def test_listing_tables_imports_no_engine_but_delta(lake: Settings) -> None:
+def test_listing_tables_imports_no_engine_but_delta_once_it_is_known_what_is_due(lake: Settings) -> None:
+    watershed("tables")
     program = (
         "import sys; from dagster_project.cli import main\n"
         "main(['tables'], standalone_mode=False)\n"

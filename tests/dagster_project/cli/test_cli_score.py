@@ -138,7 +138,7 @@ def test_samples_of_one_task_make_pass_at_k(tmp_path: Path) -> None:
 
 def test_the_list_describes_every_scorer(tmp_path: Path) -> None:
     shown = CliRunner().invoke(main, ["score", "--list"]).stdout.splitlines()
-    assert [line.split()[0] for line in shown if not line.startswith(" ")] == list(SCORERS)
+    assert [line.split()[0] for line in shown] == [*SCORERS, "ndcg"]
     for name in SCORERS:
         one = CliRunner().invoke(main, ["score", name, "--list"]).stdout
         example = next(line for line in one.splitlines() if line.startswith("example: "))
@@ -149,3 +149,16 @@ def test_rows_and_summary_are_written_to_a_file(tmp_path: Path) -> None:
     done = score("gsm8k", [SCORERS["gsm8k"].example], tmp_path, "--out", str(tmp_path / "out.jsonl"))
     assert (done.exit_code, done.stdout) == (0, "")
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+
+
+def test_ndcg_ends_with_one_object(tmp_path: Path) -> None:
+    (tmp_path / "qrels").write_text("q1 0 d1 1\nq2 0 d1 1\n")
+    (tmp_path / "run").write_text("q1 Q0 d1 1 2.0 mine\n")
+    files = ["--qrels", str(tmp_path / "qrels"), "--run", str(tmp_path / "run")]
+    done = CliRunner().invoke(main, ["score", "ndcg", *files, "-k", "10", "--json"])
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.exit_code, last["ndcg@10"], last["queries"], last["ndcg@10_answered"]) == (0, 0.5, 2, 1.0)
+    (tmp_path / "run").write_text("q1 Q0 d1 1 nan mine\n")
+    done = CliRunner().invoke(main, ["score", "ndcg", *files])
+    assert (done.exit_code, "run:1: the score 'nan'" in done.stderr) == (2, True)
+    assert CliRunner().invoke(main, ["score", "ndcg"]).exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from catalog.lake import Lake, partition_key
 from catalog.settings import Settings, load_settings
 from catalog.storage.records import RECORDS, measured_files
 from dagster_project.engine.partitions import Partition
+from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 
@@ -175,3 +177,78 @@ def test_nothing_of_a_lake_without_records_is_due(world: World) -> None:
     for records in Path(world.settings.lake_root).rglob(RECORDS):
         shutil.rmtree(records)
     assert world.due() == {}
+
+
+def test_a_partition_whose_rows_break_the_contract_is_due_until_it_is_made_again(world: World) -> None:
+    world.make_all()
+    lake, key = Lake.of(world.settings), partition_key(POOL_SHARDS.columns("0-1"))
+    version = lake.version("t.cut")
+    assert version is not None
+    lake.record_broken("t.cut", version, {key: "x__be_between"})
+    assert world.due() == {"t.cut": ["0-1"]}
+    world.make("t.cut", "0-0")
+    assert world.due() == {"t.cut": ["0-1"]}, "another partition was written, not the broken one"
+    world.make("t.cut", "0-1")
+    assert world.due() == {}
+
+
+def test_a_check_that_passes_takes_back_what_an_earlier_one_found(world: World) -> None:
+    world.make_all()
+    lake, key = Lake.of(world.settings), partition_key(POOL_SHARDS.columns("0-1"))
+    lake.record_broken("t.cut", 1, {key: "x__be_between"})
+    lake.record_broken("t.cut", 2, {})
+    assert world.due() == {}
+
+
+def reasons(world: World) -> dict[str, Reason]:
+    """Return why partitions are due, by table and partition as people read it."""
+    state = State(world.steps(), world.settings)
+    found = {
+        state.place(step.name, key): state.reasons.of(step.name, key)
+        for step in state.steps.ordered
+        for key in state.keys(step)
+    }
+    return {place: reason for place, reason in found.items() if reason}
+
+
+def test_a_cause_is_told_where_it_lies_and_by_all_that_waits_for_it(world: World) -> None:
+    world.make_all()
+    world.digests["0-1"] = "changed"
+    found = reasons(world)
+    root = ("t.source 0-1: its recipe or code version changed",)
+    assert {place: (reason.text, reason.roots, reason.ready) for place, reason in found.items()} == {
+        "t.source 0-1": ("its recipe or code version changed", root, True),
+        "t.cut 0-1": ("t.source 0-1 is due", root, False),
+        "t.whole": ("t.cut 0-1 is due", root, False),
+    }
+
+
+def test_a_changed_recipe_is_told_from_an_upstream_table_that_was_made_again(world: World) -> None:
+    world.make_all()
+    world.seed = 2
+    assert {place: reason.text for place, reason in reasons(world).items()} == {
+        "t.whole": "its recipe or code version changed"
+    }
+    world.seed = 1
+    world.digests["0-0"] = "changed"
+    # Commits are told apart by their times, in milliseconds.
+    time.sleep(0.002)
+    world.make("t.source", "0-0")
+    world.make("t.cut", "0-0")
+    assert {place: reason.text for place, reason in reasons(world).items()} == {"t.whole": "t.cut 0-0 was made again"}
+
+
+def test_a_new_partition_a_lost_file_and_broken_rows_are_told(world: World) -> None:
+    world.make_all()
+    world.digests["0-2"] = "new"
+    files_of(world, "t.cut", "0-1")[0].unlink()
+    lake = Lake.of(world.settings)
+    lake.record_broken("t.cut", 9, {partition_key(POOL_SHARDS.columns("0-0")): "x__be_between"})
+    found = {place: reason.text for place, reason in reasons(world).items()}
+    assert found == {
+        "t.source 0-2": "not made yet",
+        "t.cut 0-0": "its rows break the contract: x__be_between",
+        "t.cut 0-1": "a file of it is missing or cut short",
+        "t.cut 0-2": "not made yet",
+        "t.whole": "t.cut 0-2 is due",
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -174,3 +175,30 @@ def test_pass_at_k_is_the_share_of_all_draws_that_hold_a_right_sample() -> None:
             draws = list(itertools.combinations([True] * c + [False] * (n - c), k))
             assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws), abs=1e-12)
     assert mean_pass_at_k([(3, 1), (1, 1)], 2) is None
+
+
+def test_a_machine_without_landlock_lets_a_program_write_nowhere(tmp_path: Path) -> None:
+    tries = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from trainers.verifiers.code import filters
+filters.install(writes=False, pid=os.getpid())
+def refused(call, *arguments):
+    try:
+        call(*arguments)
+    except PermissionError:
+        return True
+    return False
+place = sys.argv[1]
+assert all(refused(open, place + name, mode) for name, mode in (('/new', 'w'), ('/old', 'a'), ('/old', 'r+')))
+assert refused(os.mkdir, place + '/d') and refused(os.unlink, place + '/old')
+assert refused(os.truncate, place + '/old', 0)
+assert refused(os.rename, place + '/old', place + '/x') and refused(os.fork) and refused(os.kill, os.getppid(), 9)
+print(open(place + '/old').read())
+"""
+    (tmp_path / "old").write_text("kept")
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [sys.executable, "-c", tries, str(tmp_path), root], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "kept\n"), done.stderr
