@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": ("dagster_project.cli.demo", "demo_command"),
     "make": ("dagster_project.cli.make", "make_command"),
     "curate": ("dagster_project.cli.curate", "curate_command"),
+    "shards": ("dagster_project.cli.shards", "shards_command"),
     "ui": ("dagster_project.cli.ui", "ui_command"),
     "sql": ("dagster_project.cli.sql", "sql_command"),
     "tables": ("dagster_project.cli.tables", "tables_command"),

@@ -106,7 +106,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
         return
     if not is_warm():
         warm_in_background()
-    with _bars():
+    with bars():
         outcome = curate(
             sources,
             steps,
@@ -134,7 +134,7 @@ def curate_command(  # noqa: PLR0917 (click passes them by name)
     say(f"wrote {report}")
 
 
-def _bars() -> AbstractContextManager[None]:
+def bars() -> AbstractContextManager[None]:
     """Return progress bars for a terminal. Without a terminal nothing is drawn, and rich is not imported."""
     if not sys.stderr.isatty():
         return nullcontext()

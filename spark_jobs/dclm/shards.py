@@ -11,9 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from catalog.errors import WatershedError
 from catalog.files import PARTIAL, write_whole
@@ -24,6 +22,7 @@ from spark_jobs.dclm.survivors import texts_of
 from spark_jobs.dclm.tokenizer import stored_tokenizer
 from spark_jobs.hash_order import hash_key_column
 from spark_jobs.shards.format import TOKENIZER, ManifestLine, parse_line, write_dataset, write_manifest
+from spark_jobs.shards.plan import BIN_DIGITS, SPLITS, plan_shards
 from spark_jobs.shards.tokenizer import EOT
 from spark_jobs.shards.writer import MADE, ShardRecipe, ShardWriter
 from spark_jobs.spark import tables as write
@@ -31,36 +30,6 @@ from spark_jobs.spark.failures import mendable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-SPLITS = ("train", "heldout")
-BIN_DIGITS = 5
-"""Hex digits of a key that give its bin: 16^5 bins are counted, and a shard is a run of bins."""
-PLAN_SCHEMA = pa.schema([("split", pa.string()), ("bin", pa.int64()), ("shard", pa.int64())])
-
-
-def plan_shards(sizes: pa.Table, shard_bytes: float) -> pa.Table:
-    """Group bins into shards of nearly equal size: a row (split, bin, shard) for every bin that is not empty.
-
-    The bin that fills a shard is its last. A last shard that is less than half full is merged into the one before.
-
-    Args:
-        sizes: `split`, `bin`, `bytes` of text.
-        shard_bytes: the target size.
-    """
-    parts = []
-    for split in SPLITS:
-        bins = sizes.filter(pc.field("split") == split).sort_by("bin")
-        held = bins["bytes"].to_numpy()
-        fill = held.sum() / max(1, round(held.sum() / shard_bytes))
-        shards, shard, filled = np.zeros(len(held), dtype=np.int64), 0, 0
-        for place, size in enumerate(held.tolist()):
-            if filled >= fill:
-                shard, filled = shard + 1, 0
-            shards[place], filled = shard, filled + size
-        if shard and filled < fill / 2:
-            shards[shards == shard] = shard - 1
-        parts.append(pa.table([pa.array([split] * len(held), pa.string()), bins["bin"], shards], schema=PLAN_SCHEMA))
-    return pa.concat_tables(parts)
 
 
 def write_shards(spark: SparkSession, lake: Lake, recipe: ShardRecipe, fingerprint: str) -> dict[str, Any]:

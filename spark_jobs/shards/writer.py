@@ -54,21 +54,22 @@ class TokenStream:
     """Tokens after the last whole sequence."""
 
 
-def lay_out(
+def lay_out(  # noqa: PLR0917
     doc_ids: list[str],
     sources: list[str],
     tokens: list[NDArray[np.uint32]],
     sequence_length: int,
     dtype: np.dtype[Any],
+    eot: int = EOT,
 ) -> TokenStream:
-    """Join documents, each followed by EOT, and cut the stream into consecutive sequences of L + 1 tokens.
+    """Join documents, each followed by `eot`, and cut the stream into consecutive sequences of L + 1 tokens.
 
     Args:
-        tokens: the token ids of each document, without EOT.
+        tokens: the token ids of each document, without the one that ends it.
     """
     lengths = np.array([len(ids) + 1 for ids in tokens], dtype=np.int64)
     stops = np.cumsum(lengths)
-    stream = np.full(int(lengths.sum()), EOT, dtype=dtype)
+    stream = np.full(int(lengths.sum()), eot, dtype=dtype)
     for ids, stop in zip(tokens, stops, strict=True):
         stream[stop - 1 - len(ids) : stop - 1] = ids
     count = len(stream) // (sequence_length + 1)
@@ -117,7 +118,10 @@ class ShardWriter:
         stream = lay_out(
             documents["doc_id"].to_pylist(), documents["source"].to_pylist(), tokens, self.recipe.sequence_length, dtype
         )
-        text_bytes = int(bytes_of_tokens(tokenizer)[stream.sequences].sum())
+        return self.keep(split, number, stream, int(bytes_of_tokens(tokenizer)[stream.sequences].sum()))
+
+    def keep(self, split: str, number: int, stream: TokenStream, text_bytes: int) -> dict[str, Any]:
+        """Write the shard of a token stream whose sequences stand for `text_bytes` of text, its spans, and its note."""
         line = write_shard(
             self.folder / split,
             split,
