@@ -43,12 +43,13 @@ DEMO = (*TABLES["curation"], *TABLES["scaling"])
 """The tables that `watershed demo` makes."""
 
 DESCRIPTIONS = {
-    "curation": "Makes training shards and evaluation questions from web archives: registers and extracts documents, "
-    "judges them by rules, deduplicates, scores, mixes and tokenises them.",
-    "scaling": "Trains a ladder of models on the shards, evaluates them, fits a scaling law, forecasts the target, and "
-    "trains the target to check the forecast.",
-    "moe": "Trains a mixture of experts and a dense model on the shards, and analyses how the mixture routes tokens.",
-    "registry": "Imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
+    "curation": "This job makes training shards and evaluation questions from web archives: registers and extracts "
+    "documents, judges them by rules, deduplicates, scores, mixes and tokenises them.",
+    "scaling": "This job trains a ladder of models on the shards, evaluates them, fits a scaling law, forecasts the "
+    "target, and trains the target to check the forecast.",
+    "moe": "This job trains a mixture of experts and a dense model on the shards, and analyses how the "
+    "mixture routes tokens.",
+    "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
 }
 
 JOBS = tuple(

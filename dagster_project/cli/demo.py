@@ -70,7 +70,7 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     from dagster_project.cli.screen.summary import print_summary
     from dagster_project.instance import open_instance
     from dagster_project.jobs import DEMO
-    from dagster_project.run import make
+    from dagster_project.run import command_tags, make
     from spark_jobs.spark.session import make_lacking_cache
 
     console.print(
@@ -79,7 +79,7 @@ def demo_command(size: str, crawl: tuple[str, ...], snapshot: str | None, plan: 
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
-            costs = make(settings, instance, DEMO)
+            costs = make(settings, instance, DEMO, tags=command_tags())
     finally:
         instance.dispose()
     make_lacking_cache()

@@ -37,7 +37,7 @@ def make_command(tables: tuple[str, ...], force: bool) -> None:
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.cli.screen.summary import costs_table
     from dagster_project.instance import open_instance
-    from dagster_project.run import make
+    from dagster_project.run import command_tags, make
     from spark_jobs.kernels.exercises import LAKE
     from spark_jobs.kernels.warm import warm_in_background
     from spark_jobs.spark.session import make_lacking_cache
@@ -49,7 +49,7 @@ def make_command(tables: tuple[str, ...], force: bool) -> None:
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
-            costs = make(settings, instance, names, force=names if force else ())
+            costs = make(settings, instance, names, force=names if force else (), tags=command_tags())
     finally:
         instance.dispose()
     make_lacking_cache()

@@ -17,6 +17,7 @@ from catalog.inventory import lacking_partitions
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
 from catalog.tables import CONTRACTS
+from dagster_project.engine.page import markdown
 
 if TYPE_CHECKING:
     from quality.expectations import Outcome
@@ -95,7 +96,7 @@ def _result(settings: Settings, contract: Contract) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not (failed or warned),
         severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
-        description=(failed or warned)[0].line() if failed or warned else f"{len(outcomes)} expectations hold",
+        description=_described(failed or warned, len(outcomes)),
         metadata={
             VERSION: version,
             **_partitions(settings, contract),
@@ -106,6 +107,11 @@ def _result(settings: Settings, contract: Contract) -> dg.AssetCheckResult:
     )
 
 
+def _described(broken: "list[Outcome]", expectations: int) -> str:
+    """Return a sentence for the page of the check. Dagster reads it as Markdown, and example rows quote the crawl."""
+    return markdown(broken[0].line()) if broken else f"All {expectations} expectations hold."
+
+
 def _partitions(settings: Settings, contract: Contract) -> dict[str, str]:
     expected, lacking = lacking_partitions(Lake.of(settings), contract.name)
     return {"partitions": f"{len(expected) - len(lacking):,} of {len(expected):,} partitions"} if expected else {}
@@ -113,7 +119,7 @@ def _partitions(settings: Settings, contract: Contract) -> dict[str, str]:
 
 def _as_markdown(outcomes: "list[Outcome]") -> str:
     rows = [
-        f"| {_verdict(outcome)} | {outcome.label} | {outcome.observed} | {outcome.violations} |"
+        f"| {_verdict(outcome)} | {markdown(outcome.label)} | {markdown(outcome.observed)} | {outcome.violations} |"
         for outcome in sorted(outcomes, key=lambda outcome: outcome.passed)
     ]
     return "\n".join(["| | expectation | observed | violations |", "|---|---|---|---|", *rows])

@@ -7,13 +7,15 @@ what was written.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from inspect import getdoc
 from typing import Any, NoReturn
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
@@ -26,9 +28,11 @@ from dagster_project.engine.checks import require_passing
 from dagster_project.engine.cost import measured
 from dagster_project.engine.log_progress import LogLines
 from dagster_project.engine.making import Body, Making
+from dagster_project.engine.page import human, state_metadata, static_metadata
 from dagster_project.engine.partitions import Cut, Partition
 from dagster_project.engine.side_by_side import parallel_runs, side_by_side
 from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
+from dagster_project.processes import PROCESS_TAG
 from spark_jobs.spark.failures import JavaEnded, mendable
 from trainers.process.errors import TrainerError
 
@@ -61,6 +65,7 @@ def table_asset(
     parallel: bool = False,
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
+    cheap: bool = False,
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Declare that the decorated function writes the tables `contracts`. `Step` describes the other arguments.
 
@@ -71,6 +76,8 @@ def table_asset(
     in one commit; `together` returns the bytes that are read, by partition key. Its function returns a list with the
     counts of each partition. If a group fails, its halves are tried apart, so that only partitions that fail alone are
     not made.
+
+    A `cheap` step takes seconds. `[automation] cheap_tables` makes it again as soon as a table that it reads changes.
 
     Example:
         >>> from catalog.tables.dclm import TOKENIZER
@@ -84,7 +91,10 @@ def table_asset(
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(
             name=body.__name__,
-            specs=[_spec(contract, step, engine, getdoc(body) or "") for contract in contracts],
+            specs=[
+                _spec(contract, step, engine, _sentence(getdoc(body) or ""), body, cheap=cheap)
+                for contract in contracts
+            ],
             partitions_def=cut.definition if cut else None,
             backfill_policy=dg.BackfillPolicy.single_run() if cut else None,
             op_tags={"watershed/engine": engine},
@@ -100,44 +110,28 @@ def table_asset(
 def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
     """Return the asset of a table that `command` writes: Dagster shows and checks it, but never makes it."""
     written = Step(contracts=(contract,), code_version="1")
-    return _spec(contract, written, "python", f"Written by `{command}`.")
+    return _spec(contract, written, "python", f"The command `{command}` writes this table.")
 
 
-def _spec(contract: Contract, step: Step, engine: str, doc: str) -> dg.AssetSpec:
+def _spec(
+    contract: Contract, step: Step, engine: str, doc: str, body: Body | None = None, *, cheap: bool = False
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=contract.name.split("."),
         deps=[name.split(".") for name in contract.upstream],
         description=f"{contract.description}\n\n{doc}".strip(),
         group_name=contract.family,
-        owners=[contract.owner],
+        automation_condition=dg.AutomationCondition.eager() if cheap else None,
         code_version=step.code_version,
         kinds={"deltalake", ENGINES[engine]},
         partitions_def=step.cut.definition if step.cut else None,
-        metadata={
-            "dagster/column_schema": _column_schema(contract),
-            "dagster/table_name": contract.name,
-            "primary key": ", ".join(contract.primary_key),
-            "licence": contract.licence,
-            "source": contract.source,
-            "personal data": ", ".join(f"{k}: {v}" for k, v in contract.personal_data.items()) or "none declared",
-        },
+        metadata=static_metadata(contract, body, load_settings().dagster.code_url),
     )
 
 
-def _column_schema(contract: Contract) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.type),
-                column.description,
-                constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable, unique=contract.primary_key == (column.name,)
-                ),
-            )
-            for column in contract.columns
-        ]
-    )
+def _sentence(doc: str) -> str:
+    """Return the docstring of a body, whose subject is the step: "This step trains ..."."""
+    return f"This step {doc[:1].lower()}{doc[1:]}" if doc else ""
 
 
 def _lineage(contract: Contract) -> dg.TableColumnLineage:
@@ -157,7 +151,24 @@ def _materialize(
     parallel: bool,
     together: Callable[[Lake], Mapping[str, int]] | None,
 ) -> Iterator[dg.MaterializeResult]:
-    settings = load_settings()
+    commits = Commits(context, step)
+    try:
+        yield from _made(commits, body, parallel, together)
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        # A command of the command line ends by itself.
+        if PROCESS_TAG in context.run.tags:
+            raise
+        # A stack trace of the place where the work was interrupted would say nothing.
+        raise _cancelled(step, commits.count) from None
+
+
+def _made(
+    commits: "Commits", body: Body, parallel: bool, together: Callable[[Lake], Mapping[str, int]] | None
+) -> Iterator[dg.MaterializeResult]:
+    context, step, settings = commits.context, commits.step, load_settings()
+    # Before the lake and the crawl are read, which may take long.
+    asked = f"{_count(len(context.partition_keys))} asked for" if step.cut else "the whole table"
+    context.log.info("%s: %s; checking the tables that it reads", step.name, asked)
     try:
         require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
         due = _due(context, settings, step)
@@ -165,11 +176,14 @@ def _materialize(
         groups = grouped(due, together(Lake.of(settings))) if together and due else [[part] for part in due]
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
+    # Partitions that are committed one after another are reported one after another: a run that is ended before the
+    # last of them has reported the others.
+    commits.reported = bool(step.cut) and len(groups) > 1
     with nullcontext() if heard() else listening(LogLines(context.log)):
         makings = [Making(context, step, settings, group) for group in groups]
-        made, failed = _make_all(makings, step, body, parallel_runs(settings) if parallel else 1)
+        made, failed = _make_all(makings, step, body, parallel_runs(settings) if parallel else 1, commits)
     if failed:
-        _refuse(context, step, made, failed)
+        _refuse(context, step, made, failed, reported=commits.reported)
     for contract in step.contracts:
         key = dg.AssetKey(contract.name.split("."))
         for part, metadata in made if step.cut else ():
@@ -193,14 +207,57 @@ def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failur
     return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
 
 
-def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
-    """Fail the run, after reporting the partitions that succeeded to Dagster."""
+@dataclass
+class Commits:
+    """Reports partitions to Dagster as soon as they are committed, and counts them.
+
+    Attributes:
+        context: The context of the Dagster run.
+        step: The step that makes the partitions.
+        reported: Whether partitions are reported one by one, or only at the end of the step.
+        count: The number of partitions that were committed.
+    """
+
+    context: dg.AssetExecutionContext
+    step: Step
+    reported: bool = False
+    count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, made: "list[Made]") -> None:
+        """Count partitions that were just committed, and report them."""
+        with self._lock:
+            self.count += len(made)
+            if self.reported:
+                report_partitions(self.context, self.step, made)
+
+
+def report_partitions(context: dg.AssetExecutionContext, step: Step, made: "list[Made]") -> None:
+    """Report a materialisation of every partition in `made` to Dagster, in the run of `context`."""
+    for part, metadata in made:
+        for contract in step.contracts:
+            event = dg.AssetMaterialization(contract.name.split("."), partition=_key(step, part), metadata=metadata)
+            context.log_event(event)
+
+
+def _cancelled(step: Step, committed: int) -> dg.Failure:
+    kept = f"{_count(committed)} of {step.name} had been committed and {'is' if committed == 1 else 'are'} kept"
+    kept = kept if committed and step.cut else f"{step.name} is as it was before"
+    return dg.Failure(f"The run was cancelled. {kept}.\nRe-execute the run to make the rest.", allow_retries=False)
+
+
+def _count(partitions: int) -> str:
+    return f"{partitions:,} {'partition' if partitions == 1 else 'partitions'}"
+
+
+def _refuse(
+    context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]", *, reported: bool
+) -> NoReturn:
+    """Fail the run, after reporting the partitions that succeeded to Dagster, unless they have been `reported`."""
     first = failed[0][1]
     if step.cut:
-        for part, metadata in made:
-            for contract in step.contracts:
-                event = dg.AssetMaterialization(contract.name.split("."), partition=_key(step, part), metadata=metadata)
-                context.log_event(event)
+        if not reported:
+            report_partitions(context, step, made)
         keys = ", ".join(_key(step, part) for part, _ in failed)
         context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {keys}")
     if isinstance(first, (WatershedError, TrainerError)):
@@ -246,7 +303,9 @@ Made = tuple[Part, dict[str, Any]]
 Failed = tuple[Part, Exception]
 
 
-def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tuple[list[Made], list[Failed]]:
+def _make_all(
+    makings: list[Making], step: Step, body: Body, workers: int, commits: Commits | None = None
+) -> tuple[list[Made], list[Failed]]:
     """Run the body for each item of `makings` in `workers` threads. A failure does not stop the others."""
     total = sum(len(making.parts) for making in makings)
     own = {contract.name for contract in step.contracts}
@@ -270,21 +329,24 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> tu
                 **making.metadata,
                 # What the parts of a group took adds up to what the group took.
                 "seconds": round(cost.seconds / len(parts), 2),
-                "peak memory (bytes)": cost.peak_bytes,
+                "peak memory (MB)": round(cost.peak_bytes / 1e6, 1),
                 TABLES_READ: dg.MetadataValue.json(sorted(read - own)),
             }
             each = counts if isinstance(counts, list) else [counts]
-            return [
+            made = [
                 (
                     part,
                     {
-                        **{name: _metadata(value) for name, value in counted.items()},
+                        **{name: human(name, value) for name, value in counted.items()},
                         **shared,
                         "fingerprint": part.fingerprint,
                     },
                 )
                 for part, counted in zip(parts, each, strict=True)
             ]
+            if commits:
+                commits.add(made)
+            return [*made]
 
         # The longest runs start first, so that the last one to start is the shortest.
         ordered = makings if workers == 1 else makings[::-1]
@@ -313,19 +375,5 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
 
 def _table_metadata(settings: Settings, contract: Contract) -> dict[str, Any]:
     lake = Lake.of(settings)
-    state = table_state(lake, contract)
-    return {
-        "dagster/row_count": state.rows,
-        "dagster/uri": state.path,
-        "dagster/column_lineage": _lineage(contract),
-        "lake version": state.version,
-        "bytes": state.bytes,
-        "files": state.files,
-        **({"partitions": state.partition_count} if state.expected else {}),
-    }
-
-
-def _metadata(value: Any) -> Any:
-    if isinstance(value, (dict, list)):
-        return dg.MetadataValue.json(value)
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    shown = state_metadata(lake, contract, table_state(lake, contract))
+    return {**shown, "dagster/column_lineage": _lineage(contract)}

@@ -64,6 +64,15 @@ def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.T
     return POOL.conform(pa.Table.from_pylist(rows, schema=POOL.schema))
 
 
+def archive_names(inputs: Sequence[str]) -> list[str]:
+    """The file names of the archives that `inputs` name, as `register` takes them, in order; no archive is read.
+
+    Raises:
+        WatershedError: an input does not exist or holds no archive.
+    """
+    return sorted({file_name(uri) for given in inputs for uri in _expand(given)})
+
+
 def shard_of(index: int, files: int, files_per_shard: int) -> dict[str, int]:
     """The (global, local) shard of archive `index` of `files`."""
     shards = SHARDS * SHARDS
