@@ -38,6 +38,7 @@ def main(*, json_file: Path | None, only: str | None, sequences: int, gpu_only: 
     if only in (None, "steps"):
         found["steps"] = _steps(gpu_only)
     if only in (None, "loaders") and not gpu_only:
+        found["shard counts"] = _shard_counts()
         found["loaders"] = _loaders(sequences)
     found["load average after"] = os.getloadavg()
     if json_file:
@@ -90,6 +91,17 @@ def _loaders(sequences: int) -> list[dict[str, object]]:
             f"{word[row.resumed_exactly]} | {word[row.same_tokens]} |",
             flush=True,
         )
+    return [asdict(row) for row in rows]
+
+
+def _shard_counts() -> list[dict[str, object]]:
+    from benchmarks.trainer_stages.loaders import shard_counts
+
+    with tempfile.TemporaryDirectory(prefix="watershed-benchmark-") as folder:
+        rows = shard_counts(Path(folder), LENGTH, ROUNDS, _report)
+    print("\n| our loader, shards | sequences/s | over 100 shards |\n|---|---|---|")
+    for row in rows:
+        print(f"| {row.shards:,} | {row.sequences_s:,.0f} | {row.over_100_shards:.2f} |", flush=True)
     return [asdict(row) for row in rows]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -236,7 +236,22 @@ class Lake:
         """
         return self._overwrite(contract, rows, parts_sql(parts), parts_note(parts))
 
+    def append(
+        self, contract: Contract, rows: pa.Table, fingerprint: str, partition: Mapping[str, Any] | None = None
+    ) -> int:
+        """Add `rows` to the table in one transaction; returns the version. No row that is there is looked at.
+
+        Raises:
+            WatershedError: the rows do not fit the contract, or break one of its constraints.
+        """
+        return self._write(contract, rows, "append", None, commit_note(fingerprint, partition))
+
     def _overwrite(self, contract: Contract, rows: pa.Table, predicate: str | None, note: str) -> int:
+        return self._write(contract, rows, "overwrite", predicate, note)
+
+    def _write(
+        self, contract: Contract, rows: pa.Table, mode: Literal["append", "overwrite"], predicate: str | None, note: str
+    ) -> int:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
         from deltalake.exceptions import DeltaError
 
@@ -246,7 +261,7 @@ class Lake:
             write_deltalake(
                 target,
                 _without_comments(contract.conform(rows)),
-                mode="overwrite",
+                mode=mode,  # ty: ignore[invalid-argument-type]
                 predicate=predicate,
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 import types
 import typing
@@ -140,6 +141,49 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndpointSettings:
+    """`[models.NAME]`: a language model behind an OpenAI-compatible HTTP server."""
+
+    url: str = ""
+    """Base URL of the server, as in "https://api.openai.com/v1"; empty if `serve` is set."""
+    serve: str = ""
+    """Checkpoint, Hugging Face folder or GGUF file that Watershed serves itself, for as long as it asks."""
+    model: str = ""
+    """Name of the model, as the server knows it; by default the name of the entry."""
+    revision: str = ""
+    """Revision of the model. Replies of another revision are not reused."""
+    key: str = ""
+    """Name of the environment variable that holds the key; empty for a server without keys."""
+    concurrency: int = 8
+    """Requests in flight at a time."""
+    requests_per_minute: int = 0
+    """Most requests sent in a minute; 0 is no limit."""
+    tokens_per_minute: int = 0
+    """Most tokens of prompts and replies in a minute, counting the longest reply allowed; 0 is no limit."""
+    attempts: int = 5
+    """Attempts of a request before it is given up."""
+    timeout: float = 120.0
+    """Seconds in which the whole reply must have arrived."""
+    input_price: float = 0.0
+    """US dollars for a million tokens of a prompt."""
+    output_price: float = 0.0
+    """US dollars for a million tokens of a reply."""
+    batch_share: float = 0.5
+    """Price of a request in the provider's batch mode, as a share of the price of one that is sent alone."""
+    cap: float = 0.0
+    """Most US dollars that the lake may ever spend on the model; 0 is no limit."""
+    idempotent: bool = False
+    """Whether the server answers a repeated Idempotency-Key with the first reply, without a second charge."""
+    ask_lost: bool = False
+    """Whether a request whose reply was lost is sent again although it may be charged twice. A model without prices is
+    always asked again."""
+    json_schema: bool = False
+    """Whether the server holds replies to a JSON schema."""
+    reply_bytes: int = 4_000_000
+    """Most bytes of a reply that are read."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All of `watershed.toml`; relative paths are relative to `project`, the file's folder."""
 
@@ -153,6 +197,8 @@ class Settings:
     automation: AutomationSettings
     ladder: LadderSettings
     registry: RegistrySettings
+    models: dict[str, EndpointSettings] = field(default_factory=dict)
+    """`[models]`: language models by the name that commands and assets use."""
 
     @property
     def lake_root(self) -> str:
@@ -205,13 +251,15 @@ def load_settings(start: Path | None = None) -> Settings:
     sections = _read(path)
     for section, entries in _read(project / LOCAL_FILE).items():
         sections[section] = {**sections.get(section, {}), **entries}
-    hints = {key: kind for key, kind in typing.get_type_hints(Settings).items() if key != "project"}
+    hints = {key: kind for key, kind in typing.get_type_hints(Settings).items() if key not in ("project", "models")}
+    models = _models(sections.pop("models", {}), path)
     for section in sections:
         if section not in hints:
-            raise WatershedError(f"{path}: unknown section [{section}]", f"use one of {', '.join(hints)}")
+            raise WatershedError(f"{path}: unknown section [{section}]", f"use one of {', '.join(hints)}, models")
     settings = Settings(
         project=project,
         **{name: _section(kind, name, sections.get(name, {}), path) for name, kind in hints.items()},
+        models=models,
     )
     if "://" in settings.lake_root and not settings.lake_root.startswith("s3://"):
         raise WatershedError(
@@ -238,6 +286,24 @@ def _project(start: Path) -> Path:
     return next((folder for folder in (start, *start.parents) if (folder / FILE).exists()), start)
 
 
+_ENDPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def _models(entries: Any, path: Path) -> dict[str, EndpointSettings]:
+    found = {}
+    if not isinstance(entries, dict):
+        raise WatershedError(f"{path}: [models] is not a section", "write a section [models.NAME] for each model")
+    for name, values in entries.items():
+        if not _ENDPOINT.fullmatch(name):
+            raise WatershedError(
+                f"{path}: [models.{name}] is not a name of a model", "use letters, digits, dots, dashes and underscores"
+            )
+        if not isinstance(values, dict):
+            raise WatershedError(f"{path}: [models] has {name!r} without entries", f"write a section [models.{name}]")
+        found[name] = _section(EndpointSettings, f"models.{name}", values, path)
+    return found
+
+
 def _section(kind: Any, name: str, entries: dict[str, Any], path: Path) -> Any:
     hints = typing.get_type_hints(kind)
     for key in entries:
@@ -245,14 +311,15 @@ def _section(kind: Any, name: str, entries: dict[str, Any], path: Path) -> Any:
             raise WatershedError(f"{path}: unknown entry {key!r} in [{name}]", f"use one of {', '.join(hints)}")
     values = dict(entries)
     for entry in fields(kind):
-        variable = f"WATERSHED_{name}_{entry.name}".upper()
+        variable = re.sub(r"[.-]", "_", f"WATERSHED_{name}_{entry.name}".upper())
         if variable in os.environ:
             values[entry.name] = _parse(os.environ[variable], hints[entry.name], variable)
     for key, value in values.items():
         expected = typing.get_origin(hints[key]) or hints[key]
-        if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-            # An address of a webhook is a secret.
-            shown = "a value" if key == "alerts" else repr(value)
+        # An address of a webhook is a secret.
+        shown = "a value" if key == "alerts" else repr(value)
+        whole = expected is float and isinstance(value, int) and not isinstance(value, bool)
+        if (not whole and not isinstance(value, expected)) or (expected is int and isinstance(value, bool)):
             raise WatershedError(
                 f"{path}: [{name}] {key} is {shown}, which is not of type {_type_name(hints[key])}",
                 "see docs/configuration.md",

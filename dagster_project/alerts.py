@@ -9,6 +9,7 @@ message names the run, its job and the tables that failed. It quotes no error, b
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ def post(address: str, message: dict[str, str]) -> str | None:
             problem = f"it answered with status {error.code}"
             if error.code < 500:
                 return problem
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             # The text of the error may hold the address.
             problem = f"it could not be reached ({type(error).__name__})"
     return problem

@@ -10,6 +10,7 @@ from dagster_project.configured import configured
 from dagster_project.engine.checks import contract_checks
 from dagster_project.engine.steps import REGISTERED, Steps
 from dagster_project.families import commands
+from dagster_project.families.cheatsheet import assets as cheatsheet
 from dagster_project.families.dclm import assets as dclm
 from dagster_project.families.dclm.archives import new_archives
 from dagster_project.families.evals import assets as evals
@@ -19,7 +20,7 @@ from dagster_project.families.moe import assets as moe
 from dagster_project.families.registry import assets as registry
 from dagster_project.jobs import JOBS
 
-FAMILIES = (dclm, models, evals, ladder, moe, registry)
+FAMILIES = (dclm, models, evals, ladder, moe, registry, cheatsheet)
 """The asset modules, one for each family. A new family adds its module here."""
 
 

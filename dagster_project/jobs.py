@@ -4,6 +4,7 @@
 - `scaling` trains a ladder of models on the shards, forecasts a larger model, and checks the forecast.
 - `moe` trains a mixture of experts and analyses how it routes tokens.
 - `registry` imports the data sets, models and evaluations that DCLM published.
+- `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -29,6 +30,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         *(models.REGISTRY_DATASETS.name, models.REGISTRY.name),
         *(evals.REGISTRY.name, evals.REGISTRY_SCORES.name),
     ),
+    "cheatsheet": _made("cheatsheet"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -50,6 +52,8 @@ DESCRIPTIONS = {
     "moe": "This job trains a mixture of experts and a dense model on the shards, and analyses how the "
     "mixture routes tokens.",
     "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
+    "cheatsheet": "This job repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts "
+    "them by stage of development and modality.",
 }
 
 JOBS = tuple(

@@ -14,6 +14,7 @@ Engines:
 - `selection`: which documents a mixture takes, and how often
 - `contamination`: evaluation text in documents
 - `shards`: tokenizing text and writing training shards
+- `language_models`: requests to language models, every attempt a row
 - `kernels`: compiled inner loops over Arrow buffers
 
 Families:

@@ -17,6 +17,8 @@ from catalog.contract import Contract
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
 from catalog.tables import CONTRACTS
+from catalog.tables.cheatsheet import LINKS
+from catalog.tables.cheatsheet.taxonomy import CATEGORIES
 
 WARC = "crawl-00000.warc.gz"
 CRAWLED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -245,6 +247,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         **{name: rows(name, *each) for name, each in MIXTURES.items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
+        "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),
         "evals.answers": rows("evals.answers", {"version": "v2"}),
@@ -262,6 +265,29 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         "ladder.outcomes": rows("ladder.outcomes", {"target": "80k-4xC", "task": "continuation"}),
         "ladder.comparison_runs": rows("ladder.comparison_runs", *({"mixture": name} for name in ("one", "other"))),
         "ladder.comparisons": rows("ladder.comparisons", {"measure": "bits_per_byte"}),
+        "cheatsheet.categories": [
+            {"category": each.name, "number": each.number, "stage": each.stage, "stage_number": int(each.number[0])}
+            for each in CATEGORIES
+        ],
+        "cheatsheet.raw": rows("cheatsheet.raw", {"source": "published", "outcome": "kept", "resource": "lake"}),
+        "cheatsheet.resources": rows(
+            "cheatsheet.resources",
+            {
+                "resource": "lake",
+                "year": 2024,
+                "month": 5,
+                "modalities": ["Text"],
+                "categories": ["Data Governance"],
+                "stages": ["Data Documentation and Release"],
+                "sources": ["published"],
+                "rows": 1,
+                **dict.fromkeys(("primary_link", *LINKS), "https://lake.example/lake"),
+            },
+        ),
+        "cheatsheet.repairs": rows("cheatsheet.repairs", {"source": "published"}),
+        "cheatsheet.codings": rows(
+            "cheatsheet.codings", {"resource": "lake", "question": "languages", "value": "English"}
+        ),
     }
 
 

@@ -25,6 +25,9 @@ SHUFFLED = 1000
 """Sequences in WebDataset's buffer."""
 VOCABULARY = 50_000
 RESUMED_AT = 3 / 4
+SHARD_COUNTS = (8, 100, 1000)
+COUNTED_SEQUENCES = 8192
+"""Read from each number of shards."""
 
 Batch = Any
 """Tokens (n, L + 1), int64."""
@@ -44,6 +47,17 @@ class LoaderRow:
     """The rest of the epoch is what the loader that was not stopped gave."""
     same_tokens: bool
     """An epoch gave every sequence that was written once, and nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsRow:
+    """Our loader over one number of shards that hold the same sequences."""
+
+    shards: int
+    sequences_s: float
+    """By the processor time of the fastest epoch after the first, in which files are opened."""
+    over_100_shards: float
+    """Its rate over that at 100 shards."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +118,45 @@ def _resumed(reader: Reader, whole: list[Batch]) -> tuple[float, bool]:
     return milliseconds, exactly
 
 
-def ours(folder: Path, tokens: NDArray[np.uint16]) -> Reader:
-    """Members of 256 sequences, read by offset."""
+def shard_counts(folder: Path, length: int, rounds: int, report: Callable[[str], None]) -> list[ShardsRow]:
+    """Read one set of sequences from 8, 100 and 1,000 shards in turns."""
+    draw = np.random.default_rng(0)
+    tokens = draw.integers(0, VOCABULARY, (COUNTED_SEQUENCES, length + 1)).astype(np.uint16)
+    loaders = {}
+    for shards in SHARD_COUNTS:
+        report(f"loaders: writing {shards} shards")
+        place = _written(folder / str(shards), tokens, shards)
+        loaders[shards] = ShuffledLoader(Sequences(check_manifest(place / "train", digests=False)), seed=0)
+    best = dict.fromkeys(SHARD_COUNTS, float("inf"))
+    for number in range(rounds + 1):
+        for shards, loader in loaders.items():
+            report(f"loaders: round {number} of {rounds}, {shards} shards")
+            began = time.process_time()
+            for _ in range(COUNTED_SEQUENCES // BATCH):
+                loader.next_batch(BATCH)
+            if number:
+                best[shards] = min(best[shards], time.process_time() - began)
+    return [
+        ShardsRow(shards=shards, sequences_s=COUNTED_SEQUENCES / seconds, over_100_shards=best[100] / seconds)
+        for shards, seconds in best.items()
+    ]
+
+
+def _written(folder: Path, tokens: NDArray[np.uint16], shards: int) -> Path:
+    """A data set of our format in that many shards."""
     lines = [
         write_shard(folder / "train", "train", number, part, text_bytes=part.size, sources={"made": part.size})
-        for number, part in enumerate(np.array_split(tokens, SHARDS))
+        for number, part in enumerate(np.array_split(tokens, shards))
     ]
     length = tokens.shape[1] - 1
     write_dataset(folder, fingerprint="made", vocab_size=VOCABULARY, sequence_length=length, eot=0, seed=0)
     write_manifest(folder / "train", lines)
+    return folder
+
+
+def ours(folder: Path, tokens: NDArray[np.uint16]) -> Reader:
+    """Members of 256 sequences, read by offset."""
+    _written(folder, tokens, SHARDS)
 
     def rest(done: int) -> Iterator[Batch]:
         split = check_manifest(folder / "train", digests=False)

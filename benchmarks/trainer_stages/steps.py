@@ -106,6 +106,24 @@ CPU_WORKS = (
     ),
 )
 
+LARGE_VOCABULARIES = tuple(
+    Work(
+        name=f"dense, {size}, V {shape['vocab_size']:,}",
+        config=dense(sequence_length=128, **shape),
+        batch=4,
+        steps=1,
+        rounds=6,
+        peers=("plain torch",),
+    )
+    for size, shape in (
+        ("9 M", {"vocab_size": 8192, "width": 256, "layers": 5, "heads": 4, "hidden": 1024}),
+        ("35 M", {"vocab_size": 8192, "width": 512, "layers": 6, "heads": 8, "hidden": 2048}),
+        ("9 M", {"vocab_size": 50_304, "width": 80, "layers": 6, "heads": 2, "hidden": 320}),
+        ("35 M", {"vocab_size": 50_304, "width": 288, "layers": 4, "heads": 4, "hidden": 1152}),
+    )
+)
+"""Shapes whose output matrix is a large part of a step; the sizes count both embeddings."""
+
 GPU_WORKS = (
     Work(
         name="dense 1B of the ladder, T 2048",
@@ -248,4 +266,5 @@ def _looped(model: nn.Module, logits_of: Callable[[Tensor], Tensor], work: Work)
 
 def works() -> Sequence[Work]:
     """Those that fit the machine."""
-    return (*CPU_WORKS, *GPU_WORKS) if torch.cuda.is_available() else CPU_WORKS
+    cpu = (*CPU_WORKS, *LARGE_VOCABULARIES)
+    return (*cpu, *GPU_WORKS) if torch.cuda.is_available() else cpu

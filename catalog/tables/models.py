@@ -1,4 +1,4 @@
-"""Models that were trained here, with the metrics of their training, and models that DCLM registered."""
+"""Models that were trained here, models that DCLM registered, and every request to a language model."""
 
 from __future__ import annotations
 
@@ -196,7 +196,63 @@ REGISTRY = Contract(
     ),
 )
 
-CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY)
+OUTCOMES = ("answered", "refused", "rejected", "lost")
+REQUEST = r"^[0-9a-f]{32}$"
+
+REQUESTS = Contract(
+    name="models.requests",
+    description="Requests to language models: a row per attempt, with prompt, settings, reply, tokens and cost.",
+    command="watershed ask",
+    columns=(
+        text("request", "32 hex digits made from model, revision, prompt, settings and sample."),
+        integer("attempt", "Number of the attempt, from 1. At most one attempt of a request is answered.", bits=32),
+        text("model", "Name of the model, as the endpoint knows it."),
+        text("revision", "Revision of the model, as configured; empty if none is."),
+        text("endpoint", "The entry of [models] in watershed.toml that was asked."),
+        text("purpose", "What the reply is for, such as the table that is made of it."),
+        text("prompt", "Messages, or text or token ids to continue, as JSON.", personal_data="what prompts hold"),
+        text("prompt_digest", "SHA-256 of `prompt`."),
+        text("settings", "Settings of sampling and the schema of the reply, as JSON."),
+        integer("sample", "Number of the sample, from 0: one prompt may be asked several times."),
+        text(
+            "outcome",
+            "answered; refused: not charged, and worth another attempt; rejected: another attempt would fail as well; "
+            "lost: sent, but no whole reply arrived, so that it may have been charged.",
+        ),
+        text("error", "Kind of failure; null if answered.", nullable=True),
+        text("message", "What the failure said, without secrets, cut at 500 characters.", nullable=True),
+        integer("status", "HTTP status, if there was one.", bits=32, nullable=True),
+        text("reply", "Text of the reply; null if not answered.", nullable=True, personal_data="what replies hold"),
+        text("finish_reason", "Why the model stopped, as it said: stop, length and so on.", nullable=True),
+        text("details", "Log-probabilities and token ids of the reply, if it has them, as JSON.", nullable=True),
+        text("parsed", "The reply as JSON of the schema that was asked for; null without one.", nullable=True),
+        text("repair", "How the reply was made JSON of that schema; null if it needed no repair.", nullable=True),
+        text("problem", "Why the reply is not JSON of that schema; null if it is.", nullable=True),
+        integer("prompt_tokens", "Tokens of the prompt, as the server counted.", nullable=True),
+        integer("reply_tokens", "Tokens of the reply, as the server counted.", nullable=True),
+        real("cost", "Cost in US dollars by configured prices; null if it is not known.", nullable=True),
+        real("cost_bound", "Most that the attempt can cost, in US dollars."),
+        real("latency", "Seconds from sending to the whole reply; null if none arrived.", nullable=True),
+        timestamp("asked_at", "When the attempt was sent."),
+        text("batch", "Batch of the provider that the attempt belongs to; null if it was sent alone.", nullable=True),
+    ),
+    primary_key=("request", "attempt"),
+    partition_by=("model",),
+    source="the language models that [models] in watershed.toml names",
+    licence="as the terms of the model say",
+    owner=OWNER,
+    expectations=(
+        matches("request", REQUEST),
+        between("attempt", 1),
+        one_of("outcome", OUTCOMES),
+        between("cost", 0),
+        between("cost_bound", 0),
+        between("prompt_tokens", 0),
+        between("reply_tokens", 0),
+    ),
+)
+
+CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY, REQUESTS)
 FAMILY = Family(
     name="models",
     contracts=CONTRACTS,

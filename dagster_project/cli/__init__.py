@@ -25,10 +25,12 @@ COMMANDS = {
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
     "registry": ("dagster_project.cli.registry", "registry_command"),
+    "cheatsheet": ("dagster_project.cli.cheatsheet", "cheatsheet_command"),
     "compare": ("dagster_project.cli.compare", "compare_command"),
     "plan": ("dagster_project.cli.plan", "plan_command"),
     "model": ("dagster_project.cli.model", "model_command"),
     "evals": ("dagster_project.cli.evals", "evals_command"),
+    "ask": ("dagster_project.cli.ask", "ask_command"),
 }
 
 

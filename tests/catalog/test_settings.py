@@ -50,12 +50,27 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
         ("[dagster]\nport = '3000'\n", "[dagster] port is '3000', which is not of type int"),
         ("[dagster]\nport = true\n", "[dagster] port is True"),
         ("[lake\n", "watershed.toml"),
+        ("[models.a]\nurll = 'x'\n", "unknown entry 'urll' in [models.a]"),
+        ("[models.a]\ncap = 'x'\n", "[models.a] cap is 'x', which is not of type float"),
+        ("[models.'a b']\n", "[models.a b] is not a name of a model"),
+        ("[models]\na = 3\n", "[models] has 'a' without entries"),
+        ("models = 3\n", "[models] is not a section"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(WatershedError) as refused:
         load_settings(project(tmp_path, text))
     assert message in refused.value.cause
+
+
+def test_language_models_are_sections_with_environment_variables_over_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATERSHED_MODELS_LARGE_2_1_CAP", "2.5")
+    text = '[models.tiny]\nserve = "a"\n[models."large-2.1"]\nurl = "http://h/v1"\ntimeout = 9\n'
+    found = load_settings(project(tmp_path, text)).models
+    assert set(found) == {"tiny", "large-2.1"}
+    assert (found["tiny"].serve, found["large-2.1"].timeout, found["large-2.1"].cap) == ("a", 9, 2.5)
 
 
 def test_progress_is_reported_to_the_listener_if_there_is_one() -> None:

@@ -32,6 +32,9 @@ HEAVY = (
     "fastwarc",
     "webdataset",
     "transformers",
+    "openai",
+    "httpx2",
+    "pydantic",
 )
 """Packages that no command of these tests uses."""
 ENGINES = ("numba", "llvmlite", "pyarrow", "numpy", "duckdb", "deltalake", "rich", "yaml", "orjson", "trainers")
@@ -46,7 +49,7 @@ if done.exit_code:
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "repair", "trace", "ladder")
-COMMANDS += ("registry", "compare", "plan", "model", "evals")
+COMMANDS += ("registry", "compare", "plan", "model", "evals", "ask")
 
 
 def imported(project: Path, *words: str) -> set[str]:

@@ -19,7 +19,7 @@ def test_descriptions_are_whole_sentences() -> None:
     for line in READ.read_text().splitlines():
         kind, _, text = line.partition(": ")
         if kind.split()[0] in ("asset", "check", "job", "op", "sensor", "schedule") and not (
-            text[0].isupper() and text.endswith(".") and "None" not in text
+            (text[0].isupper() or text[0] == "`") and text.endswith(".") and "None" not in text
         ):
             fragments.append(line)
     assert fragments == []

@@ -1,7 +1,7 @@
 """Shards of token sequences: what the manifest promises, and a source that reads them in place.
 
 A split is a folder of plain WebDataset tars and a manifest.jsonl with a line a shard; each tar holds .npy members of
-shape (n, L + 1) whose byte offsets the manifest names. So `Sequences` memory-maps the tars and copies rows; it unpacks
+shape (n, L + 1) whose byte offsets the manifest names. So `Sequences` reads rows by their place in the tars; it unpacks
 nothing. `read_with_webdataset` reads the same sequences with the webdataset library.
 """
 
@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.data.open_files import OpenFiles
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 
 TOKEN_DTYPES = ("uint16", "uint32")
-OPEN_SHARDS = 256
-"""Tars mapped at a time; each holds a file descriptor, and a process commonly has 1024."""
 
 Tokens = NDArray[np.int64]
 
@@ -206,7 +204,7 @@ class Sequences:
         self._member_first = np.concatenate(([0], np.cumsum(counts)))
         self._member_shard = np.array([shard for shard, _ in members], dtype=np.int64)
         self._member_offset = np.array(split.data_offsets, dtype=np.int64)
-        self._shard_bytes = lru_cache(maxsize=OPEN_SHARDS)(self._map)
+        self._files = OpenFiles([split.folder / f"{shard.shard}.tar" for shard in split.shards])
 
     def __len__(self) -> int:
         return int(self._member_first[-1])
@@ -216,23 +214,16 @@ class Sequences:
         """Hex SHA-256 over the shards' names and digests."""
         return self.split.digest
 
-    def _map(self, shard: int) -> NDArray[np.uint8]:
-        return np.memmap(self.split.folder / f"{self.split.shards[shard].shard}.tar", dtype=np.uint8, mode="r")
-
     def __getitem__(self, places: NDArray[np.int64]) -> Tokens:
         """Tokens (len(places), L + 1), int64, of the sequences numbered `places`."""
         member = np.searchsorted(self._member_first, places, side="right") - 1
         row_bytes = self.stored_length * self._dtype.itemsize
         start = self._member_offset[member] + (places - self._member_first[member]) * row_bytes
-        shard_of = self._member_shard[member]
-        tokens = np.empty((len(places), self.stored_length), dtype=np.int64)
-        for shard in np.unique(shard_of):
-            rows = np.flatnonzero(shard_of == shard)
-            # .npy data begin at a multiple of 64 within a member and members at a multiple of 512 within a tar.
-            whole = self._shard_bytes(int(shard))
-            words = whole[: len(whole) // 4 * 4].view(self._dtype)
-            at = (start[rows] // self._dtype.itemsize)[:, None] + np.arange(self.stored_length)
-            tokens[rows] = words[at]
+        stored = np.empty((len(places), self.stored_length), dtype=self._dtype)
+        whole = stored.reshape(-1).view(np.uint8).data
+        for row, (shard, offset) in enumerate(zip(self._member_shard[member].tolist(), start.tolist(), strict=True)):
+            self._files.read_into(shard, offset, whole[row * row_bytes : (row + 1) * row_bytes])
+        tokens = stored.astype(np.int64)
         self._check_vocabulary(tokens)
         return tokens
 

@@ -103,16 +103,16 @@ class Attention(nn.Module):
         return self.out(y_BHTK.transpose(1, 2).flatten(2))
 
     def _equal(self, qkv_BTX: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        qkv_BT3D = qkv_BTX.unflatten(-1, (3, -1))
-        qk_BT2D, v_BTD = qkv_BT3D[:, :, :2], qkv_BT3D[:, :, 2]
+        # split and unbind, not indexing: their backward pass writes a gradient once, without zeros around it.
+        qk_BT2D, v_BT1D = qkv_BTX.unflatten(-1, (3, -1)).split((2, 1), dim=2)
         if self.full_norm:
             qk_BT2D = self.norm(qk_BT2D)
         heads = (self.heads, self.head_width)
         qk_BT2HK = qk_BT2D.unflatten(-1, heads)
         if self.head_norm:
             qk_BT2HK = self.norm(qk_BT2HK)
-        qk_BT2HK = rotate(qk_BT2HK, cos_T11P, sin_T11P).to(v_BTD.dtype)
-        return qk_BT2HK[:, :, 0], qk_BT2HK[:, :, 1], v_BTD.unflatten(-1, heads)
+        q_BTHK, k_BTHK = rotate(qk_BT2HK, cos_T11P, sin_T11P).to(v_BT1D.dtype).unbind(2)
+        return q_BTHK, k_BTHK, v_BT1D.squeeze(2).unflatten(-1, heads)
 
     def _grouped(self, qkv_BTX: Tensor, cos_T11P: Tensor, sin_T11P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         H, G, K = self.heads, self.groups, self.head_width

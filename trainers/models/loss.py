@@ -1,9 +1,8 @@
 """Next-token cross-entropy that never holds the whole (N, V) matrix of logits.
 
-On a CPU a tiny model spends most of its time on the output matrix, and most of that moving logits through memory.
-Rows are taken a few at a time, so that their logits stay in the core's cache, and the gradients of hidden states and
-output matrix are made while the logits are there (the idea of Liger Kernel's fused linear cross-entropy,
-arXiv 2410.10989, section 3). Three times as fast as F.cross_entropy at V = 2048 on one core.
+Rows are taken a chunk at a time, and the gradients of hidden states and output matrix are made while a chunk's logits
+are there (the idea of Liger Kernel's fused linear cross-entropy, arXiv 2410.10989, section 3). The size of a chunk
+follows the vocabulary and the device: see `rows_of_chunk`. It changes losses and gradients in rounding alone.
 
 Shape suffixes: N positions, C positions in a chunk, D width, V vocabulary.
 """
@@ -16,8 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_LOGITS = 128 * 1024
-"""Logits held at a time on a CPU: 512 KiB in float32, half of a common second-level cache."""
+CPU_LOGITS = 8 * 1024 * 1024
+"""Logits of a chunk on a CPU at most, where its rows allow: 32 MiB in float32."""
+FEWEST_ROWS, MOST_ROWS = 64, 256
+"""Rows of a chunk on a CPU. Each chunk reads the whole output matrix, which fewer rows do not repay; with more, the
+logits leave the cache."""
+GPU_LOGITS = 128 * 1024 * 1024
+"""Logits of a chunk on a GPU: 512 MiB in float32."""
+
+
+def rows_of_chunk(vocabulary: int, device_type: str) -> int:
+    """Rows whose logits are held at a time: on a CPU 256 at a vocabulary of 8192, 166 at 50,304, 83 at 100,352."""
+    if device_type != "cpu":
+        return max(1, GPU_LOGITS // vocabulary)
+    return min(MOST_ROWS, max(FEWEST_ROWS, CPU_LOGITS // vocabulary))
 
 
 def cross_entropy(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -26,26 +37,25 @@ def cross_entropy(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: flo
     Returns (to descend, to report). The first adds z_loss x mean(logsumexp(logits)^2) (PaLM, arXiv 2204.02311,
     section 5) and carries the gradient; the second is the cross-entropy alone.
     """
-    if x_ND.device.type != "cpu":
+    device = x_ND.device.type
+    if device != "cpu" and len(x_ND) <= rows_of_chunk(len(weight_VD), device):
         return _in_one_piece(x_ND, weight_VD, target_N, z_loss)
-    with torch.autocast("cpu", enabled=False):
-        return _ChunkedCrossEntropy.apply(x_ND.float(), weight_VD, target_N, z_loss)
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) and device != "cpu" else None
+    with torch.autocast(device, enabled=False):
+        if dtype is None:
+            return _ChunkedCrossEntropy.apply(x_ND.float(), weight_VD, target_N, z_loss)
+        return _ChunkedCrossEntropy.apply(x_ND.to(dtype), weight_VD.to(dtype), target_N, z_loss)
 
 
 def token_nats(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor) -> Tensor:
     """-log softmax(x W^T)[target], (N,) in float32, for scoring: no gradient."""
-    rows = _rows_at_a_time(x_ND, weight_VD)
+    rows = rows_of_chunk(len(weight_VD), x_ND.device.type)
     with torch.no_grad():
         chunks = [
             F.cross_entropy(F.linear(x_CD, weight_VD).float(), target_C, reduction="none")
             for x_CD, target_C in zip(x_ND.split(rows), target_N.split(rows), strict=True)
         ]
         return torch.cat(chunks)
-
-
-def _rows_at_a_time(x_ND: Tensor, weight_VD: Tensor) -> int:
-    budget = CHUNK_LOGITS if x_ND.device.type == "cpu" else 1024 * CHUNK_LOGITS
-    return min(len(x_ND), max(16, budget // len(weight_VD)))
 
 
 def _in_one_piece(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: float) -> tuple[Tensor, Tensor]:
@@ -57,28 +67,39 @@ def _in_one_piece(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: flo
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Computes its gradients in the forward pass and scales them in the backward pass."""
+    """Computes its gradients in the forward pass and scales them in the backward pass, which may run once.
+
+    Products are in the type of x and W; softmax, loss and the sum of W's gradient over chunks are in float32.
+    """
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: float) -> tuple[Tensor, Tensor]:
-        N, rows = len(x_ND), _rows_at_a_time(x_ND, weight_VD)
-        grad_x_ND, grad_weight_VD = torch.empty_like(x_ND), torch.zeros_like(weight_VD)
-        buffer_CV, minus_one_C1 = x_ND.new_empty(rows, len(weight_VD)), x_ND.new_full((rows, 1), -1.0)
-        nats, squares = x_ND.new_zeros(()), x_ND.new_zeros(())
+        (N, _), V = x_ND.shape, len(weight_VD)
+        rows = min(N, rows_of_chunk(V, x_ND.device.type))
+        wide = torch.empty((), dtype=torch.float32, device=x_ND.device)
+        grad_x_ND, grad_weight_VD = torch.empty_like(x_ND), wide.new_zeros(weight_VD.shape)
+        logits_buffer_CV, grad_buffer_CV = x_ND.new_empty(rows, V), wide.new_empty(rows, V)
+        minus_one_C1 = wide.new_full((rows, 1), -1.0)
+        nats, squares = wide.new_zeros(()), wide.new_zeros(())
         for start in range(0, N, rows):
             x_CD, target_C1 = x_ND[start : start + rows], target_N[start : start + rows, None]
-            logits_CV = torch.mm(x_CD, weight_VD.t(), out=buffer_CV[: len(x_CD)])
-            grad_CV = torch.softmax(logits_CV, 1)
+            logits_CV = torch.mm(x_CD, weight_VD.t(), out=logits_buffer_CV[: len(x_CD)])
+            grad_CV = torch.softmax(logits_CV, 1, dtype=torch.float32, out=grad_buffer_CV[: len(x_CD)])
             # A probability too small for float32 counts as the smallest one, 87 nats; its gradient is still exact.
             nats -= grad_CV.gather(1, target_C1).clamp_min_(torch.finfo(torch.float32).tiny).log_().sum()
             if z_loss:
-                lse_C1 = logits_CV.logsumexp(1, keepdim=True)
+                lse_C1 = logits_CV.float().logsumexp(1, keepdim=True)
                 squares += lse_C1.square().sum()
                 grad_CV.mul_(1 + 2 * z_loss * lse_C1)
             grad_CV.scatter_add_(1, target_C1, minus_one_C1[: len(x_CD)])
-            torch.mm(grad_CV, weight_VD, out=grad_x_ND[start : start + rows])
-            grad_weight_VD.addmm_(grad_CV.t(), x_CD)
-        ctx.save_for_backward(grad_x_ND.div_(N), grad_weight_VD.div_(N))
+            narrow_CV = grad_CV.to(x_ND.dtype)
+            torch.mm(narrow_CV, weight_VD, out=grad_x_ND[start : start + rows])
+            if narrow_CV is grad_CV:
+                grad_weight_VD.addmm_(grad_CV.t(), x_CD)
+            else:
+                grad_weight_VD.add_(narrow_CV.t() @ x_CD)
+        ctx.gradients = grad_x_ND.div_(N), grad_weight_VD.div_(N)
+        ctx.weight_dtype = weight_VD.dtype
         nats /= N
         report = nats.clone()
         ctx.mark_non_differentiable(report)
@@ -86,5 +107,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        grad_x_ND, grad_weight_VD = ctx.saved_tensors
-        return grad_x_ND * grads[0], grad_weight_VD * grads[0], None, None
+        if ctx.gradients is None:
+            raise RuntimeError("the gradients of this cross-entropy were given away: it has one backward pass")
+        (grad_x_ND, grad_weight_VD), ctx.gradients = ctx.gradients, None
+        # In place: of a large vocabulary each further copy of the matrix costs as much as a layer.
+        return grad_x_ND.mul_(grads[0]), grad_weight_VD.mul_(grads[0]).to(ctx.weight_dtype), None, None

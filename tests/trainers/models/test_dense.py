@@ -13,7 +13,7 @@ from trainers.models.config import (
     total_parameter_count,
 )
 from trainers.models.dense import DenseDecoder
-from trainers.models.loss import cross_entropy, token_nats
+from trainers.models.loss import _ChunkedCrossEntropy, cross_entropy, rows_of_chunk, token_nats
 from trainers.process.errors import TrainerError
 
 SMALL = DenseConfig(vocab_size=50, sequence_length=12, width=16, layers=2, heads=2, hidden=24, init_std=0.3)
@@ -162,6 +162,51 @@ def test_the_chunked_loss_and_its_gradients_are_torchs(z_loss):
     for mine, reference in zip(ours, theirs, strict=True):
         assert mine.grad is not None and reference.grad is not None
         assert torch.allclose(mine.grad.double(), reference.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_a_chunk_reads_the_output_matrix_for_enough_rows_at_any_vocabulary():
+    """With 16 rows a chunk, as once at 8,192 entries, each reads the whole matrix for a few rows: half the speed."""
+    rows = {vocabulary: rows_of_chunk(vocabulary, "cpu") for vocabulary in (257, 2048, 8192, 50_304, 100_352, 262_144)}
+    assert all(64 <= count <= 256 for count in rows.values())
+    assert rows[8192] == 256
+    assert all(count * vocabulary * 4 <= 64 * 2**20 for vocabulary, count in rows.items())
+
+
+@pytest.mark.parametrize("vocabulary", [8192, 40_000])
+def test_the_loss_of_a_large_vocabulary_in_several_chunks_is_torchs(vocabulary):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(rows_of_chunk(vocabulary, "cpu") + 9, 8, generator=draw).requires_grad_()
+    weight = torch.randn(vocabulary, 8, generator=draw).requires_grad_()
+    target = torch.randint(0, vocabulary, (len(x),), generator=draw)
+    expected = torch.autograd.grad(F.cross_entropy(x @ weight.T, target), (x, weight))
+    found = torch.autograd.grad(cross_entropy(x, weight, target)[0], (x, weight))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-7)
+
+
+def test_bfloat16_products_keep_softmax_and_sums_in_float32():
+    """What a GPU does under autocast: within bfloat16's rounding of the gradients in float32."""
+    draw = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(600, 16, generator=draw), torch.randn(2048, 16, generator=draw)
+    target = torch.randint(0, 2048, (600,), generator=draw)
+    narrow = [x.bfloat16().requires_grad_(), weight.bfloat16().requires_grad_()]
+    wide = [tensor.detach().float().requires_grad_() for tensor in narrow]
+    descend, report = _ChunkedCrossEntropy.apply(*narrow, target, 1e-3)
+    reference, _ = cross_entropy(*wide, target, 1e-3)
+    assert descend.dtype == report.dtype == torch.float32
+    assert descend.item() == pytest.approx(reference.item(), rel=2e-3)
+    found, expected = torch.autograd.grad(descend, narrow), torch.autograd.grad(reference, wide)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.bfloat16
+        assert (ours.float() - theirs).norm() < 0.02 * theirs.norm()
+
+
+def test_the_gradients_of_a_loss_are_given_once():
+    x, weight = torch.randn(4, 8, requires_grad=True), torch.randn(300, 8, requires_grad=True)
+    descend, _ = cross_entropy(x, weight, torch.zeros(4, dtype=torch.int64))
+    descend.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        descend.backward()
 
 
 def test_a_hopeless_token_has_a_finite_loss_and_an_exact_gradient():

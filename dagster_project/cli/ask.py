@@ -1,0 +1,177 @@
+"""The command `watershed ask`: prompts in a file to replies in a file, each paid for once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import safe_console, say
+
+if TYPE_CHECKING:
+    from spark_jobs.language_models.attempt import Attempt
+    from spark_jobs.language_models.endpoint import Endpoint
+    from spark_jobs.language_models.preview import Preview
+    from spark_jobs.language_models.request import Request
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command("ask")
+@click.argument("prompts", type=FILE)
+@click.option("--model", required=True, metavar="NAME", help="The entry of [models] in watershed.toml that is asked.")
+@click.option("--out", type=FILE, metavar="FILE", help="The JSON-lines file of the replies, in the order of PROMPTS.")
+@click.option(
+    "--preview",
+    "preview_rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Asks N of the prompts only, shows their replies, and estimates the tokens and the cost of all.",
+)
+@click.option(
+    "--cap", type=click.FloatRange(0, min_open=True), help="The most that the prompts may cost in US dollars."
+)
+@click.option("--batch", is_flag=True, help="Uses the batch mode of the provider, which is cheaper and may take a day.")
+@click.option(
+    "--samples", type=click.IntRange(1), default=1, show_default=True, help="The number of replies to each prompt."
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="The most tokens of a reply."
+)
+@click.option(
+    "--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="The temperature of sampling."
+)
+@click.option("--seed", type=int, help="The seed of sampling, for servers that have one.")
+@click.option(
+    "--purpose", default="ask", show_default=True, help="The purpose that the ledger records with the requests."
+)
+@user_errors(RUN_AGAIN)
+def ask_command(
+    *,
+    prompts: Path,
+    model: str,
+    out: Path | None,
+    preview_rows: int | None,
+    cap: float | None,
+    batch: bool,
+    samples: int,
+    max_tokens: int,
+    temperature: float,
+    seed: int | None,
+    purpose: str,
+) -> None:
+    """Ask a language model every prompt of a file, and keep all replies.
+
+    PROMPTS is a JSON-lines file. A line has `prompt`, a text or a list of token ids, or `messages`, a list of messages
+    with role and content. Every attempt becomes a row of the table models.requests. A prompt that has been answered
+    before is not asked again, so that an interrupted command goes on where it stopped when it is run again.
+
+    \b
+    Examples:
+      watershed ask prompts.jsonl --model smollm2 --preview 3
+      watershed ask prompts.jsonl --model smollm2 --out replies.jsonl --cap 2.50
+      watershed ask prompts.jsonl --model hosted --out replies.jsonl --batch
+    """
+    from dataclasses import replace
+
+    from catalog.errors import WatershedError
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.bars import Bars
+    from dagster_project.engine.model_server import answering
+    from spark_jobs.language_models.batch import ask_batch
+    from spark_jobs.language_models.client import ask
+    from spark_jobs.language_models.preview import preview
+    from spark_jobs.language_models.request import Sampling
+
+    if out is None and preview_rows is None:
+        raise WatershedError("there is no file for the replies", "give --out FILE, or --preview N")
+    settings = load_settings()
+    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    once = read_prompts(prompts, sampling)
+    requests = [replace(request, sample=number) for request in once for number in range(samples)]
+    lake = Lake.of(settings)
+    with answering(settings, model) as endpoint, Bars(safe_console(stderr=True)).listening():
+        if preview_rows is not None:
+            _show(preview(lake, endpoint, requests, purpose=purpose, rows=preview_rows, cap=cap), endpoint)
+            return
+        how = ask_batch if batch else ask
+        rows = how(lake, endpoint, requests, purpose=purpose, cap=cap)
+    assert out is not None
+    _write(out, rows)
+    answered, cost = sum(row.answered for row in rows), sum(row.cost or 0 for row in rows)
+    say(f"{out}: {answered:,} of {len(rows):,} requests are answered, for ${cost:.4f}")
+    for kind, count in _kinds(rows).items():
+        say(f"  {count:,} failed: {kind}")
+
+
+def read_prompts(path: Path, settings: Any) -> list[Request]:
+    """Return the requests that the lines of a file describe.
+
+    Raises:
+        WatershedError: the file cannot be read, or a line is not a prompt. The error names the line.
+    """
+    from catalog.errors import WatershedError
+    from spark_jobs.language_models.replies import MalformedReply, bounded_json
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WatershedError(f"{path} cannot be read: {error}", "give a JSON-lines file in UTF-8") from error
+    requests = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                requests.append(_request(bounded_json(line), settings))
+            except (MalformedReply, ValueError) as error:
+                raise WatershedError(
+                    f"{path}, line {number}: {error}",
+                    'write {"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}',
+                ) from error
+    if not requests:
+        raise WatershedError(f"{path} has no prompt", "write a JSON object with `prompt` or `messages` on each line")
+    return requests
+
+
+def _request(line: Any, settings: Any) -> Request:
+    from spark_jobs.language_models.replies import sound_text
+    from spark_jobs.language_models.request import Request
+
+    prompt, messages = (line.get("prompt"), line.get("messages")) if isinstance(line, dict) else (None, None)
+    if isinstance(prompt, str) and prompt and messages is None:
+        return Request.chat(sound_text(prompt), settings=settings)
+    if isinstance(prompt, list) and prompt and all(type(token) is int and 0 <= token < 2**31 for token in prompt):
+        return Request(prompt=tuple(prompt), settings=settings)
+    if isinstance(messages, list) and messages and prompt is None:
+        pairs = [(each.get("role"), each.get("content")) for each in messages if isinstance(each, dict)]
+        if len(pairs) == len(messages) and all(isinstance(text, str) for pair in pairs for text in pair):
+            return Request(messages=tuple((str(role), sound_text(text)) for role, text in pairs), settings=settings)
+    raise ValueError("it has neither a prompt nor messages")
+
+
+def _show(found: Preview, endpoint: Endpoint) -> None:
+    for row in found.rows:
+        say(f"> {row.prompt[:500]}", dim=True)
+        say(f"{row.text[:2000] if row.answered else f'failed: {row.error}: {row.message or str()}'}\n")
+    tokens = "unknown" if found.expected_tokens is None else f"about {found.expected_tokens:,}"
+    cost = "unknown" if found.expected_cost is None else f"about ${found.expected_cost:.4f}"
+    price = f"{cost}, at most ${found.cost_bound:.4f} without failures" if endpoint.priced else "nothing"
+    say(f"all {found.requests:,} requests: tokens {tokens}; cost {price}")
+
+
+def _write(out: Path, rows: list[Attempt]) -> None:
+    import json
+
+    from catalog.files import write_whole
+
+    names = ("request", "sample", "outcome", "error", "reply", "finish_reason", "prompt_tokens", "reply_tokens", "cost")
+    lines = (json.dumps({name: getattr(row, name) for name in names}, ensure_ascii=False) for row in rows)
+    write_whole(out, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _kinds(rows: list[Attempt]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(Counter(f"{row.error} ({row.outcome})" for row in rows if not row.answered).most_common())

@@ -1,0 +1,98 @@
+"""The language model of an entry of `[models]`: at its URL, or served by a process that is started for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from catalog.errors import WatershedError
+from catalog.names import find
+from catalog.settings import Settings
+from spark_jobs.language_models.endpoint import Endpoint, endpoint_of
+
+READY_SECONDS = 300.0
+"""Seconds in which a server must be ready. A large folder takes minutes to load from a slow disk."""
+
+
+@contextmanager
+def answering(settings: Settings, name: str) -> Generator[Endpoint]:
+    """Yield the endpoint of `[models.NAME]`. If it has `serve` and no URL, its server runs for the block.
+
+    Raises:
+        WatershedError: there is no such entry, or the server does not become ready.
+    """
+    entry = settings.models.get(find(name, settings.models) or "")
+    if entry is None or entry.url or not entry.serve:
+        yield endpoint_of(settings, name)
+        return
+    model = Path(entry.serve).expanduser()
+    model = model if model.is_absolute() else settings.project / model
+    if not model.exists():
+        raise WatershedError(
+            f"[models.{name}] serve: {model} does not exist", "write a checkpoint, folder or GGUF file"
+        )
+    with serving(["--model", str(model), "--device", settings.trainer.device], name) as url:
+        yield endpoint_of(settings, name, url)
+
+
+@contextmanager
+def serving(words: Sequence[str], label: str) -> Generator[str]:
+    """Run `python -m trainers.serve` with these words for the block; yield the base URL of its protocol.
+
+    Raises:
+        WatershedError: the server ended, or is not ready in time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        port_file, errors = Path(folder) / "port", Path(folder) / "errors.txt"
+        with errors.open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trainers.serve", *words, "--port", "0", "--port-file", str(port_file)],
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                # Ctrl+C reaches this process, which ends the server.
+                process_group=0,
+                cwd=Path(__file__).parents[2],
+            )
+        try:
+            yield _ready(process, port_file, errors, label)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _ready(process: subprocess.Popen[bytes], port_file: Path, errors: Path, label: str) -> str:
+    until = time.monotonic() + READY_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            said = [line for line in errors.read_text().splitlines() if line.strip()]
+            found = {
+                key: line.removeprefix(f"{key}: ") for line in said for key in ("error", "mend") if key in line[:5]
+            }
+            raise WatershedError(
+                f"the server of {label} ended: {found.get('error', said[-1] if said else 'without a message')}",
+                found.get("mend", "run `watershed serve` on the same model to see why"),
+            )
+        if port_file.exists() and (port := port_file.read_text().strip()) and _answers(port):
+            return f"http://127.0.0.1:{port}/v1"
+        time.sleep(0.05)
+    raise WatershedError(f"the server of {label} is not ready after {READY_SECONDS:.0f} s", "use a smaller model")
+
+
+def _answers(port: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False

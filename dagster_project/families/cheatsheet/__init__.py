@@ -1,0 +1,1 @@
+"""Assets of the Foundation Model Development Cheatsheet."""
