@@ -99,7 +99,8 @@ def _archive_sensor(settings: Settings, list_archives: ListArchives) -> dg.Senso
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=_sensor_status(settings.automation.new_archives),
         description="This sensor makes tables again when [crawl] inputs names archives that dclm.pool does not hold: "
-        "files in a folder, matches of a glob pattern, or entries of a list of paths such as Common Crawl publishes.",
+        "files in a folder, objects under an S3 prefix, matches of a glob pattern, "
+        "or entries of a list of paths such as Common Crawl publishes.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         now = load_settings()

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.progress import track
 from catalog.tables.dclm import POOL, SHARDS
+from spark_jobs.archives.buckets import in_bucket, list_prefix
 from spark_jobs.archives.codings import GZIP, SUFFIXES
 from spark_jobs.archives.framing import HEAD_BYTES, first_record
 from spark_jobs.archives.places import ask, is_remote, open_archive
@@ -36,8 +37,8 @@ def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.T
 
     Args:
         inputs: WARC files, folders (searched at any depth for files that end in one of SUFFIXES), globs, http(s)
-            URLs, or lists of these (.paths, .paths.gz) with an entry a line; an entry is relative to its list's folder,
-            or to the root of the server that the list comes from.
+            URLs, s3://BUCKET/PREFIX, or lists of these (.paths, .paths.gz) with an entry a line; an entry is relative
+            to its list's folder, or to the root of the server or bucket that the list comes from.
         snapshot: name of the crawl.
         files_per_shard: archives in a shard.
 
@@ -89,14 +90,12 @@ def file_name(uri: str) -> str:
 def _expand(given: str) -> Iterator[str]:
     """Paths and URLs of the archives that an input names."""
     if is_remote(given):
-        if urlsplit(given).path.endswith(LISTS):
-            for entry in _list_entries(given):
-                yield urljoin(given, entry if "://" in entry else "/" + entry.lstrip("/"))
-        else:
-            yield given
+        yield from _remote(given)
         return
     if "://" in given:
-        raise WatershedError(f"{given}: archives cannot be read from there", "give a path or an http(s) URL")
+        raise WatershedError(
+            f"{given}: archives cannot be read from there", "give a path, an http(s) URL or s3://BUCKET/PREFIX"
+        )
     path = Path(given).expanduser().absolute()
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and not file.is_dir())
@@ -114,6 +113,33 @@ def _expand(given: str) -> Iterator[str]:
         if not found:
             raise WatershedError(f"{given}: no such file or folder", "correct [crawl] inputs or --crawl")
         yield from map(str, found)
+
+
+def _remote(given: str) -> Iterator[str]:
+    if urlsplit(given).path.endswith(LISTS):
+        for entry in _list_entries(given):
+            place = entry if "://" in entry else "/" + entry.lstrip("/")
+            # urljoin does not know s3.
+            yield place if "://" in place else f"{_server(given)}{place}"
+    elif in_bucket(given):
+        yield from _objects(given)
+    else:
+        yield given
+
+
+def _server(uri: str) -> str:
+    found = urlsplit(uri)
+    return f"{found.scheme}://{found.netloc}"
+
+
+def _objects(prefix: str) -> list[str]:
+    try:
+        found = list_prefix(prefix, SUFFIXES)
+    except OSError as error:
+        raise WatershedError(f"{prefix}: {error}", "check the bucket, the prefix and the AWS_ variables") from error
+    if not found:
+        raise WatershedError(f"{prefix}: no archive under this prefix", f"names should end in {', '.join(SUFFIXES)}")
+    return found
 
 
 def _list_entries(uri: str) -> list[str]:

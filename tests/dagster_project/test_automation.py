@@ -23,6 +23,7 @@ from dagster_project.automation import run_config
 from dagster_project.definitions import definitions
 from dagster_project.families.dclm.archives import new_archives
 from dagster_project.run import LAUNCHED_BY_TAG, command_tags
+from tests.s3_server import make_bucket, options, s3_server
 from tests.small_lake import row
 
 SECRET = "T0K3N"
@@ -190,3 +191,36 @@ def test_runs_of_the_command_line_say_which_command_started_them(monkeypatch: py
     assert command_tags() == {LAUNCHED_BY_TAG: "watershed make dclm.pool"}
     monkeypatch.setattr("sys.argv", ["watershed", "demo", "--crawl", "https://me:pass@a.example/x.warc?sig=1"])
     assert command_tags() == {LAUNCHED_BY_TAG: "watershed demo --crawl 'https://…@a.example/x.warc?…'"}
+
+
+def test_new_archives_under_a_prefix_of_a_bucket_are_found_and_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow.fs import S3FileSystem
+
+    from spark_jobs.archives.places import open_archive
+    from spark_jobs.dclm.pool import register
+
+    with s3_server() as endpoint:
+        bucket = make_bucket(endpoint, "archives")
+        for name, value in options(endpoint).items():
+            monkeypatch.setenv(name, value)
+        folder = project(tmp_path / "p", known=("old.warc",))
+        (folder / "watershed.toml").write_text(f'[crawl]\ninputs = ["{bucket}/crawl"]\n')
+        store = S3FileSystem(region="us-east-1", endpoint_override=endpoint.removeprefix("http://"), scheme="http")
+        record = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
+        for name in ("crawl/a/new.warc", "crawl/old.warc", "crawl/notes.txt", "other/new2.warc"):
+            with store.open_output_stream(f"archives/{name}") as file:
+                file.write(record)
+        assert new_archives(load_settings(folder)) == (["new.warc", "old.warc"], ["new.warc"])
+        rows = register([f"{bucket}/crawl"], "local", 2).to_pylist()
+        assert [(row["warc"], row["state"], row["bytes"]) for row in rows] == [
+            ("new.warc", "ready", len(record)),
+            ("old.warc", "ready", len(record)),
+        ]
+        with open_archive(rows[0]["uri"], len(record)) as file:
+            assert file.read() == record
+        with pytest.raises(WatershedError, match="when it was registered and has"):
+            open_archive(rows[0]["uri"], 1)
+        with pytest.raises(WatershedError, match="archives/empty"):
+            register([f"{bucket}/empty"], "local", 2)
