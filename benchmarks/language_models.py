@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,21 @@ def campaign(
         url = f"http://127.0.0.1:{port_file.read_text()}"
         began, killed = time.monotonic(), 0
         draw = random.Random(seed)
-        asking = [folder, url, requests, concurrency, int(keys)]
+        processes = multiprocessing.get_context("forkserver")
+        # What takes seconds to import is imported once, and every process is a fork of that one.
+        processes.set_forkserver_preload(["benchmarks.language_models", "openai", "httpx2", "deltalake"])
+
+        def asking() -> BaseProcess:
+            process = processes.Process(target=ask_all, args=(folder, url, requests, concurrency, keys))
+            process.start()
+            return process
+
         # The moments are drawn over the requests that the server has seen, so that every machine is killed midway.
         for moment in sorted(draw.uniform(0, 0.95) for _ in range(kills)):
-            killed += _killed_at(_start("benchmarks.language_models", "--ask", *asking), url, moment * requests, draw)
-        done = _start("benchmarks.language_models", "--ask", *asking)
-        if done.wait() != 0:
+            killed += _killed_at(asking(), url, moment * requests, draw)
+        last = asking()
+        last.join()
+        if last.exitcode != 0:
             raise RuntimeError("the last process failed")
         seconds = time.monotonic() - began
         counts = _get(f"{url}/counts")
@@ -114,20 +123,19 @@ def _get(url: str) -> Any:
         return json.load(response)
 
 
-def _killed_at(process: subprocess.Popen[bytes], url: str, seen: float, draw: random.Random) -> bool:
+def _killed_at(process: BaseProcess, url: str, seen: float, draw: random.Random) -> bool:
     """Kill the process when the server has seen so many requests; return whether it was still running."""
-    while process.poll() is None and _get(f"{url}/counts")["requests"] < seen:
+    while process.is_alive() and _get(f"{url}/counts")["requests"] < seen:
         time.sleep(0.005)
     # Somewhere within an exchange, a flush or a commit.
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(draw.uniform(0, 0.3))
-    running = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.join(draw.uniform(0, 0.3))
+    running = process.is_alive()
+    process.kill()
+    process.join()
     return running
 
 
-def ask_all(folder: Path, url: str, requests: int, concurrency: int, *, keys: bool) -> None:
+def ask_all(folder: Path, url: str, requests: int, concurrency: int, keys: bool) -> None:
     """Ask the server all requests, as one process of the campaign does."""
     from spark_jobs.language_models.client import Client, converse
 
@@ -166,10 +174,6 @@ def report(outcome: Outcome, *, keys: bool) -> tuple[list[str], bool]:
 
 def main() -> None:
     """Run the campaign, print the counts, and exit with 1 if they differ."""
-    if sys.argv[1:2] == ["--ask"]:
-        folder, url, requests, concurrency, keys = sys.argv[2:]
-        ask_all(Path(folder), url, int(requests), int(concurrency), keys=keys == "1")
-        return
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=10)

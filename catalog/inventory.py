@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.creation import constraint_sql
-from catalog.lake import Lake, Written
+from catalog.lake import Lake, Written, partition_key
 from catalog.storage.records import recorded_versions
 from catalog.tables import CONTRACTS
 
@@ -43,6 +43,8 @@ class TableState:
     files: int = 0
     written_at: datetime.datetime | None = None
     drift: tuple[Drift, ...] = ()
+    partition_rows: Mapping[str, int] = field(default_factory=dict)
+    """The rows of every partition that has any, by its key."""
     partitions: Mapping[str, Written] = field(default_factory=dict)
     """The last commit of every partition, by its key; see `Lake.written`."""
     expected: tuple[str, ...] = ()
@@ -121,10 +123,22 @@ def table_state(lake: Lake, contract: Contract) -> TableState:
         files=added.num_rows,
         written_at=datetime.datetime.fromtimestamp(commit["timestamp"] / 1000, datetime.UTC),
         drift=(*column_drift(contract, table), *_constraint_drift(contract, table)),
+        partition_rows=_partition_rows(contract, added),
         partitions=lake.written(contract.name),
         expected=lake.planned_partitions(contract.name),
         checksums_from=min(recorded_versions(lake.store(contract.name)), default=None),
     )
+
+
+def _partition_rows(contract: Contract, added: Any) -> dict[str, int]:
+    """Rows by partition key, from the `add` actions of a table's log."""
+    found: dict[str, int] = {}
+    if contract.partition_by and added.num_rows:
+        columns = [added.column(f"partition.{column}").to_pylist() for column in contract.partition_by]
+        for rows, *values in zip(added.column("num_records").to_pylist(), *columns, strict=True):
+            key = partition_key(dict(zip(contract.partition_by, values, strict=True)))
+            found[key] = found.get(key, 0) + rows
+    return found
 
 
 def lacking_partitions(lake: Lake, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -24,9 +24,12 @@ from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
 from catalog.storage.log import log_faults, repair_advice
 from catalog.storage.records import (
+    Broken,
     Recorded,
+    read_broken,
     read_partitions,
     recorded_versions,
+    write_broken,
     write_files,
     write_partitions,
     write_records,
@@ -297,20 +300,39 @@ class Lake:
         """The keys that `plan_partitions` recorded last; empty for a table without partitions."""
         return read_partitions(self.store(name))
 
-    @not_recorded()
+    def record_broken(self, name: str, version: int, partitions: Mapping[str, str]) -> None:
+        """Record the partitions whose rows break the contract in `version`, and what they break, by partition key."""
+        write_broken(self.store(name), Broken(version, partitions))
+
+    def broken(self, name: str) -> dict[str, str]:
+        """The partitions that `record_broken` recorded last and that have not been written since, by partition key."""
+        found = read_broken(self.store(name))
+        written = self.written(name) if found.partitions else {}
+        return {key: what for key, what in found.partitions.items() if _last(written, key) <= found.version}
+
     def written(self, name: str) -> dict[str, Written]:
         """The last commit of every partition key (`WHOLE` for a table written whole), by its commit notes."""
+        return {key: commits[0] for key, commits in self.commits(name).items()}
+
+    @not_recorded()
+    def commits(self, name: str) -> dict[str, list[Written]]:
+        """All commits of every partition key, the last one first, by their notes."""
         if not self.exists(name):
             return {}
-        found: dict[str, Written] = {}
+        found: dict[str, list[Written]] = {}
         table = self.table(name)
         with self.readable(name):
-            commits = table.history()
-        for commit in commits:
+            history = table.history()
+        for commit in history:
             for key, fingerprint in _parse_note(commit.get("userMetadata")).items():
-                if key not in found:
-                    found[key] = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
+                written = Written(fingerprint, int(commit["version"]), int(commit.get("timestamp", 0)))
+                found.setdefault(key, []).append(written)
         return found
+
+
+def _last(written: Mapping[str, Written], key: str) -> int:
+    """The last version that wrote the partition `key`; -1 if none is noted."""
+    return written[key].version if key in written else -1
 
 
 def _without_comments(rows: pa.Table) -> pa.Table:

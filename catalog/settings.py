@@ -141,6 +141,30 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DialoguesSettings:
+    """`[dialogues]`: which models make dialogues, how many, and about what."""
+
+    models: list[str] = field(default_factory=list)
+    """Entries of `[models]` that make dialogues."""
+    count: int = 40
+    """Dialogues of a model."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Dialogues of single models, by entry."""
+    subtopics: int = 20
+    """Subtopics that a model is asked for, for each domain."""
+    turns: int = 12
+    """Messages after which a dialogue ends."""
+    turn_tokens: int = 256
+    """Most tokens of a message."""
+    text_tokens: int = 512
+    """Most tokens of a plan or a critique."""
+    principles: str = ""
+    """JSON-lines file of principles, with `id` and `text`; by default the one that comes with Watershed."""
+    domains: str = ""
+    """JSON-lines file of domains, with `domain`; by default the one that comes with Watershed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
     """`[models.NAME]`: a language model behind an OpenAI-compatible HTTP server."""
 
@@ -197,6 +221,7 @@ class Settings:
     automation: AutomationSettings
     ladder: LadderSettings
     registry: RegistrySettings
+    dialogues: DialoguesSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""
 
@@ -222,6 +247,11 @@ class Settings:
     def crawl_inputs(self) -> tuple[str, ...]:
         """The archives' places as absolute paths, globs or URLs."""
         return tuple(self._absolute(place) for place in self.crawl.inputs)
+
+    @property
+    def recipes_folder(self) -> Path:
+        """Folder of the project's own recipes, which are used in place of those of the same names in the package."""
+        return self.project / "recipes"
 
     @property
     def registry_folder(self) -> Path | None:

@@ -6,10 +6,6 @@ the page "Automation" shows them and can turn them on too.
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 
 import dagster as dg
@@ -19,6 +15,7 @@ from catalog.fingerprint import fingerprint
 from catalog.printable import one_line
 from catalog.settings import Settings, load_settings
 from dagster_project.alerts import alerts
+from dagster_project.due_job import Choice, make_what_is_due
 from dagster_project.engine.table_asset import SKIP_FRESH_TAG
 from dagster_project.jobs import TABLES
 
@@ -26,66 +23,18 @@ SENSOR_SECONDS = 60
 NIGHTLY = "0 3 * * *"
 """The schedule that the page shows if none is configured: every night at three."""
 NAMES_SHOWN = 3
-LINE = 300
-"""Most characters of a line of a log."""
-ASKED_BY = "WATERSHED_ASKED_BY"
-"""The environment variable that says what asked for a command."""
 
 
-class WhatIsDue(dg.Config):
-    """The jobs whose tables are made, and what asked for them."""
-
-    jobs: list[str]
-    asked_by: str = "the job make_what_is_due"
-
-
-@dg.op(description="This op makes the tables of the configured jobs that are out of date, as `watershed make` does.")
-def make_tables(context: dg.OpExecutionContext, config: WhatIsDue) -> None:
-    """Run `watershed make` for the tables of the jobs. The runs that it starts say what asked for them."""
-    tables = [table for job in config.jobs for table in TABLES[job]]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster_project", "make", *tables],
-        env={**os.environ, ASKED_BY: config.asked_by},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    assert process.stdout
-    last = ""
-    try:
-        for line in process.stdout:
-            if line.strip():
-                last = one_line(line.strip(), LINE)
-                context.log.info("%s", last)
-        process.wait()
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-    if process.returncode:
-        raise dg.Failure(f"`watershed make` failed: {last}", allow_retries=False)
-
-
-@dg.job(
-    name="make_what_is_due",
-    description="This job makes the tables that are out of date, and nothing else.",
-    executor_def=dg.in_process_executor,
-)
-def make_what_is_due() -> None:
-    """The job of the sensor and of the schedule."""
-    make_tables()
-
-
-def run_config(settings: Settings, asked_by: str) -> dg.RunConfig:
-    """Return the configuration of a run of `make_what_is_due`.
+def run_config(settings: Settings) -> dg.RunConfig:
+    """Return the configuration of a run of `make_what_is_due` for the tables of `[automation] jobs`.
 
     Raises:
         WatershedError: `[automation] jobs` names a job that does not exist.
     """
     if unknown := [job for job in settings.automation.jobs if job not in TABLES]:
         raise WatershedError(f"[automation] jobs: no job is called {unknown[0]!r}", f"use {', '.join(TABLES)}")
-    return dg.RunConfig(ops={"make_tables": WhatIsDue(jobs=settings.automation.jobs, asked_by=asked_by)})
+    tables = [table for job in settings.automation.jobs for table in TABLES[job]]
+    return dg.RunConfig(ops={"make": Choice(tables=tables)})
 
 
 ListArchives = Callable[[Settings], tuple[list[str], list[str]]]
@@ -106,7 +55,7 @@ def _archive_sensor(settings: Settings, list_archives: ListArchives) -> dg.Senso
         now = load_settings()
         try:
             listed, new = list_archives(now)
-            config = run_config(now, "the sensor new_archives")
+            config = run_config(now)
         except WatershedError as error:
             return dg.SkipReason(one_line(f"{error.cause}; {error.mend}", 500))
         if not new:
@@ -122,11 +71,11 @@ def _archive_sensor(settings: Settings, list_archives: ListArchives) -> dg.Senso
 def _schedule(settings: Settings) -> dg.ScheduleDefinition:
     on = bool(settings.automation.schedule)
     return dg.ScheduleDefinition(
-        name="what_is_due",
+        name="make_on_schedule",
         job=make_what_is_due,
         cron_schedule=settings.automation.schedule or NIGHTLY,
         execution_timezone="UTC",
-        run_config=run_config(settings, "the schedule what_is_due"),
+        run_config=run_config(settings),
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
         description="This schedule makes the tables that are out of date, at the times of [automation] schedule.",
     )

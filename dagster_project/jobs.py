@@ -3,6 +3,7 @@
 - `curation` makes training shards and evaluation questions from web archives.
 - `scaling` trains a ladder of models on the shards, forecasts a larger model, and checks the forecast.
 - `moe` trains a mixture of experts and analyses how it routes tokens.
+- `dialogues` lets language models talk to themselves, and revises what violates a principle.
 - `registry` imports the data sets, models and evaluations that DCLM published.
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 
@@ -26,6 +27,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "curation": (*_made("dclm"), evals.EXAMPLES.name, evals.TASKS.name),
     "scaling": (*_made("models"), evals.RESULTS.name, evals.TARGET_RESULTS.name, *_made("ladder")),
     "moe": _made("moe"),
+    "dialogues": _made("dialogues"),
     "registry": (
         *(models.REGISTRY_DATASETS.name, models.REGISTRY.name),
         *(evals.REGISTRY.name, evals.REGISTRY_SCORES.name),
@@ -51,6 +53,8 @@ DESCRIPTIONS = {
     "target, and trains the target to check the forecast.",
     "moe": "This job trains a mixture of experts and a dense model on the shards, and analyses how the "
     "mixture routes tokens.",
+    "dialogues": "This job lets the models of `[dialogues] models` plan and hold dialogues, flags and revises "
+    "violations, and pairs revised turns with original ones.",
     "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
     "cheatsheet": "This job repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts "
     "them by stage of development and modality.",

@@ -6,12 +6,12 @@ project. A step that has finished is not run again, even if the process was kill
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -19,11 +19,15 @@ import dagster as dg
 from dagster import PreviewWarning
 
 from catalog.errors import WatershedError
+from catalog.lake import WHOLE, Lake
 from catalog.printable import printable
 from catalog.settings import Settings
 from dagster_project.definitions import steps
+from dagster_project.engine.checks import checked
+from dagster_project.engine.due import due_partitions, follow_partitions, report, summary
 from dagster_project.engine.page import plain
 from dagster_project.engine.partitions import Cut
+from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.engine.table_asset import FORCE_TAG, SKIP_FRESH_TAG
 from dagster_project.jobs import COMMANDS, job_of
@@ -39,13 +43,13 @@ LONGEST_COMMAND = 120
 class Group:
     """Steps that one run of `job` executes. Steps that are partitioned all have the same `cut`.
 
-    `keys` are the first and last partition key of the cut, in its own order.
+    `keys` are the keys of the cut that are due in one of the steps.
     """
 
     job: str
     steps: list[Step] = field(default_factory=list)
     cut: Cut | None = None
-    keys: tuple[str, str] | None = None
+    keys: set[str] = field(default_factory=set)
 
     def takes(self, step: Step, known: Steps) -> bool:
         """Whether `step` can join: it has the same job, needs no second partitions definition in the run, and Dagster
@@ -81,10 +85,103 @@ class StepCost:
 
 def command_tags() -> dict[str, str]:
     """Return the tags by which Dagster shows the command that started a run, in place of "manually launched"."""
-    words = printable(os.environ.get("WATERSHED_ASKED_BY") or shlex.join(["watershed", *sys.argv[1:]]))
+    words = printable(shlex.join(["watershed", *sys.argv[1:]]))
     # A URL may carry a password or a signature.
     words = re.sub(r"://[^/@\s]+@", "://…@", re.sub(r"(://[^?\s]*\?)[^\s']+", r"\1…", words))
     return {LAUNCHED_BY_TAG: words if len(words) <= LONGEST_COMMAND else f"{words[: LONGEST_COMMAND - 1]}…"}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step that would be made, and its partitions with the reasons; a whole table has the partition WHOLE.
+
+    Attributes:
+        step: The step.
+        due: Why each partition is due, by partition key as commits name it; None if the step is made by force.
+        of: The number of all its partitions.
+    """
+
+    step: Step
+    due: Mapping[str, Reason | None]
+    of: int
+
+    def shown(self, key: str) -> str:
+        """Return a partition as Dagster names it; empty for a whole table."""
+        if self.step.cut is None or key == WHOLE:
+            return ""
+        columns = dict(part.split("=", 1) for part in key.split("/"))
+        return self.step.cut.key(columns)
+
+
+def plan(
+    settings: Settings, instance: dg.DagsterInstance, tables: Collection[str] = (), force: Collection[str] = ()
+) -> list[Planned]:
+    """Return the steps that `make` would run, in order, with the reason of every partition. Nothing is made.
+
+    Raises:
+        WatershedError: The log of a table is damaged, or a table is written by a command.
+    """
+    look_over(settings, instance, tables)
+    state = State(steps(), settings)
+    found: list[Planned] = []
+    for step in _chosen(state, tables):
+        again = any(contract.name in force for contract in step.contracts)
+        reasons = {key: state.reasons.of(step.name, key) for key in state.keys(step)}
+        due = reasons if again else {key: reason for key, reason in reasons.items() if reason}
+        if due:
+            found.append(Planned(step, due, len(reasons)))
+    return found
+
+
+def look_over(settings: Settings, instance: dg.DagsterInstance, tables: Collection[str] = ()) -> None:
+    """Check each of the tables that has changed since its last check: partitions with broken rows are due.
+
+    Only tables that `tables` depend on are considered; without `tables`, all. Damaged ones are skipped.
+    """
+    known, lake = steps(), Lake.of(settings)
+    for contract in (contract for step in wanted(known, tables) for contract in step.contracts):
+        if lake.damage(contract.name) is None:
+            checked(instance, settings, contract.name)
+
+
+def made_before(settings: Settings) -> list[str]:
+    """Return the tables of jobs that have been made, in the order in which they are made.
+
+    Raises:
+        WatershedError: No table has been made.
+    """
+    lake = Lake.of(settings)
+    found = [c.name for step in steps().ordered for c in step.contracts if lake.exists(c.name)]
+    if not found:
+        raise WatershedError(
+            f"{lake.root}: no table has been made here", "name one, as in `watershed make dclm.shards`"
+        )
+    return found
+
+
+def due_of_each(settings: Settings) -> Callable[[str], str]:
+    """Return a function that says in words what of a table is due; empty if nothing is, or a command writes it."""
+    state = State(steps(), settings)
+
+    def due(name: str) -> str:
+        step = state.steps.by_table.get(name)
+        if step is None:
+            return ""
+        try:
+            return summary(state, step, due_partitions(state, step))
+        except WatershedError as error:
+            return f"whether it is due cannot be seen: {error.cause}"
+
+    return due
+
+
+def _chosen(state: State, tables: Collection[str]) -> list[Step]:
+    chosen = wanted(state.steps, tables)
+    # Before the crawl is listed, and hours before the table is read.
+    for contract in (contract for step in chosen for contract in step.contracts):
+        if damage := state.lake.damage(contract.name):
+            raise damage
+    return chosen
 
 
 def groups(settings: Settings, tables: Collection[str] = (), force: Collection[str] = ()) -> list[Group]:
@@ -98,12 +195,7 @@ def groups(settings: Settings, tables: Collection[str] = (), force: Collection[s
     """
     state = State(steps(), settings)
     gathered: list[Group] = []
-    chosen = wanted(state.steps, tables)
-    # Before the crawl is listed, and hours before the table is read.
-    for contract in (contract for step in chosen for contract in step.contracts):
-        if damage := state.lake.damage(contract.name):
-            raise damage
-    for step in chosen:
+    for step in _chosen(state, tables):
         again = any(contract.name in force for contract in step.contracts)
         due = state.all(step) if again else state.due(step)
         if not due:
@@ -114,10 +206,7 @@ def groups(settings: Settings, tables: Collection[str] = (), force: Collection[s
         group.steps.append(step)
         if step.cut:
             group.cut = step.cut
-            order = step.cut.definition.get_partition_keys()
-            keys = [step.cut.key(partition) for partition in due if partition is not None]
-            keys += list(group.keys or ())
-            group.keys = min(keys, key=order.index), max(keys, key=order.index)
+            group.keys |= {step.cut.key(partition) for partition in due if partition is not None}
     return gathered
 
 
@@ -148,21 +237,33 @@ def make(
     Raises:
         WatershedError: A step or a blocking check failed. Steps that finished before it keep their tables.
     """
+    look_over(settings, instance, tables)
     costs: list[StepCost] = []
-    for group in groups(settings, tables, force):
-        costs.extend(_run(group, instance, force, tags))
+    try:
+        for group in groups(settings, tables, force):
+            costs.extend(_run(group, settings, instance, force, tags))
+    finally:
+        # A crawl that cannot be listed does not hide why nothing was made.
+        with suppress(WatershedError):
+            report(instance, settings)
     return costs
 
 
 def _run(
-    group: Group, instance: dg.DagsterInstance, force: Collection[str], more: Mapping[str, str]
+    group: Group,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    force: Collection[str],
+    more: Mapping[str, str],
 ) -> Iterator[StepCost]:
     from dagster_project.definitions import defs
 
     job = defs.resolve_job_def(group.job)
-    tags = {SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag(), **more}
-    if group.keys:
-        first, last = group.keys
+    tags = {**more, SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag()}
+    if group.cut:
+        follow_partitions(instance, State(steps(), settings))
+        order = group.cut.known(instance)
+        first, last = min(group.keys, key=order.index), max(group.keys, key=order.index)
         tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     with warnings.catch_warnings():
         # Dagster warns that a feature of its own is a preview. The user cannot change that.
@@ -212,5 +313,8 @@ def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             name = ".".join(check.asset_key.path)
             observed = plain(check.description or "")
-            return WatershedError(f"{name} fails its contract: {observed}", f"see `watershed check {name}`")
+            return WatershedError(
+                f"{name} fails its contract: {observed}",
+                f"see `watershed check {name}`, or its check in `watershed ui`, /assets/{name.replace('.', '/')}",
+            )
     return WatershedError(f"run {result.run_id} failed", "see it in `watershed ui`")

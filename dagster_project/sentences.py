@@ -12,6 +12,7 @@ import dagster as dg
 from catalog.cards.card import because, statement
 from catalog.tables import CONTRACTS
 from dagster_project.definitions import defs
+from dagster_project.engine.broken_rows import DUE_JOB
 from dagster_project.engine.page import LABELS
 
 
@@ -35,7 +36,7 @@ def sentences() -> Iterator[str]:
     for job in sorted(repository.get_all_jobs(), key=lambda job: job.name):
         if not job.name.startswith("__"):
             yield f"job {job.name}: {job.description}"
-            for op in job.graph.node_defs if job.name == "make_what_is_due" else ():
+            for op in job.graph.node_defs if job.name == DUE_JOB else ():
                 yield f"op {op.name}: {op.description}"
     for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name):
         yield f"sensor {sensor.name}: {sensor.description}"

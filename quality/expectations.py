@@ -9,7 +9,7 @@ NaN is a number outside every interval, not a missing value.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ import pyarrow as pa
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
 from catalog.inventory import Drift, column_drift
-from catalog.lake import Lake, sql_literal
+from catalog.lake import Lake, partition_key, partition_sql, sql_literal
 from catalog.storage.log import repair_advice
 from catalog.storage.verify import lost_partitions
 from catalog.tables import CONTRACTS
@@ -28,6 +28,7 @@ from quality.outcome import (
     COMPOUND_UNIQUE,
     IN_SET,
     NOT_NULL,
+    PARTITIONS_NAMED,
     REFERENCES,
     REGEX,
     ROW_COUNT,
@@ -59,21 +60,37 @@ class Reading:
     contract: Contract
     version: int
     drift: tuple[Drift, ...]
+    outdated: tuple[Mapping[str, Any], ...] = ()
+    """Partitions that are to be made again. Their rows are not compared with those of others."""
 
     @classmethod
-    def of(cls, connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract) -> Reading:
+    def of(
+        cls,
+        connection: duckdb.DuckDBPyConnection,
+        lake: Lake,
+        contract: Contract,
+        outdated: Sequence[Mapping[str, Any]] = (),
+    ) -> Reading:
         """The latest version of the table.
 
         Raises:
             WatershedError: the table does not exist or cannot be read.
         """
         table = lake.table(contract.name)
-        return cls(connection, lake, contract, table.version(), column_drift(contract, table))
+        return cls(connection, lake, contract, table.version(), column_drift(contract, table), tuple(outdated))
 
     @property
     def scan(self) -> str:
         """The table in a FROM clause."""
         return f"delta_scan({sql_literal(self.lake.path(self.contract.name))}, version => {self.version})"
+
+    @property
+    def current_scan(self) -> str:
+        """The table without its outdated partitions, in a FROM clause."""
+        if not self.outdated:
+            return self.scan
+        left_out = " OR ".join(f"({partition_sql(partition)})" for partition in self.outdated)
+        return f"(FROM {self.scan} WHERE NOT coalesce({left_out}, false))"
 
     @property
     def columns(self) -> list[str]:
@@ -209,6 +226,7 @@ def _row_statements(reading: Reading, expectations: dict[int, Expectation]) -> d
             observed=observation(e, violations, count, low, high),
             version=reading.version,
             examples=_examples(reading, e, f"FROM {reading.scan} WHERE {broken[place]}") if violations else (),
+            partitions=_partitions(reading, f"FROM {reading.scan} WHERE {broken[place]}") if violations else (),
             seconds=seconds,
         )
     return outcomes
@@ -247,6 +265,7 @@ def _single(reading: Reading, expectation: Expectation, rows: int) -> Outcome:
         violations=violations,
         version=reading.version,
         examples=_examples(reading, expectation, broken) if violations else (),
+        partitions=_partitions(reading, broken) if violations else (),
         seconds=time.perf_counter() - began,
     )
 
@@ -292,10 +311,10 @@ def target_scan(reading: Reading, expectation: Expectation) -> str:
 def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
     names = [f'"{name}"' for name in expectation["column_list"] or (expectation.column,)]
     columns, present = ", ".join(names), " OR ".join(f"{name} IS NOT NULL" for name in names)
-    shared = f"FROM {reading.scan} WHERE ({present}) QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
+    shared = f"FROM {reading.current_scan} WHERE ({present}) QUALIFY count(*) OVER (PARTITION BY {columns}) > 1"
     compared, violations = reading.rows(
         f"SELECT coalesce(sum(copies), 0)::BIGINT, coalesce(sum(copies) FILTER (WHERE copies > 1), 0)::BIGINT "
-        f"FROM (SELECT count(*) AS copies FROM {reading.scan} WHERE {present} GROUP BY {columns})"
+        f"FROM (SELECT count(*) AS copies FROM {reading.current_scan} WHERE {present} GROUP BY {columns})"
     )[0]
     return compared, violations, shared
 
@@ -303,10 +322,10 @@ def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, s
 def _references(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
     column = f'"{expectation.column}"'
     orphans = (
-        f"FROM {reading.scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = known.target "
+        f"FROM {reading.current_scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = known.target "
         f"WHERE {column} IS NOT NULL"
     )
-    compared = reading.rows(f"SELECT count({column}) FROM {reading.scan}")[0][0]
+    compared = reading.rows(f"SELECT count({column}) FROM {reading.current_scan}")[0][0]
     return compared, reading.rows(f"SELECT count(*) {orphans}")[0][0], orphans
 
 
@@ -316,6 +335,19 @@ def _examples(reading: Reading, expectation: Expectation, broken: str) -> tuple[
     columns = ", ".join(f'"{name}"' for name in names)
     found = reading.rows(f"SELECT {columns} {broken} ORDER BY ALL NULLS FIRST LIMIT {examples_shown(expectation)}")
     return tuple(dict(zip(names, row, strict=True)) for row in found)
+
+
+def _partitions(reading: Reading, broken: str) -> tuple[tuple[str, int], ...]:
+    """The partitions that hold the rows of `broken`, a FROM clause, and how many rows; most rows first."""
+    names = [name for name in reading.contract.partition_by if name in reading.columns]
+    if not names or names != list(reading.contract.partition_by):
+        return ()
+    columns = ", ".join(f'"{name}"' for name in names)
+    found = reading.rows(
+        f"SELECT {columns}, count(*) AS violations FROM (SELECT {columns} {broken}) GROUP BY {columns} "
+        f"ORDER BY violations DESC, {columns} LIMIT {PARTITIONS_NAMED}"
+    )
+    return tuple((partition_key(dict(zip(names, row, strict=False))), row[-1]) for row in found)
 
 
 def example_columns(reading: Reading, expectation: Expectation) -> list[str]:

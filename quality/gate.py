@@ -5,12 +5,13 @@ The blocking asset checks in Dagster and `watershed check` in CI both use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import Lake
+from catalog.lake import WHOLE, Lake
 from catalog.progress import track
 from catalog.settings import Settings
 from catalog.sql.engine import open_engine
@@ -18,7 +19,7 @@ from catalog.storage.verify import Verified, stored_bytes, verify
 from catalog.tables import CONTRACTS, contract
 from quality.expectations import Reading, check_table
 from quality.outcome import Outcome
-from quality.storage import partition_outcomes, storage_outcomes
+from quality.storage import PARTITIONS, STORAGE, partition_outcomes, storage_outcomes
 
 if TYPE_CHECKING:
     Checker = Callable[[Reading], list[Outcome]]
@@ -29,7 +30,12 @@ MEGABYTE = 1e6
 
 
 def check(
-    settings: Settings, tables: Sequence[str] = (), engine: str = "duckdb", *, partial: bool = False
+    settings: Settings,
+    tables: Sequence[str] = (),
+    engine: str = "duckdb",
+    *,
+    partial: bool = False,
+    outdated: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
 ) -> list[Outcome]:
     """Evaluate every expectation of the contracts of `tables` on the latest versions in the lake.
 
@@ -41,6 +47,8 @@ def check(
         tables: names of tables or families; empty for every table that is made.
         engine: `duckdb`, or `gx` for Great Expectations on pandas, which reads whole tables into memory.
         partial: whether tables may lack partitions that the last run was to make.
+        outdated: partitions that are to be made again, by table: their rows are not compared with those of other
+            partitions and tables. Only the engine `duckdb` leaves them out.
 
     Returns:
         An outcome per expectation, table by table, after one for the columns of the table, and then one for its files.
@@ -66,12 +74,32 @@ def check(
     try:
         with track("check", len(made), "tables") as task:
             for each in made:
-                outcomes += _checked(lake, each, lambda table=each: checker(Reading.of(connection, lake, table)))
+                due = outdated.get(each.name, ())
+                outcomes += _checked(
+                    lake, each, lambda table=each, due=due: checker(Reading.of(connection, lake, table, due))
+                )
                 outcomes += [] if partial else partition_outcomes(lake, each.name)
                 task.advance(note=each.name)
     finally:
         connection.close()
     return outcomes
+
+
+def remember(lake: Lake, outcomes: Sequence[Outcome]) -> None:
+    """Record in the lake which partitions break their contract, so that they are due.
+
+    An expectation about a table as a whole, such as its number of rows, is broken by every partition.
+    """
+    for table in dict.fromkeys(outcome.table for outcome in outcomes):
+        judged = [outcome for outcome in outcomes if outcome.table == table and outcome.version is not None]
+        judged = [outcome for outcome in judged if outcome.label not in (STORAGE, PARTITIONS)]
+        broken: dict[str, str] = {}
+        for outcome in judged:
+            if outcome.failed:
+                keys = [key for key, _ in outcome.partitions] or list(lake.written(table)) or [WHOLE]
+                broken |= {key: outcome.label for key in keys if key not in broken}
+        if judged and judged[0].version is not None:
+            lake.record_broken(table, judged[0].version, broken)
 
 
 def check_storage(settings: Settings, tables: Sequence[str] = ()) -> list[Verified]:

@@ -14,6 +14,8 @@ EXAMPLES, WARNED_EXAMPLES = 5, 50
 """Rows shown of those that break an expectation. An error usually has one cause, so a few rows suffice; each row of a
 warning is a fault of its own."""
 VALUE_WIDTH = 64
+PARTITIONS_NAMED = 1000
+"""Partitions named of those that hold rows that break an expectation. A table has at most a few thousand."""
 
 NOT_NULL = "expect_column_values_to_not_be_null"
 UNIQUE = "expect_column_values_to_be_unique"
@@ -32,7 +34,9 @@ class Outcome:
     """The outcome of one expectation on one version of a table.
 
     `violations` is the number of rows that break it, and `examples` the first of them (primary key and column) by
-    smallest key. `seconds` is the time of its query, divided by the number of expectations that the query decided.
+    smallest key. `partitions` are the keys of the partitions that hold such rows, as `catalog.lake.partition_key` gives
+    them, with the number of rows in each, most rows first; empty for a table without partitions. `seconds` is the time
+    of its query, divided by the number of expectations that the query decided.
     """
 
     table: str
@@ -45,6 +49,7 @@ class Outcome:
     rows: int = 0
     version: int | None = None
     examples: tuple[dict[str, Any], ...] = ()
+    partitions: tuple[tuple[str, int], ...] = ()
     why: str = ""
     seconds: float = 0.0
     severity: str = "error"
@@ -62,6 +67,9 @@ class Outcome:
     def line(self, *, rows: bool = True) -> str:
         """The outcome in one line: table, column, expectation, what was observed, and example `rows`."""
         line = f"{self.table}: expected {self.statement}; observed {self.observed}"
+        if self.partitions:
+            more = f" and {len(self.partitions) - EXAMPLES:,} more" if len(self.partitions) > EXAMPLES else ""
+            line += f"; in {', '.join(key for key, _ in self.partitions[:EXAMPLES])}{more}"
         if self.examples and rows:
             line += "; e.g. " + " | ".join(self.example_lines())
         return line + (f"  ({self.why})" if self.why else "")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
+from catalog.lake import partition_key
 from quality.expectations import (
     Reading,
     anchored,
@@ -25,6 +27,7 @@ from quality.expectations import (
 from quality.outcome import (
     BETWEEN,
     NOT_NULL,
+    PARTITIONS_NAMED,
     REFERENCES,
     REGEX,
     ROW_COUNT,
@@ -73,6 +76,7 @@ def check_table_with_gx(reading: Reading) -> list[Outcome]:
     """The outcomes of `quality.expectations.check_table`, by Great Expectations, which reads the table into memory."""
     contract, expectations = reading.contract, reading.contract.all_expectations()
     used = {name for e in expectations for name in (*example_columns(reading, e), *(e["column_list"] or ()))}
+    used |= set(contract.partition_by)
     frame = _frame(reading, [name for name in reading.columns if name in used])
     rows = len(frame)
     outcomes: dict[int, Outcome] = {}
@@ -168,6 +172,7 @@ def _outcome(reading: Reading, expectation: Expectation, frame: pd.DataFrame, re
         observed=observation(expectation, violations, compared, low, high),
         version=reading.version,
         examples=_examples(reading, expectation, frame, found["unexpected_index_list"]) if violations else (),
+        partitions=_partitions(reading, frame, found["unexpected_index_list"]) if violations else (),
         seconds=seconds,
     )
 
@@ -178,6 +183,15 @@ def _exception(result: Any) -> str:
         (info["exception_message"] for info in raised if info.get("exception_message")), "no reason is given"
     )
     return f"Great Expectations failed: {str(message).splitlines()[0]}"
+
+
+def _partitions(reading: Reading, frame: pd.DataFrame, rows: list[int]) -> tuple[tuple[str, int], ...]:
+    names = list(reading.contract.partition_by)
+    if not names or not set(names) <= set(frame.columns):
+        return ()
+    held = Counter(tuple(values) for values in frame.loc[rows, names].itertuples(index=False, name=None))
+    most = sorted(held.items(), key=lambda each: (-each[1], each[0]))[:PARTITIONS_NAMED]
+    return tuple((partition_key(dict(zip(names, values, strict=True))), count) for values, count in most)
 
 
 def _examples(reading: Reading, expectation: Expectation, frame: pd.DataFrame, rows: list[int]) -> tuple[dict, ...]:

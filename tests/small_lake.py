@@ -27,6 +27,24 @@ UUID = "0edca2de-5f6d-4ff4-b36d-58fedf9ed511"
 RUNS = ("10k-1xC", "20k-1xC", "10k-2xC", "20k-2xC")
 
 
+DIALOGUE = {"model": "smollm2", "dialogue": "0123456789abcdef"}
+SAID = [{"role": "user", "content": "Where does it end?"}, {"role": "assistant", "content": "In the sea."}]
+DIALOGUES: dict[str, list[dict[str, Any]]] = {
+    "dialogues.topics": [{"model": "smollm2", "domain": "rivers"}],
+    "dialogues.goals": [{**DIALOGUE, "principles": ["concise"]}],
+    "dialogues.plans": [DIALOGUE],
+    "dialogues.conversations": [{**DIALOGUE, "messages": SAID, "turns": 2, "ended": "done"}],
+    "dialogues.flags": [{**DIALOGUE, "violation": True}],
+    "dialogues.critiques": [{**DIALOGUE, "violations": ["concise"]}],
+    "dialogues.revisions": [{**DIALOGUE, "original": "In the sea."}],
+    "dialogues.preferences": [
+        {"model": "smollm2", "id": DIALOGUE["dialogue"], "prompt": SAID[:1], "rejected": "In the sea."}
+    ],
+    "dialogues.statistics": [{"model": "smollm2", "measure": "dialogues", "value": 1.0}],
+    "dialogues.published": [{"collection": "sdsd", "messages": SAID}],
+}
+"""A dialogue with its revision, and a published one."""
+
 MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.models": [
         {"run": "10k-1xC", "kind": "dense", "experts": 0, "dataset": "da7a5e7", "sha256": SHA256},
@@ -244,7 +262,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in MIXTURES.items()},
+        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES).items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),

@@ -3,7 +3,7 @@
 A trainer is its own process: it reads a folder of shards and a configuration file and writes files. Nothing here
 imports another room, Dagster or Spark, so it runs on a bare GPU machine. It needs torch, NumPy and PyYAML; shards are
 also read by webdataset; the Hugging Face format needs safetensors and tokenizers, results pyarrow, ladders SciPy, and
-pictures matplotlib, each imported where it is used.
+pictures matplotlib, mathematical answers math-verify, languages fasttext, each imported where it is used.
 
 A file at the top is a command: python -m trainers.COMMAND. Folders are engines, which know no family:
 
@@ -12,6 +12,7 @@ A file at the top is a command: python -m trainers.COMMAND. Folders are engines,
     models/       decoders, dense and of experts; their loss, size and cost
     core/         the training loop and what it needs: objective, optimiser, checkpoints, ranks, worker threads
     serving/      a model that reads tokens in steps; tokenizers
+    verifiers/    scorers of replies: answers, instructions, rubrics, programs in a locked-down process
 
 or families, which use the engines:
 

@@ -39,6 +39,7 @@ from trainers.process.config_file import read_config
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import read_jsonl, whole_file, write_json, write_jsonl
+from trainers.process.optional import need
 from trainers.process.progress import Progress, pipes_session
 from trainers.routing.counts import Ints, RoutingCounts, saturation
 from trainers.routing.tables import coactivation_rows, domain_rows, summary, vocabulary_rows
@@ -97,6 +98,9 @@ def analyse(config: RoutingConfig) -> dict[str, Any]:
 
 
 def _analyse(config: RoutingConfig, pipes: Any) -> dict[str, Any]:
+    need("matplotlib", work="a picture of routing")
+    if config.domains is not None and config.domains.suffix == ".parquet":
+        need("pyarrow", work=f"reading {config.domains}")
     corpora, names = read_corpora(config)
     final, earlier = _checkpoints(config)
     model = load_mixture(final, config.device)

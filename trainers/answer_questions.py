@@ -11,7 +11,6 @@ is `bits_per_byte`, that of the right option whatever the normalisation.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,12 +33,12 @@ from trainers.models.loss import token_nats
 from trainers.process.command import run_from_config
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
-from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json, write_jsonl
+from trainers.process.files import canonical_json, read_jsonl, sha256_file, sha256_text, write_jsonl
 from trainers.process.progress import Progress, pipes_session
+from trainers.process.sealed import read_sealed, sealed, write_sealed
 
 CODE_VERSION = "evaluate-1"
-START_OF_TEXT = 0
-"""The end-of-text token, which stands before every document in training: the context where a question has none."""
+RESULTS, SUMMARY = "results.jsonl", "summary.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +76,15 @@ def evaluate(config: EvalConfig) -> list[dict[str, Any]]:
             out = Path(config.out) / (found.folder.name if config.all_checkpoints else "")
             identity = {"code": CODE_VERSION, "checkpoint": found.model_sha256, "questions": questions_digest}
             identity["normalisation"] = canonical_json(questions.normalisation)
+            start = start_of_text(found, questions)
+            if start:
+                identity["start"] = str(start)
             fingerprint = sha256_text(canonical_json(identity))
             summary = _earlier(out, fingerprint)
             if summary is None:
                 progress = Progress("evaluate", found.folder.name, len(questions.options), pipes=pipes)
                 model = decoder_of(found).to(chosen_device(config.device))
-                rows = scored_rows(model, questions, config.batch, progress.step)
+                rows = scored_rows(model, questions, config.batch, progress.step, start)
                 summary = _write(found, questions, rows, fingerprint, out)
                 progress.event("finished", **summary)
             summaries.append(summary)
@@ -101,6 +103,7 @@ def _checkpoints(folder: Path, every: bool) -> list[Checkpoint]:
 def _write(
     found: Checkpoint, questions: Questions, rows: list[dict[str, Any]], fingerprint: str, out: Path
 ) -> dict[str, Any]:
+    write_jsonl(out / RESULTS, rows)
     summary = {
         "fingerprint": fingerprint,
         "run_fingerprint": found.state["fingerprint"],
@@ -108,28 +111,64 @@ def _write(
         "step": found.step,
         "tokens": found.state["tokens"],
         "tasks": task_summaries(questions, rows),
+        "results_sha256": sha256_file(out / RESULTS),
     }
-    write_jsonl(out / "results.jsonl", rows)
-    write_json(out / "summary.json", summary)
-    return summary
+    write_sealed(out / SUMMARY, summary)
+    return sealed(summary)
 
 
 def _earlier(out: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The summary of an earlier scoring; it is written after the results, so both are whole."""
-    if not (out / "summary.json").is_file() or not (out / "results.jsonl").is_file():
+    """The summary of an earlier scoring, if both files are whole; a damaged one is written again."""
+    try:
+        summary, _ = read_answers(out)
+    except TrainerError:
         return None
-    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return summary if summary.get("fingerprint") == fingerprint else None
+    return sealed(summary) if summary["fingerprint"] == fingerprint else None
+
+
+def read_answers(out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Summary and rows of a scoring in `out`.
+
+    Raises:
+        TrainerError: a file is missing or damaged.
+    """
+    mend = "score the questions again: what is whole is not scored twice"
+    summary = read_sealed(out / SUMMARY, {"fingerprint": str, "checkpoint_sha256": str, "tasks": list}, mend)
+    # A summary of an earlier version does not name the digest of the results.
+    digest = sha256_file(out / RESULTS) if (out / RESULTS).is_file() else ""
+    if not digest or digest != summary.get("results_sha256", digest):
+        raise TrainerError(f"{out / RESULTS} is missing or damaged", mend)
+    return summary, read_jsonl(out / RESULTS)
+
+
+def start_of_text(found: Checkpoint, questions: Questions) -> int:
+    """The end-of-text token of the checkpoint's shards, in which every text begins.
+
+    Raises:
+        TrainerError: the checkpoint does not say it, and an option is scored without a context.
+    """
+    eot = found.state.get("eot")
+    alone = "unconditional" in questions.normalisation.values() or not all(map(len, questions.contexts))
+    if eot is None and alone:
+        raise TrainerError(
+            f"{found.folder} does not say which token ends a text, and a question has no context",
+            "import the model again with eos_token_id in its config.json, or give each question a context",
+        )
+    return int(eot or 0)
 
 
 def scored_rows(
-    model: DenseDecoder, questions: Questions, batch: int, tick: Callable[[int], None] = lambda _: None
+    model: DenseDecoder,
+    questions: Questions,
+    batch: int,
+    tick: Callable[[int], None] = lambda _: None,
+    start: int = 0,
 ) -> list[dict[str, Any]]:
     """The lines of results.jsonl."""
     unconditional = None
     if "unconditional" in questions.normalisation.values():
-        unconditional = score(model, without_contexts(questions), batch)
-    return list(result_rows(questions, score(model, questions, batch, tick), unconditional))
+        unconditional = score(model, without_contexts(questions), batch, start=start)
+    return list(result_rows(questions, score(model, questions, batch, tick, start), unconditional))
 
 
 def without_contexts(questions: Questions) -> Questions:
@@ -138,24 +177,29 @@ def without_contexts(questions: Questions) -> Questions:
 
 
 def score(
-    model: DenseDecoder, questions: Questions, batch: int, tick: Callable[[int], None] = lambda _: None
+    model: DenseDecoder,
+    questions: Questions,
+    batch: int,
+    tick: Callable[[int], None] = lambda _: None,
+    start: int = 0,
 ) -> NDArray[np.float64]:
     """(O,) log-probability in nats of each option's tokens given its question's context.
 
-    Contexts too long for the model lose their oldest tokens. `tick` is called with the options done.
+    Contexts too long for the model lose their oldest tokens. `tick` is called with the options done. `start` is the
+    end-of-text token, which stands before every document in training: the context where a question has none.
     """
-    rows = _rows(model.config, questions)
+    rows = _rows(model.config, questions, start)
     logprobs = np.zeros(len(rows))
     # Longest first: a batch is padded to its longest row, and the largest batch fails at once if memory is short.
     order = np.argsort([-len(row) for row, _ in rows], kind="stable")
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
+    for first in range(0, len(order), batch):
+        chosen = order[first : first + batch]
         logprobs[chosen] = _score_batch(model, [rows[i] for i in chosen])
-        tick(start + len(chosen))
+        tick(first + len(chosen))
     return logprobs
 
 
-def _rows(config: DenseConfig, questions: Questions) -> list[tuple[Ints, int]]:
+def _rows(config: DenseConfig, questions: Questions, start: int) -> list[tuple[Ints, int]]:
     """Tokens of context and option for each option, cut to the model's length, and the option's own length."""
     rows = []
     for option, question in zip(questions.options, questions.question_of_option(), strict=True):
@@ -166,7 +210,7 @@ def _rows(config: DenseConfig, questions: Questions) -> list[tuple[Ints, int]]:
                 "write questions with shorter options, or use a model with longer sequences",
             )
         context = questions.contexts[question]
-        whole = np.concatenate((context if len(context) else [START_OF_TEXT], option)).astype(np.int64)
+        whole = np.concatenate((context if len(context) else [start], option)).astype(np.int64)
         if whole.max() >= config.vocab_size:
             raise TrainerError(
                 f"question {questions.ids[question]} has token {whole.max()}, the model knows {config.vocab_size}",

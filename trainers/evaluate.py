@@ -30,6 +30,7 @@ from trainers.icl.tokens import Request, TooLong, most_written, requests
 from trainers.process.command import run_from_config
 from trainers.process.errors import TrainerError
 from trainers.process.files import sha256_file, whole_file, write_json
+from trainers.process.optional import need
 from trainers.process.progress import Progress, pipes_session
 from trainers.serving.language_model import Opened, open_model
 
@@ -83,6 +84,7 @@ def evaluate(config: IclConfig, report: Callable[[int, int], None] | None = None
     Raises:
         TrainerError: a malformed file, a model that cannot be opened, or another evaluation in `out`.
     """
+    need("pyarrow", work=f"writing {RESULTS}")
     version = checked_version(config.version)
     asked, missing = _read_tasks(config)
     if config.threads:

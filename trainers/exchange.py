@@ -25,11 +25,21 @@ from torch import Tensor
 
 from trainers.core import checkpoint
 from trainers.core.checkpoint import MODEL, Checkpoint
-from trainers.core.loading import CONFIG, INDEX, ONE_FILE, TensorFolder, load_decoder, read_hugging_face, read_json
+from trainers.core.loading import CONFIG, load_decoder, read_hugging_face
+from trainers.core.tensors import INDEX, ONE_FILE, tensor_files
 from trainers.models.config import DenseConfig
 from trainers.models.hugging_face import to_config_json, to_tensors
 from trainers.process.errors import TrainerError, exit_code
-from trainers.process.files import canonical_json, sha256_file, sha256_text, whole_file, whole_folder, write_json
+from trainers.process.files import (
+    canonical_json,
+    read_json_object,
+    sha256_file,
+    sha256_text,
+    whole_file,
+    whole_folder,
+    write_json,
+)
+from trainers.process.optional import need
 from trainers.process.run_folder import TOKENIZER
 
 CODE_VERSION = "exchange-1"
@@ -53,9 +63,9 @@ def import_model(source: Path, target: Path) -> Checkpoint:
     if target.exists():
         raise TrainerError(f"{target} exists", "give a place where nothing is yet")
     config, weights = read_hugging_face(source)
-    parsed = read_json(source / CONFIG)
+    parsed = read_json_object(source / CONFIG)
     eos = parsed.get("eos_token_id")
-    parts = sorted({CONFIG, *TensorFolder(source).files.values()})
+    parts = sorted({CONFIG, *tensor_files(source).values()})
     identity = {"code": CODE_VERSION, "model": asdict(config), "files": {p: sha256_file(source / p) for p in parts}}
     state = {
         "step": 0,
@@ -94,6 +104,7 @@ def export_model(
         raise TrainerError(f"{target} exists", "give a place where nothing is yet")
     if dtype not in DTYPES:
         raise TrainerError(f"dtype is {dtype!r}", f"choose one of {', '.join(DTYPES)}")
+    need("safetensors", work="the Hugging Face format")
     found = checkpoint.chosen(source)
     eot = found.state.get("eot")
     config_json = to_config_json(found.model_config, dtype, eot)
@@ -113,7 +124,7 @@ def _found_tokenizer(folder: Path) -> list[Path]:
 def _tokenizer_config(path: Path, config: DenseConfig, eot: int | None) -> dict[str, Any]:
     """tokenizer_config.json of a tokenizer.json that came without one."""
     written = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.sequence_length}
-    tokens = {entry["id"]: entry["content"] for entry in read_json(path).get("added_tokens", [])}
+    tokens = {entry["id"]: entry["content"] for entry in read_json_object(path).get("added_tokens", [])}
     return written | ({"eos_token": tokens[eot]} if eot in tokens else {})
 
 

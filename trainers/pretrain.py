@@ -24,6 +24,7 @@ from trainers.core.plan import Plan
 from trainers.data.batches import loader_of
 from trainers.data.shards import Sequences, check_manifest
 from trainers.pretraining.config import RunConfig, named_sources, parts_of, resolve
+from trainers.pretraining.continuing import check_tokenizer, continuing, lineage_of
 from trainers.pretraining.objective import Pretraining
 from trainers.process.command import run_from_config
 
@@ -38,7 +39,9 @@ def pretrain(config: RunConfig) -> dict[str, Any]:
     heldout = check_manifest(Path(config.shards) / "heldout", digests=config.verify_digests)
     initial = load_decoder(Path(config.init)) if config.init else None
     begun = (initial.config, digest_of(initial)) if initial is not None else None
-    resolved = resolve(config, sources[0][0], heldout, sources if config.sources else (), begun)
+    found = continuing(config)
+    check_tokenizer(config, sources[0][0])
+    resolved = resolve(config, sources[0][0], heldout, sources if config.sources else (), begun, found=found)
     plan = Plan(
         config=config,
         name=config.run or config.preset,
@@ -48,6 +51,8 @@ def pretrain(config: RunConfig) -> dict[str, Any]:
         identity=resolved.identity,
         fingerprint=resolved.fingerprint,
         parts=parts_of(resolved.preset),
+        start=found.start(resolved.identity) if found is not None else None,
+        lineage=lineage_of(config, found, begun[1] if begun else None),
     )
     objective = Pretraining(resolved, Sequences(heldout), sources[0][0].eot, initial)
     return train(plan, objective, loader_of(resolved.identity, [split for split, _ in sources]))

@@ -3,6 +3,7 @@
     lake/dclm/documents/_checksums/00000000000000000005.json         the files of version 5
     lake/dclm/documents/_checksums/00000000000000000005.files.json   files outside the table, written with version 5
     lake/dclm/documents/_checksums/partitions.json                   the partitions that the table is to have
+    lake/dclm/documents/_checksums/broken.json                       the partitions whose rows break the contract
 
 The record of the last version shows that a commit is missing from the log, and its copy of the entry restores it. A
 record is written after the commit, and never changed: a writer that is killed between the two leaves a version without
@@ -32,6 +33,7 @@ LOG = "_delta_log"
 RECORDS = "_checksums"
 LAST_CHECKPOINT = f"{LOG}/_last_checkpoint"
 PARTITIONS = f"{RECORDS}/partitions.json"
+BROKEN = f"{RECORDS}/broken.json"
 
 READ_BACK = 256_000_000
 """Bytes of a commit to an object store that are read again for their digests."""
@@ -237,6 +239,32 @@ def read_partitions(store: Store) -> tuple[str, ...]:
         return tuple(_decoded(store.read(PARTITIONS))["partitions"])
     except (ValueError, KeyError):
         return ()
+
+
+class Broken(NamedTuple):
+    """What the last check of a table found: the version that it read, and partitions whose rows break the contract."""
+
+    version: int
+    partitions: Mapping[str, str]
+    """What the rows of each partition break, in a few words, by partition key."""
+
+
+def write_broken(store: Store, broken: Broken) -> None:
+    """Record the outcome of a check. Of a table that was never broken, nothing is recorded."""
+    before = read_broken(store)
+    if broken != before and (broken.partitions or before.partitions):
+        store.write(BROKEN, _sealed({"version": broken.version, "partitions": dict(broken.partitions)}))
+
+
+def read_broken(store: Store) -> Broken:
+    """What `write_broken` recorded; without partitions if nothing was recorded or the record is damaged."""
+    if store.size(BROKEN) is None:
+        return Broken(-1, {})
+    try:
+        found = _decoded(store.read(BROKEN))
+        return Broken(int(found["version"]), {str(key): str(what) for key, what in found["partitions"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Broken(-1, {})
 
 
 def measured_files(root: Path, paths: Iterable[Path]) -> dict[str, Recorded]:

@@ -11,7 +11,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Family
 from catalog.names import close, find
-from catalog.tables import cheatsheet, dclm, evals, ladder, models, moe
+from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, models, moe
 
 FAMILIES: tuple[Family, ...] = (
     dclm.FAMILY,
@@ -19,6 +19,7 @@ FAMILIES: tuple[Family, ...] = (
     evals.FAMILY,
     ladder.FAMILY,
     moe.FAMILY,
+    dialogues.FAMILY,
     cheatsheet.FAMILY,
 )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
 from dagster_project.cli.screen.say import data, safe_console, say
 
@@ -69,7 +71,7 @@ def check_command(  # noqa: PLR0917 (click passes them by name)
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars
     from dagster_project.cli.screen.render import written_atomically
-    from quality.gate import check, check_storage, select
+    from quality.gate import check, check_storage, remember, select
     from quality.report import report, storage_summary, summary
     from quality.storage import storage_outcomes
 
@@ -78,7 +80,11 @@ def check_command(  # noqa: PLR0917 (click passes them by name)
     with Bars(safe_console(stderr=True)).listening():
         verified = check_storage(settings, tables) if storage else []
         outcomes = [outcome for each in verified for outcome in storage_outcomes(each, every=True)]
-        outcomes = outcomes if storage else check(settings, tables, engine, partial=partial)
+        if not storage:
+            outcomes = check(settings, tables, engine, partial=partial)
+            # A lake that this user can only read stays as it is.
+            with suppress(OSError, WatershedError):
+                remember(Lake.of(settings), outcomes)
     if storage:
         say(storage_summary(verified), err=True)
     text = report(outcomes, format_, missing)

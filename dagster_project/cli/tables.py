@@ -10,7 +10,9 @@ from dagster_project.cli.screen.errors import user_errors
 @click.command("tables")
 @user_errors()
 def tables_command() -> None:
-    """List every table with its rows, size, version and last write, and whether it fits its contract.
+    """List every table with its rows, size, version and last write, whether it fits its contract, and what is due.
+
+    A table is due if `watershed make` would make it again; `watershed make --plan` gives all causes.
 
     \b
     Examples:
@@ -19,8 +21,10 @@ def tables_command() -> None:
     from catalog.settings import load_settings
     from dagster_project.cli.screen.described import print_tables
     from dagster_project.cli.screen.render import console
+    from dagster_project.run import due_of_each
 
-    print_tables(console(), load_settings())
+    settings = load_settings()
+    print_tables(console(), settings, due_of_each(settings))
 
 
 @click.command("describe")

@@ -32,13 +32,11 @@ def answering(settings: Settings, name: str) -> Generator[Endpoint]:
     if entry is None or entry.url or not entry.serve:
         yield endpoint_of(settings, name)
         return
-    model = Path(entry.serve).expanduser()
-    model = model if model.is_absolute() else settings.project / model
-    if not model.exists():
-        raise WatershedError(
-            f"[models.{name}] serve: {model} does not exist", "write a checkpoint, folder or GGUF file"
-        )
-    with serving(["--model", str(model), "--device", settings.trainer.device], name) as url:
+    path = settings.project / Path(entry.serve).expanduser()
+    # What is no path may be the name of a packaged model.
+    model = str(path) if path.exists() else entry.serve
+    words = ["--model", model, "--name", entry.model or name, "--device", settings.trainer.device]
+    with serving(words, name) as url:
         yield endpoint_of(settings, name, url)
 
 

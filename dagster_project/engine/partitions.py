@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ class Cut:
     """A Dagster partitions definition, and the mapping between its keys and the partition columns of a table.
 
     Attributes:
-        definition: The keys that can exist.
+        definition: The keys that can exist, or a dynamic definition, whose keys are those that `follow` has added.
         columns: Returns the partition columns of a key.
         key: Returns the key of partition columns.
     """
@@ -25,3 +25,21 @@ class Cut:
     definition: dg.PartitionsDefinition
     columns: Callable[[str], Partition]
     key: Callable[[Partition], str]
+
+    def known(self, instance: dg.DagsterInstance) -> list[str]:
+        """Return the keys that Dagster knows, in its order."""
+        if isinstance(self.definition, dg.DynamicPartitionsDefinition):
+            assert self.definition.name
+            return list(instance.get_dynamic_partitions(self.definition.name))
+        return list(self.definition.get_partition_keys())
+
+    def follow(self, instance: dg.DagsterInstance, keys: Iterable[str]) -> None:
+        """Make `keys` the keys of a dynamic definition: those that Dagster lacks are added, all others removed."""
+        if not isinstance(self.definition, dg.DynamicPartitionsDefinition):
+            return
+        name, wanted, known = self.definition.name, list(keys), self.known(instance)
+        assert name
+        for gone in set(known) - set(wanted):
+            instance.delete_dynamic_partition(name, gone)
+        if new := [key for key in wanted if key not in known]:
+            instance.add_dynamic_partitions(name, new)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,21 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], workers: int) -> li
     with ThreadPoolExecutor(workers) as pool:
         seen = [contextvars.copy_context() for _ in items]
         return list(pool.map(lambda context, item: context.run(work, item), seen, items))
+
+
+def as_they_end(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
+    """Apply `work` to the items in `workers` threads, and return each result when it is there."""
+    if workers == 1 or len(items) <= 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        contexts = [contextvars.copy_context() for _ in items]
+        begun = [
+            pool.submit(lambda context, item: context.run(work, item), *each)
+            for each in zip(contexts, items, strict=True)
+        ]
+        for ended in as_completed(begun):
+            yield ended.result()
 
 
 def parallel_runs(settings: Settings) -> int:

@@ -3,12 +3,13 @@
 A step writes one or more tables. Its fingerprint is a hash of its code version, its recipe (choices, seed, sizes) and
 the fingerprints of the tables that it reads. *Expected* fingerprints are computed from the crawl and the settings,
 before anything runs. *Recorded* fingerprints are stored in the commits of the lake. A partition is due if its expected
-fingerprint differs from the recorded one, or if a file that was written with it is missing or has another size.
+fingerprint differs from the recorded one, if a file that was written with it is missing or has another size, or if a
+check found that its rows break the contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from catalog.lake import WHOLE, Lake, partition_key
 from catalog.settings import Settings
 from catalog.storage.verify import lost_partitions
 from dagster_project.engine.partitions import Cut, Partition
+from dagster_project.engine.reasons import Reasons
 
 Recipe = Callable[[Settings, Partition | None], Any]
 """Returns everything that decides the rows of a partition, except the tables that are read.
@@ -41,6 +43,7 @@ class Step:
         identity: Returns the part of the recipe that is hashed, as JSON values or dataclasses. The default is all.
         cut: The partitions of the tables; None for whole tables.
         keys: Returns the keys of the partitions that exist, given settings. Only for a partitioned step.
+        changes: Returns in words how the sources of the recipe differ from what the lake holds. The default is nothing.
     """
 
     contracts: tuple[Contract, ...]
@@ -49,6 +52,7 @@ class Step:
     identity: Callable[[Any], Any] = lambda recipe: recipe
     cut: Cut | None = None
     keys: Callable[[Settings], Iterable[str]] | None = None
+    changes: Callable[[Settings, Partition | None], str] | None = None
 
     @property
     def name(self) -> str:
@@ -102,22 +106,44 @@ class Steps:
             waiting += further
         return [contract.name for each in self.ordered for contract in each.contracts if contract.name in above]
 
-    def made_from(self, step: Step, settings: Settings, partition: Partition | None, lookup: Lookup) -> str | None:
-        """Return the fingerprint of `step` for `partition`.
-
-        `lookup` returns the fingerprints of the upstream tables. The result is None if one of them is missing.
-        """
-        sources: dict[str, Any] = {}
+    def reads(self, step: Step, settings: Settings, partition: Partition | None) -> dict[str, list[str]]:
+        """Return the partition keys that `partition` of `step` is made from, by upstream table."""
+        keys: dict[str, list[str]] = {}
         for name in step.upstream:
             upstream = self.by_table[name]
             if upstream.cut is not None and upstream.cut is step.cut and partition is not None:
-                keys = [partition_key(partition)]
+                keys[name] = [partition_key(partition)]
             else:
-                keys = [partition_key(part) if part else WHOLE for part in upstream.partitions(settings)]
-            found = [lookup(name, key) for key in keys]
-            if None in found:
+                keys[name] = [partition_key(part) if part else WHOLE for part in upstream.partitions(settings)]
+        return keys
+
+    def made_from(
+        self,
+        step: Step,
+        settings: Settings,
+        partition: Partition | None,
+        lookup: Lookup,
+        *,
+        lacking: bool = False,
+        reads: Mapping[str, Sequence[str]] | None = None,
+    ) -> str | None:
+        """Return the fingerprint of `step` for `partition`.
+
+        Args:
+            step: The step.
+            settings: The settings of the project.
+            partition: The partition; None for a whole table.
+            lookup: Returns the fingerprints of the upstream tables.
+            lacking: Whether partitions of upstream tables that `lookup` does not find are left out. Otherwise the
+                result is None if one is missing.
+            reads: What `reads` returns, if it is known.
+        """
+        sources: dict[str, Any] = {}
+        for name, keys in (self.reads(step, settings, partition) if reads is None else reads).items():
+            found = {key: lookup(name, key) for key in keys}
+            if None in found.values() and not lacking:
                 return None
-            sources[name] = dict(zip(keys, found, strict=True))
+            sources[name] = {key: each for key, each in found.items() if each is not None}
         return fingerprint(step.name, step.code_version, step.literals(settings, partition), sources)
 
 
@@ -131,6 +157,13 @@ class State:
         self._recorded: dict[str, dict[str, str]] = {}
         self._partitions: dict[str, dict[str, Partition | None]] = {}
         self._lost: dict[str, set[str]] = {}
+        self._broken: dict[str, dict[str, str]] = {}
+        self._listed: list[Step] = []
+
+    @cached_property
+    def reasons(self) -> Reasons:
+        """Why partitions are due."""
+        return Reasons(self)
 
     def recorded(self, name: str, key: str) -> str | None:
         """Return the recorded fingerprint of a table and partition key, or None if it has not been written."""
@@ -146,36 +179,77 @@ class State:
             self._lost[name] = lost_partitions(self.lake, contract)
         return key in self._lost[name]
 
+    def broken(self, name: str, key: str) -> str:
+        """Return what the rows of a table's partition break of its contract; empty if the last check found nothing."""
+        if name not in self._broken:
+            self._broken[name] = self.lake.broken(name)
+        return self._broken[name].get(key, "")
+
     def expected(self, name: str, key: str) -> str:
         """Return the expected fingerprint of a table and partition key, computed from the crawl and the settings."""
         if (name, key) not in self._expected:
             step = self.steps.by_table[name]
-            partition = self._partitions_of(step)[key]
-            made = self.steps.made_from(step, self.settings, partition, self.expected)
+            partition, reads = self.partition(step, key), dict[str, list[str]]()
+            for table, each in self.reads(step, key):
+                reads.setdefault(table, []).append(each)
+            made = self.steps.made_from(step, self.settings, partition, self.expected, reads=reads)
             assert made is not None
             for contract in step.contracts:
                 self._expected[contract.name, key] = made
         return self._expected[name, key]
 
+    def reads(self, step: Step, key: str) -> list[tuple[str, str]]:
+        """Return the tables and partition keys that the partition `key` of `step` is made from."""
+        found: list[tuple[str, str]] = []
+        for name in step.upstream:
+            upstream = self.steps.by_table[name]
+            own = upstream.cut is not None and upstream.cut is step.cut and key != WHOLE
+            found += [(name, each) for each in ([key] if own else self._partitions_of(upstream))]
+        return found
+
+    def outdated(self, name: str, key: str) -> bool:
+        """Return whether the recorded fingerprint of a table and partition key is not the expected one."""
+        return self.recorded(name, key) != self.expected(name, key)
+
+    def is_due(self, step: Step, key: str) -> bool:
+        """Return whether the partition `key` of `step` has to be made."""
+        return any(
+            self.outdated(contract.name, key) or self.lost(contract.name, key) or self.broken(contract.name, key)
+            for contract in step.contracts
+        )
+
     def due(self, step: Step) -> list[Partition | None]:
-        """Return the partitions of `step` whose recorded fingerprints differ from the expected ones, or whose files are
-        not there any more."""
-        return [
-            partition
-            for key, partition in self._partitions_of(step).items()
-            if any(
-                self.recorded(contract.name, key) != self.expected(contract.name, key) or self.lost(contract.name, key)
-                for contract in step.contracts
-            )
-        ]
+        """Return the partitions of `step` that have to be made: their fingerprints are not the expected ones, files are
+        not there any more, or rows break the contract."""
+        return [partition for key, partition in self._partitions_of(step).items() if self.is_due(step, key)]
 
     def all(self, step: Step) -> list[Partition | None]:
         """Return the partitions of `step` that should exist."""
         return list(self._partitions_of(step).values())
 
+    def keys(self, step: Step) -> list[str]:
+        """Return the keys of the partitions of `step` that should exist, as commits name them."""
+        return list(self._partitions_of(step))
+
+    def partition(self, step: Step, key: str) -> Partition | None:
+        """Return the partition columns of a key of `step`; None for a whole table.
+
+        Raises:
+            KeyError: No partition has this key.
+        """
+        return self._partitions_of(step)[key]
+
+    def place(self, name: str, key: str) -> str:
+        """Return a table and partition in words: `dclm.pool 0-2`, or the table alone if it is whole."""
+        step = self.steps.by_table[name]
+        partition = self._partitions_of(step).get(key)
+        return f"{name} {step.cut.key(partition)}" if step.cut and partition else name
+
     def _partitions_of(self, step: Step) -> dict[str, Partition | None]:
         # Listing partitions reads the crawl and the history of the lake. It is asked for often, so it is kept.
         if step.name not in self._partitions:
-            found = step.partitions(self.settings)
+            same = next((other for other in self._listed if other.keys is step.keys and other.cut is step.cut), None)
+            found = self._partitions[same.name].values() if same and step.keys else step.partitions(self.settings)
             self._partitions[step.name] = {partition_key(partition): partition for partition in found}
+            self._listed.append(step)
         return self._partitions[step.name]

@@ -7,10 +7,9 @@ what was written.
 """
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from inspect import getdoc
 from typing import Any, NoReturn
 
@@ -19,18 +18,18 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.inventory import table_state
 from catalog.lake import Lake, Part, partition_key
 from catalog.progress import heard, listening, track
 from catalog.reads import recording_reads
 from catalog.settings import Settings, load_settings
 from dagster_project.engine.checks import require_passing
 from dagster_project.engine.cost import measured
+from dagster_project.engine.events import inputs_of, materializations, report_by_hand
 from dagster_project.engine.log_progress import LogLines
 from dagster_project.engine.making import Body, Making
-from dagster_project.engine.page import human, state_metadata, static_metadata
+from dagster_project.engine.page import human, static_metadata
 from dagster_project.engine.partitions import Cut, Partition
-from dagster_project.engine.side_by_side import parallel_runs, side_by_side
+from dagster_project.engine.side_by_side import as_they_end, parallel_runs
 from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
 from dagster_project.processes import PROCESS_TAG
 from spark_jobs.spark.failures import JavaEnded, mendable
@@ -62,6 +61,7 @@ def table_asset(
     identity: Callable[[Any], Any] = lambda recipe: recipe,
     cut: Cut | None = None,
     keys: Callable[[Settings], Iterable[str]] | None = None,
+    changes: Callable[[Settings, Partition | None], str] | None = None,
     parallel: bool = False,
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
@@ -85,7 +85,15 @@ def table_asset(
         ... def tokenizer(making: Making) -> dict[str, Any]:
         ...     return write_tokenizer(making.spark, making.lake, making.recipe, making.fingerprint)
     """
-    step = Step(contracts=contracts, code_version=code_version, recipe=recipe, identity=identity, cut=cut, keys=keys)
+    step = Step(
+        contracts=contracts,
+        code_version=code_version,
+        recipe=recipe,
+        identity=identity,
+        cut=cut,
+        keys=keys,
+        changes=changes,
+    )
     REGISTERED.append(step)
 
     def decorate(body: Body) -> dg.AssetsDefinition:
@@ -99,7 +107,7 @@ def table_asset(
             backfill_policy=dg.BackfillPolicy.single_run() if cut else None,
             op_tags={"watershed/engine": engine},
         )
-        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
             yield from _materialize(context, step, body, parallel, together)
 
         return asset
@@ -134,66 +142,63 @@ def _sentence(doc: str) -> str:
     return f"This step {doc[:1].lower()}{doc[1:]}" if doc else ""
 
 
-def _lineage(contract: Contract) -> dg.TableColumnLineage:
-    def source(place: str) -> dg.TableColumnDep:
-        family, table, column = place.split(".")
-        return dg.TableColumnDep(asset_key=dg.AssetKey([family, table]), column_name=column)
-
-    return dg.TableColumnLineage(
-        {column.name: [source(d) for d in column.derived_from] for column in contract.columns if column.derived_from}
-    )
-
-
 def _materialize(
     context: dg.AssetExecutionContext,
     step: Step,
     body: Body,
     parallel: bool,
     together: Callable[[Lake], Mapping[str, int]] | None,
-) -> Iterator[dg.MaterializeResult]:
-    commits = Commits(context, step)
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
+    made: list[Made] = []
     try:
-        yield from _made(commits, body, parallel, together)
+        yield from _made(context, Work(step, body, parallel, together), made)
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         # A command of the command line ends by itself.
         if PROCESS_TAG in context.run.tags:
             raise
         # A stack trace of the place where the work was interrupted would say nothing.
-        raise _cancelled(step, commits.count) from None
+        raise _cancelled(step, len(made)) from None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an asset does: see `table_asset`."""
+
+    step: Step
+    body: Body
+    parallel: bool
+    together: Callable[[Lake], Mapping[str, int]] | None
 
 
 def _made(
-    commits: "Commits", body: Body, parallel: bool, together: Callable[[Lake], Mapping[str, int]] | None
-) -> Iterator[dg.MaterializeResult]:
-    context, step, settings = commits.context, commits.step, load_settings()
+    context: dg.AssetExecutionContext, work: Work, made: "list[Made]"
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
+    """Make what is due, and add to `made` what was committed."""
+    step, together, settings = work.step, work.together, load_settings()
+    lake = Lake.of(settings)
     # Before the lake and the crawl are read, which may take long.
     asked = f"{_count(len(context.partition_keys))} asked for" if step.cut else "the whole table"
     context.log.info("%s: %s; checking the tables that it reads", step.name, asked)
+    report_by_hand(context)
     try:
         require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
         due = _due(context, settings, step)
         _plan(settings, step)
-        groups = grouped(due, together(Lake.of(settings))) if together and due else [[part] for part in due]
+        groups = grouped(due, together(lake)) if together and due else [[part] for part in due]
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
-    # Partitions that are committed one after another are reported one after another: a run that is ended before the
-    # last of them has reported the others.
-    commits.reported = bool(step.cut) and len(groups) > 1
+    inputs, failed = inputs_of(context.instance, step.upstream), list[Failed]()
     with nullcontext() if heard() else listening(LogLines(context.log)):
         makings = [Making(context, step, settings, group) for group in groups]
-        made, failed = _make_all(makings, step, body, parallel_runs(settings) if parallel else 1, commits)
+        for results in _make_all(makings, step, work.body, parallel_runs(settings) if work.parallel else 1):
+            failed += [(part, result) for part, result in results if isinstance(result, Exception)]
+            good = [(part, result) for part, result in results if not isinstance(result, Exception)]
+            made += good
+            yield from materializations(context, step, lake, good, inputs)
     if failed:
-        _refuse(context, step, made, failed, reported=commits.reported)
+        _refuse(context, step, made, failed)
     for contract in step.contracts:
-        key = dg.AssetKey(contract.name.split("."))
-        for part, metadata in made if step.cut else ():
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=_key(step, part))
-        whole = made[0][1] if made and not step.cut else {}
-        yield dg.MaterializeResult(
-            asset_key=key,
-            metadata={**whole, **_table_metadata(settings, contract)},
-            data_version=dg.DataVersion(due[0].fingerprint) if len(due) == 1 else None,
-        )
+        yield dg.MaterializeResult(asset_key=dg.AssetKey(contract.name.split(".")))
 
 
 def _key(step: Step, part: Part) -> str:
@@ -207,39 +212,6 @@ def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failur
     return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
 
 
-@dataclass
-class Commits:
-    """Reports partitions to Dagster as soon as they are committed, and counts them.
-
-    Attributes:
-        context: The context of the Dagster run.
-        step: The step that makes the partitions.
-        reported: Whether partitions are reported one by one, or only at the end of the step.
-        count: The number of partitions that were committed.
-    """
-
-    context: dg.AssetExecutionContext
-    step: Step
-    reported: bool = False
-    count: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, made: "list[Made]") -> None:
-        """Count partitions that were just committed, and report them."""
-        with self._lock:
-            self.count += len(made)
-            if self.reported:
-                report_partitions(self.context, self.step, made)
-
-
-def report_partitions(context: dg.AssetExecutionContext, step: Step, made: "list[Made]") -> None:
-    """Report a materialisation of every partition in `made` to Dagster, in the run of `context`."""
-    for part, metadata in made:
-        for contract in step.contracts:
-            event = dg.AssetMaterialization(contract.name.split("."), partition=_key(step, part), metadata=metadata)
-            context.log_event(event)
-
-
 def _cancelled(step: Step, committed: int) -> dg.Failure:
     kept = f"{_count(committed)} of {step.name} had been committed and {'is' if committed == 1 else 'are'} kept"
     kept = kept if committed and step.cut else f"{step.name} is as it was before"
@@ -250,14 +222,10 @@ def _count(partitions: int) -> str:
     return f"{partitions:,} {'partition' if partitions == 1 else 'partitions'}"
 
 
-def _refuse(
-    context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]", *, reported: bool
-) -> NoReturn:
-    """Fail the run, after reporting the partitions that succeeded to Dagster, unless they have been `reported`."""
+def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
+    """Fail the run, and name the partitions that failed."""
     first = failed[0][1]
     if step.cut:
-        if not reported:
-            report_partitions(context, step, made)
         keys = ", ".join(_key(step, part) for part, _ in failed)
         context.log.error(f"{step.name}: {len(failed)} of {len(failed) + len(made)} partitions failed: {keys}")
     if isinstance(first, (WatershedError, TrainerError)):
@@ -273,8 +241,19 @@ def _due(context: dg.AssetExecutionContext, settings: Settings, step: Step) -> l
         again = any(contract.name in forced for contract in step.contracts)
         partitions = state.all(step) if again else state.due(step)
     else:
-        partitions = [step.cut.columns(key) for key in context.partition_keys] if step.cut else [None]
+        partitions = [_existing(state, step, key) for key in context.partition_keys] if step.cut else [None]
     return [Part(part, _fingerprint(state, step, part)) for part in partitions]
+
+
+def _existing(state: State, step: Step, key: str) -> Partition:
+    """Return the partition columns of a key, if there is such a partition."""
+    assert step.cut
+    if (partition := step.cut.columns(key)) not in state.all(step):
+        raise WatershedError(
+            f"{step.name} has no partition {key}: nothing that it would hold exists",
+            "choose another partition; the list follows what exists, also the archives of `[crawl] inputs`",
+        )
+    return partition
 
 
 def _plan(settings: Settings, step: Step) -> None:
@@ -301,17 +280,19 @@ def grouped(parts: Sequence[Part], weights: Mapping[str, int]) -> list[list[Part
 
 Made = tuple[Part, dict[str, Any]]
 Failed = tuple[Part, Exception]
+Result = tuple[Part, dict[str, Any] | Exception]
 
 
-def _make_all(
-    makings: list[Making], step: Step, body: Body, workers: int, commits: Commits | None = None
-) -> tuple[list[Made], list[Failed]]:
-    """Run the body for each item of `makings` in `workers` threads. A failure does not stop the others."""
+def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> "Iterator[list[Result]]":
+    """Run the body for each item of `makings` in `workers` threads, and return the results of each as it ends.
+
+    A failure does not stop the others.
+    """
     total = sum(len(making.parts) for making in makings)
     own = {contract.name for contract in step.contracts}
     with track(step.name, total, "partitions" if step.cut else "") as task:
 
-        def make(making: Making) -> list[tuple[Part, dict[str, Any] | Exception]]:
+        def make(making: Making) -> list[Result]:
             parts = making.parts
             try:
                 with measured() as cost, recording_reads() as read:
@@ -333,7 +314,7 @@ def _make_all(
                 TABLES_READ: dg.MetadataValue.json(sorted(read - own)),
             }
             each = counts if isinstance(counts, list) else [counts]
-            made = [
+            return [
                 (
                     part,
                     {
@@ -344,15 +325,10 @@ def _make_all(
                 )
                 for part, counted in zip(parts, each, strict=True)
             ]
-            if commits:
-                commits.add(made)
-            return [*made]
 
         # The longest runs start first, so that the last one to start is the shortest.
         ordered = makings if workers == 1 else makings[::-1]
-        results = [result for some in side_by_side(make, ordered, workers) for result in some]
-    failed = [(part, result) for part, result in results if isinstance(result, Exception)]
-    return [(part, result) for part, result in results if not isinstance(result, Exception)], failed
+        yield from as_they_end(make, ordered, workers)
 
 
 def _record_files(making: Making) -> None:
@@ -371,9 +347,3 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
             f"materialise {', '.join(missing)} first, or run `watershed demo`",
         )
     return fingerprint
-
-
-def _table_metadata(settings: Settings, contract: Contract) -> dict[str, Any]:
-    lake = Lake.of(settings)
-    shown = state_metadata(lake, contract, table_state(lake, contract))
-    return {**shown, "dagster/column_lineage": _lineage(contract)}

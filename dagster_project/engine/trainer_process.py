@@ -21,6 +21,10 @@ from catalog.errors import WatershedError
 from catalog.progress import track
 from dagster_project.engine.making import Making
 
+STOP_SECONDS = 60.0
+"""How long an interrupted trainer may take to save its state, before it is killed."""
+KEYS = ("error", "stopped", "mend")
+"""The prefixes of the lines of a trainer that ends before its work is done."""
 PROGRESS = "progress "
 """The prefix of the lines `progress {json}`, which trainers print about once a second."""
 
@@ -92,7 +96,11 @@ def _environment() -> dict[str, str]:
 
 
 def _follow(process: subprocess.Popen[str], label: str) -> None:
-    """Show the progress of the process until it ends. If this call is interrupted, the process is killed."""
+    """Show the progress of the process until it ends.
+
+    If this call is interrupted, the process is asked to stop, so that a training run saves its state, and killed if it
+    has not ended after `STOP_SECONDS`.
+    """
     assert process.stdout
     try:
         with track(label, 0) as task:
@@ -103,8 +111,17 @@ def _follow(process: subprocess.Popen[str], label: str) -> None:
                         task.reach(progress["step"], total=progress.get("steps"), note=_note(progress))
         process.wait()
     except BaseException:
-        process.kill()
+        _stop(process)
         raise
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except BaseException:
+        process.kill()
+        process.wait()
 
 
 def _note(progress: Mapping[str, Any]) -> str:
@@ -113,6 +130,8 @@ def _note(progress: Mapping[str, Any]) -> str:
 
 def _cause(errors: str, label: str) -> tuple[str, str]:
     lines = [line for line in errors.splitlines() if line.strip()]
-    found = {key: line.removeprefix(f"{key}: ") for line in lines for key in ("error", "mend") if line.startswith(key)}
+    found = {key: line.removeprefix(f"{key}: ") for line in lines for key in KEYS if line.startswith(f"{key}: ")}
     last = lines[-1] if lines else "the process ended without a message; it may have run out of memory"
-    return f"{label}: {found.get('error', last)}", found.get("mend", "run it again; it resumes from its checkpoint")
+    return f"{label}: {found.get('error', found.get('stopped', last))}", found.get(
+        "mend", "run it again; it resumes from its checkpoint"
+    )

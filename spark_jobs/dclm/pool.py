@@ -6,9 +6,10 @@ import gzip
 import hashlib
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,8 @@ from spark_jobs.archives.buckets import in_bucket, list_prefix
 from spark_jobs.archives.codings import GZIP, SUFFIXES
 from spark_jobs.archives.framing import HEAD_BYTES, first_record
 from spark_jobs.archives.places import ask, is_remote, open_archive
+from spark_jobs.dclm.known_files import KnownFiles
+from spark_jobs.dclm.placement import place
 
 LISTS = (".paths", ".paths.gz")
 READERS = 2
@@ -29,11 +32,16 @@ NO_DIGEST = "none"
 """Digest of a file that could not be read."""
 
 
-def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.Table:
+def register(
+    inputs: Sequence[str],
+    snapshot: str,
+    files_per_shard: int,
+    placed: Mapping[str, int] = MappingProxyType({}),
+    known: KnownFiles | None = None,
+) -> pa.Table:
     """A row for each archive that `inputs` name, in the order of file names.
 
-    Archive i belongs to shard i // `files_per_shard`. A pool that is too large for 100 shards of that size is spread
-    evenly over them in order. Local files are read once to compute their digests.
+    `spark_jobs.dclm.placement` chooses the shards. Local files are read once to compute their digests.
 
     Args:
         inputs: WARC files, folders (searched at any depth for files that end in one of SUFFIXES), globs, http(s)
@@ -41,6 +49,8 @@ def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.T
             to its list's folder, or to the root of the server or bucket that the list comes from.
         snapshot: name of the crawl.
         files_per_shard: archives in a shard.
+        placed: the shards, 0 to 99, of archives that were registered before, by file name.
+        known: what was found in local files before. Files that have not changed since are not read again.
 
     Returns:
         rows of dclm.pool, including archives that cannot be read, with their state and reason.
@@ -57,10 +67,11 @@ def register(inputs: Sequence[str], snapshot: str, files_per_shard: int) -> pa.T
             raise WatershedError(f"two archives are called {name}: {uri} and {twin}", "rename one, or leave it out")
     if not places:
         raise WatershedError("no archive is named", "set [crawl] inputs, or pass --crawl PATH_OR_URL")
-    described = _describe_all([uri for _, uri in places])
+    described = _describe_all([uri for _, uri in places], known)
+    shards = place([name for name, _ in places], placed, files_per_shard)
     rows = [
-        {"warc": name, "uri": uri, "snapshot": snapshot, **shard_of(index, len(places), files_per_shard), **found}
-        for index, ((name, uri), found) in enumerate(zip(places, described, strict=True))
+        {"warc": name, "uri": uri, "snapshot": snapshot, **shard_columns(shard), **found}
+        for (name, uri), shard, found in zip(places, shards, described, strict=True)
     ]
     return POOL.conform(pa.Table.from_pylist(rows, schema=POOL.schema))
 
@@ -74,11 +85,8 @@ def archive_names(inputs: Sequence[str]) -> list[str]:
     return sorted({file_name(uri) for given in inputs for uri in _expand(given)})
 
 
-def shard_of(index: int, files: int, files_per_shard: int) -> dict[str, int]:
-    """The (global, local) shard of archive `index` of `files`."""
-    shards = SHARDS * SHARDS
-    fits = files <= shards * files_per_shard
-    shard = index // files_per_shard if fits else index * shards // files
+def shard_columns(shard: int) -> dict[str, int]:
+    """The columns of a shard, 0 to 99."""
     return {"global_shard": shard // SHARDS, "local_shard": shard % SHARDS}
 
 
@@ -152,15 +160,18 @@ def _list_entries(uri: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _describe_all(uris: list[str]) -> list[dict[str, Any]]:
+def _describe_all(uris: list[str], known: KnownFiles | None) -> list[dict[str, Any]]:
     """Bytes, digest, state and reason of each archive; two are read at a time."""
     found: list[dict[str, Any]] = [{} for _ in uris]
     with track("archives registered", len(uris)) as task, ThreadPoolExecutor(READERS) as pool:
-        waiting = {pool.submit(_describe, uri): index for index, uri in enumerate(uris)}
+        describe = _describe if known is None else known.remembered(_describe)
+        waiting = {pool.submit(describe, uri): index for index, uri in enumerate(uris)}
         for done in as_completed(waiting):
             index = waiting[done]
             found[index] = done.result()
             task.advance(1, file_name(uris[index]))
+    if known is not None:
+        known.keep(uris)
     return found
 
 

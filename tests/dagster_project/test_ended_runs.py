@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dagster_api import launch, messages, status, terminate, wait_until
+from dagster_api import ask, launch, messages, status, terminate, wait_until
 from demo_project import ROOT, environment, free_port, new_project
 
 from catalog.lake import Lake
@@ -72,7 +72,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, crawl: SlowCrawl) -> Path:
 class Server:
     """`watershed ui`, started in the background by a script, which lets it ignore SIGINT."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, crawl: SlowCrawl) -> None:
+        # Partitions are those of the crawl, which has to be listed first.
+        crawl.open.set()
         self.port, self.log = free_port(), project / f"ui-{free_port()}.log"
         self.address = f"http://127.0.0.1:{self.port}"
         command = f'"{sys.executable}" -m dagster_project ui --port {self.port} >"{self.log}" 2>&1 & echo $!'
@@ -81,6 +83,8 @@ class Server:
         )
         self.process = psutil.Process(int(script.stdout))
         wait_until(self._answers, "the server does not start", self.log.read_text)
+        wait_until(self._knows_partition, "the partitions are not listed", self.log.read_text)
+        crawl.open.clear()
 
     def _answers(self) -> bool:
         assert self.process.is_running(), self.log.read_text()
@@ -89,6 +93,13 @@ class Server:
         except OSError:
             return False
         return True
+
+    def _knows_partition(self) -> bool:
+        query = (
+            "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"
+        )
+        found = ask(self.address, query, key={"path": ["dclm", "pool"]})["assetNodeOrError"]
+        return "0-0" in found.get("partitionKeys", [])
 
     @property
     def descendants(self) -> list[psutil.Process]:
@@ -103,13 +114,21 @@ def run_in_the_middle(server: Server, crawl: SlowCrawl) -> str:
     """Launch a run, and wait until it asks for the archive, which it will not get."""
     crawl.asked.clear()
     run = launch(server.address, "curation", "dclm.pool", "0-0")
-    wait_until(crawl.asked.is_set, "the run does not start", lambda: messages(server.address, run))
+    wait_until(
+        lambda: in_the_middle(server, run, crawl), "the run does not start", lambda: messages(server.address, run)
+    )
     return run
 
 
+def in_the_middle(server: Server, run: str, crawl: SlowCrawl) -> bool:
+    """Whether the step of a run has started, and the archive was asked for."""
+    started = any("checking the tables that it reads" in line for line in messages(server.address, run))
+    return started and crawl.asked.is_set()
+
+
 @pytest.fixture
-def server(project: Path) -> Generator[Server]:
-    server = Server(project)
+def server(project: Path, crawl: SlowCrawl) -> Generator[Server]:
+    server = Server(project, crawl)
     yield server
     if server.process.is_running():
         left = [server.process, *server.descendants]
@@ -141,13 +160,13 @@ def test_a_run_is_cancelled_and_executed_again_and_sigterm_ends_the_server(serve
 
 
 def test_a_run_whose_server_was_killed_is_marked_as_failed_with_the_cause(project: Path, crawl: SlowCrawl) -> None:
-    first = Server(project)
+    first = Server(project, crawl)
     killed_alone = run_in_the_middle(first, crawl)
     left = first.descendants
     first.process.kill()
     wait_until(lambda: gone(left), "the server outlives `watershed ui`", first.log.read_text)
 
-    second = Server(project)
+    second = Server(project, crawl)
     assert status(second.address, killed_alone) == "FAILURE"
     killed_with_all = run_in_the_middle(second, crawl)
     left = [second.process, *second.descendants]
@@ -155,7 +174,7 @@ def test_a_run_whose_server_was_killed_is_marked_as_failed_with_the_cause(projec
         process.kill()
     wait_until(lambda: gone(left), "processes survive SIGKILL")
 
-    third = Server(project)
+    third = Server(project, crawl)
     assert status(third.address, killed_with_all) == "FAILURE"
     said = messages(third.address, killed_with_all)
     assert any("was killed, or the machine was restarted" in line for line in said), said

@@ -49,7 +49,7 @@ if done.exit_code:
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "repair", "trace", "ladder")
-COMMANDS += ("registry", "compare", "plan", "model", "evals", "ask")
+COMMANDS += ("registry", "cheatsheet", "compare", "plan", "model", "evals", "serve", "ask", "dialogues", "score")
 
 
 def imported(project: Path, *words: str) -> set[str]:

@@ -145,15 +145,15 @@ class RankPairs(Objective):
             self.margins[0] += notes.total
             self.margins[1] += notes.pairs
 
-    def measure(self, model: nn.Module, ranks: Ranks) -> dict[str, float]:
-        del ranks
+    def measure(self, model: nn.Module, ranks: Ranks, samples: int) -> dict[str, float]:
+        del ranks, samples
         with torch.no_grad():
             better, worse = self._scores(model, self.heldout.pairs, next(model.parameters()).device)
         return {"pair_accuracy": (better > worse).double().mean().item()}
 
-    def columns(self, measured: Mapping[str, float] | None, ranks: Ranks) -> dict[str, Any]:
+    def columns(self, ranks: Ranks) -> dict[str, Any]:
         total, pairs = (ranks.total(value, torch.device("cpu")) for value in self.margins)
-        return dict(measured or {}) | {"margin": total / pairs, "pairs": int(pairs)}
+        return {"margin": total / pairs, "pairs": int(pairs)}
 
     def tokens(self, step: int) -> int:
         return step * BATCH * 2 * SHAPE.sequence_length

@@ -6,13 +6,15 @@ import pytest
 import torch
 from made_shards import chain, make_shards, write_questions
 
-from trainers.answer_questions import EvalConfig, evaluate, main, result_rows, score, without_contexts
+from trainers.answer_questions import EvalConfig, evaluate, main, read_answers, result_rows, score, without_contexts
+from trainers.core.loading import load_decoder
 from trainers.exchange import export_model, import_model
 from trainers.icl.questions import read_questions
 from trainers.models.config import DenseConfig
 from trainers.models.dense import DenseDecoder
 from trainers.pretrain import pretrain
 from trainers.pretraining.config import RunConfig
+from trainers.process.errors import TrainerError
 from trainers.process.files import read_jsonl
 
 QUESTIONS = [
@@ -185,3 +187,37 @@ def test_a_folder_without_checkpoint_is_refused(tmp_path, capsys):
     (tmp_path / "eval.json").write_text(json.dumps(config))
     assert main(["--config", str(tmp_path / "eval.json")]) == 2
     assert "holds no whole checkpoint" in capsys.readouterr().err
+
+
+def test_a_question_without_a_context_follows_the_end_of_text_of_the_checkpoints_shards(model, tmp_path):
+    questions = read_questions(write_questions(tmp_path / "questions.npz", [("alone", [], [[5, 6], [7]], 0)]))
+    for eot in (0, 63):
+        with_context = write_questions(tmp_path / f"with{eot}.npz", [("alone", [eot], [[5, 6], [7]], 0)])
+        expected = score(model, read_questions(with_context), batch=4)
+        assert score(model, questions, batch=4, start=eot) == pytest.approx(expected, abs=1e-6)
+    assert score(model, questions, batch=4, start=63) != pytest.approx(score(model, questions, batch=4), abs=1e-3)
+
+
+def test_the_end_of_text_is_read_from_the_checkpoint_and_is_part_of_what_was_scored(tmp_path):
+    shards = make_shards(tmp_path / "shards", train=100)
+    about = json.loads((shards / "dataset.json").read_text())
+    (shards / "dataset.json").write_text(json.dumps(about | {"eot": 63}))
+    pretrain(RunConfig(preset="30k-0.2xC", shards=str(shards), out=str(tmp_path / "run"), steps=2))
+    path = write_questions(tmp_path / "questions.npz", [("alone", [], [[5, 6], [7]], 0)])
+    (summary,) = evaluate(EvalConfig(checkpoint=str(tmp_path / "run"), questions=str(path), out=str(tmp_path / "out")))
+    model = load_decoder(tmp_path / "run")
+    rows = read_jsonl(tmp_path / "out" / "results.jsonl")
+    assert rows[0]["choice_logprobs"] == pytest.approx(score(model, read_questions(path), batch=4, start=63).tolist())
+    assert summary["tasks"][0]["n"] == 1
+
+
+def test_damaged_answers_are_written_again_and_refused_by_a_reader(run, tmp_path):
+    path = write_questions(tmp_path / "questions.npz", QUESTIONS)
+    given = EvalConfig(checkpoint=str(run), questions=str(path), out=str(tmp_path / "out"))
+    (summary,) = evaluate(given)
+    for name, damage in (("results.jsonl", "{}"), ("summary.json", '{"tasks": 3'), ("summary.json", "[]")):
+        (tmp_path / "out" / name).write_text(damage)
+        with pytest.raises(TrainerError, match=name):
+            read_answers(tmp_path / "out")
+        assert evaluate(given) == [summary]
+        assert read_answers(tmp_path / "out")[0]["tasks"] == summary["tasks"]

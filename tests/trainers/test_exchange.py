@@ -185,7 +185,7 @@ def config_json(folder: Path, **changes) -> Path:
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type is 'yarn'"),
         ({"num_hidden_layers": 3}, r"model.layers.2.self_attn.q_proj.weight is missing"),
         ({"num_hidden_layers": 1}, r"model.layers.1.* has no place"),
-        ({"vocab_size": 62}, r"embedding.weight has shape \(61, 16\), not \(62, 16\)"),
+        ({"vocab_size": 62}, r"model.embed_tokens.weight has shape \(61, 16\), not \(62, 16\)"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_refused(tmp_path, changes, cause):

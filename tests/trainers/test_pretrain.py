@@ -16,12 +16,13 @@ from trainers.data.shards import check_manifest
 from trainers.pretrain import main, pretrain
 from trainers.pretraining.config import RunConfig, resolve
 from trainers.process.config_file import from_mapping
-from trainers.process.device import PEAKS, peak_flops
+from trainers.process.device import PEAKS, known_part, peak_flops
 from trainers.process.errors import TrainerError
 from trainers.process.files import read_jsonl
+from trainers.process.run_folder import read_result
 
 ROOT = Path(__file__).parents[2]
-TIMES = ("tokens_per_s", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes")
+TIMES = ("tokens_per_s", "elapsed_s", "seconds", "step_seconds", "peak_memory_bytes", "metrics")
 PRESET = "30k-0.2xC"
 MIXTURE = {"kind": "moe", "experts": 8, "experts_per_token": 2, "hidden": 24}
 
@@ -59,7 +60,7 @@ def timeless(row: dict) -> dict:
 
 def test_a_run_learns_and_says_what_it_did(finished):
     out, result = finished
-    assert result == json.loads((out / "result.json").read_text())
+    assert result == read_result(out)
     assert result["tokens"] == result["steps"] * 9 * 16
     assert result["flops"] == result["tokens"] * result["flops_per_token"]
     # A quarter of the steps of the made language are free, so the loss can reach 1.8 nats; ignorance is ln 64 = 4.2.
@@ -179,14 +180,39 @@ def test_another_seed_is_another_model(finished, shards, tmp_path):
     assert other["heldout_nats_per_token"] == pytest.approx(finished[1]["heldout_nats_per_token"], abs=0.3)
 
 
-@pytest.mark.parametrize("model", [{}, MIXTURE | {"load_balancing_weight": 0.0}], ids=["dense", "mixture"])
+@pytest.mark.parametrize("model", [{}, MIXTURE | {"load_balancing_weight": 1.0}], ids=["dense", "mixture"])
 def test_gradients_of_microbatches_add_up_to_the_batch(shards, tmp_path, model):
-    whole, parts = (
-        pretrain(config(shards, tmp_path / name, steps=5, microbatch=size, model=model))
-        for name, size in (("a", 0), ("b", 4))
-    )
-    one, other = (weights(Path(result["checkpoint"])) for result in (whole, parts))
-    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+    sizes = {"whole": {}, "fours": {"microbatch": 4}, "ones": {"microbatch": 1}, "parts": {"parts": 2, "microbatch": 3}}
+    runs = {
+        name: pretrain(config(shards, tmp_path / name, steps=5, log_every=1, model=model, **size))
+        for name, size in sizes.items()
+    }
+    rows = {name: read_jsonl(tmp_path / name / "metrics.jsonl") for name in runs}
+    ends = {name: weights(Path(result["checkpoint"])) for name, result in runs.items()}
+    for name in runs:
+        assert all(torch.allclose(ends["whole"][key], ends[name][key], atol=1e-4) for key in ends[name]), name
+        for before, after in zip(rows["whole"], rows[name], strict=True):
+            assert after["loss"] == pytest.approx(before["loss"], abs=1e-4)
+            assert after["grad_norm"] == pytest.approx(before["grad_norm"], rel=1e-3)
+            if model:
+                assert after["load_balancing_loss"] == pytest.approx(before["load_balancing_loss"], rel=1e-4)
+    assert len({result["fingerprint"] for result in runs.values()}) == 1
+
+
+def test_a_balance_of_some_sequences_is_part_of_the_recipe_and_the_same_in_every_microbatch(shards, tmp_path):
+    groups = {"model": MIXTURE | {"load_balancing_weight": 1.0, "load_balancing_sequences": 3}, "steps": 5}
+    whole = pretrain(config(shards, tmp_path / "whole", **groups))
+    threes = pretrain(config(shards, tmp_path / "threes", microbatch=3, **groups))
+    batch = pretrain(config(shards, tmp_path / "batch", model=MIXTURE | {"load_balancing_weight": 1.0}, steps=5))
+    ends = [weights(Path(result["checkpoint"])) for result in (whole, threes, batch)]
+    assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])
+    assert not all(torch.allclose(ends[0][name], ends[2][name], atol=1e-3) for name in ends[0])
+    assert whole["fingerprint"] == threes["fingerprint"] != batch["fingerprint"]
+    with pytest.raises(TrainerError, match="the microbatch ends at 4 sequences, and load_balancing_sequences is 3"):
+        pretrain(config(shards, tmp_path / "fours", microbatch=4, **groups))
+    unbalanced = pretrain(config(shards, tmp_path / "none", model=MIXTURE | {"load_balancing_weight": 0.0}, steps=1))
+    assert "load_balancing_sequences" not in json.loads((tmp_path / "none" / "config.json").read_text())["identity"]
+    assert unbalanced["steps"] == 1
 
 
 def test_bfloat16_trains_nearly_as_well(finished, shards, tmp_path):
@@ -228,7 +254,7 @@ def test_progress_lines_can_be_read_by_a_parent(shards, tmp_path, capsys):
     steps = [report for report in reports if "event" not in report]
     assert steps[-1] | {"eta_s": 0.0} == steps[-1]
     assert (steps[-1]["step"], steps[-1]["steps"], steps[-1]["run"]) == (30, 30, PRESET)
-    assert {report.get("event") for report in reports} == {None, "checkpoint", "heldout", "finished"}
+    assert {report.get("event") for report in reports} == {None, "started", "checkpoint", "heldout", "finished"}
 
 
 def test_a_yaml_config_is_read_too(shards, tmp_path, capsys):
@@ -380,8 +406,10 @@ def test_the_shards_tokenizer_is_kept_beside_the_checkpoints(tmp_path):
 
 def test_the_peak_is_that_of_the_device():
     assert peak_flops(torch.device("cpu"), "float32") is None
-    names = {name: next(part for part in PEAKS if part in name) for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")}
-    assert [PEAKS[part]["bfloat16"] for part in names.values()] == [989e12, 989e12]
+    names = {"NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H200": 989e12, "NVIDIA A100-SXM4-80GB": 312e12}
+    names |= {"NVIDIA L4": 121e12, "NVIDIA L40": 181e12, "NVIDIA L40S": 362e12}
+    assert {name: PEAKS[known_part(name) or ""]["bfloat16"] for name in names} == names
+    assert [known_part(name) for name in ("NVIDIA A10G", "NVIDIA GB200", "NVIDIA RTX A1000")] == [None] * 3
     # A shorter name that is part of a longer one must not be found first.
     for number, part in enumerate(PEAKS):
         assert not any(earlier in part for earlier in list(PEAKS)[:number])

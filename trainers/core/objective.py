@@ -40,7 +40,11 @@ class Objective(ABC):
     undecayed: tuple[str, ...] = ()
     """Names of parameters without weight decay."""
     entry_points: tuple[str, ...] = ()
-    """Methods of the model, besides `forward`, that `loss` and `measure` call: FSDP must know them."""
+    """Methods of the model, besides `forward`, that `loss`, `survey` and `measure` call: FSDP must know them."""
+    ranks: Ranks = Ranks()
+    """The ranks of the run. The loop sets it before it calls any method."""
+    surveys: bool = False
+    """Whether the loss of some samples depends on all samples of the step, as a balance over the batch does."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -77,23 +81,47 @@ class Objective(ABC):
     def loss(self, model: nn.Module, samples: Any, device: torch.device) -> Loss:
         """The loss of the samples, which are on the CPU as the loader gave them."""
 
+    def survey(self, model: nn.Module, samples: Any, device: torch.device) -> Tensor:
+        """What the losses of a step must know of all its samples: here of some of them, as sums that add up.
+
+        Where `surveys` is set and a step is computed in several pieces, the loop calls this without gradients for every
+        piece, and passes the sum over pieces and ranks to `surveyed` before the first call of `loss`. Where each rank
+        computes its samples at once, `loss` must add up what it needs over `ranks` itself.
+        """
+        raise NotImplementedError
+
+    def surveyed(self, total: Tensor) -> None:
+        """Take the sum of `survey` over all samples of the step that begins."""
+        del total
+
     def begin_step(self) -> None:
-        """Forget the notes of the step before."""
+        """Forget the notes and the survey of the step before."""
         return
 
     def note(self, notes: Any, share: float) -> None:
         """Take the notes of samples that are a `share` (0 .. 1) of the batch, in the order of the samples."""
         del notes, share
 
-    def measure(self, model: nn.Module, ranks: Ranks) -> dict[str, float]:
-        """Numbers that say how good the model is, such as its loss on held-out data; every rank calls this."""
-        del model, ranks
+    def measure(self, model: nn.Module, ranks: Ranks, samples: int) -> dict[str, float]:
+        """Numbers that say how good the model is, such as its loss on held-out data; every rank calls this.
+
+        It is called after the checkpoint of its step, in the precision of the run. It changes nothing: a run that was
+        stopped in it calls it again.
+
+        Args:
+            samples: the most that a rank computes at a time in training, which is as many as fit in memory.
+        """
+        del model, ranks, samples
         return {}
 
-    def columns(self, measured: Mapping[str, float] | None, ranks: Ranks) -> dict[str, Any]:
-        """Further columns of a row of metrics.jsonl; `measured` on a step that was measured. Every rank calls this."""
+    def columns(self, ranks: Ranks) -> dict[str, Any]:
+        """Further columns of a row of metrics.jsonl, about the steps before it. Every rank calls this."""
         del ranks
-        return dict(measured or {})
+        return {}
+
+    def measured_columns(self, measured: Mapping[str, float]) -> dict[str, Any]:
+        """Further columns of the row of a step that was measured."""
+        return dict(measured)
 
     @abstractmethod
     def tokens(self, step: int) -> int:

@@ -6,9 +6,12 @@ Nothing here imports torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trainers.core.optimiser import Optimiser
+
+if TYPE_CHECKING:
+    from trainers.core.start import Start
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -40,6 +43,9 @@ class LoopConfig:
     """Samples a forward pass; gradients are added up to the whole batch. 0: the whole batch, or part, at once."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: a quarter of the run. There is always one at the end."""
+    checkpoint_minutes: float = 30.0
+    """Minutes after which there is a checkpoint in any case, until the next one replaces it; 0: none by time. SIGTERM
+    and SIGINT save one too, and end the process with exit code 75."""
     keep_checkpoints: int = 3
     """Newest checkpoints kept; 0 keeps all."""
     evaluate_every: int = 0
@@ -68,3 +74,7 @@ class Plan:
     """Hex SHA-256 of the identity."""
     parts: int = 1
     """Parts of a batch on a CPU where the configuration leaves it open."""
+    start: Start | None = None
+    """What is taken over from a checkpoint of another run, which the identity names."""
+    lineage: tuple[dict[str, Any], ...] = ()
+    """The checkpoints that the run descends from, the oldest first; recorded with its own."""

@@ -46,6 +46,10 @@ class Loader(Protocol):
         """What a checkpoint keeps: `seed` and `consumed`."""
         ...
 
+    def epochs(self, samples: int) -> tuple[float, ...]:
+        """How often each source is read through by the first `samples` samples."""
+        ...
+
     def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Any:
         """Of the next `count` samples those of this rank, in order: an array, or a list.
 
@@ -55,6 +59,22 @@ class Loader(Protocol):
 
 
 S = TypeVar("S", bound=Source)
+S_co = TypeVar("S_co", bound=Source, covariant=True)
+
+
+class Places(Loader, Protocol[S_co]):
+    """A loader of numbered samples, each of one of its sources."""
+
+    seed: int
+
+    @property
+    def sources(self) -> tuple[S_co, ...]:
+        """The sources, as `places` numbers them."""
+        ...
+
+    def places(self, start: int, count: int) -> tuple[Ints, Ints]:
+        """(count,) twice: the source, and the sample of that source, at places start .. start + count - 1."""
+        ...
 
 
 class ShuffledLoader(Generic[S]):
@@ -72,6 +92,10 @@ class ShuffledLoader(Generic[S]):
     def state(self) -> dict[str, int]:
         """Seed, and samples consumed."""
         return {"seed": self.seed, "consumed": self.consumed}
+
+    def epochs(self, samples: int) -> tuple[float, ...]:
+        """As `Loader.epochs`: of the one source."""
+        return (samples / len(self.source),)
 
     def items(self, start: int, count: int) -> Ints:
         """(count,): numbers of the samples at places start .. start + count - 1, counted over all epochs."""
@@ -93,6 +117,59 @@ class ShuffledLoader(Generic[S]):
         first, last = share_of(self.consumed, count, rank, ranks)
         self.consumed += count
         return self.source[self.items(first, last - first)]
+
+
+def whole_number(number: int, skipped: Sequence[int]) -> int:
+    """The number, among all batches from 1, of batch `number` among those that are not `skipped` (sorted)."""
+    for each in skipped:
+        if each > number:
+            break
+        number += 1
+    return number
+
+
+class SkippingLoader(Generic[S]):
+    """A loader without some of its batches; those after them move up.
+
+    Args:
+        loader: the loader with all batches.
+        batch: samples a batch.
+        skipped: numbers of the batches left out, from 1: in a run without this, the steps that read them.
+    """
+
+    def __init__(self, loader: Places[S], batch: int, skipped: Sequence[int]) -> None:
+        self.loader, self.batch, self.skipped = loader, batch, sorted(set(skipped))
+        self.sources, self.seed, self.consumed = loader.sources, loader.seed, loader.consumed
+
+    def state(self) -> dict[str, int]:
+        """Seed, and samples given, without those left out."""
+        return {"seed": self.seed, "consumed": self.consumed}
+
+    def epochs(self, samples: int) -> tuple[float, ...]:
+        """As `Loader.epochs`."""
+        return self.loader.epochs(samples)
+
+    def _whole_place(self, place: int) -> int:
+        """The place of the order with all batches where the sample at `place` of this one stands."""
+        number = whole_number(place // self.batch + 1, self.skipped)
+        return (number - 1) * self.batch + place % self.batch
+
+    def places(self, start: int, count: int) -> tuple[Ints, Ints]:
+        """(count,) twice: source and sample at places start .. start + count - 1."""
+        found, place = [], start
+        while place < start + count:
+            # As far as the next batch, where samples may be left out.
+            some = min(self.batch - place % self.batch, start + count - place)
+            found.append(self.loader.places(self._whole_place(place), some))
+            place += some
+        sources, items = zip(*found, strict=True)
+        return np.concatenate(sources), np.concatenate(items)
+
+    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Any:
+        """As `Loader.next_batch`; `count` reaches at most to the end of a batch."""
+        self.loader.consumed = self._whole_place(self.consumed)
+        self.consumed += count
+        return self.loader.next_batch(count, rank, ranks)
 
 
 def share_of(start: int, count: int, rank: int, ranks: int) -> tuple[int, int]:

@@ -14,7 +14,9 @@ import numpy as np
 
 from trainers.data.loader import Ints, S, ShuffledLoader, in_order, share_of
 from trainers.data.shards import Split
+from trainers.data.tokenizer_digest import check_same_tokenizer
 from trainers.process.errors import TrainerError
+from trainers.process.files import sha256_text
 
 
 def interleaved(weights: Sequence[float], start: int, count: int) -> tuple[Ints, Ints]:
@@ -42,6 +44,11 @@ def _first_at(weight: float, time: int) -> int:
     return number
 
 
+def seed_of(seed: int, source: int) -> int:
+    """The seed by which a source is shuffled: `seed` itself for the first, another one for each further."""
+    return seed if source == 0 else int(sha256_text(f"{seed} {source}")[:16], 16)
+
+
 class MixedLoader(Generic[S]):
     """Batches drawn from several sources by weight; each is shuffled on its own, anew each time it is used up.
 
@@ -52,13 +59,25 @@ class MixedLoader(Generic[S]):
     def __init__(self, sources: Sequence[S], weights: Sequence[float], seed: int, consumed: int = 0) -> None:
         total = math.fsum(weights)
         self.weights = tuple(weight / total for weight in weights)
-        self.loaders = tuple(ShuffledLoader(source, seed) for source in sources)
+        self.loaders = tuple(ShuffledLoader(source, seed_of(seed, i)) for i, source in enumerate(sources))
         self.sources = tuple(sources)
         self.seed, self.consumed = seed, consumed
+
+    @classmethod
+    def of_one_seed(cls, sources: Sequence[S], weights: Sequence[float], seed: int) -> MixedLoader[S]:
+        """Every source shuffled by `seed` itself, as earlier versions did: equal sources come in the same order."""
+        found = cls(sources, weights, seed)
+        found.loaders = tuple(ShuffledLoader(source, seed) for source in sources)
+        return found
 
     def state(self) -> dict[str, int]:
         """Seed, and samples consumed."""
         return {"seed": self.seed, "consumed": self.consumed}
+
+    def epochs(self, samples: int) -> tuple[float, ...]:
+        """As `Loader.epochs`."""
+        shares = zip(self.weights, self.sources, strict=True)
+        return tuple(weight * samples / len(source) for weight, source in shares)
 
     def places(self, start: int, count: int) -> tuple[Ints, Ints]:
         """(count,) twice: the source, and the sample of that source, at places start .. start + count - 1."""
@@ -84,7 +103,7 @@ def check_alike(splits: Sequence[Split]) -> None:
     """Refuse shards that cannot be mixed.
 
     Raises:
-        TrainerError: two splits differ in vocabulary, sequence length or end-of-text token.
+        TrainerError: two splits differ in vocabulary, sequence length, end-of-text token or tokenizer.
     """
     first = splits[0]
     for split in splits[1:]:
@@ -94,3 +113,4 @@ def check_alike(splits: Sequence[Split]) -> None:
                     f"{split.folder} has {what} {getattr(split, what)}, {first.folder} {getattr(first, what)}",
                     "write all sources with one tokenizer and one sequence length",
                 )
+        check_same_tokenizer(split.tokenizer, first.tokenizer, ours=str(split.folder), theirs=str(first.folder))

@@ -19,9 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.data.open_files import OpenFiles
+from trainers.data.tokenizer_digest import tokenizer_digest
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
+from trainers.process.run_folder import TOKENIZER
+from trainers.process.sealed import read_sealed
 
+DATASET = "dataset.json"
 TOKEN_DTYPES = ("uint16", "uint32")
 
 Tokens = NDArray[np.int64]
@@ -68,6 +72,8 @@ class Split:
     dataset_fingerprint: str
     eot: int = 0
     """The token that ends a document."""
+    tokenizer: str = ""
+    """`tokenizer_digest` of the tokenizer.json beside the shards; "" where there is none."""
 
     @property
     def sequence_length(self) -> int:
@@ -110,8 +116,9 @@ def check_manifest(folder: Path | str, *, digests: bool = True) -> Split:
             f"{folder}: " + "; ".join(problems[:3]) + more, "write the shards again, or copy them again in full"
         )
     dataset = _read_dataset(folder)
-    vocab_size, eot = int(dataset["vocab_size"]), int(dataset.get("eot", 0))
-    return Split(folder, shards, tuple(offsets), vocab_size, str(dataset["fingerprint"]), eot)
+    vocab_size, eot = dataset["vocab_size"], int(dataset.get("eot") or 0)
+    tokenizer = tokenizer_digest(dataset_folder(folder) / TOKENIZER)
+    return Split(folder, shards, tuple(offsets), vocab_size, dataset["fingerprint"], eot, tokenizer)
 
 
 def _read_manifest(path: Path) -> tuple[Shard, ...]:
@@ -127,8 +134,10 @@ def _read_manifest(path: Path) -> tuple[Shard, ...]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise TrainerError(f"{path}, line {number} is not a shard: {error!r}", "write the shards again") from None
         shards.append(Shard(**fields, members=members))
-    if not shards:
-        raise TrainerError(f"{path} names no shards", "let more documents through, so that a shard is filled")
+    if not sum(shard.num_sequences for shard in shards):
+        raise TrainerError(
+            f"{path} names no shards with sequences", "let more documents through, so that a shard is filled"
+        )
     names = [shard.shard for shard in shards]
     if names != sorted(set(names)):
         raise TrainerError(f"{path} names a shard twice or out of order", "write the shards again")
@@ -136,10 +145,16 @@ def _read_manifest(path: Path) -> tuple[Shard, ...]:
 
 
 def _read_dataset(folder: Path) -> dict[str, Any]:
-    for path in (folder.parent / "dataset.json", folder / "dataset.json"):
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-    raise TrainerError(f"{folder.parent / 'dataset.json'} does not exist", "write the shards again")
+    kinds = {"vocab_size": int, "sequence_length": int, "fingerprint": str}
+    return read_sealed(dataset_folder(folder) / DATASET, kinds, "write the shards again")
+
+
+def dataset_folder(folder: Path) -> Path:
+    """Where dataset.json and tokenizer.json of a split lie: beside it, or in it; TrainerError where neither is."""
+    for place in (folder.parent, folder):
+        if (place / DATASET).is_file():
+            return place
+    raise TrainerError(f"{folder.parent / DATASET} does not exist", "write the shards again")
 
 
 def _disagreements(shard: Shard, first: Shard) -> list[str]:

@@ -1,7 +1,7 @@
 """A task's answers as they come: JSON lines after a header that says what they are answers to.
 
 A line is on disk before the next batch is asked, so a killed evaluation goes on at the example where it stopped. A line
-cut off by the kill is taken away.
+cut off by the kill is taken away. Each line holds a digest of itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 from trainers.process.errors import TrainerError
 from trainers.process.files import write_jsonl
+from trainers.process.sealed import sealed, unsealed
 
 
 class Journal:
     """The answers in `path`, by example.
 
     Raises:
-        TrainerError: they are answers to something else.
+        TrainerError: they are answers to something else, or a line was changed.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -31,14 +32,14 @@ class Journal:
             _check_same(path, found[0], identity)
             self.rows = {row["example"]: row for row in found[1:]}
         else:
-            write_jsonl(path, [identity])
+            write_jsonl(path, [sealed(identity)])
         self._file = path.open("ab")
         self._file.truncate(_whole_bytes(path))
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write rows of examples that have none yet, and wait until they are on disk."""
         new = {row["example"]: row for row in rows if row["example"] not in self.rows}
-        text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in new.values())
+        text = "".join(json.dumps(sealed(row), separators=(",", ":")) + "\n" for row in new.values())
         self._file.write(text.encode())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -58,9 +59,13 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
         return []
     whole = path.read_bytes()[: _whole_bytes(path)]
     try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except json.JSONDecodeError:
-        raise TrainerError(f"{path} is damaged", "remove it: its task is then asked again") from None
+        found = [unsealed(json.loads(line)) for line in whole.splitlines()]
+    except (ValueError, RecursionError):
+        found = [None]
+    rows = [row for row in found if row is not None]
+    if len(rows) < len(found) or not all(isinstance(row.get("example"), int) for row in rows[1:]):
+        raise TrainerError(f"{path} is damaged", "remove it: its task is then asked again")
+    return rows
 
 
 def _check_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,10 +12,12 @@ from trainers.process.errors import TrainerError
 NormPlacement = Literal["pre", "reordered"]
 NormKind = Literal["rms", "layer"]
 QKNormWidth = Literal["full", "head"]
+Initialisation = Literal["normal", "open_lm"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "norm_placement": ("pre", "reordered"),
     "norm": ("rms", "layer"),
     "qk_norm_width": ("full", "head"),
+    "initialisation": ("normal", "open_lm"),
 }
 
 
@@ -27,7 +30,7 @@ def swiglu_width(width: int, *, ratio: float = 8 / 3, multiple_of: int = 256) ->
 class DenseConfig:
     """Everything that decides a dense decoder's weights and function."""
 
-    kind: Literal["dense", "moe"] = "dense"
+    kind: Literal["dense", "llama", "moe"] = "dense"
     vocab_size: int
     """V: rows of the input embedding and of the output matrix."""
     sequence_length: int
@@ -56,6 +59,10 @@ class DenseConfig:
     """The output matrix is the input embedding."""
     init_std: float = 0.02
     """Weights are drawn from a normal with this deviation, truncated at three of them."""
+    initialisation: Initialisation = "normal"
+    """"normal": every matrix has the deviation `init_std`. "open_lm": 1 / sqrt(inputs of the matrix), 1 / sqrt(D) for
+    both embeddings, and what writes to the residual stream in block l (from 0) over sqrt(2 (l + 1)), as open_lm's
+    model.py (`reset_parameters`) after arXiv 1908.11365; `init_std` and `shrink_residual` then say nothing."""
     shrink_residual: bool = True
     """With norms before: draw the matrices that write to the residual stream smaller by sqrt(2 L), so that its variance
     does not grow with depth. OLMoE does not."""
@@ -67,11 +74,7 @@ class DenseConfig:
         for name in ("vocab_size", "sequence_length", "width", "layers", "heads", "hidden"):
             if getattr(self, name) < 1:
                 raise TrainerError(f"model {name} is {getattr(self, name)}", f"set {name} to 1 or more")
-        if self.width % self.heads or (self.width // self.heads) % 2:
-            raise TrainerError(
-                f"width {self.width} cannot be cut into {self.heads} heads of an even width",
-                "choose heads so that width / heads is an even whole number",
-            )
+        self._check_heads()
         if self.key_value_heads < 0 or self.heads % self.groups:
             raise TrainerError(
                 f"{self.heads} heads cannot share {self.key_value_heads} keys and values evenly",
@@ -81,6 +84,13 @@ class DenseConfig:
             if getattr(self, name) not in allowed:
                 known = " or ".join(f'"{choice}"' for choice in allowed)
                 raise TrainerError(f"{name} is {getattr(self, name)!r}", f"set {name} to {known}")
+
+    def _check_heads(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise TrainerError(
+                f"width {self.width} cannot be cut into {self.heads} heads of an even width",
+                "choose heads so that width / heads is an even whole number",
+            )
 
     @property
     def head_width(self) -> int:
@@ -94,10 +104,47 @@ class DenseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LlamaConfig(DenseConfig):
+    """A dense decoder whose heads need not add up to its width, and whose rotary frequencies may be scaled.
+
+    Models that others trained have these two; those that are trained here do not need them.
+    """
+
+    kind: Literal["dense", "llama", "moe"] = "llama"
+    head_size: int = 0
+    """K, an even number; 0: D / H. Qwen 3 has heads that together are wider than the residual stream."""
+    rope_divisors: tuple[float, ...] = ()
+    """The number that each of the K / 2 rotary frequencies is divided by, the highest frequency first; (): by 1."""
+
+    def __post_init__(self) -> None:
+        # JSON has lists.
+        object.__setattr__(self, "rope_divisors", tuple(float(divisor) for divisor in self.rope_divisors))
+        super().__post_init__()
+        if self.rope_divisors and len(self.rope_divisors) != self.head_width // 2:
+            raise TrainerError(
+                f"{len(self.rope_divisors)} divisors of rotary frequencies for heads {self.head_width} wide",
+                f"give {self.head_width // 2} rope_divisors, or none",
+            )
+        if not all(0 < divisor < math.inf for divisor in self.rope_divisors):
+            raise TrainerError("a divisor of a rotary frequency is not a positive number", "correct rope_divisors")
+
+    def _check_heads(self) -> None:
+        if self.head_size == 0:
+            super()._check_heads()
+        elif self.head_size < 0 or self.head_size % 2:
+            raise TrainerError(f"head_size is {self.head_size}", "set head_size to an even number, or to 0")
+
+    @property
+    def head_width(self) -> int:
+        """K."""
+        return self.head_size or super().head_width
+
+
+@dataclass(frozen=True, kw_only=True)
 class MoEConfig(DenseConfig):
     """A decoder whose feed-forward layers are mixtures of SwiGLU experts, as OLMoE (arXiv 2409.02060)."""
 
-    kind: Literal["dense", "moe"] = "moe"
+    kind: Literal["dense", "llama", "moe"] = "moe"
     experts: int = 64
     """E a layer."""
     experts_per_token: int = 8
@@ -106,11 +153,20 @@ class MoEConfig(DenseConfig):
     """Whether the k probabilities are divided by their sum. OLMoE takes them as the softmax over all E gives them."""
     load_balancing_weight: float = 0.01
     """Of the load-balancing loss (arXiv 2101.03961, equations 4 to 6) in MegaBlocks' scale: 1 at perfect balance."""
+    load_balancing_sequences: int = 0
+    """Consecutive sequences of a batch whose balance is seen together; the loss is the mean over such groups. 0: the
+    whole batch of a step, over all ranks and microbatches (arXiv 2501.11873). MegaBlocks sees a GPU's microbatch:
+    OLMoE was trained so, with `device_train_microbatch_size` of its configuration, such as 8."""
     router_z_weight: float = 0.001
     """Of the router z-loss, mean(logsumexp(router logits)^2) (arXiv 2202.08906, equation 5)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.load_balancing_sequences < 0:
+            raise TrainerError(
+                f"load_balancing_sequences is {self.load_balancing_sequences}",
+                "set it to a number of sequences, or to 0 for the whole batch",
+            )
         if not 1 <= self.experts_per_token <= self.experts:
             raise TrainerError(
                 f"{self.experts_per_token} experts a token of {self.experts} in a layer",
@@ -118,17 +174,19 @@ class MoEConfig(DenseConfig):
             )
 
 
+KINDS: dict[str, type[DenseConfig]] = {"dense": DenseConfig, "llama": LlamaConfig, "moe": MoEConfig}
+
+
 def model_config(values: Mapping[str, Any]) -> DenseConfig:
     """The configuration that `asdict` made `values` of; a mapping without `kind` is a dense one."""
-    kind: type[DenseConfig] = MoEConfig if values.get("kind") == "moe" else DenseConfig
-    return kind(**values)
+    return KINDS[values.get("kind", "dense")](**values)
 
 
 def parameter_count(config: DenseConfig) -> int:
     """N: the parameters that a token is multiplied with, so all but the input embedding and the experts it passes by.
 
-    L (2 D^2 + 2 D G K + 3 D F + 2 D + QK-norm) + D + V D; in a mixture k experts count and E D of the router. This is
-    the N of the model ladder (190,354,176 and so on).
+    L (2 D H K + 2 D G K + 3 D F + 2 D + QK-norm) + D + V D, where H K = D in most models; in a mixture k experts count
+    and E D of the router. This is the N of the model ladder (190,354,176 and so on).
     """
     return _count(config, getattr(config, "experts_per_token", 1))
 
@@ -148,10 +206,10 @@ def _input_embedding(config: DenseConfig) -> int:
 
 
 def _count(config: DenseConfig, experts: int) -> int:
-    d, keys = config.width, config.groups * config.head_width
-    attention = 2 * d * d + 2 * d * keys
+    d, queries, keys = config.width, config.heads * config.head_width, config.groups * config.head_width
+    attention = 2 * d * queries + 2 * d * keys
     if config.qk_norm:
-        attention += d + keys if config.qk_norm_width == "full" else 2 * config.head_width
+        attention += queries + keys if config.qk_norm_width == "full" else 2 * config.head_width
     feed_forward = experts * 3 * d * config.hidden
     if isinstance(config, MoEConfig):
         feed_forward += config.experts * d
@@ -161,8 +219,8 @@ def _count(config: DenseConfig, experts: int) -> int:
 def flops_per_token(config: DenseConfig, sequence_length: int | None = None) -> int:
     """FLOPs of forward and backward for a token: 6 N + 12 L D S.
 
-    N leaves the input embedding out (it is a look-up) and counts the experts a token reaches. S is the sequence length;
-    attention is counted in full, without the saving that causality allows, as the ladder does.
+    N leaves the input embedding out (it is a look-up) and counts the experts a token reaches. S is the sequence length,
+    D the width of all heads; attention is counted in full, without the saving that causality allows, as in the ladder.
     """
     length = config.sequence_length if sequence_length is None else sequence_length
-    return 6 * parameter_count(config) + 12 * config.layers * config.width * length
+    return 6 * parameter_count(config) + 12 * config.layers * config.heads * config.head_width * length

@@ -4,23 +4,39 @@ Choices: norms with a gain, SwiGLU, rotary positions on half-split pairs, no bia
 configuration says. Attention is torch's scaled_dot_product_attention, queries, keys and values come from one matrix,
 and so do SwiGLU's gate and value: a tiny model on a CPU is bound by the number of kernels it starts.
 
-Shape suffixes: B batch, T positions, D width, H heads, G heads of keys and values, K width of a head (D = H K),
+Shape suffixes: B batch, T positions, D width, H heads, G heads of keys and values, K width of a head (D = H K, but for
+models whose heads say otherwise),
 F hidden width, V vocabulary, N = B T positions in a row, P = K / 2 rotary pairs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.models.config import DenseConfig
+from trainers.models.config import DenseConfig, LlamaConfig
 from trainers.models.loss import cross_entropy, token_nats
 
 WRITES_RESIDUAL = ("attention.out.weight", "feed_forward.down.weight", "feed_forward.down")
+
+
+def deviation(name: str, shape: tuple[int, ...], config: DenseConfig) -> float:
+    """The deviation of the normal that the matrix `name`, (..., outputs, inputs), is drawn from before it is truncated.
+
+    Matrices that write to the residual stream are smaller by sqrt(2 L) when norms come before them and
+    `shrink_residual` is set, and in open_lm by sqrt(2 (l + 1)) in block l.
+    """
+    writes = name.endswith(WRITES_RESIDUAL)
+    if config.initialisation == "open_lm":
+        # An embedding is (V, D), so its last axis is D as well.
+        block = int(name.split(".")[1]) if writes else 0
+        return shape[-1] ** -0.5 / (math.sqrt(2 * (block + 1)) if writes else 1.0)
+    shrunk = writes and config.norm_placement == "pre" and config.shrink_residual
+    return config.init_std * (1 / math.sqrt(2 * config.layers) if shrunk else 1.0)
 
 
 class RMSNorm(nn.Module):
@@ -47,10 +63,17 @@ def norm(config: DenseConfig, *shape: int) -> RMSNorm:
     return (RMSNorm if config.norm == "rms" else LayerNorm)(*shape, eps=config.norm_eps)
 
 
-def rotary_tables(length: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, each (T, 1, 1, P) in float32, of position x theta^(-2p / K) (arXiv 2104.09864)."""
+def rotary_tables(length: int, head_width: int, theta: float, divisors: Sequence[float] = ()) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, each (T, 1, 1, P) in float32, of position x theta^(-2p / K) (arXiv 2104.09864).
+
+    Args:
+        divisors: P numbers that the frequencies are divided by; (): by 1.
+    """
     pairs = torch.arange(0, head_width, 2, dtype=torch.float64) / head_width
-    angle_TP = torch.outer(torch.arange(length, dtype=torch.float64), theta**-pairs)
+    frequency_P = theta**-pairs
+    if divisors:
+        frequency_P = frequency_P / torch.tensor(divisors, dtype=torch.float64)
+    angle_TP = torch.outer(torch.arange(length, dtype=torch.float64), frequency_P)
     return angle_TP.cos().float()[:, None, None, :], angle_TP.sin().float()[:, None, None, :]
 
 
@@ -79,14 +102,14 @@ class Attention(nn.Module):
         D, K = config.width, config.head_width
         self.heads, self.groups, self.head_width = config.heads, config.groups, K
         self.query_key_value = nn.Linear(D, (config.heads + 2 * config.groups) * K, bias=False)
-        self.out = nn.Linear(D, D, bias=False)
+        self.out = nn.Linear(config.heads * K, D, bias=False)
         self.full_norm = config.qk_norm and config.qk_norm_width == "full"
         self.head_norm = config.qk_norm and config.qk_norm_width == "head"
         if config.qk_norm and self.groups == self.heads:
             # One gain norms queries and keys in one kernel.
-            self.norm = norm(config, *((2, D) if self.full_norm else (2, 1, K)))
+            self.norm = norm(config, *((2, config.heads * K) if self.full_norm else (2, 1, K)))
         elif config.qk_norm:
-            self.query_norm = norm(config, D if self.full_norm else K)
+            self.query_norm = norm(config, config.heads * K if self.full_norm else K)
             self.key_norm = norm(config, config.groups * K if self.full_norm else K)
 
     def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
@@ -151,10 +174,14 @@ class Block(nn.Module):
         self.feed_forward_norm = norm(config, config.width)
 
     def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
+        return self.around(x_BTD, lambda read_BTD: self.attention(read_BTD, cos_T11P, sin_T11P, mask_B1TT))
+
+    def around(self, x_BTD: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
+        """The block with another attention, (B, T, D) to (B, T, D), such as one that remembers."""
         if self.pre:
-            x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_T11P, sin_T11P, mask_B1TT)
+            x_BTD = x_BTD + attend(self.attention_norm(x_BTD))
             return x_BTD + self.feed_forward(self.feed_forward_norm(x_BTD))
-        x_BTD = x_BTD + self.attention_norm(self.attention(x_BTD, cos_T11P, sin_T11P, mask_B1TT))
+        x_BTD = x_BTD + self.attention_norm(attend(x_BTD))
         return x_BTD + self.feed_forward_norm(self.feed_forward(x_BTD))
 
 
@@ -180,7 +207,9 @@ class DenseDecoder(nn.Module):
         self.register_buffer("sin_T11P", sin, persistent=False)
 
     def _rotary_tables(self) -> tuple[Tensor, Tensor]:
-        return rotary_tables(self.config.sequence_length, self.config.head_width, self.config.rope_theta)
+        config = self.config
+        divisors = config.rope_divisors if isinstance(config, LlamaConfig) else ()
+        return rotary_tables(config.sequence_length, config.head_width, config.rope_theta, divisors)
 
     @staticmethod
     def feed_forward(config: DenseConfig) -> nn.Module:
@@ -193,20 +222,17 @@ class DenseDecoder(nn.Module):
         return self.embedding.weight if self.config.tied else self.unembedding.weight
 
     def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
-        """Draw every matrix from a truncated normal (init_std, three deviations) and set gains to one.
+        """Draw every matrix from a normal truncated at three deviations (see `deviation`) and set gains to one.
 
-        The matrices that write to the residual stream are scaled by 1 / sqrt(2 L) when norms come before them and
-        `shrink_residual` is set. The generator is on the CPU: the same seed gives the same weights on every device.
-        `put` stores a whole drawn tensor in a parameter, which may hold but a part of it.
+        The generator is on the CPU: the same seed gives the same weights on every device. `put` stores a whole drawn
+        tensor in a parameter, which may hold but a part of it.
         """
         generator = torch.Generator().manual_seed(seed)
-        std, pre = self.config.init_std, self.config.norm_placement == "pre"
-        shrink = 1 / math.sqrt(2 * self.config.layers) if pre and self.config.shrink_residual else 1.0
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 drawn = torch.ones(parameter.shape, dtype=torch.float32)
                 if not name.endswith("gain"):
-                    scale = std * (shrink if name.endswith(WRITES_RESIDUAL) else 1.0)
+                    scale = deviation(name, tuple(parameter.shape), self.config)
                     nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
                 put(parameter, drawn)
             for held, table in zip((self.cos_T11P, self.sin_T11P), self._rotary_tables(), strict=True):

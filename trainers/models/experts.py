@@ -18,6 +18,10 @@ GROUPED_CAPABILITY = (9, 0)
 """CUDA compute capability from which torch's grouped product is one kernel and not a loop."""
 
 
+GROUPED_ROW_BYTES = 16
+"""What the length of a row must be a multiple of, in the kernel of the product and in those of its gradients."""
+
+
 def sort_by_expert(expert_Nk: Tensor, experts: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of expert numbers (N, k): rows in the order of experts (M,), where each row went (M,), and rows an expert (E,).
 
@@ -70,7 +74,7 @@ def grouped_product(x_MX: Tensor, weight_EYX: Tensor, counts_E: Tensor) -> Tenso
     if torch.is_autocast_enabled(x_MX.device.type):
         dtype = torch.get_autocast_dtype(x_MX.device.type)
         x_MX, weight_EYX = x_MX.to(dtype), weight_EYX.to(dtype)
-    if has_grouped_kernel(x_MX):
+    if has_grouped_kernel(x_MX) and fits_grouped_kernel(weight_EYX):
         ends_E = counts_E.cumsum(0).to(torch.int32)
         return torch._grouped_mm(x_MX, weight_EYX.transpose(1, 2), offs=ends_E)
     return SegmentProduct.apply(x_MX, weight_EYX, counts_E)
@@ -80,6 +84,12 @@ def has_grouped_kernel(x: Tensor) -> bool:
     """Whether torch multiplies rows of this kind by groups in one kernel."""
     wanted = x.is_cuda and x.dtype == torch.bfloat16 and hasattr(torch, "_grouped_mm")
     return wanted and torch.cuda.get_device_capability(x.device) >= GROUPED_CAPABILITY
+
+
+def fits_grouped_kernel(weight_EYX: Tensor) -> bool:
+    """Whether the grouped kernel takes matrices of this shape: it wants rows that begin at multiples of 16 bytes."""
+    row = GROUPED_ROW_BYTES // weight_EYX.element_size()
+    return weight_EYX.shape[1] % row == 0 and weight_EYX.shape[2] % row == 0
 
 
 class SegmentProduct(torch.autograd.Function):

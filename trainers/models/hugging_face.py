@@ -1,9 +1,17 @@
 """Decoders in the Hugging Face format: what config.json says, and what each tensor is called there.
 
-Two architectures, by their names in transformers: Olmo2ForCausalLM (norms on what a layer adds) and OlmoeForCausalLM
-(norms before, experts), both with QK-norm over the full width. A dense decoder with norms before is an Olmoe of one
-expert a layer: its router's softmax is then one, whatever the router. In files the experts are apart, and so are
-queries, keys and values, gate and up; transformers joins the experts again when it loads them.
+Six architectures, by their names in transformers:
+
+    Olmo2ForCausalLM    norms on what a layer adds, QK-norm over the full width
+    OlmoeForCausalLM    norms before, QK-norm over the full width, experts
+    LlamaForCausalLM    norms before, no QK-norm; rotary frequencies as they are, divided by one number, or Llama 3.1's
+    MistralForCausalLM  as Llama; read up to the window of its attention, within which it is full attention
+    Qwen3ForCausalLM    as Llama with QK-norm over each head, and heads of a width of their own
+    OlmoForCausalLM     as Llama with LayerNorm that has no gain (read only)
+
+A dense decoder with norms before and QK-norm over the full width is written as an Olmoe of one expert a layer: its
+router's softmax is then one, whatever the router. In files the experts are apart, and so are queries, keys and values,
+gate and up; transformers joins the experts again when it loads them.
 """
 
 from __future__ import annotations
@@ -14,30 +22,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainers.models.config import DenseConfig, MoEConfig, model_config
+from trainers.models.config import DenseConfig, LlamaConfig, MoEConfig, model_config
+from trainers.models.rope import as_longrope, rope_divisors
 from trainers.process.errors import TrainerError
 
-ARCHITECTURES = {"olmo2": "Olmo2ForCausalLM", "olmoe": "OlmoeForCausalLM"}
+ARCHITECTURES = {
+    "olmo2": "Olmo2ForCausalLM",
+    "olmoe": "OlmoeForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "olmo": "OlmoForCausalLM",
+}
+QK_NORM = {"olmo2": "full", "olmoe": "full", "qwen3": "head"}
+"""The width of an architecture's QK-norm, where it has one."""
+OLMO_NORM_EPS = 1e-5
 
 Weights = Mapping[str, Tensor]
 
 
 def model_type(config: DenseConfig) -> str:
-    """ "olmo2" or "olmoe".
+    """The architecture that a decoder is written as: "olmo2", "olmoe", "llama" or "qwen3".
 
     Raises:
-        TrainerError: neither of them computes this function.
+        TrainerError: none of them computes this function.
     """
-    dense_after = config.kind == "dense" and config.norm_placement == "reordered"
     mend = "export a model with RMSNorm and QK-norm over the full width"
+    before = config.norm_placement == "pre"
     if config.norm != "rms":
-        raise TrainerError(f"neither Olmo2 nor Olmoe has the norm {config.norm!r}", mend)
-    if not config.qk_norm or config.qk_norm_width != "full":
-        width = f"QK-norm a {config.qk_norm_width}" if config.qk_norm else "no QK-norm"
-        raise TrainerError(f"neither Olmo2 nor Olmoe has {width}", mend)
-    if config.kind == "moe" and config.norm_placement != "pre":
+        raise TrainerError(f"neither Olmo2, Olmoe, Llama nor Qwen3 has the norm {config.norm!r}", mend)
+    if config.kind == "moe" and not before:
         raise TrainerError("Olmoe has its norms before each layer, this mixture after", mend)
-    return "olmo2" if dense_after else "olmoe"
+    if config.qk_norm and config.qk_norm_width == "full":
+        if isinstance(config, LlamaConfig) and (config.head_size or config.rope_divisors):
+            raise TrainerError("neither Olmo2 nor Olmoe has heads of a width of their own or scaled positions", mend)
+        return "olmoe" if before else "olmo2"
+    if before and config.kind != "moe":
+        return "qwen3" if config.qk_norm else "llama"
+    width = f"QK-norm a {config.qk_norm_width}" if config.qk_norm else "no QK-norm"
+    raise TrainerError(f"neither Olmo2 nor Olmoe has {width}", mend)
 
 
 def to_config_json(config: DenseConfig, dtype: str, eot: int | None) -> dict[str, Any]:
@@ -67,6 +90,10 @@ def to_config_json(config: DenseConfig, dtype: str, eot: int | None) -> dict[str
         "use_cache": True,
         "torch_dtype": dtype,
     }
+    if kind in ("llama", "qwen3"):
+        written["head_dim"] = config.head_width
+    if isinstance(config, LlamaConfig) and config.rope_divisors:
+        written["rope_parameters"] |= as_longrope(config.rope_divisors, config.sequence_length)
     if kind == "olmoe":
         moe = config if isinstance(config, MoEConfig) else None
         written |= {
@@ -95,17 +122,21 @@ def from_config_json(parsed: Mapping[str, Any], place: str) -> DenseConfig:
     _refuse_other_parts(parsed, place)
     rope = parsed.get("rope_parameters") or {}
     try:
+        theta = float(parsed.get("rope_theta") or rope.get("rope_theta") or 10_000.0)
         shape: dict[str, Any] = {
             "vocab_size": parsed["vocab_size"],
-            "sequence_length": parsed["max_position_embeddings"],
+            "sequence_length": _length(kind, parsed),
             "width": parsed["hidden_size"],
             "layers": parsed["num_hidden_layers"],
             "heads": parsed["num_attention_heads"],
             "key_value_heads": _grouped(parsed),
             "hidden": parsed["intermediate_size"],
-            "rope_theta": float(parsed.get("rope_theta") or rope.get("rope_theta", 10_000.0)),
-            "norm_eps": parsed.get("rms_norm_eps", 1e-5),
+            "rope_theta": theta,
+            "norm": "layer" if kind == "olmo" else "rms",
+            "norm_eps": OLMO_NORM_EPS if kind == "olmo" else parsed.get("rms_norm_eps", 1e-5),
             "norm_placement": "reordered" if kind == "olmo2" else "pre",
+            "qk_norm": kind in QK_NORM,
+            "qk_norm_width": QK_NORM.get(kind, "full"),
             "tied": parsed.get("tie_word_embeddings", False),
             "init_std": parsed.get("initializer_range", 0.02),
             "shrink_residual": False,
@@ -117,9 +148,30 @@ def from_config_json(parsed: Mapping[str, Any], place: str) -> DenseConfig:
                 "experts_per_token": parsed["num_experts_per_tok"],
                 "renormalise": parsed.get("norm_topk_prob", False),
             }
+        else:
+            shape |= _llama_parts(parsed, theta, place)
+        return model_config(shape)
     except KeyError as error:
         raise TrainerError(f"{place} lacks {error}", "export the model again with a whole config.json") from None
-    return model_config(shape)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise TrainerError(f"{place}: a field is not the number that it should be: {error}", "correct it") from None
+
+
+def _llama_parts(parsed: Mapping[str, Any], theta: float, place: str) -> dict[str, Any]:
+    """The fields of a LlamaConfig, or none where a DenseConfig says all."""
+    ordinary = parsed["hidden_size"] // parsed["num_attention_heads"]
+    head_width = parsed.get("head_dim") or ordinary
+    divisors = rope_divisors(parsed, head_width, theta, place)
+    if head_width * parsed["num_attention_heads"] == parsed["hidden_size"] and not divisors:
+        return {}
+    own = 0 if head_width * parsed["num_attention_heads"] == parsed["hidden_size"] else head_width
+    return {"kind": "llama", "head_size": own, "rope_divisors": divisors}
+
+
+def _length(kind: str, parsed: Mapping[str, Any]) -> int:
+    """Tokens that are read at most: within the window of its attention, Mistral's is full attention."""
+    window = parsed.get("sliding_window") if kind == "mistral" else None
+    return min(parsed["max_position_embeddings"], window or parsed["max_position_embeddings"])
 
 
 def _grouped(parsed: Mapping[str, Any]) -> int:
@@ -129,11 +181,15 @@ def _grouped(parsed: Mapping[str, Any]) -> int:
 
 def _refuse_other_parts(parsed: Mapping[str, Any], place: str) -> None:
     rope = parsed.get("rope_scaling") or parsed.get("rope_parameters") or {}
+    scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
     other = {
         "attention_bias": bool(parsed.get("attention_bias")),
+        "mlp_bias": bool(parsed.get("mlp_bias")),
         "clip_qkv": parsed.get("clip_qkv") is not None,
         "hidden_act": parsed.get("hidden_act", "silu") != "silu",
-        "rope_type": rope.get("rope_type", rope.get("type", "default")) != "default",
+        "use_sliding_window": bool(parsed.get("use_sliding_window")),
+        "rope_type": parsed.get("model_type") == "olmoe" and scaled,
+        "partial_rotary_factor": rope.get("partial_rotary_factor", 1.0) != 1.0,
     }
     for name, found in other.items():
         if found:
@@ -143,9 +199,14 @@ def _refuse_other_parts(parsed: Mapping[str, Any], place: str) -> None:
             )
 
 
-def to_tensors(config: DenseConfig, weights: Weights) -> Iterator[tuple[str, Tensor]]:
-    """A decoder's tensors under their names in the format, as views where they can be."""
-    kind, H = model_type(config), config.head_width
+def to_tensors(config: DenseConfig, weights: Weights, kind: str = "") -> Iterator[tuple[str, Tensor]]:
+    """A decoder's tensors under their names in the format, as views where they can be.
+
+    Args:
+        kind: the architecture; "": that of `model_type`.
+    """
+    kind, H = kind or model_type(config), config.head_width
+    gains = kind != "olmo"
     rows = (config.heads * H, config.groups * H, config.groups * H)
     yield "model.embed_tokens.weight", weights["embedding.weight"]
     for layer in range(config.layers):
@@ -154,25 +215,32 @@ def to_tensors(config: DenseConfig, weights: Weights) -> Iterator[tuple[str, Ten
         for name, part in zip(("q_proj", "k_proj", "v_proj"), qkv, strict=True):
             yield f"{there}self_attn.{name}.weight", part
         yield f"{there}self_attn.o_proj.weight", weights[f"{here}attention.out.weight"]
-        for name, gain in zip(("q_norm", "k_norm"), _qk_gains(config, weights, here), strict=True):
-            yield f"{there}self_attn.{name}.weight", gain
-        for name, ours in _NORMS[kind].items():
-            yield f"{there}{name}.weight", weights[f"{here}{ours}.gain"]
+        if config.qk_norm:
+            for name, gain in zip(("q_norm", "k_norm"), _qk_gains(config, weights, here), strict=True):
+                yield f"{there}self_attn.{name}.weight", gain
+        for name, ours in _norms(config).items():
+            if gains:
+                yield f"{there}{name}.weight", weights[f"{here}{ours}.gain"]
         yield from _feed_forward_to(config, kind, weights, here, there)
-    yield "model.norm.weight", weights["norm.gain"]
+    if gains:
+        yield "model.norm.weight", weights["norm.gain"]
     if not config.tied:
         yield "lm_head.weight", weights["unembedding.weight"]
 
 
-_NORMS = {
-    "olmo2": {"post_attention_layernorm": "attention_norm", "post_feedforward_layernorm": "feed_forward_norm"},
-    "olmoe": {"input_layernorm": "attention_norm", "post_attention_layernorm": "feed_forward_norm"},
-}
+_NORMS_BEFORE = {"input_layernorm": "attention_norm", "post_attention_layernorm": "feed_forward_norm"}
+_NORMS_AFTER = {"post_attention_layernorm": "attention_norm", "post_feedforward_layernorm": "feed_forward_norm"}
+
+
+def _norms(config: DenseConfig) -> dict[str, str]:
+    """Our name of each norm of a block, by its name in the format."""
+    return _NORMS_BEFORE if config.norm_placement == "pre" else _NORMS_AFTER
 
 
 def _qk_gains(config: DenseConfig, weights: Weights, here: str) -> tuple[Tensor, Tensor]:
     if config.groups == config.heads:
-        both_2D = weights[f"{here}attention.norm.gain"]
+        # (2, D), or (2, 1, K) where each head is normed by itself.
+        both_2D = weights[f"{here}attention.norm.gain"].flatten(1)
         return both_2D[0], both_2D[1]
     return weights[f"{here}attention.query_norm.gain"], weights[f"{here}attention.key_norm.gain"]
 
@@ -195,10 +263,11 @@ def _feed_forward_to(
         yield f"{place}down_proj.weight", down_EDF[expert]
 
 
-def from_tensors(config: DenseConfig, read: Callable[[str], Tensor]) -> dict[str, Tensor]:
-    """A decoder's weights from the format's; `read` gives a tensor by its name there."""
-    kind = model_type(config)
-    found = {"embedding.weight": read("model.embed_tokens.weight"), "norm.gain": read("model.norm.weight")}
+def from_tensors(config: DenseConfig, kind: str, read: Callable[[str], Tensor]) -> dict[str, Tensor]:
+    """A decoder's weights from those of the architecture `kind`; `read` gives a tensor by its name there."""
+    gains = kind != "olmo"
+    found = {"embedding.weight": read("model.embed_tokens.weight")}
+    found["norm.gain"] = read("model.norm.weight") if gains else torch.ones(config.width)
     if not config.tied:
         found["unembedding.weight"] = read("lm_head.weight")
     for layer in range(config.layers):
@@ -206,17 +275,21 @@ def from_tensors(config: DenseConfig, read: Callable[[str], Tensor]) -> dict[str
         qkv = [read(f"{there}self_attn.{name}.weight") for name in ("q_proj", "k_proj", "v_proj")]
         found[f"{here}attention.query_key_value.weight"] = torch.cat(qkv)
         found[f"{here}attention.out.weight"] = read(f"{there}self_attn.o_proj.weight")
-        gains = [read(f"{there}self_attn.{name}.weight") for name in ("q_norm", "k_norm")]
-        if config.groups == config.heads:
-            found[f"{here}attention.norm.gain"] = torch.stack(gains)
-        else:
-            found |= dict(
-                zip((f"{here}attention.query_norm.gain", f"{here}attention.key_norm.gain"), gains, strict=True)
-            )
-        for name, ours in _NORMS[kind].items():
-            found[f"{here}{ours}.gain"] = read(f"{there}{name}.weight")
+        found |= _qk_norms_from(config, read, here, there)
+        for name, ours in _norms(config).items():
+            found[f"{here}{ours}.gain"] = read(f"{there}{name}.weight") if gains else torch.ones(config.width)
         found |= _feed_forward_from(config, kind, read, here, there)
     return found
+
+
+def _qk_norms_from(config: DenseConfig, read: Callable[[str], Tensor], here: str, there: str) -> dict[str, Tensor]:
+    if not config.qk_norm:
+        return {}
+    query, key = (read(f"{there}self_attn.{name}.weight") for name in ("q_norm", "k_norm"))
+    if config.groups != config.heads:
+        return {f"{here}attention.query_norm.gain": query, f"{here}attention.key_norm.gain": key}
+    both_2D = torch.stack((query, key))
+    return {f"{here}attention.norm.gain": both_2D if config.qk_norm_width == "full" else both_2D[:, None]}
 
 
 def _feed_forward_from(

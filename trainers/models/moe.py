@@ -8,6 +8,7 @@ Shape suffixes: those of dense.py and experts.py; L layers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -72,15 +73,33 @@ class MoE(nn.Module):
         return y_ND.view_as(x_BTD)
 
 
-def load_balancing_loss(routings: list[Routing]) -> Tensor:
+def load_balancing_loss(routings: list[Routing], counts_LE: Tensor | None = None) -> Tensor:
     """E / (L N k) x the sum over layers and experts of tokens given x mean probability: 1 at balance, E / k at worst.
 
     This is MegaBlocks' scale (its moe.py, batched_load_balancing_loss), in which OLMoE was trained. transformers pools
     the layers first and does not divide by k.
+
+    Args:
+        counts_LE: tokens that each expert was given in the batch of which these tokens are a part; None: in these
+            alone. The mean of the parts' losses, by their tokens, is then the loss of the batch, and so is that of
+            their gradients (arXiv 2501.11873, equation 3).
     """
     (N, E), k = routings[0].probability_NE.shape, routings[0].expert_Nk.shape[1]
-    dots = [r.counts_E.to(torch.float32) @ r.probability_NE.mean(0) for r in routings]
-    return torch.stack(dots).mean() * E / (N * k)
+    given = [r.counts_E for r in routings] if counts_LE is None else list(counts_LE)
+    dots = [c.to(torch.float32) @ r.probability_NE.mean(0) for c, r in zip(given, routings, strict=True)]
+    return torch.stack(dots).mean() * E / (N * k if counts_LE is None else counts_LE[0].sum())
+
+
+def grouped_load_balancing_loss(routings: list[Routing], groups: int) -> Tensor:
+    """The mean of the load-balancing losses of `groups` equal runs of the tokens, each seen by itself."""
+    E, k = routings[0].probability_NE.shape[1], routings[0].expert_Nk.shape[1]
+    parts = []
+    for r in routings:
+        expert_GM = r.expert_Nk.view(groups, -1)
+        counts_GE = expert_GM.new_zeros(groups, E).scatter_add_(1, expert_GM, torch.ones_like(expert_GM))
+        mean_GE = r.probability_NE.view(groups, -1, E).mean(1)
+        parts.append((counts_GE.to(torch.float32) * mean_GE).sum(1).mean() * groups)
+    return torch.stack(parts).mean() * E / (len(routings[0].expert_Nk) * k)
 
 
 def router_z_loss(routings: list[Routing]) -> Tensor:
@@ -89,7 +108,12 @@ def router_z_loss(routings: list[Routing]) -> Tensor:
 
 
 class MoEDecoder(DenseDecoder):
-    """A decoder of experts; `loss` adds the router's two losses."""
+    """A decoder of experts; `loss` adds the router's two losses.
+
+    `router_losses_2` holds load-balancing loss and router z-loss of the last call of `loss`, without a graph.
+    """
+
+    router_losses_2: Tensor
 
     @staticmethod
     def feed_forward(config: DenseConfig) -> nn.Module:
@@ -100,15 +124,37 @@ class MoEDecoder(DenseDecoder):
         """What the routers of all layers decided in the last call."""
         return [cast(Routing, cast(MoE, block.feed_forward).routing) for block in self.blocks]
 
-    def loss(self, tokens_BS: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
+    def expert_counts(self, tokens_BS: Tensor) -> Tensor:
+        """(L, E): tokens that each expert is given when `loss` reads the same rows; computes no logits."""
+        with torch.no_grad():
+            self.hidden(tokens_BS[:, :-1])
+        return self._counts_LE()
+
+    def _counts_LE(self) -> Tensor:
+        return torch.stack([routing.counts_E for routing in self.routings])
+
+    def loss(
+        self, tokens_BS: Tensor, z_loss: float = 0.0, of_batch: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As a dense decoder's, with load-balancing loss and router z-loss in what is descended.
 
-        The balance is that of these tokens: over ranks or microbatches it is the mean of theirs.
+        Args:
+            of_batch: from the counts (L, E) of these tokens to those of the whole batch of a step; None where these
+                rows are the whole batch. Not called where the balance is that of a few sequences.
         """
         descend, report = super().loss(tokens_BS, z_loss)
         config, routings = cast(MoEConfig, self.config), self.routings
+        balance, z = self._balance(len(tokens_BS), of_batch), router_z_loss(routings)
+        self.router_losses_2 = torch.stack([balance.detach(), z.detach()])
         if config.load_balancing_weight:
-            descend = descend + config.load_balancing_weight * load_balancing_loss(routings)
+            descend = descend + config.load_balancing_weight * balance
         if config.router_z_weight:
-            descend = descend + config.router_z_weight * router_z_loss(routings)
+            descend = descend + config.router_z_weight * z
         return descend, report
+
+    def _balance(self, sequences: int, of_batch: Callable[[Tensor], Tensor] | None) -> Tensor:
+        group = cast(MoEConfig, self.config).load_balancing_sequences
+        if group:
+            # A row that stands for none is alone.
+            return grouped_load_balancing_loss(self.routings, max(1, sequences // group))
+        return load_balancing_loss(self.routings, of_batch(self._counts_LE()) if of_batch else None)

@@ -15,7 +15,7 @@ from torch import Tensor
 from trainers.core.ranks import Ranks
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.dense import DenseDecoder
-from trainers.models.moe import MoEDecoder, load_balancing_loss, router_z_loss
+from trainers.models.moe import MoEDecoder
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,17 @@ class RoutingSums:
     counts_LE: Tensor
     """Tokens that each expert of each layer was given."""
     losses_2: Tensor
-    """Load-balancing loss and router z-loss."""
+    """Load-balancing loss and router z-loss, as `MoEDecoder.loss` descended them."""
     tokens: int
 
 
 def routing_sums(model: DenseDecoder) -> RoutingSums | None:
-    """Of the model's last forward pass, without a graph; None of a dense model."""
+    """Of the model's last call of `loss`, without a graph; None of a dense model."""
     if not isinstance(model, MoEDecoder):
         return None
-    with torch.no_grad():
-        routings = model.routings
-        counts_LE = torch.stack([routing.counts_E for routing in routings])
-        losses_2 = torch.stack([load_balancing_loss(routings), router_z_loss(routings)])
-        return RoutingSums(counts_LE, losses_2, len(routings[0].expert_Nk))
+    routings = model.routings
+    counts_LE = torch.stack([routing.counts_E for routing in routings])
+    return RoutingSums(counts_LE, model.router_losses_2, len(routings[0].expert_Nk))
 
 
 class ExpertBalance:

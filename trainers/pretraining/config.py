@@ -10,10 +10,13 @@ from typing import Any
 
 from trainers.core.optimiser import Optimiser
 from trainers.core.plan import LoopConfig
-from trainers.core.schedule import SCHEDULES
+from trainers.data.batches import SHUFFLED
+from trainers.data.mixing import check_alike
 from trainers.data.shards import Split
 from trainers.models.config import DenseConfig, MoEConfig, flops_per_token, model_config
+from trainers.pretraining.continuing import Continuing, check_skip, skipped
 from trainers.pretraining.presets import Preset, preset
+from trainers.process.config_file import check_fields
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_text
 
@@ -53,6 +56,14 @@ class RunConfig(LoopConfig):
     init: str = ""
     """Begin with the weights of this run, checkpoint or Hugging Face folder. The model is then that one's, at the
     shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty."""
+    moments: bool = False
+    """With `init`: begin with the optimiser's moments of that checkpoint too."""
+    branch: str = ""
+    """Go on from this run or checkpoint, at its step, with its weights, moments, schedule and place in the data; what
+    this configuration changes holds from there on. `steps` counts from the start of that run. Other data are read from
+    their start."""
+    skip: Sequence[int] = ()
+    """Batches left out, numbered from 1 as the steps that would read them; those after them move up."""
     document_masking: bool = False
     """No attention across the end-of-text tokens of the shards."""
 
@@ -70,13 +81,41 @@ class Resolved:
 def parts_of(preset: Preset) -> int:
     """Parts of a batch that threads may share on a CPU: 1, 2 or 4, by the FLOPs of a step.
 
-    A mixture that balances its experts keeps its batch whole: its balance is that of the tokens seen together.
+    A mixture that balances its experts keeps its batch whole: in parts, each step would look at its tokens twice.
     """
     model = preset.model
-    if isinstance(model, MoEConfig) and model.load_balancing_weight:
+    if balanced(model) is not None:
         return 1
     flops = flops_per_token(model) * preset.batch * model.sequence_length
     return next((parts for parts in (4, 2) if flops >= parts * PART_FLOPS and preset.batch >= parts), 1)
+
+
+def balanced(model: DenseConfig) -> MoEConfig | None:
+    """The mixture whose experts training balances; None of a dense model, or where the loss has no weight."""
+    return model if isinstance(model, MoEConfig) and model.load_balancing_weight else None
+
+
+def check_groups(model: MoEConfig | None, config: RunConfig, batch: int, ranks: int) -> None:
+    """Refuse pieces of a batch that cut through the sequences whose balance is seen together.
+
+    Raises:
+        TrainerError: batch, ranks, parts or microbatch do not fit `load_balancing_sequences`.
+    """
+    group = model.load_balancing_sequences if model is not None else 0
+    if not group:
+        return
+    cuts = {
+        "batch": batch,
+        **{f"share of a rank among {ranks}": batch * rank // ranks for rank in range(1, ranks)},
+        **{f"part of {config.parts}": batch * part // config.parts for part in range(1, config.parts)},
+        "microbatch": config.microbatch,
+    }
+    for what, size in cuts.items():
+        if size % group:
+            raise TrainerError(
+                f"the {what} ends at {size} sequences, and load_balancing_sequences is {group}",
+                "choose batch, microbatch and ranks so that each piece is a multiple of load_balancing_sequences",
+            )
 
 
 def named_sources(config: RunConfig) -> list[tuple[Path, float]]:
@@ -89,7 +128,7 @@ def named_sources(config: RunConfig) -> list[tuple[Path, float]]:
         return [(Path(config.shards) / "train", 1.0)]
     found = []
     for number, entry in enumerate(config.sources):
-        fit = isinstance(entry, Mapping) and entry.keys() == {"shards", "weight"}
+        fit = isinstance(entry, Mapping) and entry.keys() == {"shards", "weight"} and isinstance(entry["shards"], str)
         if not fit or isinstance(entry["weight"], bool) or not isinstance(entry["weight"], int | float):
             raise TrainerError(f"sources[{number}] is {entry!r}", "write it as {shards: FOLDER, weight: NUMBER}")
         if not 0 < entry["weight"] < math.inf:
@@ -106,6 +145,8 @@ def resolve(
     heldout: Split,
     sources: Sequence[tuple[Split, float]] = (),
     initial: tuple[DenseConfig, str] | None = None,
+    *,
+    found: Continuing | None = None,
 ) -> Resolved:
     """Work out the preset for the shards' vocabulary and length, and the run's fingerprint.
 
@@ -116,6 +157,7 @@ def resolve(
         train: what is trained on, or the first of `sources`.
         sources: what is trained on by weight, where the configuration names several.
         initial: shape and digest of the weights to begin with, where it names some.
+        found: the checkpoint to take moments from or to branch off, where it names one.
     """
     if config.dtype not in ("float32", "bfloat16"):
         raise TrainerError(f"dtype is {config.dtype!r}", 'set dtype to "float32" or "bfloat16"')
@@ -128,6 +170,7 @@ def resolve(
             f"held-out sequences have {heldout.sequence_length} tokens, the model {chosen.model.sequence_length}",
             "write train and heldout with one sequence length",
         )
+    check_alike([train, *(split for split, _ in sources[1:]), heldout])
     identity = {
         "code": CODE_VERSION,
         "model": asdict(chosen.model),
@@ -140,10 +183,21 @@ def resolve(
         "train": train.digest,
         "heldout": heldout.digest,
     }
+    if isinstance(chosen.model, MoEConfig) and balanced(chosen.model) is None:
+        del identity["model"]["load_balancing_sequences"]
+    if chosen.model.initialisation == "normal":
+        # The runs from before there was a choice keep their fingerprints.
+        del identity["model"]["initialisation"]
     if sources:
         identity["sources"] = [[split.digest, weight] for split, weight in sources]
+    if len(sources) > 1:
+        identity["shuffled"] = SHUFFLED
+    if not chosen.optimiser.clip:
+        identity["clipping"] = "none"
     if initial is not None:
         identity["init"] = initial[1]
+    skip = check_skip(config)
+    identity |= found.identity(identity, skip) if found is not None else skipped(skip)
     return Resolved(config=config, preset=chosen, identity=identity, fingerprint=sha256_text(canonical_json(identity)))
 
 
@@ -164,10 +218,8 @@ def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
     model = _overridden_model(config.model, chosen.model)
     if config.document_masking:
         model = replace(model, separator=separator)
-    _check_fields("optimiser", config.optimiser, chosen.optimiser)
+    check_fields(config.optimiser, type(chosen.optimiser), "optimiser")
     optimiser: Optimiser = replace(chosen.optimiser, **config.optimiser)
-    if optimiser.schedule not in SCHEDULES:
-        raise TrainerError(f"schedule is {optimiser.schedule!r}", f"choose one of {', '.join(SCHEDULES)}")
     batch = config.batch or chosen.batch
     steps = config.steps or max(1, round(chosen.steps * chosen.batch / batch))
     return replace(chosen, model=model, optimiser=optimiser, batch=batch, steps=steps)
@@ -175,17 +227,10 @@ def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
 
 def _overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
     kind = values.get("kind", model.kind)
-    if kind not in ("dense", "moe"):
+    if kind not in ("dense", "moe", model.kind):
         raise TrainerError(f"model kind is {kind!r}", 'set kind to "dense" or "moe"')
     if kind != model.kind:
         shared = {name: value for name, value in asdict(model).items() if name in DenseConfig.__dataclass_fields__}
         model = model_config(shared | {"kind": kind})
-    _check_fields("model", values, model)
+    check_fields(values, type(model), "model", hidden=("vocab_size", "sequence_length"))
     return replace(model, **values)
-
-
-def _check_fields(name: str, values: Mapping[str, Any], kind: DenseConfig | Optimiser) -> None:
-    allowed = [f for f in kind.__dataclass_fields__ if f not in ("vocab_size", "sequence_length")]
-    for key in values:
-        if key not in allowed:
-            raise TrainerError(f"{name} has no field {key!r} to set", f"fields: {', '.join(allowed)}")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainers.core.objective import Loss, Objective
 from trainers.core.ranks import Ranks, put
 from trainers.data.shards import Sequences, Tokens
+from trainers.data.tokenizer_digest import check_same_tokenizer, tokenizer_digest
 from trainers.models.config import active_parameter_count, flops_per_token, parameter_count, total_parameter_count
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
+from trainers.models.moe import MoEDecoder
 from trainers.pretraining.balance import ExpertBalance, routing_sums
-from trainers.pretraining.config import Resolved
+from trainers.pretraining.config import Resolved, balanced, check_groups
 from trainers.pretraining.heldout import measure
 from trainers.process.files import write_text
 from trainers.process.run_folder import TOKENIZER
@@ -40,6 +42,11 @@ class Pretraining(Objective):
         self.heldout, self.eot = heldout, eot
         self.undecayed = () if self.preset.optimiser.decay_embedding else ("embedding.weight",)
         self.balance = ExpertBalance(self.preset.model)
+        self._balanced = balanced(self.preset.model)
+        self._counts_LE: Tensor | None = None
+        if self._balanced is not None:
+            self.surveys = not self._balanced.load_balancing_sequences
+            self.entry_points = (*self.entry_points, "expert_counts")
         self._initial = initial
 
     def build(self) -> nn.Module:
@@ -58,7 +65,10 @@ class Pretraining(Objective):
 
     def prepare(self, out: Path) -> None:
         """Keep the shards' tokenizer beside the checkpoints, for whoever asks the model for text."""
+        check_groups(self._balanced, self.config, self.preset.batch, self.ranks.count)
         tokenizer = Path(self.config.shards) / TOKENIZER
+        there = tokenizer_digest(out / TOKENIZER)
+        check_same_tokenizer(self.heldout.split.tokenizer, there, ours=self.config.shards, theirs=f"the run in {out}")
         if tokenizer.is_file():
             write_text(out / TOKENIZER, tokenizer.read_text(encoding="utf-8"))
 
@@ -71,22 +81,43 @@ class Pretraining(Objective):
 
     def loss(self, model: nn.Module, samples: Tokens, device: torch.device) -> Loss:
         ours = cast(DenseDecoder, model)
-        descend, report = ours.loss(torch.from_numpy(samples).to(device), self.preset.optimiser.z_loss)
+        tokens, z_loss = torch.from_numpy(samples).to(device), self.preset.optimiser.z_loss
+        if isinstance(ours, MoEDecoder) and self.surveys:
+            descend, report = ours.loss(tokens, z_loss, self._counts_of_batch())
+        else:
+            descend, report = ours.loss(tokens, z_loss)
         return Loss(descend, report, routing_sums(ours))
+
+    def _counts_of_batch(self) -> Callable[[Tensor], Tensor] | None:
+        """From the expert counts of some samples to those of the step's batch; None where the samples are the batch."""
+        surveyed = self._counts_LE
+        if surveyed is not None:
+            return lambda _: surveyed
+        return self.ranks.totals if self.ranks.count > 1 else None
+
+    def survey(self, model: nn.Module, samples: Tokens, device: torch.device) -> Tensor:
+        return cast(MoEDecoder, model).expert_counts(torch.from_numpy(samples).to(device))
+
+    def surveyed(self, total: Tensor) -> None:
+        self._counts_LE = total
 
     def begin_step(self) -> None:
         self.balance.clear()
+        self._counts_LE = None
 
     def note(self, notes: Any, share: float) -> None:
         self.balance.add(notes, share)
 
-    def measure(self, model: nn.Module, ranks: Ranks) -> dict[str, float]:
-        found = measure(cast(DenseDecoder, model), self.heldout, self.config.heldout_sequences, ranks=ranks)
+    def measure(self, model: nn.Module, ranks: Ranks, samples: int) -> dict[str, float]:
+        limit = self.config.heldout_sequences
+        found = measure(cast(DenseDecoder, model), self.heldout, limit, ranks=ranks, batch=samples * ranks.count)
         return asdict(found)
 
-    def columns(self, measured: Mapping[str, float] | None, ranks: Ranks) -> dict[str, Any]:
-        names = ("nats_per_token", "bits_per_byte") if measured is not None else ()
-        return {f"heldout_{name}": (measured or {})[name] for name in names} | self.balance.report(ranks)
+    def columns(self, ranks: Ranks) -> dict[str, Any]:
+        return self.balance.report(ranks)
+
+    def measured_columns(self, measured: Mapping[str, float]) -> dict[str, Any]:
+        return {f"heldout_{name}": measured[name] for name in ("nats_per_token", "bits_per_byte")}
 
     def tokens(self, step: int) -> int:
         return step * self.preset.batch * self.preset.model.sequence_length

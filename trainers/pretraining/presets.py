@@ -201,7 +201,7 @@ LADDER_RATE_SHARE = 1 / 4
 
 @dataclass(frozen=True)
 class _DclmRecipe:
-    """What DCLM publishes for a scale (its training/configs/*.json)."""
+    """What DCLM publishes for a scale (its training/configs/*.json). open_lm's main.py decays every parameter."""
 
     batch: int
     warmup_steps: int
@@ -216,6 +216,7 @@ class _DclmRecipe:
             schedule="cosine",
             final_fraction=3e-5 / self.rate,
             weight_decay=self.decay,
+            decay_embedding=True,
             z_loss=self.z_loss,
         )
 
@@ -294,6 +295,7 @@ def _model(scale: Scale, vocab_size: int, sequence_length: int) -> DenseConfig:
     }
     if scale.family == "dclm":
         shape |= {"rope_theta": 10_000.0, "norm_placement": "pre", "norm_eps": 1e-5, "norm": "layer"}
+        shape |= {"initialisation": "open_lm"}
     if scale.family == "olmoe":
         shape |= {"rope_theta": 10_000.0, "norm_placement": "pre", "norm_eps": 1e-5, "shrink_residual": False}
     if scale.family in ("tiny", "tiny-moe"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -23,8 +25,8 @@ def read_config(path: Path | str, kind: type[C]) -> C:
         raise TrainerError(f"config file {path} does not exist", "give --config the path of a YAML or JSON file")
     try:
         text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        values = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise TrainerError(f"{path} is neither YAML nor JSON: {_one_line(error)}", "mend its syntax") from None
     return from_mapping(values, kind, str(path))
 
@@ -33,18 +35,49 @@ def from_mapping(values: Any, kind: type[C], place: str) -> C:
     """Build a configuration dataclass, with errors that name the field."""
     if not isinstance(values, Mapping):
         raise TrainerError(f"{place} holds no fields", f"write {', '.join(_required(kind))} in it")
-    known = _fields(kind)
+    _check_known(values, list(_fields(kind)), f"{place} has an unknown field")
+    for name in _required(kind):
+        if name not in values:
+            raise TrainerError(f"{place} lacks the field {name!r}", f"add {name}")
+    _check_types(values, kind, f"{place}: ")
+    return kind(**values)
+
+
+def check_fields(values: Any, kind: type, place: str, hidden: Sequence[str] = ()) -> None:
+    """Check values that replace some fields of a dataclass, such as those of `optimiser` in a training run's file.
+
+    Args:
+        place: the name of the field that holds them.
+        hidden: fields that may not be set.
+
+    Raises:
+        TrainerError: a field is unknown, or its value is of another type.
+    """
+    _check_known(values, [name for name in _fields(kind) if name not in hidden], f"{place} has no field", " to set")
+    _check_types(values, kind, f"{place}.")
+
+
+def _check_known(values: Mapping[Any, Any], known: Sequence[str], cause: str, after: str = "") -> None:
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise TrainerError(f"{place} has an unknown field {name!r}", f"{hint}fields: {', '.join(known)}")
-    for name in _required(kind):
-        if name not in values:
-            raise TrainerError(f"{place} lacks the field {name!r}", f"add {name}")
+            raise TrainerError(f"{cause} {name!r}{after}", f"{hint}fields: {', '.join(known)}")
+
+
+def _check_types(values: Mapping[str, Any], kind: type, place: str) -> None:
+    hints, fields = get_type_hints(kind), _fields(kind)
     for name, value in values.items():
-        _check_type(place, name, value, str(known[name].type))
-    return kind(**values)
+        _check_type(f"{place}{name}", value, hints[name], fields[name].default)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, in which a number with an exponent and no point, such as 3e-4, is a number and not text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _fields(kind: type) -> dict[str, Field[Any]]:
@@ -56,22 +89,37 @@ def _required(kind: type) -> list[str]:
     return [n for n, f in _fields(kind).items() if f.default is MISSING and f.default_factory is MISSING]
 
 
-def _check_type(place: str, name: str, value: Any, annotation: str) -> None:
-    kinds: dict[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "Mapping[str, Any]": (Mapping,),
-        "Sequence[Mapping[str, Any]]": (list, tuple),
-    }
-    allowed = kinds.get(annotation)
-    if allowed is None:
+SHOWN = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _check_type(place: str, value: Any, kind: Any, default: Any) -> None:
+    """Hold a value against the type of its field. Types that no file can hold, such as Path, are left to others."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind) or isinstance(value, bool):
+            choices = " or ".join(f'"{choice}"' for choice in get_args(kind))
+            raise TrainerError(f"{place} is {value!r}", f"choose {choices}")
         return
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        raise TrainerError(f"{place}: {name} is {value!r}", f"give {name} as {annotation}")
-    if annotation == "int" and value < 0:
-        raise TrainerError(f"{place}: {name} is {value}", f"give {name} as 0 or more")
+    if kind in SHOWN:
+        allowed = (int, float) if kind is float else kind
+        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+            raise TrainerError(f"{place} is {value!r}", f"give {SHOWN[kind]}")
+        if kind is float and not math.isfinite(value):
+            raise TrainerError(f"{place} is {value!r}", "give a finite number")
+        if kind in (int, float) and value < 0 and not (isinstance(default, int | float) and default < 0):
+            raise TrainerError(f"{place} is {value}", f"give {place.rsplit(maxsplit=1)[-1]} as 0 or more")
+        return
+    origin = get_origin(kind)
+    if origin is Mapping and not isinstance(value, Mapping):
+        raise TrainerError(f"{place} is {value!r}", "give fields, each with a value")
+    if origin is Sequence:
+        _check_items(place, value, get_args(kind)[0])
+
+
+def _check_items(place: str, value: Any, kind: Any) -> None:
+    if not isinstance(value, list | tuple):
+        raise TrainerError(f"{place} is {value!r}", "give a list")
+    for number, item in enumerate(value):
+        _check_type(f"{place}[{number}]", item, kind, None)
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 
@@ -48,10 +49,11 @@ PEAKS: dict[str, dict[str, float]] = {
     "H100": {"bfloat16": 989e12, "float32": 67e12},
     "A100": {"bfloat16": 312e12, "float32": 19.5e12},
     "L40S": {"bfloat16": 362e12, "float32": 91.6e12},
+    "L40": {"bfloat16": 181e12, "float32": 90.5e12},
     "A10": {"bfloat16": 125e12, "float32": 31.2e12},
     "L4": {"bfloat16": 121e12, "float32": 30.3e12},
 }
-"""FLOP/s of dense matrix products by part of the device's name, the longer names first: NVIDIA's data sheets, without
+"""FLOP/s of dense matrix products by words of the device's name, the longer names first: NVIDIA's data sheets, without
 sparsity, which doubles the number they print, and for float32 without TF32."""
 
 
@@ -60,4 +62,10 @@ def peak_flops(device: torch.device, dtype: str) -> tuple[str, float] | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    return next(((name, peaks[dtype]) for part, peaks in PEAKS.items() if part in name), None)
+    part = known_part(name)
+    return (name, PEAKS[part][dtype]) if part else None
+
+
+def known_part(name: str) -> str | None:
+    """The entry of PEAKS for a device's name, whose whole words it must be: an "NVIDIA L40" is no L4."""
+    return next((part for part in PEAKS if re.search(rf"\b{part}\b", name)), None)

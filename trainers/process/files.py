@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trainers.process.errors import TrainerError
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, so it can be digested."""
@@ -52,19 +54,41 @@ def whole_folder(place: Path) -> Generator[Path]:
 
     Files in it are flushed to disk by whoever writes them: see `flush_to_disk`.
     """
-    partial = _beside(place)
+    partial, replaced = _beside(place), _beside(place, "replaced")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(place, ignore_errors=True)
+        _flush_folder(partial)
+        if place.exists():
+            place.rename(replaced)
         partial.rename(place)
+        _flush_folder(place.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _beside(place: Path) -> Path:
-    return place.with_name(f".{place.name}.{os.getpid()}.partial")
+def _beside(place: Path, kind: str = "partial") -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}.{kind}")
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that were killed had half written in `folder`; no other process may write there."""
+    for left in [*folder.glob(".*.partial"), *folder.glob(".*.replaced")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def flush_to_disk(file: BinaryIO) -> None:
@@ -87,6 +111,17 @@ def write_json(path: Path, value: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Replace `path`, whole, by one compact JSON object a line."""
     write_text(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; TrainerError when the file cannot be read or holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainerError(f"{path} cannot be read: {' '.join(str(error).split())}", "give a whole folder") from None
+    if not isinstance(found, dict):
+        raise TrainerError(f"{path} holds no JSON object", "give a whole folder")
+    return found
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -64,6 +64,15 @@ class Progress:
         if self._pipes is not None:
             self._pipes.report_custom_message(report)
 
+    def warn(self, cause: str, mend: str) -> None:
+        """Report what is probably not meant, and print it on stderr."""
+        if self._silent:
+            return
+        self.event("warning", cause=cause, mend=mend)
+        print(f"warning: {cause}\nmend: {mend}", file=sys.stderr, flush=True)
+        if self._pipes is not None:
+            self._pipes.log.warning(f"{cause}; {mend}")
+
 
 @contextmanager
 def pipes_session() -> Generator[Any]:

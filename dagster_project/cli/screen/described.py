@@ -22,6 +22,8 @@ from dagster_project.cli.screen.render import cell, moment, plain_table
 from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import duckdb
 
 SAMPLED_ROWS = 200
@@ -29,8 +31,11 @@ VERSIONS_SHOWN = 10
 SAMPLE_WIDTH = 36
 
 
-def print_tables(screen: Console, settings: Settings) -> None:
-    """Print one line for each table, by family, and then the views."""
+def print_tables(screen: Console, settings: Settings, due: Callable[[str], str] = lambda name: "") -> None:
+    """Print one line for each table, by family, and then the views.
+
+    `due` returns in words what of a table is due; empty if nothing is, which is the default.
+    """
     lake = Lake.of(settings)
     # Without this, an error of the object store would be reported once for every table.
     lake.reach()
@@ -44,7 +49,7 @@ def print_tables(screen: Console, settings: Settings) -> None:
         if family != next(iter(CONTRACTS.values())).family:
             table.add_row()
         for contract in contracts:
-            table.add_row(*_line(lake, contract, states))
+            table.add_row(*_line(lake, contract, states, due))
     screen.print(table)
     size = human_bytes(sum(state.bytes for state in states))
     made = sum(state.made for state in states)
@@ -90,9 +95,12 @@ def _contract(name: str) -> Contract:
     return contract(name)
 
 
-def _line(lake: Lake, contract: Contract, states: list[TableState]) -> tuple[Text | str, ...]:
+def _line(
+    lake: Lake, contract: Contract, states: list[TableState], due: Callable[[str], str]
+) -> tuple[Text | str, ...]:
     try:
         state = table_state(lake, contract)
+        waiting = due(contract.name) if state.made else ""
     except WatershedError as error:
         return contract.name, "", "", "", "", Text(error.cause, style="red")
     states.append(state)
@@ -104,7 +112,8 @@ def _line(lake: Lake, contract: Contract, states: list[TableState]) -> tuple[Tex
         human_bytes(state.bytes),
         str(state.version),
         moment(state.written_at),
-        Text(state.summary, style="yellow" if state.drift else "green"),
+        Text(state.summary, style="yellow" if state.drift else "green")
+        + Text(f"; {waiting}" if waiting else "", style="yellow"),
     )
 
 

@@ -23,7 +23,7 @@ from catalog.tables.dclm import (
 )
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
-from dagster_project.families.dclm.archives import archive_bytes, pool_rows, shards_of
+from dagster_project.families.dclm.archives import archive_bytes, changed_archives, pool_rows, shards_of
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 from dagster_project.families.dclm.recipes import (
     contamination_literals,
@@ -55,6 +55,7 @@ def _digests(rows: pa.Table) -> list[dict[str, Any]]:
     identity=_digests,
     cut=POOL_SHARDS,
     keys=shards_of,
+    changes=changed_archives,
     together=archive_bytes,
 )
 def pool(making: Making) -> list[dict[str, Any]]:

@@ -1,10 +1,9 @@
-"""The partitions of the pool: 10 global shards of 10 local shards each, as DCLM released it."""
+"""The partitions of the pool: the (global, local) shards that hold archives, of 10 x 10, as DCLM released its pool."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from catalog.tables.dclm import SHARDS
 from dagster_project.engine.partitions import Cut, Partition
 
 
@@ -14,7 +13,7 @@ def _shard_columns(key: str) -> Partition:
 
 
 POOL_SHARDS = Cut(
-    dg.StaticPartitionsDefinition([f"{g}-{local}" for g in range(SHARDS) for local in range(SHARDS)]),
+    dg.DynamicPartitionsDefinition(name="pool_shards"),
     _shard_columns,
     lambda columns: f"{columns['global_shard']}-{columns['local_shard']}",
 )

@@ -7,6 +7,7 @@ computed. The modules that define a recipe are imported only then, so that Dagst
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
+from catalog.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from spark_jobs.classifiers.quality import QualityRecipe
@@ -44,21 +46,42 @@ SEQUENCE_LENGTH = 128
 """The number of tokens of a training sequence that a model predicts."""
 
 
-def rule_recipes(*_: Any) -> list[Recipe]:
+def rule_recipes(settings: Settings | None = None, *_: Any) -> list[Recipe]:
     """Return the recipes whose rules judge documents."""
-    from spark_jobs.recipes.reader import load_recipe
-
-    return [load_recipe(name) for name in JUDGES]
+    return [_recipe(settings, name) for name in JUDGES]
 
 
-def recipe_in_use(*_: Any) -> Recipe:
+def recipe_in_use(settings: Settings | None = None, *_: Any) -> Recipe:
     """Return the recipe named `RULES`."""
+    return _recipe(settings, RULES)
+
+
+def _recipe(settings: Settings | None, name: str) -> Recipe:
+    """Return the recipe `name` of the project's folder `recipes`, or else the one that comes with Watershed.
+
+    Raises:
+        WatershedError: The project's file is not a valid recipe, or is called otherwise than the recipe in it.
+    """
+    own = (settings or load_settings()).recipes_folder / f"{name}.yaml"
+    if not own.is_file():
+        return _read(name, None)
+    stat = own.stat()
+    recipe = _read(str(own), (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size))
+    if recipe.name != name:
+        raise WatershedError(
+            f"{own} holds a recipe that is called {recipe.name!r}", f"write `name: {name}` in it, or rename the file"
+        )
+    return recipe
+
+
+@functools.lru_cache(maxsize=16)
+def _read(name_or_path: str, stamp: tuple[int, ...] | None) -> Recipe:
     from spark_jobs.recipes.reader import load_recipe
 
-    return load_recipe(RULES)
+    return load_recipe(name_or_path)
 
 
-def duplicates_recipe(*_: Any) -> tuple[str, NearCopies]:
+def duplicates_recipe(settings: Settings | None = None, *_: Any) -> tuple[str, NearCopies]:
     """Return the name of the rules whose kept documents are compared, and when two of them are near copies.
 
     The options are those of the recipe's `minhash` step, or the defaults if it has none.
@@ -68,7 +91,7 @@ def duplicates_recipe(*_: Any) -> tuple[str, NearCopies]:
     """
     from spark_jobs.recipes.deduplications import near_copies_of
 
-    return RULES, near_copies_of(recipe_in_use())
+    return RULES, near_copies_of(recipe_in_use(settings))
 
 
 def paragraph_literals(recipe: Recipe) -> Any:

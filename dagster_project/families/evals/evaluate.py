@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from catalog.lake import WHOLE, Lake
@@ -18,6 +17,7 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
     import pyarrow as pa
 
     from spark_jobs.evals.continuations import questions_folder
+    from trainers.answer_questions import read_answers
 
     lake = making.lake
     checkpoint = next(row for row in lake.read(models, ["run", "path"]).to_pylist() if row["run"] == run)
@@ -31,9 +31,9 @@ def evaluate(making: Making, run: str, models: str) -> pa.Table:
     }
     start(making, "trainers.answer_questions", config, f"{run} answers")
     making.wrote(out)
-    answers = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    summary, answers = read_answers(out)
     names = ("question_id", "task", "predicted", "gold", "correct", "choice_logprobs", "bits_per_byte")
-    weights = json.loads((out / "summary.json").read_text())["checkpoint_sha256"]
+    weights = summary["checkpoint_sha256"]
     versions, digests = versions_and_digests(lake)
     return pa.Table.from_pylist(
         [

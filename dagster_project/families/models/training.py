@@ -50,6 +50,8 @@ def train(making: Making, run: str, runs: int) -> Trained:
     """
     import pyarrow as pa
 
+    from trainers.process.run_folder import read_metrics, read_result
+
     shards = shard_folder(making.lake)
     folder = making.lake.folder("models.checkpoints", shards.name, run)
     config = {
@@ -61,8 +63,8 @@ def train(making: Making, run: str, runs: int) -> Trained:
     }
     start(making, "trainers.pretrain", config, run)
     making.wrote(folder)
-    result = json.loads((folder / "result.json").read_text())
-    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    result = read_result(folder)
+    metrics = read_metrics(folder, result.get("metrics"))
     return Trained(
         pa.Table.from_pylist([_checkpoint_row(making.lake, folder, result)]),
         pa.Table.from_pylist([_metric_row(run, row) for row in metrics]),
@@ -71,6 +73,7 @@ def train(making: Making, run: str, runs: int) -> Trained:
             "tokens": result["tokens"],
             "FLOPs": result["flops"],
             "tokens/s": result["tokens_per_s"],
+            "epochs": max(result.get("epochs", [0.0])),
             "held-out bits per byte": result["heldout_bits_per_byte"],
         },
     )
@@ -78,9 +81,10 @@ def train(making: Making, run: str, runs: int) -> Trained:
 
 def _checkpoint_row(lake: Lake, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     from trainers.pretraining.presets import parse
+    from trainers.process.run_folder import read_config_json
 
     scale, multiple = parse(result["preset"])
-    identity = json.loads((folder / "config.json").read_text())["identity"]
+    identity = read_config_json(folder)["identity"]
     return {
         "run": result["run"],
         "size": scale.name,
@@ -121,14 +125,14 @@ def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
     """
     import pyarrow as pa
 
-    from trainers.data.batches import batch_rows, loader_of, steps_of
+    from trainers.data.batches import rows_of
     from trainers.data.shards import check_manifest
 
     train = check_manifest(shard_folder(lake) / "train", digests=False)
     rows = []
     for run in checkpoints.select(["run", "config"]).to_pylist():
         identity = json.loads(run["config"])
-        for row in batch_rows(loader_of(identity, [train]), identity["batch"], steps_of(identity)):
+        for row in rows_of(identity, [train]):
             found = {"run": run["run"], "dataset": identity["dataset"], "split": "train"}
             rows.append(found | {name: row[name] for name in ("step", "shard", "sequences")})
     return pa.Table.from_pylist(rows, schema=BATCHES.schema)

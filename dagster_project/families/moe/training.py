@@ -65,6 +65,7 @@ def train_both(making: Making, recipe: MoERecipe) -> tuple[pa.Table, pa.Table]:
     from catalog.tables.moe import METRICS, MODELS
     from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH, VOCABULARY
     from trainers.pretraining.presets import preset
+    from trainers.process.run_folder import read_metrics, read_result
 
     models, metrics = [], []
     for run, config in configurations(recipe).items():
@@ -74,7 +75,7 @@ def train_both(making: Making, recipe: MoERecipe) -> tuple[pa.Table, pa.Table]:
         places = {"shards": str(shard_folder(making.lake)), "out": str(folder)}
         start(making, "trainers.pretrain", config | often | places | {"device": making.settings.trainer.device}, run)
         making.wrote(folder)
-        rows = json_lines(folder / "metrics.jsonl")
+        rows = read_metrics(folder, read_result(folder).get("metrics"))
         models.append(_model_row(making, folder, rows))
         metrics += [{name: row.get(name) for name in METRICS.schema.names} | {"run": run} for row in rows]
     return (pa.Table.from_pylist(models, schema=MODELS.schema), pa.Table.from_pylist(metrics, schema=METRICS.schema))
@@ -86,8 +87,9 @@ def run_folder(making: Making, run: str) -> Path:
 
 
 def _model_row(making: Making, folder: Path, metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    result = json.loads((folder / "result.json").read_text())
-    identity = json.loads((folder / "config.json").read_text())["identity"]
+    from trainers.process.run_folder import read_config_json, read_result
+
+    result, identity = read_result(folder), read_config_json(folder)["identity"]
     model = identity["model"]
     same = ("run", "parameters", "total_parameters", "active_parameters", "tokens", "steps", "train_loss", "seconds")
     return {

@@ -18,7 +18,7 @@ from catalog.tables import contract
 from dagster_project.families.dclm.partitions import POOL_SHARDS
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response, warcinfo
 
-SHARDS = POOL_SHARDS.definition.get_partition_keys()[:20]
+SHARDS = [f"{number // 10}-{number % 10}" for number in range(20)]
 BROKEN = ("0-7", "0-8")
 PATIENCE = 1800
 LAUNCH = """

@@ -14,8 +14,11 @@ from made_crawl import archive, page
 from catalog.errors import WatershedError
 from catalog.progress import listening
 from catalog.tables.dclm import POOL
-from spark_jobs.dclm.pool import register, shard_of
+from spark_jobs.dclm.placement import place
+from spark_jobs.dclm.pool import register, shard_columns
 from spark_jobs.demo.crawl.faults import Fault
+
+NAMES = [f"{number:06d}" for number in range(51_000)]
 
 DATA = b"".join(archive("made.warc.gz", {"https://made.example/": page("Rain falls on the hills.")}))
 
@@ -102,16 +105,14 @@ def test_an_unreachable_url_is_a_row_too() -> None:
 
 
 def test_shards_are_filled_one_after_the_other_while_they_last() -> None:
-    places = [shard_of(index, 5, 2) for index in range(5)]
-    assert [(place["global_shard"], place["local_shard"]) for place in places] == [
-        (0, 0), (0, 0), (0, 1), (0, 1), (0, 2),
-    ]  # fmt: skip
-    assert shard_of(199, 200, 2) == {"global_shard": 9, "local_shard": 9}
+    assert place(NAMES[:5], {}, 2) == [0, 0, 1, 1, 2]
+    assert place(NAMES[:200], {}, 2)[-1] == 99
+    assert shard_columns(99) == {"global_shard": 9, "local_shard": 9}
 
 
 @pytest.mark.parametrize("files", [201, 1_000, 51_000])
 def test_a_large_pool_is_spread_evenly_with_neighbours_together(files: int) -> None:
-    places = [tuple(shard_of(index, files, 2).values()) for index in range(files)]
+    places = place(NAMES[:files], {}, 2)
     assert places == sorted(places)
     sizes = Counter(places).values()
     assert len(sizes) == 100
@@ -136,3 +137,54 @@ def test_registering_reports_progress(tmp_path: Path) -> None:
     with listening(Listener()):
         names(tmp_path)
     assert heard == [-2, 1, 2, 100]
+
+
+def test_an_archive_stays_where_it_is_and_new_ones_go_behind_whatever_their_names() -> None:
+    held = place(["b", "d", "f"], {}, 1)
+    assert place(["a", "b", "c", "d", "e", "f"], dict(zip("bdf", held, strict=True)), 1) == [3, 0, 4, 1, 5, 2]
+
+
+def test_a_shard_that_holds_archives_gets_no_more_while_others_are_free() -> None:
+    assert place(["a", "b", "c", "d"], {"b": 0, "c": 0, "d": 1}, 2) == [2, 0, 0, 1]
+
+
+def test_shards_behind_the_last_are_taken_before_those_that_were_emptied() -> None:
+    assert place(["a", "z"], {"z": 98}, 1) == [99, 98]
+    assert place(["a", "b", "z"], {"z": 98}, 1) == [99, 0, 98]
+
+
+@pytest.mark.parametrize(("before", "after"), [(100, 101), (150, 1_000), (5_000, 5_001), (5_000, 51_000)])
+def test_a_pool_that_has_outgrown_its_shards_fills_the_least_full_ones(before: int, after: int) -> None:
+    old = NAMES[after - before : after]
+    placed = dict(zip(old, place(old, {}, 1), strict=True))
+    shards = place(NAMES[:after], placed, 1)
+    assert {name: shard for name, shard in zip(NAMES[:after], shards, strict=True) if name in placed} == placed
+    sizes = Counter(shards).values()
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_an_archive_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spark_jobs.dclm import pool
+    from spark_jobs.dclm.known_files import KnownFiles
+
+    for path in write(tmp_path, "a.warc.gz", "b.warc.gz"):
+        # What was written a moment ago could change again without another time.
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    monkeypatch.setattr("spark_jobs.dclm.known_files.RACY_NS", 0)
+    read: list[str] = []
+    describe = pool._describe
+    monkeypatch.setattr(pool, "_describe", lambda uri: read.append(Path(uri).name) or describe(uri))
+    kept = tmp_path / "known.json"
+    first = register([str(tmp_path)], "made", 1, known=KnownFiles(kept))
+    assert sorted(read) == ["a.warc.gz", "b.warc.gz"]
+    read.clear()
+    assert register([str(tmp_path)], "made", 1, known=KnownFiles(kept)) == first
+    assert read == []
+    # Another file of the same size and time: the time of its inode differs.
+    (tmp_path / "b.warc.gz").write_bytes(DATA[:-1] + b"x")
+    os.utime(tmp_path / "b.warc.gz", (1_700_000_000, 1_700_000_000))
+    changed = register([str(tmp_path)], "made", 1, known=KnownFiles(kept))
+    assert read == ["b.warc.gz"]
+    assert changed["digest"][1] != first["digest"][1]
+    kept.write_text('{"a": 3}')
+    assert register([str(tmp_path)], "made", 1, known=KnownFiles(kept)) == changed

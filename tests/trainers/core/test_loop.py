@@ -22,7 +22,7 @@ from trainers.core.objective import Loss
 from trainers.core.parts import cut
 from trainers.core.plan import LoopConfig
 from trainers.data.loader import ShuffledLoader
-from trainers.data.mixing import MixedLoader
+from trainers.data.mixing import MixedLoader, seed_of
 from trainers.pretrain import pretrain
 from trainers.pretraining.config import RunConfig, parts_of
 from trainers.pretraining.presets import preset
@@ -179,7 +179,7 @@ def test_an_objectives_state_may_not_hide_the_loops(tmp_path, monkeypatch):
 def test_samples_of_several_sources_may_be_lists():
     sources = [Pairs(20, seed=0), Pairs(10, seed=1)]
     loader = MixedLoader(sources, (3, 1), seed=0)
-    alone = [ShuffledLoader(source, seed=0) for source in sources]
+    alone = [ShuffledLoader(source, seed_of(0, number)) for number, source in enumerate(sources)]
     batch = loader.next_batch(8)
     source, item = loader.places(0, 8)
     assert np.bincount(source).tolist() == [6, 2]

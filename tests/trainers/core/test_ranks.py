@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,13 +18,14 @@ from trainers.data.shards import Sequences, check_manifest
 from trainers.pretrain import pretrain
 from trainers.pretraining.config import RunConfig
 from trainers.process.config_file import from_mapping
+from trainers.process.errors import EXIT_RESUME
 from trainers.process.files import read_jsonl
 
 ROOT = Path(__file__).parents[3]
 COMMON = {
     "preset": "30k-0.2xC",
-    # The balance that the load-balancing loss sees is that of a rank's own tokens, so it differs with their number.
-    "model": {"kind": "moe", "experts": 5, "experts_per_token": 2, "hidden": 12, "load_balancing_weight": 0.0},
+    # A heavy load-balancing loss: a balance that each rank or microbatch saw by itself would end in other weights.
+    "model": {"kind": "moe", "experts": 5, "experts_per_token": 2, "hidden": 12, "load_balancing_weight": 1.0},
     "checkpoint_every": 10,
     "keep_checkpoints": 0,
     "log_every": 1,
@@ -41,7 +43,7 @@ def alone(shards: Path, out: Path, **changes) -> dict:
     return pretrain(from_mapping(COMMON | {"shards": str(shards), "out": str(out)} | changes, RunConfig, "test"))
 
 
-def together(shards: Path, out: Path, **changes) -> None:
+def started(shards: Path, out: Path, **changes) -> list[subprocess.Popen[str]]:
     """The run on two ranks of one machine, started as torchrun starts them."""
     path = out.with_suffix(".json")
     path.write_text(json.dumps(COMMON | {"shards": str(shards), "out": str(out)} | changes))
@@ -49,7 +51,7 @@ def together(shards: Path, out: Path, **changes) -> None:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [
+    return [
         subprocess.Popen(
             [sys.executable, "-m", "trainers.pretrain", "--config", str(path)],
             env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
@@ -60,6 +62,11 @@ def together(shards: Path, out: Path, **changes) -> None:
         )
         for rank in range(2)
     ]
+
+
+def together(shards: Path, out: Path, **changes) -> None:
+    """The run on two ranks, to its end."""
+    ranks = started(shards, out, **changes)
     outputs = [process.communicate(timeout=120)[0] for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0], outputs
     assert outputs[0].count('"event":"finished"') == 1 and "progress" not in outputs[1]
@@ -88,6 +95,7 @@ def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
     for before, after in zip(*(read_jsonl(out / "metrics.jsonl") for out in (one, changing)), strict=True):
         assert after["loss"] == pytest.approx(before["loss"], abs=1e-5)
         assert after["router_z_loss"] == pytest.approx(before["router_z_loss"], rel=1e-4)
+        assert after["load_balancing_loss"] == pytest.approx(before["load_balancing_loss"], rel=1e-4)
         assert (before["dropped"], after["dropped"]) == (0, 0)
         if "heldout_nats_per_token" in before:
             assert after["heldout_nats_per_token"] == pytest.approx(before["heldout_nats_per_token"], abs=1e-5)
@@ -99,6 +107,21 @@ def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
     assert np.abs(np.array(losses(one)) - losses(changing)).max() < 1e-5
     ends = [open_checkpoint(checkpoint_folders(out)[-1]).weights() for out in (one, changing)]
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])
+
+
+def test_a_signal_to_one_rank_stops_all_of_them_after_the_same_step(shards, tmp_path):
+    out = tmp_path / "run"
+    ranks = started(shards, out, steps=100_000, checkpoint_every=100_000)
+    assert ranks[0].stdout is not None
+    next(line for line in ranks[0].stdout if '"step":2,' in line)
+    ranks[1].send_signal(signal.SIGTERM)
+    outputs = [process.communicate(timeout=120)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [EXIT_RESUME, EXIT_RESUME], outputs
+    assert '"event":"stopped"' in outputs[0]
+    (folder,) = checkpoint_folders(out)
+    saved = open_checkpoint(folder)
+    assert saved.state["passing"] and 2 <= saved.step < 100_000
+    assert saved.state["loader"]["consumed"] == 9 * saved.step
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])

@@ -199,3 +199,23 @@ def test_a_run_begins_with_the_weights_it_is_given(tmp_path):
     assert ends[0]["checkpoint_sha256"] == ends[1]["checkpoint_sha256"]
     with pytest.raises(TrainerError, match="init and model are both set"):
         pretrain(from_mapping(settings | {"model": {"layers": 3}, "out": str(tmp_path / "x")}, RunConfig, "test"))
+
+
+def test_sources_of_equal_size_are_each_shuffled_in_an_order_of_their_own(splits):
+    same = [Sequences(splits[0]), Sequences(splits[0]), Sequences(splits[0])]
+    loader = MixedLoader(same, (1, 1, 1), seed=5)
+    orders = [each.items(0, 900).tolist() for each in loader.loaders]
+    assert all(sorted(order) == list(range(900)) for order in orders)
+    agreeing = [sum(a == b for a, b in zip(orders[i], orders[j], strict=True)) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert max(agreeing) < 10
+    # The first source, and so a mixture of one, is shuffled as it always was.
+    assert orders[0] == ShuffledLoader(Sequences(splits[0]), 5).items(0, 900).tolist()
+    assert MixedLoader(same, (1, 1, 1), seed=5).next_batch(30).tolist() == loader.next_batch(30).tolist()
+
+
+def test_runs_of_an_earlier_version_read_what_they_read(splits):
+    identity = {"sources": [[split.digest, 1.0] for split in splits], "seed": 5, "batch": 12}
+    old, new = loader_of(identity, splits), loader_of(identity | {"shuffled": "by source"}, splits)
+    assert isinstance(old, MixedLoader) and isinstance(new, MixedLoader)
+    assert [loader.seed for loader in old.loaders] == [5, 5, 5]
+    assert len({loader.seed for loader in new.loaders}) == 3

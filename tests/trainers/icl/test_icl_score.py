@@ -295,3 +295,15 @@ def test_a_malformed_file_stops_an_evaluation_before_it_begins(checkpoint, data,
     assert not (tmp_path / "out").exists()
     with pytest.raises(TrainerError, match="has no file of squad"):
         evaluate(config(checkpoint, data, tmp_path / "out", tasks=["squad"]))
+
+
+def test_a_changed_answer_of_an_interrupted_evaluation_is_refused(checkpoint, data, done, tmp_path):
+    path = tmp_path / "out" / "tasks" / "copa.jsonl"
+    path.parent.mkdir(parents=True)
+    whole = (done[0] / "tasks" / "copa.jsonl").read_text()
+    for damaged in (whole.replace('"gold":0', '"gold":1', 1), whole.replace("{", "[", 1), whole + '{"example":"1"}\n'):
+        assert damaged != whole
+        path.write_text(damaged)
+        with pytest.raises(TrainerError, match=r"copa\.jsonl is damaged") as refused:
+            evaluate(config(checkpoint, data, tmp_path / "out"))
+        assert "remove it" in refused.value.mend

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,7 +15,14 @@ from trainers.models.config import (
 )
 from trainers.models.decoder import decoder
 from trainers.models.experts import grouped_product, has_grouped_kernel, sort_by_expert
-from trainers.models.moe import MoE, MoEDecoder, Routing, load_balancing_loss, router_z_loss
+from trainers.models.moe import (
+    MoE,
+    MoEDecoder,
+    Routing,
+    grouped_load_balancing_loss,
+    load_balancing_loss,
+    router_z_loss,
+)
 from trainers.pretraining.presets import preset
 from trainers.process.errors import TrainerError
 
@@ -110,6 +118,27 @@ def test_the_grouped_product_is_one_product_an_expert_in_any_precision():
     assert torch.allclose(low.float(), theirs.float(), atol=0.1)
 
 
+def test_the_grouped_kernel_is_asked_only_for_rows_of_whole_blocks_of_sixteen_bytes(monkeypatch):
+    asked = []
+
+    def grouped(x, weight, offs):
+        asked.append(weight.shape)
+        return torch.cat([x[a:b] @ weight[e] for e, (a, b) in enumerate(pairwise([0, *offs.tolist()]))])
+
+    monkeypatch.setattr("trainers.models.experts.has_grouped_kernel", lambda x: True)
+    monkeypatch.setattr(torch, "_grouped_mm", grouped)
+    counts = torch.tensor([3, 0, 6])
+    draw = torch.Generator().manual_seed(0)
+    for inner, outer in ((16, 24), (12, 24), (16, 20), (6, 10)):
+        x = torch.randn(9, inner, generator=draw).bfloat16().requires_grad_()
+        weight = torch.randn(3, outer, inner, generator=draw).bfloat16().requires_grad_()
+        found = grouped_product(x, weight, counts)
+        expected = torch.cat([part @ w.T for part, w in zip(x.split([3, 0, 6]), weight, strict=True)])
+        assert torch.allclose(found.float(), expected.float(), atol=0.1)
+        found.float().square().sum().backward()
+    assert asked == [torch.Size([3, 16, 24])]
+
+
 def routing(logits_NE, k) -> Routing:
     probability = logits_NE.softmax(-1)
     chosen = probability.topk(k).indices
@@ -166,6 +195,25 @@ def test_the_load_balancing_loss_is_k_times_less_than_that_of_transformers_on_on
     logits = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
     theirs = load_balancing_loss_func((logits,), num_experts=8, top_k=4)
     assert load_balancing_loss([routing(logits, 4)]).item() == pytest.approx(float(theirs) / 4, rel=1e-5)
+
+
+def test_the_balance_of_groups_is_the_mean_of_the_losses_of_each():
+    logits = [torch.randn(12, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    cuts = [x.split(4) for x in logits]
+    each = [load_balancing_loss([routing(cut[place], 2) for cut in cuts]) for place in range(3)]
+    found = grouped_load_balancing_loss([routing(x, 2) for x in logits], 3)
+    assert found.item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-6)
+
+
+def test_parts_that_know_the_counts_of_the_batch_have_its_loss_on_average():
+    logits = [torch.randn(12, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    whole = [routing(x, 2) for x in logits]
+    counts = torch.stack([r.counts_E for r in whole])
+    parts = [[routing(x[a:b], 2) for x in logits] for a, b in ((0, 4), (4, 12))]
+    known = [load_balancing_loss(part, counts).item() for part in parts]
+    assert known[0] / 3 + known[1] * 2 / 3 == pytest.approx(load_balancing_loss(whole).item(), rel=1e-6)
+    alone = [load_balancing_loss(part).item() for part in parts]
+    assert alone[0] / 3 + alone[1] * 2 / 3 != pytest.approx(load_balancing_loss(whole).item(), rel=1e-2)
 
 
 def test_training_descends_both_losses_and_reports_neither():

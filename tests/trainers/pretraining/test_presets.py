@@ -1,12 +1,18 @@
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
+from made_shards import make_shards
 
+from trainers.data.shards import check_manifest
 from trainers.models.decoder import decoder
+from trainers.models.dense import deviation
 from trainers.names import find
+from trainers.pretraining.config import RunConfig, resolve
 from trainers.pretraining.presets import SCALES, parse, plan, preset, run_name
 from trainers.process.errors import TrainerError
 
@@ -61,6 +67,46 @@ def test_dclm_scales_train_as_published():
     p = preset("dclm-400M-1xC")
     assert (p.batch, p.optimiser.warmup_steps, p.optimiser.learning_rate) == (512, 2000, 3e-3)
     assert p.tokens == pytest.approx(8_232_325_120, rel=1e-4)
+
+
+OPEN_LM_400M = {
+    "embedding.weight": 1 / math.sqrt(1024),
+    "unembedding.weight": 1 / math.sqrt(1024),
+    "blocks.0.attention.query_key_value.weight": 1 / math.sqrt(1024),
+    "blocks.0.attention.out.weight": 1 / math.sqrt(1024) / math.sqrt(2),
+    "blocks.23.attention.out.weight": 1 / math.sqrt(1024) / math.sqrt(48),
+    "blocks.5.feed_forward.gate_up.weight": 1 / math.sqrt(1024),
+    "blocks.0.feed_forward.down.weight": 1 / math.sqrt(2816) / math.sqrt(2),
+    "blocks.23.feed_forward.down.weight": 1 / math.sqrt(2816) / math.sqrt(48),
+}
+"""The deviations that open_lm's model.py draws with, before truncation at three of them."""
+
+
+@pytest.mark.parametrize("name", OPEN_LM_400M)
+def test_dclm_weights_are_drawn_with_the_deviations_of_open_lm(name):
+    config, model = preset("dclm-400M-1xC").model, on_meta("dclm-400M")
+    shape = tuple(dict(model.named_parameters())[name].shape)
+    assert deviation(name, shape, config) == pytest.approx(OPEN_LM_400M[name], rel=1e-12)
+
+
+def test_every_kind_of_drawn_tensor_of_a_dclm_model_has_the_deviation_of_open_lm():
+    narrow = replace(preset("dclm-400M-1xC").model, width=192, heads=2, layers=3, hidden=512, vocab_size=2048)
+    truncated = 0.98658  # the deviation of a standard normal truncated at three
+    expected = dict.fromkeys(("query_key_value", "gate_up", "embedding", "unembedding"), 192**-0.5)
+    for name, parameter in decoder(narrow).initialise(0).named_parameters():
+        if name.endswith("gain"):
+            assert (parameter == 1).all()
+            continue
+        kind = name.split(".")[-2]
+        writes = {"out": 192**-0.5, "down": 512**-0.5}.get(kind)
+        wanted = expected[kind] if writes is None else writes / math.sqrt(2 * (int(name.split(".")[1]) + 1))
+        assert parameter.std().item() == pytest.approx(truncated * wanted, rel=0.01), name
+
+
+def test_open_lm_decays_every_parameter_and_the_ladder_all_but_the_embedding():
+    assert preset("dclm-1B-1xC").optimiser.decay_embedding
+    assert preset("olmoe-1B-7B-1xC").optimiser.decay_embedding
+    assert not preset("190M-1xC").optimiser.decay_embedding
 
 
 def test_ladder_hyperparameters_are_those_of_the_formulas():
@@ -120,3 +166,15 @@ def test_an_unknown_size_lists_the_closest_known_ones():
     with pytest.raises(TrainerError, match=r"no model size is called '190N'; close: 190M") as refused:
         parse("190N-1xC")
     assert "sizes: 30k, 70k" in refused.value.mend
+
+
+def test_a_choice_of_initialisation_changes_the_fingerprints_of_published_dclm_sizes_alone(tmp_path):
+    shards = make_shards(tmp_path / "shards")
+    train, heldout = (check_manifest(shards / split) for split in ("train", "heldout"))
+    small = {"width": 32, "layers": 1, "heads": 1, "hidden": 32}
+    identities = {
+        name: resolve(RunConfig(preset=name, shards="", out="", model=small), train, heldout).identity
+        for name in ("70k-1xC", "70k-moe-1xC", "190M-1xC", "olmoe-1B-7B-1xC", "dclm-400M-1xC")
+    }
+    chosen = {name: identity["model"].get("initialisation") for name, identity in identities.items()}
+    assert chosen == {**dict.fromkeys(identities), "dclm-400M-1xC": "open_lm"}

@@ -1,0 +1,76 @@
+"""The rows of a file of recorded replies: JSON lines, read one at a time and checked before they are scored."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from catalog.errors import WatershedError
+
+LONGEST_LINE = 64 << 20
+"""Bytes. A longer line is refused before it is in memory as text."""
+NAMES: dict[type, str] = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, or of standard input for `-`, with their numbers from 1; empty lines are left out.
+
+    Raises:
+        WatershedError: the file cannot be read.
+    """
+    try:
+        if str(path) == "-":
+            yield from _lines(sys.stdin.buffer)
+            return
+        with path.open("rb") as file:
+            yield from _lines(file)
+    except OSError as error:
+        raise WatershedError(f"{path}: {error.strerror or error}", "give a file of JSON lines that exists") from None
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            yield number, b""
+            while line and not line.endswith(b"\n"):
+                line = file.readline(LONGEST_LINE)
+        elif line.strip():
+            yield number, line
+
+
+def read_row(line: bytes, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """A line as an object that has an `id` and all `fields`.
+
+    Raises:
+        WatershedError: the line is no such object. The message does not name the file.
+    """
+    mend = f"write one JSON object a line with id, {', '.join(fields)}"
+    if not line:
+        raise WatershedError(f"the line has more than {LONGEST_LINE >> 20} MiB", mend)
+    try:
+        row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise WatershedError("it is not UTF-8", "write the file as UTF-8") from None
+    except RecursionError:
+        raise WatershedError("it is nested too deeply", mend) from None
+    except ValueError as error:
+        raise WatershedError(f"it is not JSON: {str(error)[:100]}", mend) from None
+    if not isinstance(row, dict):
+        raise WatershedError("it is not a JSON object", mend)
+    for name, types in {"id": (str, int), **fields}.items():
+        if name not in row:
+            raise WatershedError(f"the field {name!r} is missing", mend)
+        value = row[name]
+        if not isinstance(value, types) or isinstance(value, bool):
+            expected = " or ".join(dict.fromkeys(NAMES[each] for each in types))
+            raise WatershedError(f"the field {name!r} is not {expected}", mend)
+    return row
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

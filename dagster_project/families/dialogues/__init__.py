@@ -1,0 +1,1 @@
+"""Assets of the family `dialogues`: self-directed dialogues, stage by stage, partitioned by model."""
