@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import say
 
 FILE = click.Path(path_type=Path)
 
@@ -54,12 +55,12 @@ def import_command(collection: str, files: tuple[Path, ...]) -> None:
     table = pa.Table.from_pylist(rows, schema=PUBLISHED.schema)
     Lake.of(load_settings()).replace(PUBLISHED, table, made, {"collection": collection})
     faulty = [row for row in rows if row["ill_formed"]]
-    click.echo(f"dialogues.published: {len(rows):,} rows of {collection}, {len(faulty):,} of them ill-formed")
+    say(f"dialogues.published: {len(rows):,} rows of {collection}, {len(faulty):,} of them ill-formed")
     for fault, count in Counter(fault for row in faulty for fault in row["ill_formed"]).most_common():
-        click.echo(f"  {count:,} {fault}")
+        say(f"  {count:,} {fault}")
     known = [row["adherence"] for row in rows if row["adherence"] is not None]
     if known:
-        click.echo(f"  a message covers {sum(known) / len(known):.0%} of the steps of the {len(known):,} plans")
+        say(f"  a message covers {sum(known) / len(known):.0%} of the steps of the {len(known):,} plans")
 
 
 @dialogues_command.command("show")
