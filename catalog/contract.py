@@ -96,8 +96,10 @@ class Contract:
     upstream: tuple[str, ...] = ()
     source: str = "derived"
     licence: str = "as its upstream tables"
-    owner: str = "data@watershed.example"
+    owner: str = "data"
+    """The role that owns the table. `[dagster.owners]` of watershed.toml names the people."""
     freshness: datetime.timedelta | None = None
+    """How old the table may be before Dagster calls it late; None if age does not matter."""
     expectations: tuple[Expectation, ...] = ()
     named_by: tuple[str, ...] = ()
     """Columns that name a row to people, if its primary key does not."""

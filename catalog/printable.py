@@ -42,3 +42,13 @@ def one_line(text: str, limit: int | None = None) -> str:
     text = text if limit is None else text[: 4 * limit]
     text = printable(text).replace("\n", BREAK).replace("\t", " ")
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def human_bytes(count: int) -> str:
+    """Return a size in decimal units, such as 12.3 MB."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"

@@ -96,6 +96,30 @@ class DagsterSettings:
     """DAGSTER_HOME: a folder inside the project, so that runs survive a restart."""
     port: int = 3000
     """Port of `watershed ui`."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """Who owns the tables of a role: an address of electronic mail, or team:NAME. The default is team:ROLE."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Tags that every table carries in Dagster."""
+    code_url: str = ""
+    """Address of the folder of the code, to which the pages of tables link."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutomationSettings:
+    """`[automation]`: what Dagster starts by itself. Everything is off by default."""
+
+    new_archives: bool = False
+    """Whether tables are made again when `[crawl] inputs` names archives that are not in dclm.pool."""
+    schedule: str = ""
+    """A cron expression, in UTC: when tables that are out of date are made. Empty is never."""
+    freshness: bool = False
+    """Whether Dagster marks a table as late that is older than its contract allows."""
+    cheap_tables: bool = False
+    """Whether tables that take seconds are made again as soon as a table that they read has changed."""
+    alerts: str = field(default="", repr=False)
+    """A URL that is sent a message for every failed run. It may hold a secret, so it is never printed."""
+    jobs: list[str] = field(default_factory=lambda: ["curation"])
+    """The jobs whose tables the sensor and the schedule make."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +218,7 @@ class Settings:
     spark: SparkSettings
     trainer: TrainerSettings
     dagster: DagsterSettings
+    automation: AutomationSettings
     ladder: LadderSettings
     registry: RegistrySettings
     dialogues: DialoguesSettings
@@ -321,10 +346,12 @@ def _section(kind: Any, name: str, entries: dict[str, Any], path: Path) -> Any:
             values[entry.name] = _parse(os.environ[variable], hints[entry.name], variable)
     for key, value in values.items():
         expected = typing.get_origin(hints[key]) or hints[key]
+        # An address of a webhook is a secret.
+        shown = "a value" if key == "alerts" else repr(value)
         whole = expected is float and isinstance(value, int) and not isinstance(value, bool)
         if (not whole and not isinstance(value, expected)) or (expected is int and isinstance(value, bool)):
             raise WatershedError(
-                f"{path}: [{name}] {key} is {value!r}, which is not of type {_type_name(hints[key])}",
+                f"{path}: [{name}] {key} is {shown}, which is not of type {_type_name(hints[key])}",
                 "see docs/configuration.md",
             )
     return kind(**values)

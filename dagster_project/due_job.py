@@ -31,7 +31,9 @@ class Choice(dg.Config):
     tables: list[str] = Field(default_factory=list)
 
 
-@dg.op(name="make", description="Makes the steps and partitions that are due, in the order of their dependencies.")
+@dg.op(
+    name="make", description="This op makes the steps and partitions that are due, in the order of their dependencies."
+)
 def _make(context: dg.OpExecutionContext, config: Choice) -> None:
     from dagster_project.run import made_before, make
 
@@ -51,8 +53,8 @@ def _make(context: dg.OpExecutionContext, config: Choice) -> None:
 
 @dg.job(
     name=DUE_JOB,
-    description="Makes what is due and nothing else: the tables that were made before and whose recipe, archives or "
-    "upstream tables have changed, whose files are lost, or whose rows break their contract.",
+    description="This job makes what is due and nothing else: the tables that were made before and whose recipe, "
+    "archives or upstream tables have changed, whose files are lost, or whose rows break their contract.",
     executor_def=dg.in_process_executor,
 )
 def make_what_is_due() -> None:
@@ -62,7 +64,8 @@ def make_what_is_due() -> None:
 
 @dg.sensor(
     name="what_is_due",
-    description="Keeps the check `up_to_date` of every table and the list of partitions current. It starts no run.",
+    description="This sensor keeps the check `up_to_date` of every table and the list of partitions current. It starts "
+    "no run.",
     minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )

@@ -47,16 +47,17 @@ DEMO = (*TABLES["curation"], *TABLES["scaling"])
 """The tables that `watershed demo` makes."""
 
 DESCRIPTIONS = {
-    "curation": "Makes training shards and evaluation questions from web archives: registers and extracts documents, "
-    "judges them by rules, deduplicates, scores, mixes and tokenises them.",
-    "scaling": "Trains a ladder of models on the shards, evaluates them, fits a scaling law, forecasts the target, and "
-    "trains the target to check the forecast.",
-    "moe": "Trains a mixture of experts and a dense model on the shards, and analyses how the mixture routes tokens.",
-    "dialogues": "Lets the models of `[dialogues] models` plan and hold dialogues, flags and revises violations, and "
-    "pairs revised turns with original ones.",
-    "registry": "Imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
-    "cheatsheet": "Repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts them by "
-    "stage of development and modality.",
+    "curation": "This job makes training shards and evaluation questions from web archives: registers and extracts "
+    "documents, judges them by rules, deduplicates, scores, mixes and tokenises them.",
+    "scaling": "This job trains a ladder of models on the shards, evaluates them, fits a scaling law, forecasts the "
+    "target, and trains the target to check the forecast.",
+    "moe": "This job trains a mixture of experts and a dense model on the shards, and analyses how the "
+    "mixture routes tokens.",
+    "dialogues": "This job lets the models of `[dialogues] models` plan and hold dialogues, flags and revises "
+    "violations, and pairs revised turns with original ones.",
+    "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
+    "cheatsheet": "This job repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts "
+    "them by stage of development and modality.",
 }
 
 JOBS = tuple(

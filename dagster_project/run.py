@@ -6,6 +6,9 @@ project. A step that has finished is not run again, even if the process was kill
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -17,17 +20,23 @@ from dagster import PreviewWarning
 
 from catalog.errors import WatershedError
 from catalog.lake import WHOLE, Lake
+from catalog.printable import printable
 from catalog.settings import Settings
 from dagster_project.definitions import steps
 from dagster_project.engine.checks import checked
 from dagster_project.engine.due import due_partitions, follow_partitions, report, summary
+from dagster_project.engine.page import plain
 from dagster_project.engine.partitions import Cut
 from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.engine.table_asset import FORCE_TAG, SKIP_FRESH_TAG
-from dagster_project.instance import PROCESS_TAG, process_tag
 from dagster_project.jobs import COMMANDS, job_of
+from dagster_project.processes import PROCESS_TAG, process_tag
 from spark_jobs.spark.failures import one_line
+
+LAUNCHED_BY_TAG = "user"
+"""The tag whose value Dagster shows in the column "Launched by"."""
+LONGEST_COMMAND = 120
 
 
 @dataclass
@@ -72,6 +81,14 @@ class StepCost:
     seconds: float
     peak_bytes: int
     partitions: int
+
+
+def command_tags() -> dict[str, str]:
+    """Return the tags by which Dagster shows the command that started a run, in place of "manually launched"."""
+    words = printable(shlex.join(["watershed", *sys.argv[1:]]))
+    # A URL may carry a password or a signature.
+    words = re.sub(r"://[^/@\s]+@", "://…@", re.sub(r"(://[^?\s]*\?)[^\s']+", r"\1…", words))
+    return {LAUNCHED_BY_TAG: words if len(words) <= LONGEST_COMMAND else f"{words[: LONGEST_COMMAND - 1]}…"}
 
 
 @dataclass(frozen=True)
@@ -215,7 +232,7 @@ def make(
     force: Collection[str] = (),
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> list[StepCost]:
-    """Run every group of `groups`, and return the cost of each step. `tags` are added to the runs.
+    """Run every group of `groups`, and return the cost of each step. The runs carry `tags`.
 
     Raises:
         WatershedError: A step or a blocking check failed. Steps that finished before it keep their tables.
@@ -266,15 +283,16 @@ def _run(
 
 def _cost(step: Step, result: dg.ExecuteInProcessResult) -> StepCost:
     key = dg.AssetKey(step.name.split("."))
-    measured = [
-        event.materialization.metadata
+    # A partition is reported when it is committed, and again at the end of its step.
+    measured = {
+        event.materialization.partition: event.materialization.metadata
         for event in result.get_asset_materialization_events()
         if event.asset_key == key and "seconds" in event.materialization.metadata
-    ]
+    }
     return StepCost(
         step.name,
-        sum(float(str(m["seconds"].value)) for m in measured),
-        max((int(str(m["peak memory (bytes)"].value)) for m in measured), default=0),
+        sum(float(str(m["seconds"].value)) for m in measured.values()),
+        max((int(1e6 * float(str(m["peak memory (MB)"].value))) for m in measured.values()), default=0),
         len(measured),
     )
 
@@ -294,8 +312,9 @@ def failure(result: dg.ExecuteInProcessResult) -> WatershedError:
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             name = ".".join(check.asset_key.path)
+            observed = plain(check.description or "")
             return WatershedError(
-                f"{name} fails its contract: {check.description}",
+                f"{name} fails its contract: {observed}",
                 f"see `watershed check {name}`, or its check in `watershed ui`, /assets/{name.replace('.', '/')}",
             )
     return WatershedError(f"run {result.run_id} failed", "see it in `watershed ui`")

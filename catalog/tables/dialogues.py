@@ -12,7 +12,7 @@ from catalog.columns import boolean, column, integer, real, text, texts
 from catalog.contract import Contract, between, matches, one_of, references, row_count
 from catalog.family import Family
 
-OWNER = "dialogues@watershed.example"
+OWNER = "dialogues"
 LICENCE = "as the terms of the model say"
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 ENDINGS = ("done", "turn_limit", "failed")

@@ -9,7 +9,7 @@ from catalog.contract import Column, Contract, between, filled, matches, one_of,
 from catalog.family import Family, Lineage
 from catalog.tables.models import REGISTRY_COLUMNS, REGISTRY_LICENCE, REGISTRY_SOURCE, UUID
 
-OWNER = "evaluation@watershed.example"
+OWNER = "evaluation"
 KINDS = ("multiple_choice", "schema", "language_modeling", "generation")
 
 TASKS = Contract(

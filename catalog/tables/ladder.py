@@ -6,7 +6,7 @@ from catalog.columns import boolean, integer, real, text, texts, timestamp
 from catalog.contract import Contract, between, one_of, references, row_count
 from catalog.family import Family
 
-OWNER = "ladder@watershed.example"
+OWNER = "ladder"
 
 LAKE = "lake"
 """`source` of runs that were trained here; any other is the name of an import."""

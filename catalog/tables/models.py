@@ -8,7 +8,7 @@ from catalog.columns import boolean, column, integer, real, text, timestamp
 from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
 from catalog.family import Family, Lineage
 
-OWNER = "training@watershed.example"
+OWNER = "training"
 
 STEP = integer("step", "Optimiser step, from 1.")
 TOKENS_READ = integer("tokens", "Tokens read so far.")

@@ -7,7 +7,7 @@ from catalog.contract import Contract, between, matches, one_of, references, row
 from catalog.family import Family, Lineage
 from catalog.tables.models import BATCH_COLUMNS, BATCH_EXPECTATIONS, CHECKPOINT_COLUMNS, STEP, TOKENS_READ
 
-OWNER = "training@watershed.example"
+OWNER = "training"
 
 LAYER = integer("layer", "Layer of the model, from 0.")
 EXPERT = integer("expert", "Expert of the layer, from 0.")

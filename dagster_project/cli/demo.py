@@ -82,7 +82,7 @@ def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot:
     from dagster_project.cli.screen.summary import print_summary
     from dagster_project.instance import open_instance
     from dagster_project.jobs import DEMO
-    from dagster_project.run import make
+    from dagster_project.run import command_tags, make
     from spark_jobs.spark.session import make_lacking_cache
 
     console.print(
@@ -91,7 +91,7 @@ def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot:
     instance = open_instance(settings)
     try:
         with Bars(console).listening():
-            costs = make(settings, instance, DEMO)
+            costs = make(settings, instance, DEMO, tags=command_tags())
     finally:
         instance.dispose()
     make_lacking_cache()

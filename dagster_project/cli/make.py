@@ -78,7 +78,7 @@ def _make(settings: Settings, instance: dg.DagsterInstance, names: list[str], fo
     from catalog.sql.query import export_duckdb
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.cli.screen.summary import costs_table
-    from dagster_project.run import make
+    from dagster_project.run import command_tags, make
     from spark_jobs.kernels.exercises import LAKE
     from spark_jobs.kernels.warm import warm_in_background
     from spark_jobs.spark.session import make_lacking_cache
@@ -87,7 +87,7 @@ def _make(settings: Settings, instance: dg.DagsterInstance, names: list[str], fo
     # Machine code is made beside the start of Spark.
     warm_in_background(LAKE)
     with Bars(console).listening():
-        costs = make(settings, instance, names, force=force)
+        costs = make(settings, instance, names, force=force, tags=command_tags())
     make_lacking_cache()
     export_duckdb(settings, settings.project / "lake.duckdb")
     console.print(costs_table(costs) if costs else "Everything is up to date: nothing was made again.")

@@ -86,7 +86,7 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
 
 
 def _print(found: Bill) -> None:
-    from dagster_project.cli.screen.render import human_bytes
+    from catalog.printable import human_bytes
 
     memory = f"{human_bytes(found.memory_per_gpu_bytes)} of {human_bytes(found.gpu_memory_bytes)}"
     fits = "fits" if found.fits else f"does not fit: use more than {found.gpus} GPUs"

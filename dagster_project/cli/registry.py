@@ -53,7 +53,7 @@ def import_command(folder: Path) -> None:
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.instance import open_instance
     from dagster_project.jobs import TABLES
-    from dagster_project.run import make
+    from dagster_project.run import command_tags, make
     from spark_jobs.registry.dclm_files import read_registry
     from trainers.icl.aggregate import aggregates
 
@@ -63,7 +63,7 @@ def import_command(folder: Path) -> None:
         instance = open_instance(settings)
         try:
             with Bars(wide_console()).listening():
-                costs = make(settings, instance, TABLES["registry"])
+                costs = make(settings, instance, TABLES["registry"], tags=command_tags())
         finally:
             instance.dispose()
     if not costs:

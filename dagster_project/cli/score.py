@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dagster_project.cli.screen.errors import exit_with_error, user_errors
+from dagster_project.cli.screen.say import data, say
 
 if TYPE_CHECKING:
     from dagster_project.cli.scoring.scorer import Scorer
@@ -69,11 +70,11 @@ def score_command(
         if not show:
             exit_with_error("no scorer is given", "`watershed score --list` lists the scorers")
         for each in known.values():
-            click.echo(f"{each.name:<22} {each.about}")
-        click.echo(f"{RANKING:<22} {RANKING_ABOUT}")
+            say(f"{each.name:<22} {each.about}")
+        say(f"{RANKING:<22} {RANKING_ABOUT}")
         return
     if scorer == RANKING:
-        click.echo(f"{RANKING_ABOUT}\n--qrels: query 0 document grade\n--run: query Q0 document rank score tag")
+        say(f"{RANKING_ABOUT}\n--qrels: query 0 document grade\n--run: query Q0 document rank score tag")
         return
     if scorer not in known:
         from trainers.names import close
@@ -92,17 +93,17 @@ def score_command(
 def _describe(scorer: Scorer) -> None:
     import json
 
-    click.echo(scorer.about)
-    click.echo(f"rules: {', '.join(scorer.rules)} (the first is the default)")
-    click.echo(f"row: id, {', '.join(scorer.fields)}")
+    say(scorer.about)
+    say(f"rules: {', '.join(scorer.rules)} (the first is the default)")
+    say(f"row: id, {', '.join(scorer.fields)}")
     for name, about in scorer.optional.items():
-        click.echo(f"  {name}: {about} (optional)")
-    click.echo(f"example: {json.dumps(scorer.example, ensure_ascii=False)}")
+        say(f"  {name}: {about} (optional)")
+    say(f"example: {json.dumps(scorer.example, ensure_ascii=False)}")
     if scorer.name == "ifeval":
         from trainers.verifiers.instructions.register import all_kinds
 
         for kind in all_kinds().values():
-            click.echo(f"  {kind.id} ({', '.join(kind.arguments)}): {kind.about}")
+            say(f"  {kind.id} ({', '.join(kind.arguments)}): {kind.about}")
 
 
 def _score(
@@ -134,9 +135,9 @@ def _score(
             target.write(_line(row))
         target.write(_line({"summary": scoring.summary()}))
     for cause in scoring.bad[:BAD_ROWS_SHOWN]:
-        click.echo(f"skipped {cause}", err=True)
+        say(f"skipped {cause}", err=True)
     if len(scoring.bad) > BAD_ROWS_SHOWN:
-        click.echo(f"skipped {len(scoring.bad) - BAD_ROWS_SHOWN:,} more rows", err=True)
+        say(f"skipped {len(scoring.bad) - BAD_ROWS_SHOWN:,} more rows", err=True)
 
 
 def _score_ranking(qrels: Path | None, run: Path | None, ks: tuple[int, ...], as_json: bool) -> None:
@@ -147,8 +148,8 @@ def _score_ranking(qrels: Path | None, run: Path | None, ks: tuple[int, ...], as
         exit_with_error("ndcg needs --qrels and --run", "`watershed score ndcg --qrels QRELS --run RUN -k 10`")
     rows, averages = score_run(read_run(run), read_judgements(qrels), ks)
     for row in rows:
-        click.echo(_line(row), nl=False)
-    click.echo(_line(averages if as_json else {"summary": {"scorer": RANKING, **averages}}), nl=False)
+        data(_line(row), nl=False)
+    data(_line(averages if as_json else {"summary": {"scorer": RANKING, **averages}}), nl=False)
 
 
 def _line(row: dict[str, Any]) -> str:

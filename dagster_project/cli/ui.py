@@ -32,7 +32,8 @@ from dagster_project.cli.screen.say import say
 def ui_command(port: int | None, host: str) -> None:
     """Start Dagster's web server: the graph of assets, their checks, runs and backfills.
 
-    The command runs until Ctrl+C is pressed.
+    The command runs until Ctrl+C is pressed or SIGTERM is received. Runs that are in progress are interrupted then;
+    what they committed is kept.
 
     \b
     Examples:
@@ -47,13 +48,16 @@ def ui_command(port: int | None, host: str) -> None:
     open_instance(settings).dispose()
     port = port or settings.dagster.port
     say(f"Dagster on http://{host}:{port}   runs are kept in {settings.dagster_home}   Ctrl+C stops it")
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "dagster_project.definitions"]
-    command += ["--host", host, "--port", str(port)]
     server = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "dagster_project.server", host, str(port)],
         cwd=settings.project,
         env={**os.environ, "WATERSHED_PROJECT": str(settings.project), "DAGSTER_HOME": str(settings.dagster_home)},
+        # The server ends when this pipe is closed, even if this process is killed.
+        stdin=subprocess.PIPE,
+        process_group=0,
     )
+    assert server.stdin
+    lifeline = server.stdin
     for received in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(received, lambda number, frame: server.send_signal(signal.SIGINT))
+        signal.signal(received, lambda number, frame: lifeline.close())
     sys.exit(server.wait())

@@ -23,6 +23,7 @@ from catalog.settings import Settings, load_settings
 from catalog.tables import CONTRACTS
 from dagster_project.engine.broken_rows import broken_rows, mend, places
 from dagster_project.engine.due import UP_TO_DATE, up_to_date
+from dagster_project.engine.page import markdown, plain
 from dagster_project.engine.partitions import Partition
 from dagster_project.engine.steps import REGISTERED, State, Steps
 
@@ -42,8 +43,8 @@ def table_checks(contract: Contract) -> dg.AssetChecksDefinition:
             CHECK,
             asset=key,
             blocking=True,
-            description=f"Whether the rows of {contract.name} fulfil the {count} expectations of its contract. "
-            "Nothing downstream is made while they do not.",
+            description=f"This check says whether the rows of {contract.name} fulfil the {count} expectations of "
+            "its contract. Nothing downstream is made while they do not.",
         )
     ]
     if contract.name in Steps(REGISTERED).by_table:
@@ -51,8 +52,8 @@ def table_checks(contract: Contract) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 UP_TO_DATE,
                 asset=key,
-                description=f"Whether {contract.name} is what its recipe and the tables that it reads give now. "
-                "A warning names the partitions that are due, and why.",
+                description=f"This check says whether {contract.name} is what its recipe and the tables that it reads "
+                "give now. A warning names the partitions that are due, and why.",
             )
         )
 
@@ -87,7 +88,7 @@ def require_passing(instance: dg.DagsterInstance, settings: Settings, names: Ite
         evaluation = checked(instance, settings, name)
         if evaluation is not None and not _stands(evaluation):
             raise WatershedError(
-                f"{name} fails its contract: {evaluation.description}",
+                f"{name} fails its contract: {plain(evaluation.description or '')}",
                 mend(CONTRACTS[name], _named(evaluation)),
             )
 
@@ -179,7 +180,8 @@ def _evaluation(settings: Settings, contract: Contract) -> dg.AssetCheckEvaluati
         check_name=CHECK,
         passed=not found,
         severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
-        description=_sentence(contract, found) if found else f"All {len(outcomes)} expectations hold.",
+        # Dagster reads it as Markdown, and example rows quote the crawl.
+        description=markdown(_sentence(contract, found)) if found else f"All {len(outcomes)} expectations hold.",
         metadata={
             VERSION: version,
             **_partitions(settings, contract),
@@ -218,7 +220,7 @@ def _partitions(settings: Settings, contract: Contract) -> dict[str, str]:
 
 def _as_markdown(outcomes: "list[Outcome]") -> str:
     rows = [
-        f"| {_verdict(outcome)} | {outcome.label} | {outcome.observed} | {outcome.violations} |"
+        f"| {_verdict(outcome)} | {markdown(outcome.label)} | {markdown(outcome.observed)} | {outcome.violations} |"
         for outcome in sorted(outcomes, key=lambda outcome: outcome.passed)
     ]
     return "\n".join(["| | expectation | observed | violations |", "|---|---|---|---|", *rows])

@@ -26,6 +26,7 @@ from catalog.contract import Contract
 from catalog.inventory import TableState, table_state
 from catalog.lake import Lake, Part
 from dagster_project.engine.lineage import column_lineage
+from dagster_project.engine.page import state_metadata
 from dagster_project.engine.steps import Step
 
 Inputs = Mapping[str, str]
@@ -65,11 +66,12 @@ def materializations(
         wanted |= {get_input_event_pointer_tag(dg.AssetKey(name.split("."))) for name in contract.upstream}
         state = table_state(lake, contract)
         known = {tag: value for tag, value in inputs.items() if tag in wanted}
+        shown = state_metadata(lake, contract, state) if made else {}
         for part, metadata in made:
             yield dg.AssetMaterialization(
                 contract.name.split("."),
                 partition=_key(step, part),
-                metadata={**metadata, **_table_metadata(contract, state, part)},
+                metadata={**metadata, **shown, **_of_part(contract, state, part)},
                 tags={
                     **known,
                     **inputs_of(context.instance, siblings),
@@ -84,18 +86,12 @@ def _key(step: Step, part: Part) -> str | None:
     return step.cut.key(part.partition) if step.cut and part.partition is not None else None
 
 
-def _table_metadata(contract: Contract, state: TableState, part: Part) -> dict[str, Any]:
+def _of_part(contract: Contract, state: TableState, part: Part) -> dict[str, Any]:
     of_part: dict[str, Any] = {}
     if part.partition is not None:
         of_part = {"rows of the whole table": state.rows}
-        if state.expected:
-            of_part["partitions"] = state.partition_count
     return {
         "dagster/row_count": state.partition_rows.get(part.key, 0) if part.partition is not None else state.rows,
         **of_part,
-        "dagster/uri": state.path,
         "dagster/column_lineage": column_lineage(contract),
-        "lake version": state.version,
-        "bytes": state.bytes,
-        "files": state.files,
     }

@@ -9,11 +9,12 @@ what was written.
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import getdoc
 from typing import Any, NoReturn
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
@@ -26,9 +27,11 @@ from dagster_project.engine.cost import measured
 from dagster_project.engine.events import inputs_of, materializations, report_by_hand
 from dagster_project.engine.log_progress import LogLines
 from dagster_project.engine.making import Body, Making
+from dagster_project.engine.page import human, static_metadata
 from dagster_project.engine.partitions import Cut, Partition
 from dagster_project.engine.side_by_side import as_they_end, parallel_runs
 from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
+from dagster_project.processes import PROCESS_TAG
 from spark_jobs.spark.failures import JavaEnded, mendable
 from trainers.process.errors import TrainerError
 
@@ -62,6 +65,7 @@ def table_asset(
     parallel: bool = False,
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
+    cheap: bool = False,
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Declare that the decorated function writes the tables `contracts`. `Step` describes the other arguments.
 
@@ -72,6 +76,8 @@ def table_asset(
     in one commit; `together` returns the bytes that are read, by partition key. Its function returns a list with the
     counts of each partition. If a group fails, its halves are tried apart, so that only partitions that fail alone are
     not made.
+
+    A `cheap` step takes seconds. `[automation] cheap_tables` makes it again as soon as a table that it reads changes.
 
     Example:
         >>> from catalog.tables.dclm import TOKENIZER
@@ -93,7 +99,10 @@ def table_asset(
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(
             name=body.__name__,
-            specs=[_spec(contract, step, engine, getdoc(body) or "") for contract in contracts],
+            specs=[
+                _spec(contract, step, engine, _sentence(getdoc(body) or ""), body, cheap=cheap)
+                for contract in contracts
+            ],
             partitions_def=cut.definition if cut else None,
             backfill_policy=dg.BackfillPolicy.single_run() if cut else None,
             op_tags={"watershed/engine": engine},
@@ -109,44 +118,28 @@ def table_asset(
 def command_spec(contract: Contract, command: str) -> dg.AssetSpec:
     """Return the asset of a table that `command` writes: Dagster shows and checks it, but never makes it."""
     written = Step(contracts=(contract,), code_version="1")
-    return _spec(contract, written, "python", f"Written by `{command}`.")
+    return _spec(contract, written, "python", f"The command `{command}` writes this table.")
 
 
-def _spec(contract: Contract, step: Step, engine: str, doc: str) -> dg.AssetSpec:
+def _spec(
+    contract: Contract, step: Step, engine: str, doc: str, body: Body | None = None, *, cheap: bool = False
+) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=contract.name.split("."),
         deps=[name.split(".") for name in contract.upstream],
         description=f"{contract.description}\n\n{doc}".strip(),
         group_name=contract.family,
-        owners=[contract.owner],
+        automation_condition=dg.AutomationCondition.eager() if cheap else None,
         code_version=step.code_version,
         kinds={"deltalake", ENGINES[engine]},
         partitions_def=step.cut.definition if step.cut else None,
-        metadata={
-            "dagster/column_schema": _column_schema(contract),
-            "dagster/table_name": contract.name,
-            "primary key": ", ".join(contract.primary_key),
-            "licence": contract.licence,
-            "source": contract.source,
-            "personal data": ", ".join(f"{k}: {v}" for k, v in contract.personal_data.items()) or "none declared",
-        },
+        metadata=static_metadata(contract, body, load_settings().dagster.code_url),
     )
 
 
-def _column_schema(contract: Contract) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.type),
-                column.description,
-                constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable, unique=contract.primary_key == (column.name,)
-                ),
-            )
-            for column in contract.columns
-        ]
-    )
+def _sentence(doc: str) -> str:
+    """Return the docstring of a body, whose subject is the step: "This step trains ..."."""
+    return f"This step {doc[:1].lower()}{doc[1:]}" if doc else ""
 
 
 def _materialize(
@@ -156,8 +149,36 @@ def _materialize(
     parallel: bool,
     together: Callable[[Lake], Mapping[str, int]] | None,
 ) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
-    settings = load_settings()
+    made: list[Made] = []
+    try:
+        yield from _made(context, Work(step, body, parallel, together), made)
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        # A command of the command line ends by itself.
+        if PROCESS_TAG in context.run.tags:
+            raise
+        # A stack trace of the place where the work was interrupted would say nothing.
+        raise _cancelled(step, len(made)) from None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an asset does: see `table_asset`."""
+
+    step: Step
+    body: Body
+    parallel: bool
+    together: Callable[[Lake], Mapping[str, int]] | None
+
+
+def _made(
+    context: dg.AssetExecutionContext, work: Work, made: "list[Made]"
+) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
+    """Make what is due, and add to `made` what was committed."""
+    step, together, settings = work.step, work.together, load_settings()
     lake = Lake.of(settings)
+    # Before the lake and the crawl are read, which may take long.
+    asked = f"{_count(len(context.partition_keys))} asked for" if step.cut else "the whole table"
+    context.log.info("%s: %s; checking the tables that it reads", step.name, asked)
     report_by_hand(context)
     try:
         require_passing(context.instance, settings, Steps(REGISTERED).ancestors(step))
@@ -166,10 +187,10 @@ def _materialize(
         groups = grouped(due, together(lake)) if together and due else [[part] for part in due]
     except (WatershedError, TrainerError) as error:
         raise _failure(error) from error
-    inputs, made, failed = inputs_of(context.instance, step.upstream), list[Made](), list[Failed]()
+    inputs, failed = inputs_of(context.instance, step.upstream), list[Failed]()
     with nullcontext() if heard() else listening(LogLines(context.log)):
         makings = [Making(context, step, settings, group) for group in groups]
-        for results in _make_all(makings, step, body, parallel_runs(settings) if parallel else 1):
+        for results in _make_all(makings, step, work.body, parallel_runs(settings) if work.parallel else 1):
             failed += [(part, result) for part, result in results if isinstance(result, Exception)]
             good = [(part, result) for part, result in results if not isinstance(result, Exception)]
             made += good
@@ -189,6 +210,16 @@ def _failure(error: WatershedError | TrainerError, others: int = 0) -> dg.Failur
     # Cause and mend are enough for the user. A stack trace would hide them.
     also = f" ({others} more partitions failed)" if others else ""
     return dg.Failure(f"{error.cause}{also}\n{error.mend}", allow_retries=False)
+
+
+def _cancelled(step: Step, committed: int) -> dg.Failure:
+    kept = f"{_count(committed)} of {step.name} had been committed and {'is' if committed == 1 else 'are'} kept"
+    kept = kept if committed and step.cut else f"{step.name} is as it was before"
+    return dg.Failure(f"The run was cancelled. {kept}.\nRe-execute the run to make the rest.", allow_retries=False)
+
+
+def _count(partitions: int) -> str:
+    return f"{partitions:,} {'partition' if partitions == 1 else 'partitions'}"
 
 
 def _refuse(context: dg.AssetExecutionContext, step: Step, made: "list[Made]", failed: "list[Failed]") -> NoReturn:
@@ -279,7 +310,7 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> "I
                 **making.metadata,
                 # What the parts of a group took adds up to what the group took.
                 "seconds": round(cost.seconds / len(parts), 2),
-                "peak memory (bytes)": cost.peak_bytes,
+                "peak memory (MB)": round(cost.peak_bytes / 1e6, 1),
                 TABLES_READ: dg.MetadataValue.json(sorted(read - own)),
             }
             each = counts if isinstance(counts, list) else [counts]
@@ -287,7 +318,7 @@ def _make_all(makings: list[Making], step: Step, body: Body, workers: int) -> "I
                 (
                     part,
                     {
-                        **{name: _metadata(value) for name, value in counted.items()},
+                        **{name: human(name, value) for name, value in counted.items()},
                         **shared,
                         "fingerprint": part.fingerprint,
                     },
@@ -316,9 +347,3 @@ def _fingerprint(state: State, step: Step, partition: Partition | None) -> str:
             f"materialise {', '.join(missing)} first, or run `watershed demo`",
         )
     return fingerprint
-
-
-def _metadata(value: Any) -> Any:
-    if isinstance(value, (dict, list)):
-        return dg.MetadataValue.json(value)
-    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Opens web archives: local files and http(s) URLs.
+"""Opens web archives: local files, http(s) URLs, and objects of a bucket.
 
 A remote archive is read as one stream. If the connection breaks or a reader seeks, it is requested again from that
 byte. From a server that does not support ranges, the bytes before it are read and discarded.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from catalog.errors import WatershedError
+from spark_jobs.archives.buckets import SCHEME, describe, in_bucket, open_object
 
 TIMEOUT_S = 60
 TRIES = 5
@@ -34,19 +35,21 @@ class Remote:
 
 def is_remote(uri: str) -> bool:
     """Whether the archive is read over the network."""
-    return uri.startswith(("http://", "https://"))
+    return uri.startswith(("http://", "https://", SCHEME))
 
 
 def open_archive(uri: str, size: int | None = None) -> BinaryIO:
     """The archive's bytes as a binary file that can seek.
 
     Args:
-        uri: a path or an http(s) URL.
+        uri: a path, an http(s) URL, or s3://BUCKET/KEY.
         size: the size at which it was registered, which it must still have; None for any.
 
     Raises:
         WatershedError: it is missing, cannot be read, or has another size.
     """
+    if in_bucket(uri):
+        return _open_object(uri, size)
     if is_remote(uri):
         # A smaller buffer would send the server more requests.
         return io.BufferedReader(_RemoteFile(uri, size), BUFFER_BYTES)
@@ -67,10 +70,24 @@ def ask(uri: str) -> Remote:
     Raises:
         OSError: the server does not have it or does not answer.
     """
+    if in_bucket(uri):
+        return Remote(*describe(uri))
     with _request(uri, {"Range": "bytes=0-0"}) as answer:
         total = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
         return Remote(int(total) if total.isdecimal() else 0, tag.removeprefix("W/").strip('"'))
+
+
+def _open_object(uri: str, size: int | None) -> BinaryIO:
+    try:
+        file = open_object(uri)
+        found = file.seek(0, io.SEEK_END)
+        file.seek(0)
+    except OSError as error:
+        raise WatershedError(f"{uri}: {error}", "check the bucket, the key and the AWS_ variables") from error
+    if size is not None and found != size:
+        raise changed(uri, size, found)
+    return file
 
 
 def changed(uri: str, before: int, now: int) -> WatershedError:

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.progress import track
 from catalog.tables.dclm import POOL, SHARDS
+from spark_jobs.archives.buckets import in_bucket, list_prefix
 from spark_jobs.archives.codings import GZIP, SUFFIXES
 from spark_jobs.archives.framing import HEAD_BYTES, first_record
 from spark_jobs.archives.places import ask, is_remote, open_archive
@@ -44,8 +45,8 @@ def register(
 
     Args:
         inputs: WARC files, folders (searched at any depth for files that end in one of SUFFIXES), globs, http(s)
-            URLs, or lists of these (.paths, .paths.gz) with an entry a line; an entry is relative to its list's folder,
-            or to the root of the server that the list comes from.
+            URLs, s3://BUCKET/PREFIX, or lists of these (.paths, .paths.gz) with an entry a line; an entry is relative
+            to its list's folder, or to the root of the server or bucket that the list comes from.
         snapshot: name of the crawl.
         files_per_shard: archives in a shard.
         placed: the shards, 0 to 99, of archives that were registered before, by file name.
@@ -75,6 +76,15 @@ def register(
     return POOL.conform(pa.Table.from_pylist(rows, schema=POOL.schema))
 
 
+def archive_names(inputs: Sequence[str]) -> list[str]:
+    """The file names of the archives that `inputs` name, as `register` takes them, in order; no archive is read.
+
+    Raises:
+        WatershedError: an input does not exist or holds no archive.
+    """
+    return sorted({file_name(uri) for given in inputs for uri in _expand(given)})
+
+
 def shard_columns(shard: int) -> dict[str, int]:
     """The columns of a shard, 0 to 99."""
     return {"global_shard": shard // SHARDS, "local_shard": shard % SHARDS}
@@ -88,14 +98,12 @@ def file_name(uri: str) -> str:
 def _expand(given: str) -> Iterator[str]:
     """Paths and URLs of the archives that an input names."""
     if is_remote(given):
-        if urlsplit(given).path.endswith(LISTS):
-            for entry in _list_entries(given):
-                yield urljoin(given, entry if "://" in entry else "/" + entry.lstrip("/"))
-        else:
-            yield given
+        yield from _remote(given)
         return
     if "://" in given:
-        raise WatershedError(f"{given}: archives cannot be read from there", "give a path or an http(s) URL")
+        raise WatershedError(
+            f"{given}: archives cannot be read from there", "give a path, an http(s) URL or s3://BUCKET/PREFIX"
+        )
     path = Path(given).expanduser().absolute()
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.name.endswith(SUFFIXES) and not file.is_dir())
@@ -113,6 +121,33 @@ def _expand(given: str) -> Iterator[str]:
         if not found:
             raise WatershedError(f"{given}: no such file or folder", "correct [crawl] inputs or --crawl")
         yield from map(str, found)
+
+
+def _remote(given: str) -> Iterator[str]:
+    if urlsplit(given).path.endswith(LISTS):
+        for entry in _list_entries(given):
+            place = entry if "://" in entry else "/" + entry.lstrip("/")
+            # urljoin does not know s3.
+            yield place if "://" in place else f"{_server(given)}{place}"
+    elif in_bucket(given):
+        yield from _objects(given)
+    else:
+        yield given
+
+
+def _server(uri: str) -> str:
+    found = urlsplit(uri)
+    return f"{found.scheme}://{found.netloc}"
+
+
+def _objects(prefix: str) -> list[str]:
+    try:
+        found = list_prefix(prefix, SUFFIXES)
+    except OSError as error:
+        raise WatershedError(f"{prefix}: {error}", "check the bucket, the prefix and the AWS_ variables") from error
+    if not found:
+        raise WatershedError(f"{prefix}: no archive under this prefix", f"names should end in {', '.join(SUFFIXES)}")
+    return found
 
 
 def _list_entries(uri: str) -> list[str]:

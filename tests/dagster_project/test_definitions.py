@@ -15,6 +15,7 @@ from catalog.tables import CONTRACTS
 from dagster_project.definitions import defs, steps
 from dagster_project.engine.checks import CHECK
 from dagster_project.engine.due import UP_TO_DATE
+from dagster_project.engine.page import column_description
 from dagster_project.jobs import COMMANDS, TABLES
 
 
@@ -31,7 +32,7 @@ def test_every_contract_is_an_asset_with_its_columns_upstreams_and_a_blocking_ch
     assert node.description and node.description.startswith(contract.description)
     assert node.group_name == contract.family
     shown = {column.name: column.description for column in node.metadata["dagster/column_schema"].columns}
-    assert shown == {column.name: column.description for column in contract.columns}
+    assert shown == {column.name: column_description(column) for column in contract.columns}
     assert {".".join(key.path) for key in node.parent_keys} == set(contract.upstream)
     check = graph.get(dg.AssetCheckKey(node.key, CHECK))
     assert check.blocking

@@ -12,7 +12,7 @@ from catalog.family import Family
 from catalog.tables.cheatsheet.taxonomy import CATEGORIES, STAGES
 from catalog.tables.cheatsheet.views import VIEWS
 
-OWNER = "cheatsheet@watershed.example"
+OWNER = "cheatsheet"
 SOURCE = "the Foundation Model Development Cheatsheet (allenai/fm-cheatsheet), and a starter set of Watershed's own"
 LICENCE = "none stated for the published rows; the starter set and the codings are Apache-2.0"
 URL = r"https?://[^\s/]+\.[^\s]+$"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalog.columns import integer, text
 from catalog.contract import Column, between
 
-OWNER = "curation@watershed.example"
+OWNER = "curation"
 BASELINE = "dclm-baseline"
 """The recipe whose verdicts and texts the mixture is made of."""
 PAGE_TEXT = "as the page: names, addresses"

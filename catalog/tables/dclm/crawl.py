@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pyarrow as pa
 
 from catalog.columns import binary, column, integer, real, text, timestamp
@@ -25,6 +27,9 @@ DOCUMENT_STATES = (
 
 POOL_STATES = ("ready", "empty", "not_warc", "unreadable")
 
+CRAWL_MONTHLY = datetime.timedelta(days=40)
+"""Common Crawl publishes a crawl about once a month."""
+
 POOL = Contract(
     name="dclm.pool",
     description="The archives of the crawl: a row per WARC file, readable or not.",
@@ -43,6 +48,7 @@ POOL = Contract(
     source="Common Crawl, or any crawler's WARC files",
     licence="each page its own; Common Crawl's terms of use for the archives",
     owner=OWNER,
+    freshness=CRAWL_MONTHLY,
     expectations=(row_count(1), one_of("state", POOL_STATES), between("bytes", 0), *IN_SHARD),
 )
 

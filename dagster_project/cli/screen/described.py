@@ -16,10 +16,11 @@ from catalog.errors import WatershedError
 from catalog.inventory import TableState, table_state
 from catalog.lake import Lake
 from catalog.names import find
+from catalog.printable import human_bytes
 from catalog.settings import Settings
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS
-from dagster_project.cli.screen.render import cell, human_bytes, moment, plain_table
+from dagster_project.cli.screen.render import cell, moment, plain_table
 from dagster_project.cli.screen.say import say
 
 if TYPE_CHECKING:

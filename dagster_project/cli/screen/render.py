@@ -88,16 +88,6 @@ def cell(value: Any, limit: int = WIDEST) -> str:
     return one_line(_format(value), limit)
 
 
-def human_bytes(count: int) -> str:
-    """Return a size in decimal units, such as 12.3 MB."""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
-
-
 def moment(time: datetime.datetime | None) -> str:
     """Return a time in UTC, to the second, or an empty text for None."""
     return f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}" if time else ""

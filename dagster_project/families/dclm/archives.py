@@ -77,6 +77,21 @@ def _stamps(inputs: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files) if path.is_file())
 
 
+def new_archives(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the names of all archives that `[crawl] inputs` names, and of those that dclm.pool does not hold.
+
+    The archives are not read: folders and globs are listed, and lists of paths are fetched.
+
+    Raises:
+        WatershedError: An input does not exist or holds no archive.
+    """
+    from spark_jobs.dclm.pool import archive_names
+
+    listed, lake = archive_names(settings.crawl_inputs), Lake.of(settings)
+    known = set(lake.read(POOL.name, ["warc"])["warc"].to_pylist()) if lake.exists(POOL.name) else set()
+    return listed, [name for name in listed if name not in known]
+
+
 def shards_of(settings: Settings) -> list[str]:
     """Return the keys of the pool shards that hold archives, and of those that held some before and are now empty."""
     lake = Lake.of(settings)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import Settings
+from catalog.tables.ladder import LAKE
 from dagster_project.families.dclm.recipes import SEQUENCE_LENGTH, VOCABULARY
 from dagster_project.families.models.runs import target_runs
 
@@ -191,6 +192,40 @@ def predictions(settings: Settings) -> pa.Table:
 def outcomes(settings: Settings) -> pa.Table:
     """Return the rows of ladder.outcomes: every forecast with its measurement."""
     return _query(settings, OUTCOMES_SQL)
+
+
+def fit_plots(settings: Settings, fits: pa.Table) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return a small plot of step 2 for each task: the points of ladder.points, and the curve fitted to them."""
+    import numpy as np
+
+    from dagster_project.engine.small_plots import curve_and_points
+    from trainers.ladder.laws import sigmoid
+
+    read = Lake.of(settings).read("ladder.points", ["source", "task", "task_loss", "accuracy"]).to_pylist()
+    points = [row for row in read if row["source"] == LAKE]
+    plots = {}
+    for row in fits.to_pylist():
+        own = [(each["task_loss"], each["accuracy"]) for each in points if each["task"] == row["task"]]
+        if not own:
+            continue
+        step2 = json.loads(row["step2"])
+        losses = np.linspace(min(loss for loss, _ in own), max(loss for loss, _ in own), 20)
+        fitted = sigmoid(losses, *(step2[name] for name in ("a", "L0", "k", "b")))
+        curve = list(zip(losses.tolist(), fitted.tolist(), strict=True))
+        plots[f"step 2 of {row['task']}"] = curve_and_points(f"{row['task']}: accuracy over task loss", curve, own)
+    return plots
+
+
+def forecast_plots(rows: pa.Table) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return a small plot for each task: the forecasts of all targets with their bands, and what was measured."""
+    from dagster_project.engine.small_plots import Interval, interval_plot
+
+    by_task: dict[str, list[Interval]] = {}
+    for row in rows.to_pylist():
+        middle = row["accuracy"] if "accuracy" in row else row["predicted"]
+        interval = Interval(row["target"], row["low"], middle, row["high"], row.get("measured"))
+        by_task.setdefault(row["task"], []).append(interval)
+    return {f"forecasts of {task}": interval_plot(f"{task}: accuracy, 0 to 1", all_) for task, all_ in by_task.items()}
 
 
 def outcome_plots(settings: Settings, outcomes: pa.Table) -> dict[str, dg.MarkdownMetadataValue]:

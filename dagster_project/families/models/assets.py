@@ -31,12 +31,12 @@ def _run(settings: Settings, partition: Partition | None) -> str:
 )
 def checkpoints(making: Making) -> dict[str, Any]:
     """Trains one run of the ladder on the shards. An interrupted run resumes from its last checkpoint."""
-    from dagster_project.families.models.training import train, training_curve
+    from dagster_project.families.models.training import small_curve, train, training_curve
 
     trained = train(making, making.recipe, len(ladder_runs(making.settings)))
     making.replace(METRICS, trained.metrics)
     making.replace(CHECKPOINTS, trained.checkpoint)
-    making.metadata["training"] = training_curve(trained.metrics)
+    making.metadata |= {"training": small_curve(trained.metrics), "training, large": training_curve(trained.metrics)}
     return trained.counts
 
 
@@ -45,17 +45,18 @@ def targets(making: Making) -> dict[str, Any]:
     """Trains every target. Its forecast has been stored before."""
     import pyarrow as pa
 
-    from dagster_project.families.models.training import train, training_curve
+    from dagster_project.families.models.training import small_curve, train, training_curve
 
     runs = making.recipe
     made = side_by_side(lambda run: train(making, run, len(runs)), runs, parallel_runs(making.settings))
     trained = dict(zip(runs, made, strict=True))
     making.replace(TARGETS, pa.concat_tables([one.checkpoint for one in trained.values()], promote_options="default"))
-    making.metadata |= {f"training, {run}": training_curve(one.metrics) for run, one in trained.items()}
+    making.metadata |= {f"training, {run}": small_curve(one.metrics) for run, one in trained.items()}
+    making.metadata |= {f"training, {run}, large": training_curve(one.metrics) for run, one in trained.items()}
     return {f"{name}, {run}": count for run, one in trained.items() for name, count in one.counts.items()}
 
 
-@table_asset(BATCHES, code_version="1")
+@table_asset(BATCHES, code_version="1", cheap=True)
 def batches(making: Making) -> dict[str, Any]:
     """Recomputes which sequences every step read. The order of the data is a function of the seed and the shards."""
     import pyarrow as pa

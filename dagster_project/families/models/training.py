@@ -138,6 +138,13 @@ def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=BATCHES.schema)
 
 
+def small_curve(metrics: pa.Table) -> dg.MarkdownMetadataValue:
+    """Return a small plot of the training loss over tokens, which Dagster shows in the page."""
+    from dagster_project.engine.small_plots import line_plot
+
+    return line_plot("training loss", metrics["tokens"].to_pylist(), metrics["loss"].to_pylist(), "nats per token")
+
+
 def training_curve(metrics: pa.Table) -> dg.MarkdownMetadataValue:
     """Return a picture of the training loss over tokens."""
     from dagster_project.engine.pictures import markdown_picture

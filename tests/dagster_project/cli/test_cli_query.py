@@ -18,13 +18,14 @@ from prompt_toolkit.document import Document
 from rich.console import Console
 
 from catalog.errors import WatershedError
+from catalog.printable import human_bytes
 from catalog.settings import Settings
 from catalog.sql.query import connect
 from catalog.tables import CONTRACTS
 from dagster_project.cli import main
 from dagster_project.cli.screen.errors import user_errors
 from dagster_project.cli.screen.prompt import SqlCompleter, finished
-from dagster_project.cli.screen.render import cell, human_bytes, print_rows
+from dagster_project.cli.screen.render import cell, print_rows
 from tests.small_lake import WARC, doc_id, good_rows, plant, settings_in, write_lake, write_rows
 from trainers.process.errors import TrainerError
 
