@@ -22,7 +22,7 @@ from catalog.errors import WatershedError
 from catalog.lake import WHOLE, Lake
 from catalog.printable import printable
 from catalog.settings import Settings
-from dagster_project.definitions import steps
+from dagster_project.assets import assets_and_jobs, steps
 from dagster_project.engine.checks import checked
 from dagster_project.engine.due import due_partitions, follow_partitions, report, summary
 from dagster_project.engine.page import plain
@@ -256,9 +256,7 @@ def _run(
     force: Collection[str],
     more: Mapping[str, str],
 ) -> Iterator[StepCost]:
-    from dagster_project.definitions import defs
-
-    job = defs.resolve_job_def(group.job)
+    job = assets_and_jobs(settings).resolve_job_def(group.job)
     tags = {**more, SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag()}
     if group.cut:
         follow_partitions(instance, State(steps(), settings))

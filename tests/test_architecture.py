@@ -62,6 +62,7 @@ READ_BY = {
 LISTS = {
     "catalog.tables",
     *(
+        "dagster_project.assets",
         "dagster_project.definitions",
         "dagster_project.jobs",
         "dagster_project.run",

@@ -49,7 +49,7 @@ def _crawl_line(settings: Settings, size: str, *, own: bool) -> str:
 
 
 def _steps_table(settings: Settings) -> Table:
-    from dagster_project.definitions import steps
+    from dagster_project.assets import steps
     from dagster_project.engine.steps import State
     from dagster_project.jobs import DEMO, job_of
     from dagster_project.run import wanted

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 from demo_project import Project, new_project, watershed
 from playwright.sync_api import Page, sync_playwright
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 180_000
 
 MADE = "WATERSHED_MADE_DEMO"
 """Variable with a folder in which `watershed demo --size smoke` has run, and written its output to `demo.log`."""

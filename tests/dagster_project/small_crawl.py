@@ -11,7 +11,7 @@ from catalog.contract import Contract
 from catalog.lake import Part
 from catalog.settings import Settings, load_settings
 from catalog.tables.dclm import POOL
-from dagster_project.definitions import steps
+from dagster_project.assets import steps
 from dagster_project.engine.steps import State
 from dagster_project.families.dclm.archives import pool_rows
 from tests.small_lake import good_rows

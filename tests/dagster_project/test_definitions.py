@@ -12,7 +12,8 @@ from demo_project import ROOT
 
 from catalog.contract import Contract
 from catalog.tables import CONTRACTS
-from dagster_project.definitions import defs, steps
+from dagster_project.assets import steps
+from dagster_project.definitions import defs
 from dagster_project.engine.checks import CHECK
 from dagster_project.engine.due import UP_TO_DATE
 from dagster_project.engine.page import column_description

@@ -61,7 +61,7 @@ NOT_READ = {
 def test_every_asset_reads_the_tables_that_its_contracts_declare(demo: Project) -> None:
     import dagster as dg
 
-    from dagster_project.definitions import steps
+    from dagster_project.assets import steps
     from dagster_project.engine.table_asset import TABLES_READ
     from dagster_project.instance import open_instance
     from dagster_project.jobs import DEMO

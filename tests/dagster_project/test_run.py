@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster_project.definitions import steps
+from dagster_project.assets import steps
 from dagster_project.run import Group
 
 

@@ -11,11 +11,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 from dagster_api import ask, status, wait_until
 from demo_project import new_project
 from playwright.sync_api import Page, expect, sync_playwright
 from test_ended_runs import Server, SlowCrawl, gone, in_the_middle
-from test_ui import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium")
 

@@ -83,8 +83,9 @@ def scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 @contextmanager
 def _tensorboard(folder: Path, run: str, identity: dict[str, Any]) -> Generator[Write]:
     # torch.utils.tensorboard would import TensorFlow where it is installed.
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    # Protocol buffers make their messages when they are imported, out of a type checker's sight.
+    from tensorboard.compat.proto.event_pb2 import Event  # ty: ignore[unresolved-import]
+    from tensorboard.compat.proto.summary_pb2 import Summary  # ty: ignore[unresolved-import]
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     del run, identity
@@ -135,7 +136,11 @@ def _mlflow(folder: Path, run: str, identity: dict[str, Any]) -> Generator[Write
     with mlflow.start_run(run_id=before[0].info.run_id if before else None, run_name=run):
         if not before:
             mlflow.set_tags({"folder": name, "identity": canonical_json(identity)[:5000]})
-        yield lambda step, values: mlflow.log_metrics(dict(values), step=step)
+
+        def write(step: int, values: Mapping[str, float]) -> None:
+            mlflow.log_metrics(dict(values), step=step)
+
+        yield write
 
 
 def _identifier(folder: Path) -> str:

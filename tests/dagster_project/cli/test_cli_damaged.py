@@ -20,10 +20,10 @@ from catalog.settings import Settings
 from catalog.sql.query import connect
 from catalog.storage.records import LOG, entry_path, measured_files
 from catalog.tables import CONTRACTS, contract
+from dagster_project.assets import steps
 from dagster_project.cli import main
 from dagster_project.cli.screen.bars import Bars
 from dagster_project.cli.screen.prompt import run_prompt
-from dagster_project.definitions import steps
 from dagster_project.jobs import COMMANDS
 from dagster_project.run import wanted
 from tests.small_lake import doc_id

@@ -11,8 +11,8 @@ from small_crawl import add, make, new_crawl
 
 from catalog.lake import Lake
 from catalog.settings import Settings
+from dagster_project.assets import steps
 from dagster_project.cli import main
-from dagster_project.definitions import steps
 from dagster_project.engine.checks import checked
 from dagster_project.engine.due import UP_TO_DATE, report
 from dagster_project.engine.steps import State

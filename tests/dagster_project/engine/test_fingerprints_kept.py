@@ -20,7 +20,7 @@ import pytest
 
 from catalog.fingerprint import fingerprint
 from catalog.settings import load_settings
-from dagster_project.definitions import steps
+from dagster_project.assets import steps
 from dagster_project.engine.steps import Step
 from dagster_project.families.demo.sizes import SIZES
 from dagster_project.families.models.runs import ladder_runs

@@ -10,7 +10,8 @@ import pytest
 
 from catalog.lake import Lake, partition_key
 from catalog.tables import CONTRACTS
-from dagster_project.definitions import defs, steps
+from dagster_project.assets import steps
+from dagster_project.definitions import defs
 from dagster_project.engine.broken_rows import broken_rows, plain
 from dagster_project.engine.checks import _last
 from dagster_project.run import failure

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from catalog.lake import Lake
 from catalog.settings import load_settings
-from dagster_project.definitions import steps
+from dagster_project.assets import steps
 from dagster_project.engine.steps import State
 from dagster_project.instance import open_instance
 from dagster_project.jobs import TABLES

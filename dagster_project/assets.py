@@ -1,0 +1,40 @@
+"""What can be made: the assets of every family, one blocking check for each table, and the jobs.
+
+`definitions` adds what starts runs by itself: the job that makes what is due, sensors and schedules.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from catalog.settings import Settings
+from dagster_project.configured import configured
+from dagster_project.engine.checks import contract_checks
+from dagster_project.engine.steps import REGISTERED, Steps
+from dagster_project.families import commands
+from dagster_project.families.cheatsheet import assets as cheatsheet
+from dagster_project.families.dclm import assets as dclm
+from dagster_project.families.dialogues import assets as dialogues
+from dagster_project.families.evals import assets as evals
+from dagster_project.families.ladder import assets as ladder
+from dagster_project.families.models import assets as models
+from dagster_project.families.moe import assets as moe
+from dagster_project.families.registry import assets as registry
+from dagster_project.jobs import JOBS
+
+FAMILIES = (dclm, models, evals, ladder, moe, dialogues, registry, cheatsheet)
+"""The asset modules, one for each family. A new family adds its module here."""
+
+
+def steps() -> Steps:
+    """Return the steps of all families."""
+    return Steps(REGISTERED)
+
+
+def assets_and_jobs(settings: Settings) -> dg.Definitions:
+    """Return the assets, with owners, tags and freshness as the settings have them, their checks and the jobs."""
+    return dg.Definitions(
+        assets=configured([*dg.load_assets_from_modules(FAMILIES), *commands.SPECS], settings),
+        asset_checks=contract_checks(),
+        jobs=JOBS,
+    )
