@@ -84,8 +84,8 @@ def scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 def _tensorboard(folder: Path, run: str, identity: dict[str, Any]) -> Generator[Write]:
     # torch.utils.tensorboard would import TensorFlow where it is installed.
     # Protocol buffers make their messages when they are imported, out of a type checker's sight.
-    from tensorboard.compat.proto.event_pb2 import Event  # ty: ignore[unresolved-import]
-    from tensorboard.compat.proto.summary_pb2 import Summary  # ty: ignore[unresolved-import]
+    from tensorboard.compat.proto.event_pb2 import Event  # ty: ignore[missing-module-member]
+    from tensorboard.compat.proto.summary_pb2 import Summary  # ty: ignore[missing-module-member]
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     del run, identity
