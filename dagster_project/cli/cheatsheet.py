@@ -33,7 +33,6 @@ def import_command(place: str) -> None:
     \b
     Examples:
       watershed cheatsheet import resources.json
-      watershed sql "SELECT * FROM cheatsheet.findings"
     """
     from catalog.files import whole_file
     from catalog.settings import load_settings

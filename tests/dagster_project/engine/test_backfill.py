@@ -87,6 +87,7 @@ def shard(key: str) -> str:
     return partition_key(POOL_SHARDS.columns(key))
 
 
+@pytest.mark.campaign
 def test_two_shards_of_twenty_fail_and_are_made_again_alone(project: Project) -> None:
     archives = sorted((project.folder / "crawl").iterdir())
     whole = {key: archives[SHARDS.index(key)].read_bytes() for key in BROKEN}

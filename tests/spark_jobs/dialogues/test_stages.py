@@ -82,6 +82,7 @@ def test_only_the_last_turn_is_revised_and_what_is_ill_formed_reaches_no_mixture
     assert {row["ended"] for row in spoken.values()} == {"done"}
 
 
+@pytest.mark.campaign
 def test_a_run_that_is_killed_within_every_stage_gives_the_same_rows_and_pays_once(
     whole: tuple[dict[str, list[dict]], Counter[str]], tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TABLES = ("dclm.pool", "dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.duplicates")
 
 
+@pytest.mark.campaign
 def test_two_workers_make_the_tables_of_local_mode(spark: SparkSession, tmp_path: Path) -> None:
     crawl = tmp_path / "crawl"
     crawl.mkdir()
