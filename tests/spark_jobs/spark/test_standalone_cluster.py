@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from made_crawl import curate, write_copies
 from standalone_cluster import HOST, standalone_cluster
 
