@@ -238,7 +238,7 @@ def _transformers(model: DenseDecoder, work: Work) -> Step:
     from transformers import AutoModelForCausalLM
 
     with tempfile.TemporaryDirectory() as folder:
-        state = {"step": 0, "config": {"model": asdict(work.config)}}
+        state = {"step": 0, "fingerprint": "", "config": {"model": asdict(work.config)}}
         checkpoint.write(Path(folder) / "step_00000000", state, {checkpoint.MODEL: model.state_dict()})
         export_model(Path(folder) / "step_00000000", Path(folder) / "exported")
         theirs = AutoModelForCausalLM.from_pretrained(Path(folder) / "exported", dtype=torch.float32).to(work.device)

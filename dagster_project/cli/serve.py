@@ -15,7 +15,9 @@ FILE = click.Path(path_type=Path)
 @click.command("serve")
 @click.argument("model")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8100, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free port.")
+@click.option(
+    "--port", default=8100, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 chooses a free one."
+)
 @click.option("--port-file", type=FILE, metavar="FILE", help="A file for the port, written when the server answers.")
 @click.option("--name", default="", help="The name of the model in requests. The default is that of its folder.")
 @click.option(

@@ -108,10 +108,10 @@ def shards_command(  # noqa: PLR0917 (click passes them by name)
     with bars():
         made = make_shards(job, workers or (1 if small else os.cpu_count() or 1))
     for split in made.shards:
-        click.echo(
+        say(
             f"{split}: {made.shards[split]:,} shards, {made.sequences[split]:,} sequences of {sequence_length:,} + 1, "
             f"{made.tokens[split]:,} tokens"
         )
     empty = f", {made.empty:,} empty ones left out" if made.empty else ""
-    click.echo(f"{made.documents:,} documents{empty}; {made.dropped_tokens:,} tokens do not fill a sequence")
-    click.echo(f"{'already in' if made.made_before else 'wrote'} {out}")
+    say(f"{made.documents:,} documents{empty}; {made.dropped_tokens:,} tokens do not fill a sequence")
+    say(f"{'already in' if made.made_before else 'wrote'} {out}")

@@ -33,7 +33,12 @@ def test_a_good_lake_passes(lake: Settings) -> None:
 @pytest.mark.parametrize(
     ("table", "row", "change", "text"),
     [
-        ("dclm.documents", 4, {"doc_id": None}, "doc_id is not null; observed 1 null in 6 rows; e.g. doc_id=NULL, "),
+        (
+            "dclm.documents",
+            4,
+            {"doc_id": None},
+            "observed 1 null in 6 rows; in global_shard=0/local_shard=0; e.g. doc_id=NULL, ",
+        ),
         ("dclm.scores", 1, {"score": 2.0}, f"observed 0.0 to 2.0, 1 of 3 values outside; e.g. doc_id='{doc_id(2)}', "),
         ("dclm.documents", 2, {"language": "xx"}, f"e.g. doc_id='{doc_id(2)}', language='xx'"),
     ],
