@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import say
 
 
 @click.command("shards")
