@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 from small_crawl import add, new_crawl
 
 from catalog.lake import Lake, Written
+from dagster_project.engine.page import plain
 
 ARCHIVES = tuple(f"{number:03d}.warc" for number in range(20))
 PATIENCE = 600
@@ -75,8 +76,8 @@ def check_of_the_pool(address: str, name: str, *, passed: bool, text: str = "") 
     def said() -> str | None:
         found = ask(address, CHECKS, key={"path": ["dclm", "pool"]}, name=name)["assetCheckExecutions"]
         evaluation = found[0]["evaluation"] if found else None
-        fits = evaluation and evaluation["success"] == passed and text in evaluation["description"]
-        return evaluation["description"] if evaluation and fits else None
+        shown = plain(evaluation["description"] or "") if evaluation and evaluation["success"] == passed else None
+        return shown if shown is not None and text in shown else None
 
     return wait_for(said, f"{name} says {text!r}")
 
