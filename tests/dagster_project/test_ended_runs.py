@@ -136,6 +136,7 @@ def server(project: Path, crawl: SlowCrawl) -> Generator[Server]:
         wait_until(lambda: gone(left), "SIGTERM does not end the server", server.log.read_text)
 
 
+@pytest.mark.campaign
 def test_a_run_is_cancelled_and_executed_again_and_sigterm_ends_the_server(server: Server, crawl: SlowCrawl) -> None:
     run = run_in_the_middle(server, crawl)
     said = messages(server.address, run)
@@ -159,6 +160,7 @@ def test_a_run_is_cancelled_and_executed_again_and_sigterm_ends_the_server(serve
     wait_until(lambda: gone(left), "SIGTERM does not end the server", server.log.read_text)
 
 
+@pytest.mark.campaign
 def test_a_run_whose_server_was_killed_is_marked_as_failed_with_the_cause(project: Path, crawl: SlowCrawl) -> None:
     first = Server(project, crawl)
     killed_alone = run_in_the_middle(first, crawl)

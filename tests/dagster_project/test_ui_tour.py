@@ -17,7 +17,10 @@ from demo_project import new_project
 from playwright.sync_api import Page, expect, sync_playwright
 from test_ended_runs import Server, SlowCrawl, gone, in_the_middle
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium")
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
+]
 
 SWITCHES = """
 [crawl]
