@@ -17,6 +17,7 @@ from trainers.process.config_file import from_mapping
 from trainers.process.errors import TrainerError
 from trainers.process.files import read_jsonl
 from trainers.routing.counts import RoutingCounts, saturation
+from trainers.routing.tables import domain_rows
 
 L, E, K, V = 2, 5, 3, 11
 MIXTURE = {"kind": "moe", "experts": 8, "experts_per_token": 2, "hidden": 24}
@@ -59,6 +60,12 @@ def counted(parts) -> RoutingCounts:
     for part in parts:
         counts.add(*part)
     return counts
+
+
+def test_a_domain_without_a_token_has_no_rows():
+    experts, domains, variants = routed(40, 0)
+    counts = counted([(experts, np.where(domains == 1, 0, domains), variants)])
+    assert {row["domain"] for row in domain_rows(counts)} == {"law"}
 
 
 def test_shares_are_those_counted_one_token_at_a_time():

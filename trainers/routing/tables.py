@@ -43,9 +43,11 @@ def coactivation_rows(counts: RoutingCounts) -> Iterator[dict[str, Any]]:
 
 
 def domain_rows(counts: RoutingCounts) -> Iterator[dict[str, Any]]:
-    """A row a domain, layer and expert."""
+    """A row a domain, layer and expert. A domain without a token in the sequences that were read has no rows."""
     shares = counts.domain_specialisation()
     for d, layer, expert in np.ndindex(shares.shape):
+        if not counts.domain_tokens_D[d]:
+            continue
         at = (d, layer, expert)
         found = {"tokens": int(counts.domain_DLE[at]), "share": float(shares[at])}
         yield {"domain": counts.domains[d], "layer": layer, "expert": expert} | found
