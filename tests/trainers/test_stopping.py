@@ -83,7 +83,7 @@ def test_a_signal_saves_and_the_exit_code_says_resume_me(shards, whole, tmp_path
         text=True,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        next(line for line in process.stdout if '"step":1,' in line)
+        next(line for line in process.stdout if '"step":' in line and '"loss":' in line)
         process.send_signal(getattr(signal, name))
         lines, errors = process.stdout.read().splitlines(), process.stderr.read().splitlines()
     assert process.returncode == EXIT_RESUME == 75

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -146,26 +145,6 @@ def test_without_network_and_cache_the_error_says_what_to_do_and_nothing_is_left
         delta_jars(java, {"spark.jars.ivySettings": str(nowhere)})
     assert "connect to the network once" in caught.value.mend
     assert [path.name for path in damaged.parent.iterdir() if path.name != ".lock"] == [damaged.name]
-
-
-def test_a_repository_that_cannot_be_reached_is_asked_once_and_named(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}/maven2"
-    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
-    tries, resolve = [], jars._resolve
-    monkeypatch.setattr(jars, "PAUSES_S", (0, 0))
-    monkeypatch.setattr(jars, "_resolve", lambda *arguments: (tries.append(1), resolve(*arguments)))
-    places = tmp_path / "closed.xml"
-    places.write_text(
-        '<ivysettings><settings defaultResolver="closed"/><resolvers>'
-        f'<ibiblio name="closed" m2compatible="true" root="{address}"/></resolvers></ivysettings>'
-    )
-    with pytest.raises(WatershedError, match=rf"{address}.*Connection refused"):
-        delta_jars(find_java(settings.spark), {"spark.jars.ivySettings": str(places)})
-    assert len(tries) == 1
 
 
 def test_a_repository_that_fails_once_is_asked_again(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -114,7 +115,8 @@ def test_a_signal_to_one_rank_stops_all_of_them_after_the_same_step(shards, tmp_
     out = tmp_path / "run"
     ranks = started(shards, out, steps=100_000, checkpoint_every=100_000)
     assert ranks[0].stdout is not None
-    next(line for line in ranks[0].stdout if '"step":2,' in line)
+    # A report comes at most once a second, so that not every step has one.
+    next(line for line in ranks[0].stdout if (step := re.search(r'"step":(\d+),', line)) and int(step[1]) >= 2)
     ranks[1].send_signal(signal.SIGTERM)
     outputs = [process.communicate(timeout=120)[0] for process in ranks]
     assert [process.returncode for process in ranks] == [EXIT_RESUME, EXIT_RESUME], outputs
