@@ -24,7 +24,8 @@ from pathlib import Path
 
 from catalog.errors import WatershedError
 from catalog.progress import track
-from spark_jobs.spark.java import cache_folder
+from catalog.settings import SparkSettings
+from spark_jobs.spark.java import cache_folder, find_java
 
 SCALA = "2.13"
 NEEDED = ("io.delta_", "io.unitycatalog_")
@@ -110,13 +111,27 @@ def _listed(folder: Path) -> list[Path] | None:
 
 
 def _resolve_patiently(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
-    """Resolve, again after a pause if it fails; raises the error of the last try."""
-    for pause in PAUSES_S:
+    """Resolve, again after a pause if it fails; raises the error of the last try.
+
+    The Java on the PATH is tried in turn with `java_home`: it may trust the certificate of a company's proxy, which the
+    Java that is installed with Watershed does not know.
+    """
+    homes = [java_home, *_java_on_the_path()]
+    for number, pause in enumerate(PAUSES_S):
         try:
-            return _resolve(wanted, work, java_home, config)
+            return _resolve(wanted, work, homes[number % len(homes)], config)
         except WatershedError:
             time.sleep(pause)
-    return _resolve(wanted, work, java_home, config)
+    return _resolve(wanted, work, homes[len(PAUSES_S) % len(homes)], config)
+
+
+def _java_on_the_path() -> list[Path]:
+    """The home of the Java on the PATH, if there is one that Spark runs on."""
+    found = shutil.which("java")
+    try:
+        return [find_java(SparkSettings(java_home=str(Path(found).resolve().parents[1])))] if found else []
+    except WatershedError:
+        return []
 
 
 def _resolve(wanted: Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:

@@ -147,6 +147,24 @@ def test_without_network_and_cache_the_error_says_what_to_do_and_nothing_is_left
     assert [path.name for path in damaged.parent.iterdir() if path.name != ".lock"] == [damaged.name]
 
 
+def test_the_java_on_the_path_is_tried_in_turn_with_the_chosen_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def refused(wanted: jars.Wanted, work: Path, java_home: Path, config: dict[str, str]) -> None:
+        tried.append(java_home.name)
+        raise WatershedError("the certificate is unknown", "trust it")
+
+    monkeypatch.setattr(jars, "PAUSES_S", (0, 0))
+    monkeypatch.setattr(jars, "_resolve", refused)
+    monkeypatch.setattr(jars, "_java_on_the_path", lambda: [tmp_path / "other"])
+    wanted = jars.Wanted(label="jars", megabytes=1, coordinates=("org.example:lake:1.0",), kept=())
+    with pytest.raises(WatershedError, match="certificate"):
+        jars._resolve_patiently(wanted, tmp_path, tmp_path / "chosen", {})
+    assert tried == ["chosen", "other", "chosen"]
+
+
 def test_a_repository_that_fails_once_is_asked_again(
     spark: SparkSession, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
