@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import say
 
 FILE = click.Path(path_type=Path)
 
@@ -81,4 +82,4 @@ def serve_command(model: str, **options: Any) -> None:
 
     for name in ("port_file", "chat_template"):
         options[name] = str(options[name] or "")
-    raise SystemExit(serve(ServeConfig(model=model, **options), click.echo))
+    raise SystemExit(serve(ServeConfig(model=model, **options), say))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dagster_project.cli.screen.errors import user_errors
+from dagster_project.cli.screen.say import say
 
 
 @click.command("tables")
@@ -30,7 +31,7 @@ def tables_command() -> None:
     due = due_words(settings)
     print_tables(console(), settings, due.words)
     if due.problem:
-        click.echo(f"what is due cannot be seen: {due.problem}", err=True)
+        say(f"what is due cannot be seen: {due.problem}", err=True)
 
 
 @click.command("describe")
