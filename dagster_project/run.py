@@ -19,7 +19,7 @@ import dagster as dg
 from dagster import PreviewWarning
 
 from catalog.errors import WatershedError
-from catalog.lake import WHOLE, Lake
+from catalog.lake import Lake
 from catalog.printable import printable
 from catalog.settings import Settings
 from dagster_project.assets import assets_and_jobs, steps
@@ -93,7 +93,7 @@ def command_tags() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Planned:
-    """A step that would be made, and its partitions with the reasons; a whole table has the partition WHOLE.
+    """A step that would be made, and its partitions with the reasons; a whole table has one partition, `WHOLE`.
 
     Attributes:
         step: The step.
@@ -107,10 +107,7 @@ class Planned:
 
     def shown(self, key: str) -> str:
         """Return a partition as Dagster names it; empty for a whole table."""
-        if self.step.cut is None or key == WHOLE:
-            return ""
-        columns = dict(part.split("=", 1) for part in key.split("/"))
-        return self.step.cut.key(columns)
+        return self.step.cut.shown(key) if self.step.cut else ""
 
 
 def plan(
@@ -238,10 +235,12 @@ def make(
         WatershedError: A step or a blocking check failed. Steps that finished before it keep their tables.
     """
     look_over(settings, instance, tables)
+    jobs = assets_and_jobs(settings)
+    carried = {**tags, SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag()}
     costs: list[StepCost] = []
     try:
         for group in groups(settings, tables, force):
-            costs.extend(_run(group, settings, instance, force, tags))
+            costs.extend(_run(group, jobs.resolve_job_def(group.job), settings, instance, carried))
     finally:
         # A crawl that cannot be listed does not hide why nothing was made.
         with suppress(WatershedError):
@@ -251,25 +250,23 @@ def make(
 
 def _run(
     group: Group,
+    job: dg.JobDefinition,
     settings: Settings,
     instance: dg.DagsterInstance,
-    force: Collection[str],
-    more: Mapping[str, str],
+    tags: Mapping[str, str],
 ) -> Iterator[StepCost]:
-    job = assets_and_jobs(settings).resolve_job_def(group.job)
-    tags = {**more, SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag()}
     if group.cut:
         follow_partitions(instance, State(steps(), settings))
         order = group.cut.known(instance)
         first, last = min(group.keys, key=order.index), max(group.keys, key=order.index)
-        tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        tags = {**tags, "dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     with warnings.catch_warnings():
         # Dagster warns that a feature of its own is a preview. The user cannot change that.
         warnings.simplefilter("ignore", PreviewWarning)
         result = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(c.name.split(".")) for step in group.steps for c in step.contracts],
-            tags=tags,
+            tags=dict(tags),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
