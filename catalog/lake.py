@@ -345,6 +345,11 @@ def partition_key(partition: Mapping[str, Any] | None) -> str:
     return "/".join(f"{column}={value}" for column, value in (partition or {}).items())
 
 
+def partition_columns(key: str) -> dict[str, str]:
+    """The columns and values of a partition that `partition_key` wrote; empty for `WHOLE`. Values are texts."""
+    return dict(part.split("=", 1) for part in key.split("/")) if key != WHOLE else {}
+
+
 def partition_sql(partition: Mapping[str, Any]) -> str:
     """The SQL predicate that is true of the rows of the partition alone."""
     return " AND ".join(f"{column} = {sql_literal(value)}" for column, value in partition.items())

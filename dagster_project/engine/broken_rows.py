@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract
-from catalog.lake import partition_key
 from dagster_project.engine.steps import REGISTERED, Steps
 
 if TYPE_CHECKING:
@@ -51,14 +50,14 @@ def broken_rows(contract: Contract, outcomes: list[Outcome]) -> str:
     lines = ["| partition | column | expected | rows | e.g. |", "|---|---|---|---|---|"]
     for outcome in outcomes[:EXPECTATIONS_SHOWN]:
         where = places(contract, [outcome]).partition(" ")[2]
-        cells = map(plain, (where, outcome.column or "", outcome.statement, f"{outcome.violations:,}"))
+        cells = map(as_text, (where, outcome.column or "", outcome.statement, f"{outcome.violations:,}"))
         lines.append(f"| {' | '.join(cells)} | {_examples(contract, outcome)} |")
     if len(outcomes) > EXPECTATIONS_SHOWN:
         lines.append(f"| | | {len(outcomes) - EXPECTATIONS_SHOWN:,} more expectations | | |")
     return "\n".join(lines)
 
 
-def plain(text: str) -> str:
+def as_text(text: str) -> str:
     """Return `text` in Markdown that shows it as it is, in one line: markup and control characters are escaped."""
     escaped = (f"&#{ord(c)};" if c in MARKUP else c if c.isprintable() else f"\\\\u{ord(c):04x}" for c in text)
     return "".join(escaped)
@@ -66,7 +65,7 @@ def plain(text: str) -> str:
 
 def _examples(contract: Contract, outcome: Outcome) -> str:
     rows = [
-        ", ".join(f"{plain(name)} = {_value(contract, name, value)}" for name, value in example.items())
+        ", ".join(f"{as_text(name)} = {_value(contract, name, value)}" for name, value in example.items())
         for example in outcome.examples[:ROWS_SHOWN]
     ]
     return "<br>".join(rows)
@@ -78,17 +77,10 @@ def _value(contract: Contract, name: str, value: Any) -> str:
     if name in contract.personal_data:
         return "(personal data)"
     text = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    return plain(text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…")
+    return as_text(text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…")
 
 
 def _shown_key(contract: Contract, key: str) -> str:
     """A partition as Dagster names it: `0-1`."""
     step = Steps(REGISTERED).by_table.get(contract.name)
-    if step is None or step.cut is None:
-        return key
-    columns: dict[str, Any] = {}
-    for part in key.split("/"):
-        column, _, value = part.partition("=")
-        columns[column] = value
-    shown = step.cut.key(columns)
-    return shown if partition_key(columns) == key else key
+    return step.cut.shown(key) if step is not None and step.cut is not None else key

@@ -18,7 +18,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import WHOLE
 from catalog.settings import Settings
-from dagster_project.engine.broken_rows import DUE_JOB, plain
+from dagster_project.engine.broken_rows import DUE_JOB, as_text
 from dagster_project.engine.reasons import Reason, joined
 from dagster_project.engine.steps import REGISTERED, State, Step, Steps
 
@@ -32,8 +32,7 @@ def due_partitions(state: State, step: Step) -> dict[str, Reason]:
     found: dict[str, Reason] = {}
     for key in state.keys(step):
         if reason := state.reasons.of(step.name, key):
-            partition = state.partition(step, key)
-            found[step.cut.key(partition) if step.cut and partition is not None else WHOLE] = reason
+            found[step.cut.shown(key) if step.cut else WHOLE] = reason
     return found
 
 
@@ -65,7 +64,7 @@ def _shown(step: Step, due: dict[str, Reason]) -> dict[str, Any]:
     job = f"/locations/dagster_project.definitions/jobs/{DUE_JOB}/playground"
     head = "| partition | why |\n|---|---|\n" if step.cut else "| why |\n|---|\n"
     rows = [
-        (f"| {plain(key)} " if step.cut else "") + f"| {plain(reason.sentence)} |"
+        (f"| {as_text(key)} " if step.cut else "") + f"| {as_text(reason.sentence)} |"
         for key, reason in list(due.items())[:PARTITIONS_SHOWN]
     ]
     if len(due) > PARTITIONS_SHOWN:

@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from catalog.lake import WHOLE, partition_columns
+
 Partition = Mapping[str, Any]
 """The partition columns of a Delta table, and their values."""
 
@@ -25,6 +27,10 @@ class Cut:
     definition: dg.PartitionsDefinition
     columns: Callable[[str], Partition]
     key: Callable[[Partition], str]
+
+    def shown(self, key: str) -> str:
+        """Return as Dagster names it the partition that commits name `key`; `WHOLE` stays as it is."""
+        return WHOLE if key == WHOLE else self.key(partition_columns(key))
 
     def known(self, instance: dg.DagsterInstance) -> list[str]:
         """Return the keys that Dagster knows, in its order."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.lake import WHOLE, Lake, partition_key
+from catalog.lake import WHOLE, Lake, partition_columns, partition_key
 from catalog.reads import not_recorded
 from catalog.settings import Settings
 from catalog.tables.dclm import POOL, SHARDS
@@ -96,7 +96,7 @@ def shards_of(settings: Settings) -> list[str]:
     """Return the keys of the pool shards that hold archives, and of those that held some before and are now empty."""
     lake = Lake.of(settings)
     held = [
-        {name: int(value) for name, _, value in (part.partition("=") for part in key.split("/"))}
+        {name: int(value) for name, value in partition_columns(key).items()}
         for key in lake.written(POOL.name)
         if key != WHOLE
     ]

@@ -12,7 +12,7 @@ from catalog.lake import Lake, partition_key
 from catalog.tables import CONTRACTS
 from dagster_project.assets import steps
 from dagster_project.definitions import defs
-from dagster_project.engine.broken_rows import broken_rows, plain
+from dagster_project.engine.broken_rows import as_text, broken_rows
 from dagster_project.engine.checks import _last
 from dagster_project.run import failure
 from quality.gate import check
@@ -57,7 +57,7 @@ def test_shards_are_not_made_from_broken_rows_however_far_up(
     assert "expectations hold" not in (check.description or "")
     (column,) = changes[0]
     rows = str(check.metadata["example rows"].value)
-    assert f"| {plain(column)} |" in rows
+    assert f"| {as_text(column)} |" in rows
     assert table in str(check.metadata["what to do"].value)
     key = partition_key({"global_shard": 0, "local_shard": 0}) if table == "dclm.documents" else ""
     assert list(Lake.of(settings).broken(table)) == [key], "its partition is due"
