@@ -1,4 +1,4 @@
-"""What Dagster is told of a partition that was made: its own rows, its fingerprint, and what it was made from.
+"""What is reported to Dagster of a partition that was made: its own rows, its fingerprint, and what it was made from.
 
 Dagster itself would report every partition of a run's range, made or not, each with the same version. Here exactly
 what was made is reported, as soon as it is committed, and the data version of a partition is its fingerprint. A table
@@ -65,7 +65,7 @@ def materializations(
         wanted = {get_input_data_version_tag(dg.AssetKey(name.split("."))) for name in contract.upstream}
         wanted |= {get_input_event_pointer_tag(dg.AssetKey(name.split("."))) for name in contract.upstream}
         state = table_state(lake, contract)
-        known = {tag: value for tag, value in inputs.items() if tag in wanted}
+        known = {tag: value for tag, value in inputs.items() if tag in wanted} | inputs_of(context.instance, siblings)
         shown = state_metadata(lake, contract, state) if made else {}
         for part, metadata in made:
             yield dg.AssetMaterialization(
@@ -74,7 +74,6 @@ def materializations(
                 metadata={**metadata, **shown, **_of_part(contract, state, part)},
                 tags={
                     **known,
-                    **inputs_of(context.instance, siblings),
                     CODE_VERSION_TAG: step.code_version,
                     DATA_VERSION_TAG: part.fingerprint,
                     DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
