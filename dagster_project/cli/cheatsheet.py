@@ -82,7 +82,7 @@ def check_command(place: str, against: str | None, as_json: bool) -> None:
     import sys
     from dataclasses import asdict
 
-    from spark_jobs.cheatsheet.checking import faults
+    from spark_jobs.cheatsheet.checking import added, faults
     from spark_jobs.cheatsheet.reading import read_bytes, read_entries
 
     entries = read_entries(read_bytes(place), "published", place)
@@ -95,7 +95,7 @@ def check_command(place: str, against: str | None, as_json: bool) -> None:
             name = f" ({fault.name})" if fault.name else ""
             say(f"row {fault.position}{name}, {fault.field}: {fault.cause}")
             say(f"  mend: {fault.mend}")
-    checked = len(entries) - len({entry.sha256 for entry in known} & {entry.sha256 for entry in entries})
+    checked = len(added(entries, known))
     if not as_json:
         bad = len({fault.position for fault in found})
         say(f"{checked:,} rows checked: {bad:,} with faults" if found else f"{checked:,} rows checked: no faults")

@@ -6,6 +6,7 @@ tables need: a name, a description, a modality, a category and a link. The rules
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,8 +44,7 @@ def faults(entries: Sequence[Entry], known: Sequence[Entry] = ()) -> list[Fault]
         >>> [fault.field for fault in faults(entries)][-3:]
         ['description', 'categories', 'links']
     """
-    published = {entry.sha256 for entry in known}
-    new = [entry for entry in entries if entry.sha256 not in published]
+    new = added(entries, known)
     found = [
         Fault(position=entry.position, name="", field="row", cause=entry.rejected, mend="write an object with a name")
         for entry in new
@@ -56,6 +56,18 @@ def faults(entries: Sequence[Entry], known: Sequence[Entry] = ()) -> list[Fault]
             found.extend(_faults(drafts[id(entry)]))
     found.extend(_duplicates(list(drafts.values()), {id(entry) for entry in new}))
     return sorted(found, key=lambda fault: fault.position)
+
+
+def added(entries: Sequence[Entry], known: Sequence[Entry]) -> list[Entry]:
+    """The rows of `entries` that `known` does not have; a row that is there more often than before is new as well."""
+    published = Counter(entry.sha256 for entry in known)
+    new = []
+    for entry in entries:
+        if published[entry.sha256]:
+            published[entry.sha256] -= 1
+        else:
+            new.append(entry)
+    return new
 
 
 def _faults(draft: Draft) -> Iterator[Fault]:
@@ -76,13 +88,10 @@ def _faults(draft: Draft) -> Iterator[Fault]:
 
 
 def _duplicates(drafts: list[Draft], new: set[int]) -> Iterator[Fault]:
-    seen: set[tuple[int, str]] = set()
     for resource in merged(drafts):
         first = resource.rows[0][0]
         for draft, reason in resource.rows[1:]:
-            again = draft.entry.sha256 == first.entry.sha256 and id(draft.entry) not in new
-            if id(draft.entry) in new and not again and (draft.entry.position, reason) not in seen:
-                seen.add((draft.entry.position, reason))
+            if id(draft.entry) in new:
                 yield Fault(
                     position=draft.entry.position,
                     name=draft.name,

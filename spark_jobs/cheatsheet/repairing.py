@@ -65,7 +65,7 @@ class Draft:
     added_by: str | None = None
     repairs: list[Repair] = field(default_factory=list)
 
-    def repaired(self, name: str, rule: str, before: object, after: object, reason: str, *, mend: str = "") -> None:
+    def record(self, name: str, rule: str, before: object, after: object, reason: str, *, mend: str = "") -> None:
         """Record a repair of the field `name`."""
         shown = [str(value) if value is not None else "" for value in (before, after)]
         before_text, after_text = (
@@ -111,12 +111,12 @@ def _rename_keys(draft: Draft, fields: dict[str, Any]) -> None:
         right = by_lower.get(key.lower())
         value = fields.pop(key)
         if right is None:
-            draft.repaired(key, "key_unknown", value, None, "no field has this name; it is kept in cheatsheet.raw")
+            draft.record(key, "key_unknown", value, None, "no field has this name; it is kept in cheatsheet.raw")
         else:
-            draft.repaired(key, "key_misspelt", key, right, f"the field is called {right}", mend=f"call it {right}")
+            draft.record(key, "key_misspelt", key, right, f"the field is called {right}", mend=f"call it {right}")
             fields.setdefault(right, value)
     for key in sorted(FIELDS - set(fields) - {"logo"}):
-        draft.repaired(key, "key_missing", None, None, "the row has no such field", mend=f"add {key}, empty if unknown")
+        draft.record(key, "key_missing", None, None, "the row has no such field", mend=f"add {key}, empty if unknown")
 
 
 def _text(draft: Draft, fields: Mapping[str, Any], name: str, *, collapse: bool = True) -> str:
@@ -125,11 +125,11 @@ def _text(draft: Draft, fields: Mapping[str, Any], name: str, *, collapse: bool 
     if value is None:
         return ""
     if not isinstance(value, str):
-        draft.repaired(name, "not_text", value, "", "the value is not a text", mend="write a text")
+        draft.record(name, "not_text", value, "", "the value is not a text", mend="write a text")
         return ""
     clean = " ".join(value.split()) if collapse else value.strip()
     if clean != value:
-        draft.repaired(
+        draft.record(
             name, "spaces", value, clean, "spaces around or repeated within the value", mend="remove the spaces"
         )
     return clean
@@ -138,12 +138,12 @@ def _text(draft: Draft, fields: Mapping[str, Any], name: str, *, collapse: bool 
 def _list(draft: Draft, fields: Mapping[str, Any], name: str) -> list[str]:
     value = fields.get(name)
     if isinstance(value, str) and value:
-        draft.repaired(name, "not_list", value, [value], "the value is a text, not a list", mend=f'write ["{value}"]')
+        draft.record(name, "not_list", value, [value], "the value is a text, not a list", mend=f'write ["{value}"]')
         value = [value]
     if value in (None, ""):
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        draft.repaired(name, "not_list", value, [], "the value is not a list of texts", mend="write a list of texts")
+        draft.record(name, "not_list", value, [], "the value is not a list of texts", mend="write a list of texts")
         return []
     return value
 
@@ -157,7 +157,7 @@ def _modalities(draft: Draft, given: list[str]) -> list[str]:
             found.append(known[key])
         elif key.startswith("any"):
             found.extend(EVERY_MODALITY)
-            draft.repaired(
+            draft.record(
                 "modalities",
                 "modality_any",
                 value,
@@ -166,7 +166,7 @@ def _modalities(draft: Draft, given: list[str]) -> list[str]:
                 mend=f"write {', '.join(EVERY_MODALITY)}",
             )
         else:
-            draft.repaired(
+            draft.record(
                 "modalities",
                 "modality_unknown",
                 value,
@@ -204,7 +204,7 @@ def _categories(draft: Draft, given: list[str]) -> list[str]:
     for label in given:
         category = category_of(label)
         if category is None:
-            draft.repaired(
+            draft.record(
                 "categories",
                 "category_unknown",
                 label,
@@ -214,7 +214,7 @@ def _categories(draft: Draft, given: list[str]) -> list[str]:
             )
             continue
         if category != label:
-            draft.repaired(
+            draft.record(
                 "categories",
                 "category_alias",
                 label,
@@ -246,7 +246,7 @@ def _links(draft: Draft, fields: Mapping[str, Any]) -> dict[str, str | None]:
         except ValueError:
             good = False
         if link and not good:
-            draft.repaired(name, "not_a_link", link, None, "not an http(s) address", mend="write the whole address")
+            draft.record(name, "not_a_link", link, None, "not an http(s) address", mend="write the whole address")
         links[name] = link if link and good else None
     return links
 
@@ -272,7 +272,7 @@ def _misplaced(draft: Draft, links: dict[str, str | None], stated: str | None) -
         else:
             continue
         links[target], links[name] = link, None
-        draft.repaired(name, "link_in_wrong_field", link, target, reason, mend=f"move the link to {target}")
+        draft.record(name, "link_in_wrong_field", link, target, reason, mend=f"move the link to {target}")
 
 
 _MONTH = re.compile(r"(0?[1-9]|1[0-2])-(\d{4})")
@@ -308,7 +308,7 @@ def _date(draft: Draft, value: str) -> None:
         )
     elif re.fullmatch(r"\d{4}", value) and _FIRST_YEAR <= int(value) <= _this_year():
         draft.year = int(value)
-        draft.repaired("date", "date_without_month", value, value, "only the year is known", mend=_DATE)
+        draft.record("date", "date_without_month", value, value, "only the year is known", mend=_DATE)
         return
     elif not value:
         rule, reason = "date_empty", "the row has no date"
@@ -319,7 +319,7 @@ def _date(draft: Draft, value: str) -> None:
         draft.year, draft.month = 2000 + int(paper[1]), int(paper[2])
         after = f"{draft.month}-{draft.year}"
         reason += "; the number of the linked arXiv paper gives the month of its first version"
-    draft.repaired("date", rule, value, after, reason, mend=_DATE)
+    draft.record("date", rule, value, after, reason, mend=_DATE)
 
 
 def _primary(draft: Draft, kind: str, stated: str | None, meant: str | None) -> str | None:
@@ -340,13 +340,13 @@ def _primary(draft: Draft, kind: str, stated: str | None, meant: str | None) -> 
     else:
         rule, reason, mend = "primary_empty", f"{stated} is empty", f"fill {stated}, or refer to a link that is given"
     used = "the link that stood there is used" if meant else "the first link of the row is used"
-    draft.repaired("primary_link", rule, kind, first, f"{reason}; {used}", mend=mend)
+    draft.record("primary_link", rule, kind, first, f"{reason}; {used}", mend=mend)
     return first
 
 
 def _added_by(draft: Draft, value: str) -> str | None:
     if value.lower() in PLACEHOLDERS:
-        draft.repaired(
+        draft.record(
             "added_by",
             "added_by_shifted",
             value,

@@ -10,19 +10,12 @@ from __future__ import annotations
 
 from catalog.view import View
 
-_OF_STAGE = """
-SELECT stage, count(*) AS resources, count(*) FILTER (WHERE github_link IS NOT NULL) AS with_code,
-       count(*) FILTER (WHERE paper_link IS NOT NULL) AS with_paper,
-       count(*) FILTER (WHERE modalities = ['Text']) AS text_only
-FROM (SELECT unnest(stages) AS stage, * EXCLUDE stages FROM cheatsheet.resources)
-GROUP BY stage
-"""
-
-BY_STAGE = f"""
-SELECT s.stage, coalesce(resources, 0) AS resources, coalesce(with_code, 0) AS with_code,
-       coalesce(with_paper, 0) AS with_paper, coalesce(text_only, 0) AS text_only
-FROM (SELECT DISTINCT stage, stage_number FROM cheatsheet.categories) s LEFT JOIN ({_OF_STAGE}) r USING (stage)
-ORDER BY s.stage_number
+BY_STAGE = """
+SELECT s.stage, count(r.resource) AS resources, count(r.github_link) AS with_code, count(r.paper_link) AS with_paper,
+       count(r.resource) FILTER (WHERE r.modalities = ['Text']) AS text_only
+FROM (SELECT DISTINCT stage, stage_number FROM cheatsheet.categories) s
+LEFT JOIN cheatsheet.resources r ON list_contains(r.stages, s.stage)
+GROUP BY s.stage, s.stage_number ORDER BY s.stage_number
 """
 
 BY_CATEGORY = """

@@ -260,6 +260,12 @@ def test_only_new_rows_of_a_contribution_are_checked() -> None:
     assert "7-2023" in found[1].mend
 
 
+def test_a_row_that_is_added_a_second_time_is_a_fault() -> None:
+    (fault,) = faults(entries({}, {}), entries({}))
+    assert (fault.position, fault.field) == (1, "name")
+    assert "an exact duplicate" in fault.cause
+
+
 def test_the_starter_set_has_no_fault_and_every_coding_answers_its_question() -> None:
     assert faults(read_entries(own_file(STARTER), "starter", STARTER)) == []
     for coding in codings():
