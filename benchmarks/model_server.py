@@ -154,8 +154,8 @@ def counts_of(script: Script) -> dict[str, Any]:
 
 async def _completions(script: Script, request: web.Request) -> web.StreamResponse:
     if script.key and request.headers.get("Authorization") != f"Bearer {script.key}":
-        said = f"Incorrect API key provided: {request.headers.get('Authorization')}"
-        return _error(401, said, code="invalid_api_key")
+        message = f"Incorrect API key provided: {request.headers.get('Authorization')}"
+        return _error(401, message, code="invalid_api_key")
     body = await request.json()
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     key = request.headers.get("Idempotency-Key", digest)

@@ -30,7 +30,7 @@ class Launcher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, cause_of_death(process))
 
     def terminate(self, run_id: str) -> bool:
-        """End a run: through its code server, or else through its process. Return whether it has been told to end."""
+        """End a run: through its code server, or else through its process. Return whether it was asked to end."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False

@@ -1,7 +1,7 @@
 """Dagster's web server and daemon in one process, which ends with the command that started it.
 
 `watershed ui` starts `python -m dagster_project.server HOST PORT` and holds the other end of its standard input. When
-that end is closed, because the command was told to stop or was killed, this process interrupts the runs, stops
+that end is closed, because the command received a signal or was killed, this process interrupts the runs, stops
 Dagster's services, and ends every process that they started.
 """
 

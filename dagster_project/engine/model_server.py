@@ -86,12 +86,12 @@ def _ready(process: subprocess.Popen[bytes], port_file: Path, errors: Path, labe
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            said = [line for line in errors.read_text().splitlines() if line.strip()]
+            lines = [line for line in errors.read_text().splitlines() if line.strip()]
             found = {
-                key: line.removeprefix(f"{key}: ") for line in said for key in ("error", "mend") if key in line[:5]
+                key: line.removeprefix(f"{key}: ") for line in lines for key in ("error", "mend") if key in line[:5]
             }
             raise WatershedError(
-                f"the server of {label} ended: {found.get('error', said[-1] if said else 'without a message')}",
+                f"the server of {label} ended: {found.get('error', lines[-1] if lines else 'without a message')}",
                 found.get("mend", "run `watershed serve` on the same model to see why"),
             )
         if port_file.exists() and (port := port_file.read_text().strip()) and _answers(port):

@@ -141,7 +141,7 @@ class _Batches:
                 metadata={"watershed": tag},
                 extra_headers={"Idempotency-Key": tag},
             )
-        except Exception as error:  # whatever the server said, the next run looks for the tag
+        except Exception as error:  # whatever the server replied, the next run looks for the tag
             raise self._refused(error) from None
         return path
 
@@ -149,9 +149,9 @@ class _Batches:
         return request.body(self.endpoint.model, with_schema=self.endpoint.settings.json_schema)
 
     def _refused(self, error: Exception) -> WatershedError:
-        said = self.scrub(f"{type(error).__name__}: {error}")[:200]
+        cause = self.scrub(f"{type(error).__name__}: {error}")[:200]
         return WatershedError(
-            f"[models.{self.endpoint.name}] the batch mode of {self.endpoint.url} failed: {said}",
+            f"[models.{self.endpoint.name}] the batch mode of {self.endpoint.url} failed: {cause}",
             "run it again: a batch that was created is found by its tag, and not paid for again",
         )
 

@@ -308,11 +308,11 @@ class Client:
 
     def _stop_if_hopeless(self, outcome: Outcome) -> None:
         if outcome.fatal:
-            said = f": {outcome.message}" if outcome.message else ""
+            message = f": {outcome.message}" if outcome.message else ""
             key = self.endpoint.settings.key or "no key"
             raise WatershedError(
                 f"[models.{self.endpoint.name}] {self.endpoint.url} refuses requests for {self.endpoint.model} "
-                f"({outcome.error}, status {outcome.status}){said}",
+                f"({outcome.error}, status {outcome.status}){message}",
                 f"check url and model, and the key in the environment ({key})",
             )
         self._unreachable = self._unreachable + 1 if outcome.error == "unreachable" else 0

@@ -24,7 +24,7 @@ class MalformedReply(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a server said for one request."""
+    """The reply of a server to one request."""
 
     text: str
     finish_reason: str | None = None

@@ -145,7 +145,7 @@ def tensor_bytes(value: Any) -> int:
 
 
 def _save_tensors(path: Path, content: Any, place: Path) -> None:
-    """Write one file, flushed; an error of a full disk is told of `place`, the checkpoint."""
+    """Write one file, flushed; an error of a full disk names `place`, the checkpoint."""
     with path.open("wb") as file:
         target = _Remembering(file)
         try:

@@ -1,4 +1,4 @@
-"""Which tokenizer made some tokens: a digest of what decides ids, so that two of equal vocabulary size are told apart.
+"""Which tokenizer made some tokens: a digest of what decides ids, which two of equal vocabulary size do not share.
 
 A tokenizer.json that was written again, with other spaces or another post-processor, has the digest it had.
 """

@@ -63,6 +63,7 @@ class Answering:
     # Routes
 
     async def models(self, http: HttpRequest) -> Response:
+        """GET /v1/models: the one model that is served."""
         entry = {
             "id": self._served.name,
             "object": "model",
@@ -74,9 +75,15 @@ class Answering:
         return _json({"object": "list", "data": [entry]})
 
     async def health(self, http: HttpRequest) -> Response:
+        """GET /health: what the engine is working on."""
         return _json({"status": "ok"} | self._engine.state())
 
     async def chat(self, http: HttpRequest) -> Response:
+        """POST /v1/chat/completions: replies to messages.
+
+        Raises:
+            BadRequest: the request is malformed, or asks for what the model cannot give.
+        """
         asked: ChatRequest = parsed(await self._body(http), ChatRequest)
         if asked.top_logprobs is not None and not asked.logprobs:
             raise BadRequest("top_logprobs needs logprobs: true", param="top_logprobs")
@@ -89,6 +96,11 @@ class Answering:
         return await self._answer(http, asked, requests, self._form(asked, chat=True, logprobs=top is not None))
 
     async def completions(self, http: HttpRequest) -> Response:
+        """POST /v1/completions: continuations of texts or of token ids.
+
+        Raises:
+            BadRequest: the request is malformed, or asks for what the model cannot give.
+        """
         asked: CompletionRequest = parsed(await self._body(http), CompletionRequest)
         if not 1 <= len(asked.prompts) <= MOST_PROMPTS:
             raise BadRequest(f"give 1 to {MOST_PROMPTS} prompts", param="prompt")
@@ -101,6 +113,11 @@ class Answering:
         return await self._answer(http, asked, requests, form)
 
     async def tokenize(self, http: HttpRequest) -> Response:
+        """POST /tokenize: the token ids of a text or of messages.
+
+        Raises:
+            BadRequest: the request is malformed, or names neither or both.
+        """
         asked: TokenizeRequest = parsed(await self._body(http), TokenizeRequest)
         self._check_model(asked.model)
         if (asked.prompt is None) == (asked.messages is None):
@@ -112,6 +129,11 @@ class Answering:
         return _json({"count": len(tokens), "max_model_len": self._engine.length, "tokens": tokens})
 
     async def detokenize(self, http: HttpRequest) -> Response:
+        """POST /detokenize: the text of token ids.
+
+        Raises:
+            BadRequest: the request is malformed, or an id is not one of the vocabulary.
+        """
         asked: DetokenizeRequest = parsed(await self._body(http), DetokenizeRequest)
         self._check_model(asked.model)
         self._check_tokens(asked.tokens, "tokens")

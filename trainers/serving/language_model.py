@@ -275,12 +275,12 @@ def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Ope
 
 def _refuse_other_tensors(folder: Path, report: Any) -> None:
     """transformers draws tensors that it does not find at random, and leaves others out with a warning."""
-    told = {
+    faults = {
         "missing_keys": "is missing",
         "mismatched_keys": f"has not the shape that {CONFIG} says",
         "unexpected_keys": f"has no place in the model of {CONFIG}",
     }
-    for kind, what in told.items():
+    for kind, what in faults.items():
         # A mismatched one comes with its two shapes.
         names = sorted(name if isinstance(name, str) else name[0] for name in report[kind])
         if names:

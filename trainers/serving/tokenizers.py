@@ -20,7 +20,9 @@ class Tokenizer(Protocol):
         """Tokens of each text; `special` adds what the tokenizer puts at the start of one."""
         ...
 
-    def decode(self, tokens: Sequence[int]) -> str: ...
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, without special tokens."""
+        ...
 
 
 class FileTokenizer:

@@ -53,8 +53,8 @@ def score_code(
         held += right
         if not right and not reason:
             ending = run.ending if run.ending != "passed" else "failed"
-            said = f"it printed {shown(run.stdout, 60)!r}" if run.ending == "passed" else run.reason
-            reason = f"case {number}: {said}"
+            outcome = f"it printed {shown(run.stdout, 60)!r}" if run.ending == "passed" else run.reason
+            reason = f"case {number}: {outcome}"
     parts = {"ending": ending, "held": held, "cases": len(cases)}
     return Verdict(held / len(cases), reason or "every case holds", parts)
 
