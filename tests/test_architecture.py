@@ -46,7 +46,8 @@ tables of their own. In `trainers` a family is a kind of training."""
 ENGINES = {
     "spark_jobs": {
         *("spark", "archives", "recipes", "measures", "edits", "dedup", "classifiers", "selection", "contamination"),
-        *("shards", "kernels", "language_models", "retrieval", "compute", "hash_order", "light_imports"),
+        *("shards", "kernels", "language_models", "retrieval", "compute", "hash_order", "input_files"),
+        "light_imports",
     },
     "trainers": {"process", "core", "data", "models", "serving", "verifiers", "names"},
 }

@@ -65,7 +65,8 @@ def materializations(
         wanted = {get_input_data_version_tag(dg.AssetKey(name.split("."))) for name in contract.upstream}
         wanted |= {get_input_event_pointer_tag(dg.AssetKey(name.split("."))) for name in contract.upstream}
         state = table_state(lake, contract)
-        known = {tag: value for tag, value in inputs.items() if tag in wanted} | inputs_of(context.instance, siblings)
+        above = {tag: value for tag, value in inputs.items() if tag in wanted}
+        known = {**above, **inputs_of(context.instance, siblings)}
         shown = state_metadata(lake, contract, state) if made else {}
         for part, metadata in made:
             yield dg.AssetMaterialization(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import glob
 import io
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from catalog.errors import WatershedError
 from spark_jobs.archives.codings import SUFFIXES, gunzip, inflater
 from spark_jobs.compute import pc
+from spark_jobs.input_files import JSONL, input_files
 
 SCHEMA = pa.schema(
     [
@@ -37,7 +37,7 @@ MAX_TEXT_BYTES = 100_000_000
 """A larger text is counted but not used."""
 KINDS = {
     **dict.fromkeys(SUFFIXES, "warc"),
-    **{f"{ending}{coding}": "jsonl" for ending in (".jsonl", ".json", ".ndjson") for coding in ("", ".gz", ".zst")},
+    **JSONL,
     ".parquet": "parquet",
 }
 _URL_KEYS = ("WARC-Target-URI", "url")
@@ -61,27 +61,7 @@ def find_sources(inputs: Iterable[str]) -> list[Source]:
     Raises:
         WatershedError: an input matches nothing, or a file of an unknown kind.
     """
-    sources: dict[Path, Source] = {}
-    for place in inputs:
-        path = Path(place)
-        if path.is_dir():
-            # A .json file in a folder is more often a description than documents.
-            files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix != ".json")
-            found = [file for file in files if _kind(file)]
-        else:
-            found = [path] if path.is_file() else [Path(match) for match in sorted(glob.glob(place, recursive=True))]
-        if not found:
-            raise WatershedError(
-                f"{place}: no such file, and no folder of documents",
-                f"give files, folders or patterns of {', '.join(KINDS)}",
-            )
-        for file in found:
-            kind = _kind(file)
-            if kind is None:
-                raise WatershedError(f"{file}: a file of this kind cannot be read", f"known: {', '.join(KINDS)}")
-            resolved = file.resolve()
-            sources.setdefault(resolved, Source(path=resolved, kind=kind, bytes=resolved.stat().st_size))
-    return list(sources.values())
+    return [Source(path=path, kind=kind, bytes=size) for path, kind, size in input_files(inputs, KINDS)]
 
 
 def read_batches(source: Source, reached: Callable[[int], None] = lambda place: None) -> Iterator[pa.RecordBatch]:
@@ -95,11 +75,6 @@ def read_batches(source: Source, reached: Callable[[int], None] = lambda place: 
     """
     readers = {"warc": _warc, "jsonl": _jsonl, "parquet": _parquet}
     yield from readers[source.kind](source, reached)
-
-
-def _kind(path: Path) -> str | None:
-    name = path.name.lower()
-    return next((kind for ending, kind in KINDS.items() if name.endswith(ending)), None)
 
 
 def _warc(source: Source, reached: Callable[[int], None]) -> Iterator[pa.RecordBatch]:

@@ -6,7 +6,6 @@ without a header (as nanoGPT and OLMo write, the latter also under .npy), or the
 
 from __future__ import annotations
 
-import glob
 import gzip
 import io
 import zlib
@@ -22,10 +21,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from catalog.errors import WatershedError
+from spark_jobs.input_files import JSONL, input_files
 from spark_jobs.shards.vocabulary import Vocabulary
 
 KINDS = {
-    **{f"{ending}{coding}": "jsonl" for ending in (".jsonl", ".json", ".ndjson") for coding in ("", ".gz", ".zst")},
+    **JSONL,
     ".parquet": "parquet",
     ".npy": "tokens",
     ".bin": "tokens",
@@ -70,33 +70,7 @@ def find_files(inputs: Iterable[str]) -> list[TextFile]:
     Raises:
         WatershedError: an input matches nothing, or a file of an unknown kind.
     """
-    found: dict[Path, TextFile] = {}
-    for place in inputs:
-        path = Path(place)
-        if path.is_dir():
-            # A .json file in a folder is more often a description than documents.
-            files = [
-                each for each in sorted(path.rglob("*")) if each.is_file() and each.suffix != ".json" and _kind(each)
-            ]
-        else:
-            files = [path] if path.is_file() else [Path(each) for each in sorted(glob.glob(place, recursive=True))]
-        if not files:
-            raise WatershedError(
-                f"{place}: no such file, and no folder of documents",
-                f"give files, folders or patterns of {', '.join(KINDS)}",
-            )
-        for file in files:
-            kind = _kind(file)
-            if kind is None:
-                raise WatershedError(f"{file}: a file of this kind cannot be read", f"known: {', '.join(KINDS)}")
-            resolved = file.resolve()
-            found.setdefault(resolved, TextFile(path=resolved, kind=kind, bytes=resolved.stat().st_size))
-    return list(found.values())
-
-
-def _kind(path: Path) -> str | None:
-    name = path.name.lower()
-    return next((kind for ending, kind in KINDS.items() if name.endswith(ending)), None)
+    return [TextFile(path=path, kind=kind, bytes=size) for path, kind, size in input_files(inputs, KINDS)]
 
 
 def read_documents(
