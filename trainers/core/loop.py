@@ -246,7 +246,7 @@ class Trainer:
 
     def train(self) -> dict[str, Any]:
         """Take the steps that are left, and write result.json."""
-        self._tell_epochs()
+        self._report_epochs()
         self._last_clock = time.monotonic()
         if self.position.row is not None:
             self._measure()
@@ -274,7 +274,7 @@ class Trainer:
                 self._stop()
         return self._finish()
 
-    def _tell_epochs(self) -> None:
+    def _report_epochs(self) -> None:
         """Say before the first step how often the run reads its data."""
         epochs = self._epochs()
         self.progress.event("started", step=self.position.step, steps=self.plan.steps, epochs=epochs)
