@@ -88,6 +88,16 @@ def group_of(file: Path) -> str:
     return next((name for name, asked in SHARED.items() if asked in text), str(file))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes that are no short text by their argument.
+
+    Compressed bytes hold the time, so that two processes of pytest-xdist would collect tests of different names.
+    """
+    if isinstance(val, bytes) and (len(val) > 40 or not val.isascii()):
+        return argname
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest group begins first."""
 
