@@ -9,7 +9,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -190,7 +190,7 @@ def trl_grpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
 def our_grpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
     """The same by the objective of trainers.rlvr."""
     objective = object.__new__(Verified)
-    base = {"out": "", "model": "", "data": ["-"], "reply_tokens": 9, "clip_high": 0.28, "beta": 0.0}
+    base: dict[str, Any] = {"out": "", "model": "", "data": ["-"], "reply_tokens": 9, "clip_high": 0.28, "beta": 0.0}
     objective.rl = RLVRConfig(**base | settings)
     mask, counts = texts["mask"].bool(), texts["mask"].sum(1)
     given = {name: texts[name][mask] for name in ("engine", "old", "reference")}
@@ -266,7 +266,7 @@ def trl_dpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
 def our_dpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
     """The same by the objective of trainers.dpo, whose pairs are neighbours."""
     objective = object.__new__(DirectPreference)
-    objective.preferences = PreferenceConfig(**{"out": "", "model": "", "data": ["-"]} | settings)
+    objective.preferences = PreferenceConfig(**cast(Any, {"out": "", "model": "", "data": ["-"]} | settings))
     order = [0, 3, 1, 4, 2, 5]
     mask, counts = texts["mask"][order].bool(), texts["mask"][order].sum(1)
     layout: Any = SimpleNamespace(sums=lambda values: segment_sums(values, counts), counts=counts)
