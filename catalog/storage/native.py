@@ -56,7 +56,7 @@ class _OpenFile:
 _OPEN: weakref.WeakSet[_OpenFile] = weakref.WeakSet()
 
 
-class _Handler(DeltaStorageHandler):
+class _Handler(DeltaStorageHandler):  # ty: ignore[unsupported-base]
     def open_input_file(self, path: str) -> pa.PythonFile:
         return pa.PythonFile(_OpenFile(self._handler.open_input_file(path)), mode="r")
 

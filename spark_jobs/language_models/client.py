@@ -72,7 +72,7 @@ def ask(
     """
 
     async def run(client: Client) -> list[Attempt]:
-        with track(purpose, len(requests), "requests") as task:
+        with track(f"{purpose} of {endpoint.name}", len(requests), "requests") as task:
             return await client.replies(requests, check=check, task=task)
 
     return converse(lake, endpoint, run, purpose=purpose, cap=cap, first_delay=first_delay)

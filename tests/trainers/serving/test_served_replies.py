@@ -193,8 +193,8 @@ def test_what_a_prompt_has_in_common_with_another_text_is_not_read_again(
     answers = Answers(config, tokenizer, budget=1000, rows=4)
     answers.engine.start()
 
-    def request(prompt: list[int], **sampling: float) -> Request:
-        return Request(prompt=tuple(prompt), most=12, sampling=Sampling(**{"temperature": 0, **sampling}))
+    def request(prompt: list[int], sampling: Sampling = Sampling(temperature=0)) -> Request:  # noqa: B008
+        return Request(prompt=tuple(prompt), most=12, sampling=sampling)
 
     # A dialogue: each prompt goes on from the reply before it. The last token of a reply has not been read.
     prompt, known = [place * place % 299 + 1 for place in range(40)], 0
@@ -206,7 +206,7 @@ def test_what_a_prompt_has_in_common_with_another_text_is_not_read_again(
         known = len(prompt) + len(reply) - 1
         prompt = [*prompt, *reply, 7, *range(20 + turn, 30 + turn)]
     # Samples of one prompt: it is read once, for the first of them.
-    samples = [request(list(range(50, 100)), temperature=0.8, seed=seed) for seed in range(3)]
+    samples = [request(list(range(50, 100)), Sampling(temperature=0.8, seed=seed)) for seed in range(3)]
     assert answers.run(samples) == [answers.alone(each) for each in samples]
     assert answers.reused == [0, 49, 49]
     assert 0 < answers.cache.kept.tokens <= 1000 - answers.cache.rows * answers.cache.tokens
