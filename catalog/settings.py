@@ -158,6 +158,10 @@ class DialoguesSettings:
     """Most tokens of a message."""
     text_tokens: int = 512
     """Most tokens of a plan or a critique."""
+    temperature: float = 0.8
+    """Temperature of everything but flags, which are decided greedily."""
+    principles_each: int = 2
+    """Principles that a dialogue puts to the test."""
     principles: str = ""
     """JSON-lines file of principles, with `id` and `text`; by default the one that comes with Watershed."""
     domains: str = ""

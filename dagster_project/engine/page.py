@@ -34,13 +34,14 @@ LABELS = (
 """The labels of what every page shows; assets add their own counts and plots."""
 
 DOCS = {"dclm": "curation", "models": "trainers", "evals": "evaluations", "ladder": "ladder", "moe": "trainers"}
-"""The page of docs/ about each family; other tables are described by docs/catalog.md."""
+DOCS |= {"dialogues": "dialogues", "models.requests": "language_models"}
+"""The page of docs/ about each family, or about a table alone; other tables are described by docs/catalog.md."""
 
 
 def static_metadata(contract: Contract, body: Callable[..., Any] | None, code_url: str = "") -> dict[str, Any]:
     """Return what is known of a table before it is made: links to its code and docs, its licence, its data card."""
     declared = f"catalog/tables/{contract.family}"
-    docs = f"docs/{DOCS.get(contract.family, 'catalog')}.md"
+    docs = f"docs/{DOCS.get(contract.name) or DOCS.get(contract.family, 'catalog')}.md"
     return {
         "dagster/column_schema": column_schema(contract),
         "dagster/table_name": contract.name,
