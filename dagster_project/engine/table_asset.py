@@ -31,7 +31,7 @@ from dagster_project.engine.making import Body, Making
 from dagster_project.engine.page import human, static_metadata
 from dagster_project.engine.partitions import Cut, Partition
 from dagster_project.engine.side_by_side import as_they_end, parallel_runs
-from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
+from dagster_project.engine.steps import REGISTERED, Needs, Recipe, State, Step, Steps
 from dagster_project.processes import PROCESS_TAG
 from spark_jobs.spark.failures import JavaEnded, mendable
 from trainers.process.errors import TrainerError
@@ -63,6 +63,7 @@ def table_asset(
     cut: Cut | None = None,
     keys: Callable[[Settings], Iterable[str]] | None = None,
     changes: Callable[[Settings, Partition | None], str] | None = None,
+    needs: Needs | None = None,
     parallel: bool = False,
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
@@ -94,6 +95,7 @@ def table_asset(
         cut=cut,
         keys=keys,
         changes=changes,
+        needs=needs,
     )
     REGISTERED.append(step)
 
