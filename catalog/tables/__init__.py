@@ -11,7 +11,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Family
 from catalog.names import close, find
-from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, models, moe
+from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, models, moe, scholar
 
 FAMILIES: tuple[Family, ...] = (
     dclm.FAMILY,
@@ -21,6 +21,7 @@ FAMILIES: tuple[Family, ...] = (
     moe.FAMILY,
     dialogues.FAMILY,
     cheatsheet.FAMILY,
+    scholar.FAMILY,
 )
 
 CONTRACTS: dict[str, Contract] = {contract.name: contract for family in FAMILIES for contract in family.contracts}
