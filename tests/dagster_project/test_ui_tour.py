@@ -289,6 +289,6 @@ def a_run_in_the_middle(desk: Desk) -> str:
 def the_killed_run_says_so(desk: Desk, run: str) -> None:
     assert status(desk.address, run) == "FAILURE"
     desk.open(f"/runs/{run}")
-    desk.sees("was killed, or the machine was restarted")
-    desk.shot("killed")
+    # The server notices that `watershed ui` is gone, and interrupts its runs before it ends.
+    desk.sees("dclm.pool is as it was before")
     assert desk.archives() == sorted((*ARCHIVES, SLOW, "!.warc", "zzz.warc"))

@@ -150,7 +150,12 @@ def call(*words: str) -> str:
 
 
 def rollout(number: int, text: str, score: float, **more: Any) -> dict[str, Any]:
-    row = {"prompt_tokens": [1, 2], "tokens": [3, 4 + number], "logprobs": [-0.5, -1.0], "policy_version": 3}
+    row: dict[str, Any] = {
+        "prompt_tokens": [1, 2],
+        "tokens": [3, 4 + number],
+        "logprobs": [-0.5, -1.0],
+        "policy_version": 3,
+    }
     row |= {"temperature": 1.0, "id": f"p{number}", "source": "made", "group": number, "text": text, "finish": "stop"}
     row |= {"verifier": "gsm8k", "score": score, "reward": 10 * score, "advantages": [0.1, 0.1]} | more
     return row | {"digest": digest_of(row)}
