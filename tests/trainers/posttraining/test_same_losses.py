@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +104,30 @@ def test_the_sum_over_tokens_has_the_gradient_of_the_mean_times_their_number(mad
     assert rows["sum"]["loss"] == pytest.approx(rows["tokens"]["loss"], rel=1e-6)
     tokens = 8 * rows["sum"]["trained_tokens"]
     assert rows["sum"]["grad_norm"] == pytest.approx(tokens * rows["tokens"]["grad_norm"], rel=1e-5)
+
+
+def test_two_ranks_train_a_mixture_as_one_does(made, tmp_path):
+    options = {"batch": 6, "steps": 2, "parts": 1, "device": "cpu", "optimiser": {"learning_rate": 1e-3}}
+    one = configured("dpo", tmp_path / "one", made["mixture"], made["dpo"], **options)
+    dpo(one)
+    config = tmp_path / "two.json"
+    config.write_text(json.dumps({**asdict(one), "out": str(tmp_path / "two")}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "trainers.dpo", "--config", str(config)],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=Path(__file__).parents[3],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=240)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], outputs
+    found = {"one batch": read_jsonl(tmp_path / "one" / "metrics.jsonl")}
+    check_same(found | {"two ranks": read_jsonl(tmp_path / "two" / "metrics.jsonl")}, "margin", "load_balancing_loss")
