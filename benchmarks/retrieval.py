@@ -2,7 +2,7 @@
 
     uv run --all-groups python -m benchmarks.retrieval [--passages 100000] [--kind ivf-rabitq] [--peers] [--out FILE]
 
-Passages are windows of 100 words with a stride of 50 over the documentation of this machine (or `--texts FILE.jsonl`),
+Passages are windows of 100 words with a stride of 50 over the documentation of this machine (or `--texts FILE`),
 embedded by wordllama (256 dimensions). Questions are summaries of documents, which are not part of their text. Exact
 search over the same vectors in half precision is the truth. docs/retrieval.md has the results.
 """

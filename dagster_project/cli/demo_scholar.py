@@ -42,7 +42,7 @@ class ScholarSize:
 
 
 SIZES = {
-    "smoke": ScholarSize(documents=900, known=100, passages=2, tokens=48, feedback=1),
+    "smoke": ScholarSize(documents=800, known=100, passages=1, tokens=40, feedback=1),
     "small": ScholarSize(documents=4_000, known=300, passages=3, tokens=96, feedback=1),
     "standard": ScholarSize(documents=20_000, known=500, passages=4, tokens=128, feedback=2),
 }
