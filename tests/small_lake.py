@@ -83,6 +83,41 @@ MIXTURES: dict[str, list[dict[str, Any]]] = {
 }
 """A mixture and a dense model, and how the mixture routes."""
 
+TULU_MESSAGES = [{**each, "reasoning": None, "tool_calls": None} for each in SAID]
+TULU_ROW = {"source": "rivers", "row_id": "0123456789abcdef"}
+TULU_RESULT = {"model": "tuned", "task": "gsm8k", "instance": "0", "sample": 0, "row": '{"answer": "18"}'}
+TULU: dict[str, list[dict[str, Any]]] = {
+    "tulu.rows": [{**TULU_ROW, "messages": TULU_MESSAGES}],
+    "tulu.tokens": [TULU_ROW],
+    "tulu.contamination": [
+        {"source": "rivers", "evaluation": "gsm8k", "rule": rule, "suite": "development", "decision": "keep"}
+        for rule in ("published", "strict")
+    ],
+    "tulu.contaminated_rows": [{**TULU_ROW, "evaluation": "gsm8k", "instance": "0", "why": ""}],
+    "tulu.sources": [{"mixture": "m", "source": "rivers", "kind": "sft", "by": "count"}],
+    "tulu.drops": [{"mixture": "m", **TULU_ROW, "reason": "keyword", "reasons": ["keyword"]}],
+    "tulu.mixture": [{"mixture": "m", "position": 0, **TULU_ROW}],
+    "tulu.proportions": [{"mixture": "m", "source": "rivers"}],
+    "tulu.prompts": [{"collection": "pairs", "prompt_id": TULU_ROW["row_id"], "pool": "used"}],
+    "tulu.completions": [{"collection": "pairs", "model": "tuned", "prompt_id": TULU_ROW["row_id"]}],
+    "tulu.judgements": [
+        {"collection": "pairs", "prompt_id": TULU_ROW["row_id"], "model": "tuned", "aspect": "honesty", "score": 3}
+    ],
+    "tulu.preferences": [{"collection": "pairs", "prompt_id": TULU_ROW["row_id"], "rule": "worst"}],
+    "tulu.sample_losses": [{"run": "sft", **TULU_ROW, "margin": 0.5}],
+    "tulu.rollouts": [
+        {"run": "grpo", "rollout_id": "1-1", "verifier": "gsm8k", "finish": "stop", "digest": SHA256, "score": 1.0}
+    ],
+    "tulu.tasks": [{"task": "gsm8k", "suite": "development"}],
+    "tulu.results": [TULU_RESULT],
+    "tulu.sealed_results": [TULU_RESULT],
+    "tulu.looks": [{"task": "gsm8k"}],
+    "tulu.selections": [{"suite": "development"}],
+    "tulu.comparisons": [{"task": "gsm8k"}],
+    "tulu.rescores": [{"origin": "tulu.rollouts", "run": "grpo", "row_id": "1-1", "before": 1.0, "score": 0.0}],
+}
+"""A row of each table of post-training."""
+
 
 def doc_id(number: int) -> str:
     """The id of document `number`."""
@@ -283,7 +318,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | SCHOLAR).items()},
+        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR).items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),

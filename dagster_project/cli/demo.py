@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
-@click.argument("which", required=False, type=click.Choice(["dialogues", "scholar"]), metavar="[dialogues|scholar]")
+@click.argument(
+    "which",
+    required=False,
+    type=click.Choice(["dialogues", "posttrain", "scholar"]),
+    metavar="[dialogues|posttrain|scholar]",
+)
 @click.option(
     "--size",
     type=click.Choice(["smoke", "small", "standard"], case_sensitive=False),
@@ -35,6 +40,14 @@ if TYPE_CHECKING:
 )
 @click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
 @click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 20),
+    help="Of `posttrain`: runs, each with its own data.",
+)
+@click.option("--controls", is_flag=True, help="Of `posttrain`: compares verified rewards with random ones.")
+@click.option(
     "--papers",
     multiple=True,
     metavar="PATH",
@@ -47,6 +60,8 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
     size: str,
     crawl: tuple[str, ...],
     snapshot: str | None,
+    seeds: int,
+    controls: bool,
     papers: tuple[str, ...],
     plan: bool,
 ) -> None:
@@ -59,6 +74,9 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
     With `dialogues`, SmolLM2 and a tiny model that is trained first talk to themselves instead, and revise what
     violates a principle.
 
+    With `posttrain`, a small base model is trained on chats, then on pairs, then on verified rewards. The demo shows
+    how many held-out problems each stage solves, and replies before and after.
+
     With `scholar`, the documentation of this machine becomes a datastore of papers, searches are compared in it, and
     five questions are answered with quotations, one of them by SmolLM2.
 
@@ -67,11 +85,20 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
       watershed demo --size smoke --plan
       watershed demo --size small
       watershed demo dialogues --size smoke
+      watershed demo posttrain --size smoke
+      watershed demo posttrain --seeds 3 --controls
       watershed demo scholar --size smoke
       watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
     if which and (crawl or snapshot or plan):
         raise click.UsageError(f"--crawl, --snapshot and --plan belong to the demo without `{which}`")
+    if which != "posttrain" and (seeds > 1 or controls):
+        raise click.UsageError("--seeds and --controls belong to `watershed demo posttrain`")
+    if which == "posttrain":
+        from dagster_project.cli.demo_posttrain import run_posttrain
+
+        run_posttrain(size, seeds, controls)
+        return
     if papers and which != "scholar":
         raise click.UsageError("--papers belongs to the demo `scholar`")
     if which == "dialogues":
