@@ -26,8 +26,8 @@ EXACT_VECTORS = 20_000
 USEARCH_VECTORS = 100_000
 BLOCK = 65_536
 """Vectors that are in memory as 32-bit floats at a time."""
-TRAINED_EACH = 48
-"""Vectors that a centroid is trained on; faiss asks for at least 39."""
+TRAINED_EACH, TRAINED_LEAST = 48, 39
+"""Vectors that a centroid is trained on, and how many faiss asks for at least."""
 PQ_TRAINED = 65_536
 
 
@@ -38,7 +38,8 @@ class CodeChoices:
     kind: str = "auto"
     """One of KINDS, or auto: by the number of vectors."""
     lists: int = 0
-    """Inverted lists; 0 for the power of two nearest to four times the root of the number of vectors."""
+    """Inverted lists; 0 for the power of two nearest to four times the root of the number of vectors, or for fewer if
+    there are too few vectors to train so many centroids."""
     pq_bytes: int = 64
     """Bytes of a code of product quantisation, a divisor of the dimensions."""
     seed: int = 0
@@ -59,7 +60,10 @@ class CodeChoices:
 
     def lists_for(self, vectors: int) -> int:
         """Return the number of inverted lists for so many vectors."""
-        return self.lists or 2 ** max(round(math.log2(4 * math.sqrt(vectors))), 4)
+        if self.lists:
+            return self.lists
+        fitting = math.log2(max(vectors / TRAINED_LEAST, 1))
+        return 2 ** max(min(round(math.log2(4 * math.sqrt(vectors))), int(fitting)), 2)
 
 
 class Codes(Protocol):
