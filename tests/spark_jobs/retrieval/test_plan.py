@@ -11,6 +11,7 @@ from spark_jobs.retrieval.plan import RECORDED, planned
 EACH = replace(
     RECORDED,
     passages=1_000_000,
+    words=250,
     dimensions=768,
     text_bytes=1600.0,
     code_bytes=120.0,
@@ -30,6 +31,8 @@ def test_bytes_and_seconds_grow_with_the_passages() -> None:
     assert found.code_bytes == 236_000_000 * 120
     assert found.embed_seconds == pytest.approx(2_360_000)
     assert found.disk_bytes == found.text_bytes + found.vector_bytes + found.code_bytes + found.word_bytes
+    halved = planned(45_000_000, EACH, memory_bytes=BIG, disk_bytes=BIG, words=125)
+    assert halved.text_bytes == found.text_bytes / 2 and halved.vector_bytes == found.vector_bytes
     assert found.engine.startswith("this index, 30 segments")
 
 
