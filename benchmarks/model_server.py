@@ -77,6 +77,12 @@ class Script:
     files: dict[str, bytes] = field(default_factory=dict)
     batch_done: float = 1.0
     """The share of the requests of a batch that are answered before it expires, 0..1; all, if it is one."""
+    refused_prompt: str = ""
+    """Requests with this text in their prompt are answered with status 503; empty for none."""
+    batch_refusal: str = ""
+    """What a batch fails with before any of its requests is answered; empty if it does not fail."""
+    batches_at_look: list[int] = field(default_factory=list)
+    """The number of batches when the client looked at one of them."""
     hold_after: int | None = None
     """Requests that are answered; the replies to further ones are charged and held back until this changes."""
     held: int = 0
@@ -161,6 +167,8 @@ async def _completions(script: Script, request: web.Request) -> web.StreamRespon
     key = request.headers.get("Idempotency-Key", digest)
     script.seen[key] += 1
     script.attempts.append((key, request.headers.get("X-Attempt", "")))
+    if script.refused_prompt and script.refused_prompt in json.dumps(body):
+        return _error(503, "overloaded")
     fault = script.fault_of(digest, script.seen[key])
     if fault:
         script.made[fault] += 1
@@ -220,7 +228,7 @@ async def _create_batch(script: Script, request: web.Request) -> web.Response:
     body = await request.json()
     name = f"batch-{len(script.batches)}"
     lines = [json.loads(line) for line in script.files[body["input_file_id"]].splitlines()]
-    done = math.ceil(len(lines) * script.batch_done)
+    done = 0 if script.batch_refusal else math.ceil(len(lines) * script.batch_done)
     results = []
     for line in lines[:done]:
         digest = hashlib.sha256(json.dumps(line["body"], sort_keys=True).encode()).hexdigest()
@@ -233,11 +241,15 @@ async def _create_batch(script: Script, request: web.Request) -> web.Response:
     batch = {"id": name, "object": "batch", "endpoint": body["endpoint"], "metadata": body.get("metadata")}
     batch |= {"input_file_id": body["input_file_id"], "completion_window": "24h", "created_at": 0}
     batch |= {"output_file_id": output, "status": "completed" if done == len(lines) else "expired"}
+    if script.batch_refusal:
+        fault = {"code": "token_limit_exceeded", "message": script.batch_refusal, "line": None, "param": None}
+        batch |= {"status": "failed", "output_file_id": None, "errors": {"object": "list", "data": [fault]}}
     script.batches[name] = batch
-    return web.json_response({**batch, "status": "validating", "output_file_id": None})
+    return web.json_response({**batch, "status": "validating", "output_file_id": None, "errors": None})
 
 
 async def _list_batches(script: Script, _: web.Request) -> web.Response:
+    script.batches_at_look.append(len(script.batches))
     return web.json_response({"object": "list", "data": list(script.batches.values())[::-1], "has_more": False})
 
 

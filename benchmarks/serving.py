@@ -8,7 +8,7 @@ and replies are greedy. Printed are
 - the largest difference of logits between our decoder and transformers', over all places of all questions and replies;
 - the questions whose replies have the same tokens over HTTP as in transformers;
 - the largest difference of log-probabilities between our server and llama.cpp's, over the ten likeliest next tokens;
-- tokens per second of each, and of our server with all questions at the same time.
+- tokens per second of each, with one question at a time, and of both servers with all questions at the same time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -57,7 +57,8 @@ import sys, time
 import xllamacpp as x
 params = x.CommonParams()
 params.model.path = sys.argv[1]
-params.n_ctx, params.n_parallel, params.warmup, params.port = 2048, 1, False, 0
+params.n_parallel = int(sys.argv[3])
+params.n_ctx, params.warmup, params.port = 512 * params.n_parallel, True, 0
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(sys.argv[2])
 server = x.Server(params)
 print("answers at", server.listening_address, flush=True)
@@ -171,12 +172,14 @@ def running(command: Sequence[str], threads: int) -> Generator[str]:
 
 def ours(threads: int) -> contextlib.AbstractContextManager[str]:
     """Our server."""
-    return running([sys.executable, "-m", "trainers.serve", "--model", NAME, "--port", "0"], threads)
+    # Questions are asked twice; the second time they are to be read again.
+    words = ["--model", NAME, "--port", "0", "--reuse-share", "0"]
+    return running([sys.executable, "-m", "trainers.serve", *words], threads)
 
 
-def llama_cpp(gguf: Path, threads: int) -> contextlib.AbstractContextManager[str]:
-    """llama.cpp's server."""
-    return running([sys.executable, "-c", LLAMA_CPP, str(gguf), str(threads)], threads)
+def llama_cpp(gguf: Path, threads: int, slots: int) -> contextlib.AbstractContextManager[str]:
+    """llama.cpp's server, which answers `slots` questions at a time."""
+    return running([sys.executable, "-c", LLAMA_CPP, str(gguf), str(threads), str(slots)], threads)
 
 
 def asked(url: str, path: str, **request: Any) -> Any:
@@ -209,11 +212,25 @@ def our_next_tokens(url: str, prompt: Sequence[int], tokens: Sequence[int]) -> d
     return found
 
 
-def speed(replies: Callable[[], Sequence[int]]) -> float:
-    """Tokens per second of what returns the numbers of tokens that were written."""
-    began = time.monotonic()
-    written = sum(replies())
-    return written / (time.monotonic() - began)
+def speeds(url: str, questions: Sequence[str], most: int, **extra: Any) -> tuple[float, float, list[dict[str, Any]]]:
+    """Tokens per second with one question at a time and with all at the same time, and the replies of the former."""
+
+    def one(question: str) -> dict[str, Any]:
+        return greedy(url, question, most, **extra)
+
+    def all_together() -> list[dict[str, Any]]:
+        with ThreadPoolExecutor(len(questions)) as pool:
+            return list(pool.map(one, questions))
+
+    # The first step of a server allocates and warms what later ones use.
+    one(questions[0])
+    found, rates = [], []
+    for way in (lambda: list(map(one, questions)), all_together):
+        began = time.monotonic()
+        found.append(way())
+        written = sum(reply["usage"]["completion_tokens"] for reply in found[-1])
+        rates.append(written / (time.monotonic() - began))
+    return rates[0], rates[1], found[0]
 
 
 def compare(questions: Sequence[str], most: int, threads: int, folder: Path) -> dict[str, Any]:
@@ -228,30 +245,15 @@ def compare(questions: Sequence[str], most: int, threads: int, folder: Path) -> 
         "largest_difference_of_logits": largest_difference(expected),
         "transformers_tokens_per_s": sum(len(r.tokens) for r in expected) / sum(r.seconds for r in expected),
     }
-    with llama_cpp(write_f32(gguf, folder / "f32.gguf"), threads) as url:
+    with llama_cpp(write_f32(gguf, folder / "f32.gguf"), threads, len(questions)) as url:
         say("llama.cpp answers")
         theirs = [next_tokens(url, reference.prompt) for reference in expected]
-        report["llama_cpp_tokens_per_s"] = speed(
-            lambda: [greedy(url, question, most)["usage"]["completion_tokens"] for question in questions]
-        )
+        alone, together, _ = speeds(url, questions, most, cache_prompt=False)
+        report |= {"llama_cpp_tokens_per_s": alone, "llama_cpp_together_tokens_per_s": together}
     say("our server starts")
     with ours(threads) as url:
-
-        def one(question: str) -> dict[str, Any]:
-            return greedy(url, question, most, return_token_ids=True)
-
-        replies: list[dict[str, Any]] = []
-
-        def each() -> list[int]:
-            replies.extend(map(one, questions))
-            return [reply["usage"]["completion_tokens"] for reply in replies]
-
-        def together() -> list[int]:
-            with ThreadPoolExecutor(len(questions)) as pool:
-                return [reply["usage"]["completion_tokens"] for reply in pool.map(one, questions)]
-
-        report["ours_tokens_per_s"] = speed(each)
-        report["ours_together_tokens_per_s"] = speed(together)
+        alone, together, replies = speeds(url, questions, most, return_token_ids=True)
+        report |= {"ours_tokens_per_s": alone, "ours_together_tokens_per_s": together}
         mine = [our_next_tokens(url, r.prompt, list(found)) for r, found in zip(expected, theirs, strict=True)]
     report["same_prompts"] = sum(a["prompt_token_ids"] == r.prompt for a, r in zip(replies, expected, strict=True))
     report["same_replies"] = sum(

@@ -151,7 +151,7 @@ class Lake:
         Raises:
             WatershedError: the table does not exist, or its log is damaged.
         """
-        from deltalake import DeltaTable
+        from catalog.storage.native import NativeTable
 
         if not self.exists(name):
             raise WatershedError(
@@ -162,7 +162,7 @@ class Lake:
             raise damage
         record_read(name)
         with self.readable(name):
-            return DeltaTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
+            return NativeTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
 
     @contextmanager
     def readable(self, name: str) -> Generator[None]:

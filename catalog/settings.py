@@ -158,6 +158,10 @@ class DialoguesSettings:
     """Most tokens of a message."""
     text_tokens: int = 512
     """Most tokens of a plan or a critique."""
+    temperature: float = 0.8
+    """Temperature of everything but flags, which are decided greedily."""
+    principles_each: int = 2
+    """Principles that a dialogue puts to the test."""
     principles: str = ""
     """JSON-lines file of principles, with `id` and `text`; by default the one that comes with Watershed."""
     domains: str = ""
@@ -214,6 +218,25 @@ class TuluSettings:
     """Model of these results that all others are compared with."""
     select_tasks: list[str] = field(default_factory=list)
     """Tasks by which models are selected; by default all of the development suite that every model has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScholarSettings:
+    """`[scholar]`: the papers that answers cite, and how they are searched."""
+
+    papers: list[str] = field(default_factory=list)
+    """Files, folders and patterns of papers: records of peS2o and Semantic Scholar (JSON lines), texts and PDFs."""
+    words: int = 250
+    """Words of a passage."""
+    stride: int = 0
+    """Words from the begin of a passage to that of the next one; 0 for passages that do not overlap."""
+    encoder: str = "wordllama"
+    """Encoder of the passages: wordllama, all-minilm-l6-v2, or the folder of a model of sentence-transformers or of
+    static embeddings."""
+    index: str = "auto"
+    """Kind of the index of vectors: auto, exact, usearch, ivf-rabitq or ivf-pq."""
+    reranker: str = ""
+    """Folder of a cross-encoder of sentence-transformers that orders the passages found; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +298,7 @@ class Settings:
     registry: RegistrySettings
     dialogues: DialoguesSettings
     tulu: TuluSettings
+    scholar: ScholarSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""
 

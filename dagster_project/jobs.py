@@ -8,6 +8,7 @@
   draw mixtures, and compare models. A job of Dagster has one kind of partitions, so they are four.
 - `registry` imports the data sets, models and evaluations that DCLM published.
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
+- `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -45,6 +46,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         *(evals.REGISTRY.name, evals.REGISTRY_SCORES.name),
     ),
     "cheatsheet": _made("cheatsheet"),
+    "scholar": _made("scholar"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -78,6 +80,8 @@ DESCRIPTIONS = {
     "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
     "cheatsheet": "This job repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts "
     "them by stage of development and modality.",
+    "scholar": "This job reads the papers of `[scholar] papers`, cuts them into passages, embeds these, and builds the "
+    "indexes that `watershed ask` searches.",
 }
 
 JOBS = tuple(

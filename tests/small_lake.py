@@ -45,6 +45,27 @@ DIALOGUES: dict[str, list[dict[str, Any]]] = {
 }
 """A dialogue with its revision, and a published one."""
 
+PASSAGE = {"passage": "5" * 32, "paper": "water", "version": "0" * 16, "digest": SHA256}
+CITED = {"answer": "a" * 16, **PASSAGE, "span": {"begin": 0, "end": 20}}
+SCHOLAR: dict[str, list[dict[str, Any]]] = {
+    "scholar.papers": [
+        {"paper": "water", "version": "0" * 16, "text": "Water runs downhill.", "year": 2001, "citations": 3}
+    ],
+    "scholar.rejected": [{"source": "broken.pdf", "place": 0}],
+    "scholar.passages": [{**PASSAGE, "begin": 0, "end": 20, "number": 0, "text": "Water runs downhill."}],
+    "scholar.embeddings": [{"passage": "5" * 32, "vector": bytes(4), "dimensions": 2, "stamp": "5" * 16}],
+    "scholar.index": [{"path": "scholar/index", "kinds": ["exact"], "recall": 1.0}],
+    "scholar.withdrawals": [{"paper": "water", "kind": "retracted"}],
+    "scholar.answers": [{"answer": "a" * 16, "status": "answered", "settings": "{}"}],
+    "scholar.candidates": [{**CITED, "round": 0}],
+    "scholar.drafts": [{"answer": "a" * 16, "step": 0, "kind": "draft"}],
+    "scholar.references": [{**CITED, "number": 1, "quotation": {"begin": 0, "end": 20}}],
+    "scholar.citations": [{"answer": "a" * 16, "sentence": 0, "numbers": [1], "support": "supported"}],
+    "scholar.quotations": [{"answer": "a" * 16, "place": 0, "found": False}],
+    "scholar.training": [{"id": "a-final", "answer": "a" * 16, "kind": "answer", "papers": ["water"]}],
+}
+"""A paper with its passage, and an answer that cites it."""
+
 MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.models": [
         {"run": "10k-1xC", "kind": "dense", "experts": 0, "dataset": "da7a5e7", "sha256": SHA256},
@@ -297,7 +318,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | TULU).items()},
+        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR).items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),

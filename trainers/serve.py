@@ -66,6 +66,9 @@ class ServeConfig:
     """Requests that wait at most; more are refused with status 429."""
     cache_gib: float = 0.0
     """Memory for keys and values; 0: 2 GiB on a CPU, half of the free memory of a GPU."""
+    reuse_share: float = 1.0
+    """The share of that memory, 0..1, that keeps texts which have ended for requests that begin with the same tokens,
+    where running requests leave room for them; 0: none are kept."""
     drain_seconds: float = 30.0
     """How long requests that were taken may take to finish after SIGTERM."""
     max_body_mib: float = 8.0
@@ -98,6 +101,8 @@ def _check(config: ServeConfig) -> None:
     for name in ("rows", "queue"):
         if getattr(config, name) < 1:
             raise TrainerError(f"{name} is {getattr(config, name)}", f"set {name} to 1 or more")
+    if not 0 <= config.reuse_share <= 1:
+        raise TrainerError(f"reuse_share is {config.reuse_share}", "set it to a share from 0 to 1")
 
 
 def engine_of(served: Served, config: ServeConfig, device: torch.device) -> Engine:
@@ -113,7 +118,7 @@ def engine_of(served: Served, config: ServeConfig, device: torch.device) -> Engi
     budget = int(_cache_bytes(config, device) / token_bytes)
     if budget < 16:
         raise TrainerError(f"the cache has room for {budget} tokens", "set cache_gib to more")
-    cache = Cache(model, budget, min(length, budget))
+    cache = Cache(model, budget, min(length, budget), config.reuse_share)
     steps = Steps(model, cache)
     return Engine(steps, served.tokenizer, most_rows=config.rows, queue=config.queue, part=PARTS.get(device.type, 128))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SMOLLM2, TINY = "smollm2", "tiny"
 PACKAGED = "smollm2-135m-instruct"
+TEMPERATURE = 0.8
+"""Lower, a model of this size repeats what was said; higher, it loses the thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,9 @@ class DialoguesSize:
 
 
 SIZES = {
-    "smoke": DialoguesSize(smollm2=2, tiny=12, turns=4, turn_tokens=32, text_tokens=64, run="30k-0.2xC"),
-    "small": DialoguesSize(smollm2=12, tiny=200, turns=6, turn_tokens=60, text_tokens=120, run="130k-0.5xC"),
-    "standard": DialoguesSize(smollm2=40, tiny=200, turns=8, turn_tokens=80, text_tokens=160, run="130k-0.5xC"),
+    "smoke": DialoguesSize(smollm2=2, tiny=12, turns=4, turn_tokens=40, text_tokens=80, run="70k-0.5xC"),
+    "small": DialoguesSize(smollm2=12, tiny=200, turns=6, turn_tokens=48, text_tokens=96, run="130k-0.5xC"),
+    "standard": DialoguesSize(smollm2=40, tiny=200, turns=6, turn_tokens=48, text_tokens=96, run="130k-0.5xC"),
 }
 
 
@@ -95,6 +97,7 @@ def _choose(settings: Settings, size: DialoguesSize, tiny: str) -> Settings:
         "turns": size.turns,
         "turn_tokens": size.turn_tokens,
         "text_tokens": size.text_tokens,
+        "temperature": TEMPERATURE,
     }
     return write_choices(settings, {"models": models, "dialogues": dialogues})
 

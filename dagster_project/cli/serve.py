@@ -57,6 +57,14 @@ FILE = click.Path(path_type=Path)
     help="Memory for keys and values. 0 means 2 GiB on a CPU, half of the free memory of a GPU.",
 )
 @click.option(
+    "--reuse-share",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="The share of that memory that keeps texts which have ended, for requests that begin with the same tokens. "
+    "0 keeps none.",
+)
+@click.option(
     "--drain-seconds",
     default=30.0,
     show_default=True,

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
@@ -155,8 +156,8 @@ def _materialize(
     try:
         yield from _made(context, Work(step, body, parallel, together), made)
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
-        # A command of the command line ends by itself.
-        if PROCESS_TAG in context.run.tags:
+        # A command of the command line ends by itself. A run that another run executes is cancelled with it.
+        if PROCESS_TAG in context.run.tags and PARENT_RUN_ID_TAG not in context.run.tags:
             raise
         # A stack trace of the place where the work was interrupted would say nothing.
         raise _cancelled(step, len(made)) from None

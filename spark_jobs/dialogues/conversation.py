@@ -13,6 +13,8 @@ from spark_jobs.language_models.request import Request, Sampling
 
 STOPS = (f"\n{USER}:", f"\n{AGENT}:")
 ROLE = {USER: "user", AGENT: "assistant"}
+MOST_TURNS = 1000
+"""Seeds of a dialogue; a longer one would share seeds with the next."""
 
 
 @dataclass
@@ -68,7 +70,8 @@ def _request(spoken: Spoken, recipe: DialogueRecipe, number: int, plan: str, sid
     settings = Sampling(
         max_tokens=recipe.turn_tokens,
         temperature=recipe.temperature,
-        seed=recipe.seed * 1_000_003 + number,
+        # A seed of its own for each turn: with the same numbers drawn, a side says again what the other one said.
+        seed=(recipe.seed * 1_000_003 + number) * MOST_TURNS + len(spoken.requests),
         stop=STOPS,
     )
     return Request(messages=(("system", prompts.speaker(side, plan)), *opening, *seen), settings=settings)

@@ -6,10 +6,12 @@ dialogue is lost. A stage that was interrupted asks again only what has no reply
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.progress import track
 from spark_jobs.dialogues import prompts
@@ -27,11 +29,14 @@ from spark_jobs.dialogues.reading import (
 )
 from spark_jobs.dialogues.recipe import DialogueRecipe, Principle
 from spark_jobs.language_models import client
-from spark_jobs.language_models.attempt import Attempt
+from spark_jobs.language_models.attempt import REFUSED, Attempt
 from spark_jobs.language_models.endpoint import Endpoint
 from spark_jobs.language_models.limits import FIRST_DELAY
 from spark_jobs.language_models.request import Request, Sampling
 from spark_jobs.language_models.requests import attempts_of
+
+PASSING = ("unreachable", "rate_limited", "server_error")
+"""Kinds of failures that a later run need not meet."""
 
 Row = dict[str, Any]
 Rows = Mapping[str, Mapping[str, Any]]
@@ -57,9 +62,23 @@ class Stage:
     first_delay: float = FIRST_DELAY
 
     def ask(self, stage: str, requests: Sequence[Request]) -> list[Attempt]:
-        """Return the replies to the requests of a stage, in their order."""
-        return client.ask(
-            self.lake, self.endpoint, requests, purpose=f"dialogues.{stage}", first_delay=self.first_delay
+        """Return the replies to the requests of a stage, in their order.
+
+        Raises:
+            WatershedError: see `client.ask`; or the server refused every request.
+        """
+        purpose = f"dialogues.{stage}"
+        rows = client.ask(self.lake, self.endpoint, requests, purpose=purpose, first_delay=self.first_delay)
+        if rows and all(row.outcome == REFUSED for row in rows):
+            raise self.refused(purpose, [str(row.error) for row in rows])
+        return rows
+
+    def refused(self, purpose: str, kinds: Sequence[str]) -> WatershedError:
+        """Return the error for a stage whose every request failed in a way that passes, so that no row is written."""
+        counted = ", ".join(f"{count:,} {kind}" for kind, count in Counter(kinds).most_common())
+        return WatershedError(
+            f"{self.endpoint.url} answered none of the {len(kinds):,} requests of {purpose} ({counted})",
+            "run it again when the server answers",
         )
 
     def settings(self, number: int, tokens: int, temperature: float | None = None) -> Sampling:
@@ -147,19 +166,20 @@ def conversations(stage: Stage, goal_rows: Rows, plan_rows: Rows) -> list[Row]:
 
     async def run(asking: client.Client) -> dict[str, Spoken]:
         asking.ledger.load_purpose(asking.purpose)
-        with track(f"{stage.name} dialogues", len(planned), "dialogues") as task:
+        with track(f"dialogues.conversations of {stage.name}", len(planned), "dialogues") as task:
 
             async def one(name: str) -> Spoken:
                 found = await converse(asking, stage.recipe, goal_rows[name]["number"], planned[name])
-                task.advance()
+                task.advance(note=asking.note)
                 return found
 
             spoken = await client.gathered(one(name) for name in planned)
         return dict(zip(planned, spoken, strict=True))
 
-    found = client.converse(
-        stage.lake, stage.endpoint, run, purpose="dialogues.conversations", first_delay=stage.first_delay
-    )
+    purpose = "dialogues.conversations"
+    found = client.converse(stage.lake, stage.endpoint, run, purpose=purpose, first_delay=stage.first_delay)
+    if found and all(spoken.failure in PASSING and not spoken.messages for spoken in found.values()):
+        raise stage.refused(purpose, [str(spoken.failure) for spoken in found.values()])
     rows = []
     for name, row in plan_rows.items():
         spoken = found.get(name) or Spoken(ended="failed", failure=f"no plan: {row['failure']}")

@@ -92,6 +92,15 @@ def statistics(name: str, stages: Mapping[str, Rows]) -> list[dict[str, Any]]:
     return rows
 
 
+def in_words(measure: str, value: float | None) -> str:
+    """Return the value of a measure as people write it: shares in per cent, counts whole, means with two digits."""
+    if value is None:
+        return ""
+    if measure.endswith("_rate") or measure.startswith(("distinct", "adherence")):
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
 def _row(name: str, measure: str, meaning: str, value: float | None) -> dict[str, Any]:
     paper = dict(zip(("dbrx", "llama", "mistral"), PAPER.get(measure, (None,) * 3), strict=True))
     return {"model": name, "measure": measure, "meaning": meaning, "value": value, **paper}

@@ -1,8 +1,9 @@
 """The batch mode of providers: many requests in a file, answered within a day, at a lower price.
 
-A batch is written to a file beside the journal before it is created, with a tag that the provider keeps. After a kill,
-the next run finds the batch by that file and its tag, and reads its results: it is not created a second time. What a
-batch that expired or failed has answered is kept, and the rest is asked in another one.
+Requests are split into batches of at most `SIZE`, which are with the provider at the same time. A batch is written to
+a file beside the journal before it is created, with a tag that the provider keeps. After a kill, the next run finds the
+batch by that file and its tag, and reads its results: it is not created a second time. What a batch that expired has
+answered is kept, and the rest is asked in another one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from catalog.progress import track
 from spark_jobs.language_models.attempt import LOST, REFUSED, REJECTED, Attempt
 from spark_jobs.language_models.client import Check, Client, answered
 from spark_jobs.language_models.endpoint import Endpoint
-from spark_jobs.language_models.replies import MalformedReply, bounded_json, error_message, reply_of
+from spark_jobs.language_models.replies import MalformedReply, bounded_json, error_message, reply_of, sound_text
 from spark_jobs.language_models.request import Request, canonical
 
 if TYPE_CHECKING:
@@ -65,8 +67,19 @@ def ask_batch(
         wait_seconds: seconds to wait for a batch. It goes on after that, and the next run reads its results.
 
     Raises:
-        WatershedError: the cap does not allow the next batch, the server refuses it, or it is not done in time.
+        WatershedError: the requests are of both kinds, the cap does not allow the next batch, the server refuses it,
+            or it is not done in time.
+
+    Example:
+        >>> requests = [Request.chat(f"Name river {n}.") for n in range(50_000)]
+        >>> rows = ask_batch(lake, endpoint, requests, purpose="rivers", cap=20.0)
+        >>> sum(row.answered for row in rows)
+        50000
     """
+    if len({request.is_chat for request in requests}) > 1:
+        raise WatershedError(
+            "some requests are chats, others are texts to continue; a batch has one kind", "ask each kind by itself"
+        )
 
     async def run() -> list[Attempt]:
         # Results are as long as all replies together.
@@ -86,20 +99,34 @@ class _Batches:
         self.endpoint, self.ledger, self.scrub = client.endpoint, client.ledger, client.wire.scrub
         self.openai: AsyncOpenAI = client.wire.openai
         self.folder = self.ledger.folder / "batches"
+        self._known: dict[str, Request] = {}
+        self._open: dict[Path, float] = {}
+        """Batches of this run whose results are not recorded, with the most that each can cost."""
+        self._paid = 0.0
+        """What the results that this process has recorded cost."""
 
     async def replies(self, requests: Sequence[Request], rounds: int) -> list[Attempt]:
         known = {request.identity(self.endpoint.model, self.endpoint.revision): request for request in requests}
+        self._known = known
         self.ledger.load(known)
         with track(f"{self.client.purpose} (batch)", len(known), "requests") as task:
             for path in sorted(self.folder.glob("*.json")):
                 await self._finish(path)
             for _ in range(rounds):
-                due = {name: known[name] for name in known if self._is_due(name)}
+                due = [name for name in known if self._is_due(name)]
                 task.reach(len(known) - len(due))
                 if not due:
                     break
-                for chosen in _pieces(list(due), SIZE):
-                    await self._finish(await self._create({name: due[name] for name in chosen}))
+                waiting: deque[Path] = deque()
+                for chosen in _pieces(due, SIZE):
+                    planned = self._planned(chosen)
+                    # A batch that ends gives back what it reserved and did not need.
+                    while waiting and not self._has_room(planned):
+                        await self._finish(waiting.popleft())
+                    waiting.append(await self._create(planned))
+                while waiting:
+                    await self._finish(waiting.popleft())
+                    task.reach(sum(not self._is_due(name) for name in known))
         found = [
             self.ledger.past(request.identity(self.endpoint.model, self.endpoint.revision)) for request in requests
         ]
@@ -113,22 +140,40 @@ class _Batches:
             return False
         return past.last.outcome == REFUSED or self.endpoint.asks_lost
 
-    async def _create(self, due: dict[str, Request]) -> Path:
-        """Write down a batch and create it; return the file that describes it."""
+    def _planned(self, names: Iterable[str]) -> list[Attempt]:
         share = self.endpoint.settings.batch_share
-        planned = [
-            self.client.planned(request, name, self.ledger.past(name).attempts + 1, self.endpoint.bound(request, share))
-            for name, request in due.items()
+        return [
+            self.client.planned(
+                self._known[name],
+                name,
+                self.ledger.past(name).attempts + 1,
+                self.endpoint.bound(self._known[name], share),
+            )
+            for name in names
         ]
-        spent = sum(self.ledger.past(name).spent for name in due)
-        self.client.require_room(spent, sum(row.cost_bound for row in planned))
+
+    def _require_room(self, planned: Sequence[Attempt]) -> None:
+        spent = sum(self.ledger.past(name).spent for name in self._known)
+        reserved = sum(self._open.values()) + sum(row.cost_bound for row in planned)
+        self.client.require_room(spent, reserved, self._paid)
+
+    def _has_room(self, planned: Sequence[Attempt]) -> bool:
+        try:
+            self._require_room(planned)
+        except WatershedError:
+            return False
+        return True
+
+    async def _create(self, planned: Sequence[Attempt]) -> Path:
+        """Write down a batch and create it; return the file that describes it."""
+        self._require_room(planned)
         tag = hashlib.sha256(canonical([row.key for row in planned]).encode()).hexdigest()[:32]
-        chat = next(iter(due.values())).is_chat
+        chat = self._known[planned[0].request].is_chat
         url = "/v1/chat/completions" if chat else "/v1/completions"
         path = self.folder / f"{tag}.json"
         write_whole(path, json.dumps({"tag": tag, "chat": chat, "rows": [row.to_json() for row in planned]}).encode())
         lines = [
-            canonical({"custom_id": row.request, "method": "POST", "url": url, "body": self._body(due[row.request])})
+            canonical({"custom_id": row.request, "method": "POST", "url": url, "body": self._body(row.request)})
             for row in planned
         ]
         data = io.BytesIO("\n".join(lines).encode() + b"\n")
@@ -143,10 +188,11 @@ class _Batches:
             )
         except Exception as error:  # whatever the server replied, the next run looks for the tag
             raise self._refused(error) from None
+        self._open[path] = sum(row.cost_bound for row in planned)
         return path
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        return request.body(self.endpoint.model, with_schema=self.endpoint.settings.json_schema)
+    def _body(self, name: str) -> dict[str, Any]:
+        return self._known[name].body(self.endpoint.model, with_schema=self.endpoint.settings.json_schema)
 
     def _refused(self, error: Exception) -> WatershedError:
         cause = self.scrub(f"{type(error).__name__}: {error}")[:200]
@@ -173,8 +219,24 @@ class _Batches:
             for row in planned:
                 if self.ledger.past(row.request).attempts < row.attempt:
                     await self.ledger.sent(replace(row, batch=batch.id))
-                    await self.ledger.done(self._row(row, results.get(row.request), noted["chat"], batch))
+                    done = self._row(row, results.get(row.request), noted["chat"], batch)
+                    await self.ledger.done(done)
+                    self._paid += done.spent
         path.unlink()
+        self._open.pop(path, None)
+        if batch is not None and batch.status == "failed":
+            cause = self._cause(batch)
+            raise WatershedError(
+                f"[models.{self.endpoint.name}] the provider refused the batch {str(batch.id)[:100]}"
+                + (f": {cause}" if cause else ""),
+                "mend what it names and run it again: replies of other batches are kept",
+            )
+
+    def _cause(self, batch: Any) -> str:
+        """What a batch says of its failure. Its types are the provider's word, and are not relied on."""
+        faults = getattr(getattr(batch, "errors", None), "data", None)
+        told = [getattr(each, "message", None) for each in faults] if isinstance(faults, list) else []
+        return next((self.scrub(sound_text(each))[:500] for each in told if isinstance(each, str) and each), "")
 
     async def _found(self, tag: str) -> Any:
         async for batch in self.openai.batches.list(limit=100):
@@ -201,7 +263,8 @@ class _Batches:
         planned = replace(planned, batch=str(batch.id)[:200])
         if result is None:
             # A provider charges for what it has answered, and lists that.
-            return replace(planned, outcome=REFUSED, error=f"batch_{batch.status}", cost=0.0)
+            cause = self._cause(batch) or None
+            return replace(planned, outcome=REFUSED, error=f"batch_{batch.status}", message=cause, cost=0.0)
         response = result.get("response") if isinstance(result.get("response"), dict) else {}
         status = response.get("status_code")
         planned = replace(planned, status=status if isinstance(status, int) and 0 <= status < 1000 else None)

@@ -72,7 +72,7 @@ def ask(
     """
 
     async def run(client: Client) -> list[Attempt]:
-        with track(purpose, len(requests), "requests") as task:
+        with track(f"{purpose} of {endpoint.name}", len(requests), "requests") as task:
             return await client.replies(requests, check=check, task=task)
 
     return converse(lake, endpoint, run, purpose=purpose, cap=cap, first_delay=first_delay)
@@ -128,6 +128,9 @@ class Client:
         self._stopping = False
         self._counted: set[str] = set()
         self._unreachable = 0
+        self._tokens = 0
+        self._heard = False
+        """Whether the server has replied to this client in any way."""
 
     async def __aenter__(self) -> Client:
         self.wire = Wire(self.endpoint)
@@ -159,6 +162,12 @@ class Client:
         """What the requests of this client cost, in US dollars, with what earlier runs paid for them."""
         return self._budget.spent
 
+    @property
+    def note(self) -> str:
+        """What this client has got so far, for a line of progress."""
+        price = f", ${self._budget.spent:,.2f}" if self.endpoint.priced else ""
+        return f"{self._tokens:,} tokens written{price}"
+
     async def replies(
         self, requests: Sequence[Request], *, check: Check | None = None, task: Task | None = None
     ) -> list[Attempt]:
@@ -171,7 +180,7 @@ class Client:
             for place, request in waiting:
                 results[place] = await self.reply(request, check=check)
                 if task:
-                    task.advance()
+                    task.advance(note=self.note)
 
         await gathered(work() for _ in range(min(self.endpoint.settings.concurrency, len(requests))))
         return [row for row in results if row is not None]
@@ -219,7 +228,7 @@ class Client:
                 if not (once and row.outcome == LOST):
                     self._settle(bound, row.spent)
                     held = False
-                self._stop_if_hopeless(outcome)
+                self._stop_if_hopeless(outcome, last=number == most)
                 again = row.outcome == REFUSED or (row.outcome == LOST and self.endpoint.asks_lost)
                 if not again or number == most or self._stopping:
                     break
@@ -244,6 +253,7 @@ class Client:
             outcome = await self.wire.exchange(request, identity, number)
             row = finished(planned, outcome, self.endpoint, check)
             await self.ledger.done(row)
+            self._tokens += row.reply_tokens or 0
         finally:
             self._sending.discard(running)
         return row, outcome
@@ -275,15 +285,20 @@ class Client:
             "raise the cap and run it again: replies that came are not paid for again",
         )
 
-    def require_room(self, spent: float, bound: float) -> None:
-        """Check that `bound` fits under the caps, where `spent` was paid for the same requests before.
+    def require_room(self, spent: float, bound: float, paid: float) -> None:
+        """Check that `bound` fits under the caps.
+
+        Args:
+            spent: what was spent on the requests of this run, in US dollars, in earlier runs too.
+            bound: the most that is to be spent, with what is reserved already.
+            paid: what this run has spent on the model.
 
         Raises:
             WatershedError: it does not.
         """
-        for budget, before in zip(self._budgets, (spent, self._model_budget.spent), strict=True):
-            if budget.cap is not None and before + bound > budget.cap:
-                raise self._reached(budget, bound)
+        for budget, before in zip(self._budgets, (spent, self._model_budget.spent + paid), strict=True):
+            if budget.cap is not None and before + bound > budget.cap * (1 + 1e-12):
+                raise self._reached(replace(budget, spent=before), bound)
 
     def _settle(self, bound: float, cost: float) -> None:
         for budget in self._budgets:
@@ -306,7 +321,8 @@ class Client:
             asked_at=round(time.time(), 6),
         )
 
-    def _stop_if_hopeless(self, outcome: Outcome) -> None:
+    def _stop_if_hopeless(self, outcome: Outcome, *, last: bool) -> None:
+        """Raise if all other requests would fail as this one did; `last` says that it is not attempted again."""
         if outcome.fatal:
             message = f": {outcome.message}" if outcome.message else ""
             key = self.endpoint.settings.key or "no key"
@@ -315,8 +331,11 @@ class Client:
                 f"({outcome.error}, status {outcome.status}){message}",
                 f"check url and model, and the key in the environment ({key})",
             )
-        self._unreachable = self._unreachable + 1 if outcome.error == "unreachable" else 0
-        if self._unreachable >= self.endpoint.settings.attempts * self.endpoint.settings.concurrency:
+        unreachable = outcome.error == "unreachable"
+        self._heard = self._heard or not unreachable
+        self._unreachable = self._unreachable + 1 if unreachable else 0
+        many = self._unreachable >= self.endpoint.settings.attempts * self.endpoint.settings.concurrency
+        if many or (unreachable and last and not self._heard):
             raise WatershedError(
                 f"[models.{self.endpoint.name}] {self.endpoint.url} does not answer",
                 "start the server, or correct the url; replies that came are kept",

@@ -1,9 +1,9 @@
 """Continuous batching: requests join and leave a running batch between steps (Orca, OSDI 2022).
 
 One thread owns the model. A step reads a part of the oldest waiting prompt, then writes one token of every live row.
-Prompts are read by themselves and in parts whose bounds do not depend on others, and every request draws from its own
-generator: what a request gets depends on its neighbours in the rounding of floats alone. When the cache is full, the
-youngest row goes back to the front of the queue, and its tokens are read again later.
+Prompts are read by themselves, from where they differ from every text in the cache, and every request draws from its
+own generator: what a request gets depends on other requests in the rounding of floats alone. When the cache is full,
+the youngest row goes back to the front of the queue, and its tokens are read again later.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from trainers.serving.prefixes import LEAST, common
 from trainers.serving.sampling import Chooser, Likelihood, Sampling, choose, likelihoods
 from trainers.serving.steps import Steps
 from trainers.serving.tokenizers import TextTokenizer
@@ -63,6 +64,8 @@ class Piece:
     """One a token, if they were asked for."""
     prompt_likelihoods: tuple[Likelihood | None, ...] = ()
     """One a token of the prompt, in the first piece, if they were asked for; None for the first token."""
+    reused: int = 0
+    """In the first piece: tokens of the prompt that were copied from another text in the cache."""
     finish: Reason | None = None
     cause: str = ""
     """Of finish "error"."""
@@ -83,6 +86,8 @@ class Ticket:
     """Tokens whose keys and values are in the cache."""
     opened: int = 0
     """Where the document of the last cached token began."""
+    reused: int = 0
+    """Tokens that were copied from another text in the cache."""
     scored: list[Likelihood | None] = field(default_factory=list)
     cancelled: bool = False
 
@@ -229,10 +234,29 @@ class Engine:
             if self._rows and not self._steps.cache.fits(len(self._rows) + 1, min(longest, self.length)):
                 return
             ticket = self._waiting.popleft()
-        ticket.cached = ticket.opened = 0
+        ticket.cached = ticket.opened = ticket.reused = 0
         ticket.scored = []
         self._rows.append(ticket)
         self._reading = True
+        if not ticket.request.score_prompt:
+            self._reuse(ticket)
+
+    def _reuse(self, ticket: Ticket) -> None:
+        """Copy the keys and values of the longest beginning that another text in the cache has."""
+        # The last token is read in any case, to know what follows it.
+        wanted, row = ticket.tokens[:-1], len(self._rows) - 1
+        alike = [(common(wanted, other.tokens[: other.cached]), place) for place, other in enumerate(self._rows[:-1])]
+        live, source = max(alike, default=(0, 0))
+        ended, text = self._steps.cache.kept.longest(wanted)
+        found = max(live, ended)
+        if found < LEAST or not self._make_room(found):
+            return
+        if text is not None and ended > live:
+            self._steps.cache.restore(text, row, found)
+        else:
+            self._steps.cache.move(source, row, found)
+        self._note_separators(ticket, wanted[:found])
+        ticket.cached = ticket.reused = found
 
     def _read_part(self) -> None:
         ticket = self._rows[-1]
@@ -336,7 +360,10 @@ class Engine:
         elif number >= request.most:
             reason = "length"
         if reason is None:
-            ticket.on_piece(Piece(text=text, tokens=(token,), likelihoods=likelihood, prompt_likelihoods=prompt))
+            reused = ticket.reused if number == 1 else 0
+            ticket.on_piece(
+                Piece(text=text, tokens=(token,), likelihoods=likelihood, prompt_likelihoods=prompt, reused=reused)
+            )
             return
         self._finish(ticket, reason, text=text, tokens=(token,), likelihoods=likelihood, prompt=prompt)
 
@@ -354,6 +381,8 @@ class Engine:
         text += ticket.written.end()
         # A stop string may be found in what was held back.
         reason = "stop" if ticket.written.stopped else reason
+        if reason != "error":
+            self._steps.cache.keep(self._rows.index(ticket), ticket.tokens[: ticket.cached])
         self._remove(ticket)
         ticket.on_piece(
             Piece(
@@ -361,6 +390,8 @@ class Engine:
                 tokens=tokens,
                 likelihoods=likelihoods,
                 prompt_likelihoods=prompt,
+                # Pieces before this one, if there are any, have told it.
+                reused=ticket.reused if len(ticket.tokens) <= len(ticket.request.prompt) + 1 else 0,
                 finish=reason,
                 cause=cause,
             )

@@ -26,6 +26,8 @@ class Choice:
     tokens: list[int] = field(default_factory=list)
     likelihoods: list[Likelihood] = field(default_factory=list)
     prompt_likelihoods: tuple[Likelihood | None, ...] = ()
+    reused: int = 0
+    """Tokens of the prompt that were copied from another text in the server's cache."""
     finish: str | None = None
 
     def add(self, piece: Piece) -> None:
@@ -34,6 +36,7 @@ class Choice:
         self.tokens += piece.tokens
         self.likelihoods += piece.likelihoods
         self.prompt_likelihoods = self.prompt_likelihoods or piece.prompt_likelihoods
+        self.reused += piece.reused
         self.finish = piece.finish
 
 
@@ -115,11 +118,13 @@ class Form:
             whole["prompt_token_ids"] = list(choice.prompt)
         return whole
 
-    def usage(self, choices: Sequence[Choice]) -> dict[str, int]:
-        """Tokens that were read, each prompt once, and written."""
-        read = sum(len(choice.prompt) for choice in choices[:: self.choices])
+    def usage(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """Tokens of the prompts, each counted once, those of them that were in the cache, and tokens written."""
+        once = choices[:: self.choices]
+        read, reused = sum(len(choice.prompt) for choice in once), sum(choice.reused for choice in once)
         written = sum(len(choice.tokens) for choice in choices)
-        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return counts | {"prompt_tokens_details": {"cached_tokens": reused}}
 
     def _chat_logprobs(self, tokens: Sequence[int], found: Sequence[Likelihood]) -> dict[str, Any]:
         content = []

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers.models.dense import Attention, Block, DenseDecoder
+from trainers.serving.prefixes import LEAST, Kept, Prefixes
 
 SMALLEST = 256
 """Tokens of a row that are allocated at first; it doubles from there."""
@@ -26,10 +27,7 @@ def queries_keys_values(
     attention: Attention, x_BSD: Tensor, cos_BS11P: Tensor, sin_BS11P: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(B, S, H, K), (B, S, G, K) and (B, S, G, K), turned by angles that each row has for itself."""
-    split = attention._equal
-    if attention.groups != attention.heads:
-        # It takes the first of the second axis away, which one table for all rows has no use for.
-        split, cos_BS11P, sin_BS11P = attention._grouped, cos_BS11P[:, None, :, 0], sin_BS11P[:, None, :, 0]
+    split = attention._equal if attention.groups == attention.heads else attention._grouped
     return split(attention.query_key_value(x_BSD), cos_BS11P, sin_BS11P)
 
 
@@ -38,10 +36,18 @@ Keep = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Cache:
-    """Keys and values, (R, G, T, K) a layer, within a budget of R T tokens."""
+    """Keys and values, (R, G, T, K) a layer, within a budget of R T tokens.
 
-    def __init__(self, model: DenseDecoder, budget: int, length: int) -> None:
+    Args:
+        model: whose layers, groups, widths, device and type the cache has.
+        budget: tokens of all rows together, at most, and of the texts that are kept after their end.
+        length: tokens of a row, at most.
+        reused: the share of the budget that kept texts may have, 0..1, where rows leave room for them.
+    """
+
+    def __init__(self, model: DenseDecoder, budget: int, length: int, reused: float = 1.0) -> None:
         self.budget, self.length = budget, length
+        self._reused, self.kept = reused, Prefixes()
         self._shape = (model.config.groups, model.config.head_width)
         weight = model.embedding.weight
         self._options: dict[str, Any] = {"dtype": weight.dtype, "device": weight.device}
@@ -57,6 +63,7 @@ class Cache:
         self.rows = self.tokens = 0
         self.keys = [torch.empty(0, G, 0, K, **self._options) for _ in range(self._layers)]
         self.values = [torch.empty(0, G, 0, K, **self._options) for _ in range(self._layers)]
+        self.kept.shrink(0)
 
     def fits(self, rows: int, tokens: int) -> bool:
         """Whether that many rows of that many tokens are within the budget."""
@@ -72,6 +79,7 @@ class Cache:
             wide, high = min(max(tokens, self.budget // rows), self.length, _doubled(tokens, SMALLEST)), rows
         G, K = self._shape
         kept, live = min(self.tokens, wide), min(live, self.rows)
+        self.kept.shrink(self.budget - high * wide)
         for held in (self.keys, self.values):
             for layer in range(self._layers):
                 # Zeros, because what is masked is still multiplied: it must not be NaN.
@@ -84,6 +92,19 @@ class Cache:
         """Copy the first tokens of a row to another row."""
         for held in (*self.keys, *self.values):
             held[target, :, :tokens] = held[source, :, :tokens]
+
+    def keep(self, row: int, tokens: list[int]) -> None:
+        """Keep the first tokens of a row, whose text has ended, if there is room for them."""
+        room = min(self.budget - self.rows * self.tokens, int(self._reused * self.budget))
+        if LEAST <= len(tokens) <= room:
+            held = (torch.stack([each[row, :, : len(tokens)] for each in side]) for side in (self.keys, self.values))
+            self.kept.keep(Kept(tokens, *held), room)
+
+    def restore(self, text: Kept, row: int, tokens: int) -> None:
+        """Copy the first tokens of a kept text to a row."""
+        for held, kept_LGTK in ((self.keys, text.keys_LGTK), (self.values, text.values_LGTK)):
+            for layer in range(self._layers):
+                held[layer][row, :, :tokens] = kept_LGTK[layer, :, :tokens]
 
 
 def _doubled(least: int, start: int) -> int:

@@ -87,7 +87,7 @@ def plans(making: Making) -> dict[str, Any]:
         return _write(making, PLANS, stages.plans(stage, _rows(making, GOALS)))
 
 
-@table_asset(CONVERSATIONS, code_version="1", recipe=dialogue_recipe, cut=MODELS, keys=models_of)
+@table_asset(CONVERSATIONS, code_version="2", recipe=dialogue_recipe, cut=MODELS, keys=models_of)
 def conversations(making: Making) -> dict[str, Any]:
     """Lets two instances of the model converse under the plan until DONE or the limit of turns.
 
@@ -146,10 +146,12 @@ def preferences(making: Making) -> dict[str, Any]:
 @table_asset(STATISTICS, code_version="1", cut=MODELS, keys=models_of)
 def statistics(making: Making) -> dict[str, Any]:
     """Counts what the paper reports of its dialogues, their diversity, and every kind of failure."""
+    from dagster_project.families.dialogues.shown import statistics_page
     from spark_jobs.dialogues.statistics import statistics as counted
 
     parts = (GOALS, PLANS, CONVERSATIONS, FLAGS, CRITIQUES, REVISIONS, PREFERENCES)
     found = {contract.table: _list(making, contract) for contract in parts}
     rows = counted(_name(making), found)
+    making.metadata |= statistics_page(rows, found)
     making.metadata |= {row["measure"]: row["value"] for row in rows if row["value"] is not None}
     return _write(making, STATISTICS, rows)

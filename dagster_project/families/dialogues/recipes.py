@@ -53,6 +53,8 @@ def dialogue_recipe(settings: Settings, partition: Any) -> DialogueRecipe:
         most_turns=chosen.turns,
         turn_tokens=chosen.turn_tokens,
         text_tokens=chosen.text_tokens,
+        temperature=chosen.temperature,
+        principles_each=chosen.principles_each,
         principles=read_principles(_file(settings, chosen.principles) or PRINCIPLES),
         domains=read_domains(_file(settings, chosen.domains) or DOMAINS),
     )

@@ -1,34 +1,14 @@
-"""A tiny model that can hold a dialogue: trained for a minute on questions about Python's own documentation."""
+"""A tiny model that can hold a dialogue: trained for a minute on dialogues about Python's own documentation."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import inspect
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from catalog.files import write_whole
 from catalog.settings import Settings
-
-MODULES = (
-    "argparse array ast asyncio base64 bisect calendar codecs collections configparser contextlib copy csv "
-    "ctypes datetime decimal difflib dis email enum fileinput fnmatch fractions ftplib functools gettext glob "
-    "gzip hashlib heapq hmac html http imaplib importlib inspect io ipaddress itertools json locale logging "
-    "lzma mailbox math mimetypes multiprocessing numbers operator os pathlib pickle pkgutil platform plistlib "
-    "pprint queue quopri random re sched secrets selectors shelve shlex shutil signal smtplib socket "
-    "socketserver sqlite3 ssl statistics string struct subprocess symtable sysconfig tarfile tempfile textwrap "
-    "threading timeit tokenize trace traceback types typing unicodedata unittest urllib.parse urllib.request "
-    "uuid warnings wave weakref webbrowser xml.dom xml.sax zipfile zlib "
-).split()
-"""Modules of the standard library."""
-
-TEMPLATE = (
-    "{% for m in messages %}{% if m['role'] == 'assistant' %}AGENT: {% elif m['role'] == 'user' %}USER: {% endif %}"
-    "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}AGENT: {% endif %}"
-)
-"""The form of the texts that the model reads, as a chat template."""
+from dagster_project.families.dialogues.tiny_texts import TEMPLATE, texts
 
 RUN = "130k-0.5xC"
 SEQUENCE_LENGTH = 1024
@@ -36,32 +16,6 @@ SEQUENCE_LENGTH = 1024
 VOCABULARY = 2048
 HELDOUT = 200
 """Texts that are held out."""
-
-
-def texts() -> Iterator[str]:
-    """Yield a text for each documented name of MODULES: a question and its documentation, in the form of TEMPLATE."""
-    for name in MODULES:
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
-            continue
-        for path, value in _documented(module, name):
-            document = inspect.getdoc(value) or ""
-            paragraphs = [" ".join(part.split()) for part in document.split("\n\n") if len(part.split()) > 4][:3]
-            if paragraphs:
-                more = "".join(f"USER: Tell me more.\nAGENT: {part}\n" for part in paragraphs[1:])
-                yield f"USER: What does {path} do?\nAGENT: {paragraphs[0]}\n{more}USER: Thank you. DONE\n"
-
-
-def _documented(module: object, name: str) -> Iterator[tuple[str, object]]:
-    for key in sorted(vars(module)):
-        value = vars(module)[key]
-        if key.startswith("_") or not (inspect.isroutine(value) or inspect.isclass(value)):
-            continue
-        yield f"{name}.{key}", value
-        for inner in sorted(vars(value)) if inspect.isclass(value) else ():
-            if not inner.startswith("_") and inspect.isroutine(vars(value)[inner]):
-                yield f"{name}.{key}.{inner}", vars(value)[inner]
 
 
 def train_tiny_model(settings: Settings, run: str = RUN) -> Path:

@@ -48,11 +48,43 @@ def test_prompts_are_previewed_then_answered_in_order(project: Path) -> None:
     assert sum(script.seen.values()) == 3
 
 
+def test_rows_fill_a_template_and_keep_their_fields(project: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"id": number, "river": f"river {number}", "prompt": "not asked"} for number in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), project / "rivers.parquet")
+    with running(Script()) as url:
+        (project / "watershed.toml").write_text(f'[models.scripted]\nurl = "{url}"\n')
+        chosen = ("--template", "Where does {{ river }} end?", "--system", "Be brief.", "--samples", "2")
+        out = project / "replies.jsonl"
+        code, said = run(str(project / "rivers.parquet"), "--model", "scripted", "--out", str(out), *chosen)
+        assert code == 0, said
+        assert "6 of 6 requests are answered\n" in said
+        code, said = run(
+            str(project / "rivers.parquet"), "--model", "scripted", "--out", str(out), "--template", "{{ a }}"
+        )
+        assert code == 2 and "row 1: the template cannot be filled: 'a' is undefined" in said
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["id"], row["sample"]) for row in found] == [(n, s) for n in range(3) for s in range(2)]
+    assert all(row["prompt"] == "not asked" and row["reply"] for row in found)
+    stored = {row["request"]: row for row in Lake.of(load_settings()).read("models.requests").to_pylist()}
+    asked = json.loads(stored[found[2]["request"]]["prompt"])
+    assert [each["content"] for each in asked] == ["Be brief.", "Where does river 1 end?"]
+
+
 @pytest.mark.parametrize(
     ("line", "words", "cause"),
     [
         ("{}", ("--model", "other", "--preview", "1"), "line 4: it has neither a prompt nor messages"),
         ("[" * 99, ("--model", "other", "--preview", "1"), "line 4: JSON with more than 64 brackets"),
+        (
+            '{"prompt": "a", "cost": 1}',
+            ("--model", "other", "--preview", "1"),
+            "its field 'cost' has the name of a field",
+        ),
+        ("[7]", ("--model", "other", "--preview", "1"), "line 4: it is not a JSON object"),
+        ("", ("--model", "other", "--preview", "1", "--template", "{% if %}"), "the template is wrong"),
         ("", ("--model", "othr", "--preview", "1"), "no model is called 'othr'"),
         ("", ("--model", "other"), "there is no file for the replies"),
     ],

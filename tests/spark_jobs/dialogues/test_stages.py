@@ -10,6 +10,7 @@ import pytest
 from scripted_dialogues import all_stages, answer
 
 from benchmarks.model_server import Script, running
+from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import load_settings
 from spark_jobs.dialogues.forms import faults_of
@@ -50,6 +51,16 @@ def test_faulty_replies_are_counted_by_kind_and_no_dialogue_is_lost(tmp_path: Pa
     cut = [row for row in found["conversations"] if row["cut"]]
     flags = {row["dialogue"]: row for row in found["flags"]}
     assert cut and all(flags[row["dialogue"]]["truncated"] for row in cut)
+
+
+@pytest.mark.parametrize("prompt", ["different subtopics", "You are the USER"])
+def test_a_stage_that_the_server_refuses_as_a_whole_writes_no_row(prompt: str, tmp_path: Path) -> None:
+    # A table of failures alone would count as made, and would not be made again.
+    script = Script(answer=answer, refused_prompt=prompt)
+    with running(script) as url, pytest.raises(WatershedError) as refused:
+        all_stages(tmp_path, url, 6, ENTRIES | {"attempts": 2})
+    stage, count = ("topics", 5) if "topics" in prompt else ("conversations", 6)
+    assert f"answered none of the {count} requests of dialogues.{stage} ({count} server_error)" in refused.value.cause
 
 
 @pytest.fixture(scope="module")

@@ -80,3 +80,46 @@ def test_a_preview_asks_some_rows_and_tells_what_all_would_cost(lake: Lake, serv
     paid = sum(row.cost or 0 for row in found)
     assert seen.expected_cost == pytest.approx(paid, rel=0.01)
     assert seen.cost_bound > paid
+
+
+def test_the_batches_of_a_run_are_with_the_provider_at_the_same_time(
+    lake: Lake, served: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SIZE", 6)
+    script = Script()
+    found = ask_batch(lake, served(script, **PRICES), QUESTIONS, purpose="test", poll_seconds=0.01)
+    assert [row.prompt for row in found] == [request.prompt_json for request in QUESTIONS]
+    assert all(row.answered for row in found)
+    # None of the four was waited for before the last was created.
+    assert script.batches_at_look == [4] * 4
+
+
+@pytest.mark.parametrize("of", ["run", "model"])
+def test_a_cap_holds_over_all_batches_of_a_run(
+    of: str, lake: Lake, served: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SIZE", 5)
+    script, cap = Script(), 0.0165
+    model = served(script, **PRICES, **({"cap": cap} if of == "model" else {}))
+    # A batch can cost $0.013 and costs $0.002: the second and third fit when those before them have ended.
+    with pytest.raises(WatershedError, match="the cap on spending is reached"):
+        ask_batch(lake, model, QUESTIONS, purpose="test", cap=cap if of == "run" else None, poll_seconds=0.01)
+    assert len(script.batches) == 3 and len(script.charged) == 15
+    assert sum(row["cost"] for row in lake.read("models.requests").to_pylist()) <= cap
+
+
+def test_a_batch_that_the_provider_refuses_says_why_and_is_not_created_again(lake: Lake, served: Serve) -> None:
+    script = Script(batch_refusal="Enqueued token limit reached.")
+    model = served(script, **PRICES)
+    with pytest.raises(WatershedError, match=r"refused the batch batch-0: Enqueued token limit reached\."):
+        ask_batch(lake, model, QUESTIONS, purpose="test", poll_seconds=0.01)
+    assert len(script.batches) == 1
+    rows = lake.read("models.requests").to_pylist()
+    assert {(row["error"], row["message"]) for row in rows} == {("batch_failed", "Enqueued token limit reached.")}
+    script.batch_refusal = ""
+    assert all(row.answered for row in ask_batch(lake, model, QUESTIONS, purpose="test", poll_seconds=0.01))
+
+
+def test_chats_and_texts_are_not_in_one_batch(lake: Lake, served: Serve) -> None:
+    with pytest.raises(WatershedError, match="a batch has one kind"):
+        ask_batch(lake, served(Script()), [*QUESTIONS, Request(prompt="Once")], purpose="test")

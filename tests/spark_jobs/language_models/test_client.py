@@ -135,10 +135,11 @@ def test_a_refused_key_stops_the_run_at_once(lake: Lake, served: Serve, monkeypa
     assert len(rows_of(lake)) < 50
 
 
-def test_a_server_that_is_not_there_is_named(lake: Lake) -> None:
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_server_that_is_not_there_is_named(count: int, lake: Lake) -> None:
     nobody = endpoint("http://127.0.0.1:9/v1", concurrency=4, attempts=2)
     with pytest.raises(WatershedError, match="does not answer"):
-        ask(lake, nobody, questions(100), purpose="test", first_delay=0.001)
+        ask(lake, nobody, questions(count), purpose="test", first_delay=0.001)
     assert {row["error"] for row in rows_of(lake)} == {"unreachable"}
 
 

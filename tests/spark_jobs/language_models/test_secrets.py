@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_endpoint import Serve
+from scripted_endpoint import Serve, files_with
 
 from benchmarks.model_server import Script
 from catalog.errors import WatershedError
@@ -23,29 +23,13 @@ from spark_jobs.language_models.request import Request
 KEY = "sk-planted/0123456789+abcdef=="
 
 
-def found_in(folder: Path) -> list[str]:
-    """Files that hold the key, Parquet columns included."""
-    import pyarrow.parquet as pq
-
-    forms = [KEY.encode(), base64.b64encode(KEY.encode()).rstrip(b"=")]
-    wrong = []
-    for path in folder.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
-            if path.suffix == ".parquet":
-                data += repr(pq.read_table(path).to_pylist()).encode()
-            if any(form in data for form in forms):
-                wrong.append(str(path))
-    return wrong
-
-
 def test_the_search_finds_a_key(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"text": [f"a {KEY} b"]}), tmp_path / "a.parquet", compression="zstd")
     (tmp_path / "b.txt").write_bytes(base64.b64encode(KEY.encode()))
-    assert len(found_in(tmp_path)) == 2
+    assert len(files_with(tmp_path, KEY)) == 2
 
 
 def test_a_key_that_the_server_repeats_is_stored_nowhere(
@@ -66,14 +50,14 @@ def test_a_key_that_the_server_repeats_is_stored_nowhere(
     assert all(row.answered and "[key]" in row.text for row in found)
     assert KEY not in caplog.text
     assert KEY not in repr(model)
-    assert not found_in(tmp_path)
+    assert not files_with(tmp_path, KEY)
     # The key that is refused is another one, and the server quotes it in its error.
     monkeypatch.setenv("MODEL_KEY", KEY + "x")
     with pytest.raises(WatershedError) as refused:
         ask(lake, model, [Request.chat("one more")], purpose="test")
     assert "Incorrect API key provided: Bearer [key]" in refused.value.cause
     assert KEY not in "".join(traceback.format_exception(refused.value))
-    assert not found_in(tmp_path)
+    assert not files_with(tmp_path, KEY)
 
 
 @pytest.mark.parametrize(

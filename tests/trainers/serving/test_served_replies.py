@@ -135,15 +135,20 @@ class Answers:
     ) -> None:
         self.model = decoder(config).initialise(3)
         steps = Steps(self.model, Cache(self.model, budget, min(budget, 256)))
+        self.cache = steps.cache
         self.engine = Engine(steps, tokenizer, most_rows=rows, queue=queue, part=16)
+        self.reused: list[int] = []
+        """Tokens of the prompts of the last run that were copied."""
 
     def run(self, requests: list[Request]) -> list[list[int]]:
         """The tokens of each reply."""
         found: list[list[int]] = [[] for _ in requests]
+        self.reused = [0] * len(requests)
         left = threading.Semaphore(0)
 
         def on_piece(number: int, piece: Piece) -> None:
             found[number] += piece.tokens
+            self.reused[number] += piece.reused
             if piece.finish:
                 left.release()
 
@@ -177,6 +182,38 @@ def test_requests_that_crowd_a_small_cache_get_what_they_would_get_alone(
     ]
     answers.engine.start()
     assert answers.run(requests) == [answers.alone(request) for request in requests]
+    answers.engine.close()
+    assert answers.engine.join(30)
+
+
+@pytest.mark.parametrize("config", [LLAMA, replace(OLMO, separator=7)], ids=["llama", "documents"])
+def test_what_a_prompt_has_in_common_with_another_text_is_not_read_again(
+    config: DenseConfig, tokenizer: TextTokenizer
+) -> None:
+    answers = Answers(config, tokenizer, budget=1000, rows=4)
+    answers.engine.start()
+
+    def request(prompt: list[int], sampling: Sampling = Sampling(temperature=0)) -> Request:  # noqa: B008
+        return Request(prompt=tuple(prompt), most=12, sampling=sampling)
+
+    # A dialogue: each prompt goes on from the reply before it. The last token of a reply has not been read.
+    prompt, known = [place * place % 299 + 1 for place in range(40)], 0
+    for turn in range(3):
+        asked = request(prompt)
+        (reply,) = answers.run([asked])
+        assert reply == answers.alone(asked)
+        assert answers.reused == [known]
+        known = len(prompt) + len(reply) - 1
+        prompt = [*prompt, *reply, 7, *range(20 + turn, 30 + turn)]
+    # Samples of one prompt: it is read once, for the first of them.
+    samples = [request(list(range(50, 100)), Sampling(temperature=0.8, seed=seed)) for seed in range(3)]
+    assert answers.run(samples) == [answers.alone(each) for each in samples]
+    assert answers.reused == [0, 49, 49]
+    assert 0 < answers.cache.kept.tokens <= 1000 - answers.cache.rows * answers.cache.tokens
+    # A request that needs the memory gets it.
+    crowd = [request([number + 1] * 120) for number in range(4)]
+    assert answers.run(crowd) == [answers.alone(each) for each in crowd]
+    assert answers.cache.kept.tokens <= max(0, 1000 - answers.cache.rows * answers.cache.tokens)
     answers.engine.close()
     assert answers.engine.join(30)
 
