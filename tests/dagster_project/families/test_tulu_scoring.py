@@ -17,10 +17,10 @@ from catalog.settings import load_settings
 from catalog.sql.query import connect
 from dagster_project.cli import main
 from dagster_project.families.tulu import scoring
-from dagster_project.families.tulu.records import digest_of
 from dagster_project.families.tulu.results import comparisons, scored, selection
 from spark_jobs.tulu.suites import tasks
 from tests.small_lake import write_rows
+from trainers.posttraining.rollouts import sealed_row
 
 CHOICE = (
     {"response": "Let me think. The answer is (B).", "answer": "B"},
@@ -159,7 +159,7 @@ def rollout(number: int, text: str, score: float, **more: Any) -> dict[str, Any]
     }
     row |= {"temperature": 1.0, "id": f"p{number}", "source": "made", "group": number, "text": text, "finish": "stop"}
     row |= {"verifier": "gsm8k", "score": score, "reward": 10 * score, "advantages": [0.1, 0.1]} | more
-    return row | {"digest": digest_of(row)}
+    return sealed_row(row)
 
 
 def write_run(folder: Path, rows: list[dict[str, Any]], answers: dict[str, str]) -> tuple[str, str]:
