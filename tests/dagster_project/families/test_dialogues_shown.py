@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from dagster_project.cli import main
 from dagster_project.families.dialogues import tiny_texts
 from dagster_project.families.dialogues.shown import statistics_page
 from dagster_project.families.dialogues.tiny_texts import KINDS, TEMPLATE, Documented, Lesson, Messages, in_form
@@ -105,3 +108,10 @@ def test_the_page_shows_the_paper_beside_ours_and_dialogues_as_text() -> None:
     assert r"**after:** It may be 1 \| 2." in read and "<b>" not in read
     nothing = statistics_page(statistics("a", stages), stages | {"revisions": []})
     assert nothing["dialogues before and after"].value == "No dialogue has been revised."
+
+
+def test_without_dialogues_the_command_says_how_to_make_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
+    done = CliRunner().invoke(main, ["dialogues", "show"])
+    assert done.exit_code == 2
+    assert "dialogues.goals has not been made" in done.output and "watershed demo dialogues" in done.output
