@@ -169,6 +169,77 @@ class DialoguesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuluSettings:
+    """`[tulu]`: mixtures, decontamination, preferences and evaluations of post-training."""
+
+    mixtures: list[str] = field(default_factory=list)
+    """Mixtures to make: published ones, or files of the folder `mixtures` of the project."""
+    data: str = "tulu"
+    """Folder of downloaded data sets, each in a folder of its repository's name."""
+    tokenizer: str = ""
+    """File tokenizer.json that counts trained tokens; empty for no counts."""
+    chat_template: str = ""
+    """Jinja file of the chat template of these counts."""
+    workers: int = 0
+    """Threads that filter and search rows; 0 is one per core. Results do not depend on it."""
+    evaluations: str = ""
+    """Folder of JSON-lines files, each an evaluation that rows are searched for; empty for no search."""
+    rule: str = "published"
+    """Rule that decides about contamination: published or strict."""
+    collection: str = "pairs"
+    """Name of the set of prompts, completions, judgements and preferences."""
+    prompts: list[str] = field(default_factory=list)
+    """JSON-lines files of prompts for preferences, with `pool` (used, unused, other) and `source` on each line."""
+    personas: str = ""
+    """JSON-lines file of personas, with `persona`; by default the one that comes with Watershed."""
+    persona_prompts: int = 0
+    """Prompts that the model `writer` writes for personas."""
+    skills: list[str] = field(default_factory=lambda: ["instructions", "word-problems", "programs"])
+    """Skills of these prompts: published ones, or files of the folder `skills` of the project."""
+    writer: str = ""
+    """Entry of [models] that writes prompts."""
+    generators: list[str] = field(default_factory=list)
+    """Entries of [models] that reply to prompts."""
+    replies: int = 4
+    """Models that are drawn for each prompt."""
+    on_policy: str = ""
+    """The generator that is to be trained; it replies to every prompt."""
+    judge: str = ""
+    """Entry of [models] that judges replies."""
+    pairs: str = "random_other"
+    """How the rejected reply is drawn: random_other, worst, or delta."""
+    delta: list[str] = field(default_factory=list)
+    """For delta: the strong and the weak generator. No judge is asked."""
+    most_longer: int = -1
+    """Words by which a chosen reply may be longer than the rejected one; -1 for no limit."""
+    results: str = ""
+    """Folder of recorded replies to evaluations, MODEL/TASK.jsonl; empty for none."""
+    baseline: str = ""
+    """Model of these results that all others are compared with."""
+    select_tasks: list[str] = field(default_factory=list)
+    """Tasks by which models are selected; by default all of the development suite that every model has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScholarSettings:
+    """`[scholar]`: the papers that answers cite, and how they are searched."""
+
+    papers: list[str] = field(default_factory=list)
+    """Files, folders and patterns of papers: records of peS2o and Semantic Scholar (JSON lines), texts and PDFs."""
+    words: int = 250
+    """Words of a passage."""
+    stride: int = 0
+    """Words from the begin of a passage to that of the next one; 0 for passages that do not overlap."""
+    encoder: str = "wordllama"
+    """Encoder of the passages: wordllama, all-minilm-l6-v2, or the folder of a model of sentence-transformers or of
+    static embeddings."""
+    index: str = "auto"
+    """Kind of the index of vectors: auto, exact, usearch, ivf-rabitq or ivf-pq."""
+    reranker: str = ""
+    """Folder of a cross-encoder of sentence-transformers that orders the passages found; empty for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
     """`[models.NAME]`: a language model behind an OpenAI-compatible HTTP server."""
 
@@ -226,6 +297,8 @@ class Settings:
     ladder: LadderSettings
     registry: RegistrySettings
     dialogues: DialoguesSettings
+    tulu: TuluSettings
+    scholar: ScholarSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""
 

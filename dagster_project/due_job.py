@@ -35,20 +35,31 @@ class Choice(dg.Config):
     name="make", description="This op makes the steps and partitions that are due, in the order of their dependencies."
 )
 def _make(context: dg.OpExecutionContext, config: Choice) -> None:
-    from dagster_project.run import made_before, make
+    from dagster_project.run import LAUNCHED_BY_TAG, made_before, make
 
     settings = load_settings()
-    tags = {PARENT_RUN_ID_TAG: context.run_id, ROOT_RUN_ID_TAG: context.run_id}
+    tags = {PARENT_RUN_ID_TAG: context.run_id, ROOT_RUN_ID_TAG: context.run_id, LAUNCHED_BY_TAG: DUE_JOB}
     try:
         with listening(LogLines(context.log)):
             costs = make(settings, context.instance, config.tables or made_before(settings), tags=tags)
     except WatershedError as error:
+        _cancel_with(context.instance, context.run_id)
         raise dg.Failure(f"{error.cause}\n{error.mend}", allow_retries=False) from error
     for cost in costs:
         context.log.info("%s: %d partitions in %.1f s", cost.step, cost.partitions, cost.seconds)
     if not costs:
         context.log.info("Everything is up to date: nothing was made again.")
     context.add_output_metadata({"steps": len(costs), "made": ", ".join(cost.step for cost in costs) or "nothing"})
+
+
+def _cancel_with(instance: dg.DagsterInstance, parent: str) -> None:
+    """Mark the run that was interrupted as cancelled, if the run `parent`, which executed it, is being cancelled."""
+    run = instance.get_run_by_id(parent)
+    if run is None or run.status != dg.DagsterRunStatus.CANCELING:
+        return
+    of_parent = dg.RunsFilter(tags={PARENT_RUN_ID_TAG: parent}, statuses=[dg.DagsterRunStatus.FAILURE])
+    for child in instance.get_runs(of_parent):
+        instance.report_run_canceled(child, message=f"Cancelled with run {parent} of {DUE_JOB}, which executed it.")
 
 
 @dg.job(

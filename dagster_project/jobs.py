@@ -4,8 +4,11 @@
 - `scaling` trains a ladder of models on the shards, forecasts a larger model, and checks the forecast.
 - `moe` trains a mixture of experts and analyses how it routes tokens.
 - `dialogues` lets language models talk to themselves, and revises what violates a principle.
+- `tulu_pairs`, `tulu_data`, `tulu_mixing` and `tulu_evaluation` make pairs with a judge, read and search data sets,
+  draw mixtures, and compare models. A job of Dagster has one kind of partitions, so they are four.
 - `registry` imports the data sets, models and evaluations that DCLM published.
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
+- `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -18,9 +21,15 @@ import dagster as dg
 from catalog.tables import CONTRACTS, evals, models
 
 
-def _made(family: str) -> tuple[str, ...]:
-    """Return the names of the tables of `family`, without those that a command writes."""
-    return tuple(name for name, contract in CONTRACTS.items() if contract.family == family and not contract.command)
+def _made(family: str, *partitions: str) -> tuple[str, ...]:
+    """Return the names of the tables of `family`, without those that a command writes.
+
+    Args:
+        family: The family.
+        partitions: Names of partition columns, "" for whole tables. The default is all tables.
+    """
+    made = [contract for contract in CONTRACTS.values() if contract.family == family and not contract.command]
+    return tuple(each.name for each in made if not partitions or "".join(each.partition_by) in partitions)
 
 
 TABLES: dict[str, tuple[str, ...]] = {
@@ -28,11 +37,16 @@ TABLES: dict[str, tuple[str, ...]] = {
     "scaling": (*_made("models"), evals.RESULTS.name, evals.TARGET_RESULTS.name, *_made("ladder")),
     "moe": _made("moe"),
     "dialogues": _made("dialogues"),
+    "tulu_pairs": _made("tulu", "collection"),
+    "tulu_data": _made("tulu", "source"),
+    "tulu_mixing": _made("tulu", "mixture"),
+    "tulu_evaluation": _made("tulu", "model", ""),
     "registry": (
         *(models.REGISTRY_DATASETS.name, models.REGISTRY.name),
         *(evals.REGISTRY.name, evals.REGISTRY_SCORES.name),
     ),
     "cheatsheet": _made("cheatsheet"),
+    "scholar": _made("scholar"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -55,9 +69,19 @@ DESCRIPTIONS = {
     "mixture routes tokens.",
     "dialogues": "This job lets the models of `[dialogues] models` plan and hold dialogues, flags and revises "
     "violations, and pairs revised turns with original ones.",
+    "tulu_pairs": "This job reads and writes prompts, lets several models reply to them, asks a judge about each "
+    "aspect, and pairs the replies.",
+    "tulu_data": "This job reads the sources of `[tulu] mixtures`, counts their tokens, and searches them for "
+    "evaluations.",
+    "tulu_mixing": "This job filters, deduplicates and draws the mixtures of `[tulu] mixtures`, and counts the "
+    "effective share of each source.",
+    "tulu_evaluation": "This job scores the recorded replies in `[tulu] results`, compares models on the development "
+    "suite, and chooses one.",
     "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",
     "cheatsheet": "This job repairs and merges the resources of the Foundation Model Development Cheatsheet, and sorts "
     "them by stage of development and modality.",
+    "scholar": "This job reads the papers of `[scholar] papers`, cuts them into passages, embeds these, and builds the "
+    "indexes that `watershed ask` searches.",
 }
 
 JOBS = tuple(

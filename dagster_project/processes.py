@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -22,6 +23,15 @@ PROCESS_TAG = "watershed/process"
 
 STARTED_EVENT = "Started process for run"
 """The beginning of the message by which Dagster records the process of a run."""
+
+DAEMON = "dagster._daemon"
+"""The module that a daemon of Dagster runs."""
+
+SERVERS = {"dagster_project.server", "dagster", "dagster-daemon"}
+"""What starts daemons: our server, `dagster dev` and `dagster-daemon`."""
+
+GRACE_S = 6.0
+"""Seconds that a daemon has to end by itself."""
 
 CONNECT_S = 2.0
 """Seconds that a code server has to accept a connection."""
@@ -113,6 +123,30 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(run, message=message)
         ended.append(run.run_id)
     return ended
+
+
+def end_abandoned_daemons(home: Path) -> list[int]:
+    """End the daemons of Dagster on the instance in `home` whose server was killed, and return their process ids.
+
+    Such a daemon goes on by itself. Beside the daemon of the next server, it would start every run of a schedule twice.
+    """
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        # Processes of other users cannot be looked at, and processes may end at any time.
+        with contextlib.suppress(psutil.Error):
+            if DAEMON not in process.cmdline() or process.environ().get("DAGSTER_HOME") != str(home):
+                continue
+            parent = process.parent()
+            if parent is None or not SERVERS.intersection(Path(word).name for word in parent.cmdline()):
+                process.terminate()
+                found.append(process)
+    _, alive = psutil.wait_procs(found, timeout=GRACE_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return [process.pid for process in found]
 
 
 def cause_of_death(process: RunProcess | None) -> str:

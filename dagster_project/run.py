@@ -25,7 +25,7 @@ from catalog.settings import Settings
 from dagster_project.assets import assets_and_jobs, steps
 from dagster_project.engine.checks import checked
 from dagster_project.engine.due import due_partitions, follow_partitions, report, summary
-from dagster_project.engine.page import plain
+from dagster_project.engine.markdown import plain
 from dagster_project.engine.partitions import Cut
 from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps

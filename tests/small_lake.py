@@ -45,6 +45,27 @@ DIALOGUES: dict[str, list[dict[str, Any]]] = {
 }
 """A dialogue with its revision, and a published one."""
 
+PASSAGE = {"passage": "5" * 32, "paper": "water", "version": "0" * 16, "digest": SHA256}
+CITED = {"answer": "a" * 16, **PASSAGE, "span": {"begin": 0, "end": 20}}
+SCHOLAR: dict[str, list[dict[str, Any]]] = {
+    "scholar.papers": [
+        {"paper": "water", "version": "0" * 16, "text": "Water runs downhill.", "year": 2001, "citations": 3}
+    ],
+    "scholar.rejected": [{"source": "broken.pdf", "place": 0}],
+    "scholar.passages": [{**PASSAGE, "begin": 0, "end": 20, "number": 0, "text": "Water runs downhill."}],
+    "scholar.embeddings": [{"passage": "5" * 32, "vector": bytes(4), "dimensions": 2, "stamp": "5" * 16}],
+    "scholar.index": [{"path": "scholar/index", "kinds": ["exact"], "recall": 1.0}],
+    "scholar.withdrawals": [{"paper": "water", "kind": "retracted"}],
+    "scholar.answers": [{"answer": "a" * 16, "status": "answered", "settings": "{}"}],
+    "scholar.candidates": [{**CITED, "round": 0}],
+    "scholar.drafts": [{"answer": "a" * 16, "step": 0, "kind": "draft"}],
+    "scholar.references": [{**CITED, "number": 1, "quotation": {"begin": 0, "end": 20}}],
+    "scholar.citations": [{"answer": "a" * 16, "sentence": 0, "numbers": [1], "support": "supported"}],
+    "scholar.quotations": [{"answer": "a" * 16, "place": 0, "found": False}],
+    "scholar.training": [{"id": "a-final", "answer": "a" * 16, "kind": "answer", "papers": ["water"]}],
+}
+"""A paper with its passage, and an answer that cites it."""
+
 MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.models": [
         {"run": "10k-1xC", "kind": "dense", "experts": 0, "dataset": "da7a5e7", "sha256": SHA256},
@@ -61,6 +82,41 @@ MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.vocabulary": [{"run": "10k-1xC-moe", "variant": "input"}],
 }
 """A mixture and a dense model, and how the mixture routes."""
+
+TULU_MESSAGES = [{**each, "reasoning": None, "tool_calls": None} for each in SAID]
+TULU_ROW = {"source": "rivers", "row_id": "0123456789abcdef"}
+TULU_RESULT = {"model": "tuned", "task": "gsm8k", "instance": "0", "sample": 0, "row": '{"answer": "18"}'}
+TULU: dict[str, list[dict[str, Any]]] = {
+    "tulu.rows": [{**TULU_ROW, "messages": TULU_MESSAGES}],
+    "tulu.tokens": [TULU_ROW],
+    "tulu.contamination": [
+        {"source": "rivers", "evaluation": "gsm8k", "rule": rule, "suite": "development", "decision": "keep"}
+        for rule in ("published", "strict")
+    ],
+    "tulu.contaminated_rows": [{**TULU_ROW, "evaluation": "gsm8k", "instance": "0", "why": ""}],
+    "tulu.sources": [{"mixture": "m", "source": "rivers", "kind": "sft", "by": "count"}],
+    "tulu.drops": [{"mixture": "m", **TULU_ROW, "reason": "keyword", "reasons": ["keyword"]}],
+    "tulu.mixture": [{"mixture": "m", "position": 0, **TULU_ROW}],
+    "tulu.proportions": [{"mixture": "m", "source": "rivers"}],
+    "tulu.prompts": [{"collection": "pairs", "prompt_id": TULU_ROW["row_id"], "pool": "used"}],
+    "tulu.completions": [{"collection": "pairs", "model": "tuned", "prompt_id": TULU_ROW["row_id"]}],
+    "tulu.judgements": [
+        {"collection": "pairs", "prompt_id": TULU_ROW["row_id"], "model": "tuned", "aspect": "honesty", "score": 3}
+    ],
+    "tulu.preferences": [{"collection": "pairs", "prompt_id": TULU_ROW["row_id"], "rule": "worst"}],
+    "tulu.sample_losses": [{"run": "sft", **TULU_ROW, "margin": 0.5}],
+    "tulu.rollouts": [
+        {"run": "grpo", "rollout_id": "1-1", "verifier": "gsm8k", "finish": "stop", "digest": SHA256, "score": 1.0}
+    ],
+    "tulu.tasks": [{"task": "gsm8k", "suite": "development"}],
+    "tulu.results": [TULU_RESULT],
+    "tulu.sealed_results": [TULU_RESULT],
+    "tulu.looks": [{"task": "gsm8k"}],
+    "tulu.selections": [{"suite": "development"}],
+    "tulu.comparisons": [{"task": "gsm8k"}],
+    "tulu.rescores": [{"origin": "tulu.rollouts", "run": "grpo", "row_id": "1-1", "before": 1.0, "score": 0.0}],
+}
+"""A row of each table of post-training."""
 
 
 def doc_id(number: int) -> str:
@@ -262,7 +318,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES).items()},
+        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR).items()},
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),

@@ -18,6 +18,7 @@ A file at the top is a command: python -m trainers.COMMAND. Folders are engines,
 or families, which use the engines:
 
     pretraining/  presets ("70k-2xC" sets every hyper-parameter), configuration, objective, held-out loss
+    posttraining/ fine-tuning on chats, preferences, reward models, reinforcement learning from verified rewards
     icl/          in-context evaluation: DCLM's 53 tasks, prompts, multiple choice
     routing/      how a mixture of experts routes: counts, tables, pictures
     ladder/       forecasts of large models from small runs

@@ -32,9 +32,12 @@ COMMANDS = {
     "model": ("dagster_project.cli.model", "model_command"),
     "evals": ("dagster_project.cli.evals", "evals_command"),
     "dialogues": ("dagster_project.cli.dialogues", "dialogues_command"),
+    "tulu": ("dagster_project.cli.tulu", "tulu_command"),
+    "scholar": ("dagster_project.cli.scholar", "scholar_command"),
     "ask": ("dagster_project.cli.ask", "ask_command"),
     "serve": ("dagster_project.cli.serve", "serve_command"),
     "score": ("dagster_project.cli.score", "score_command"),
+    "rescore": ("dagster_project.cli.rescore", "rescore_command"),
 }
 
 

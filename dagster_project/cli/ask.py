@@ -1,4 +1,4 @@
-"""The command `watershed ask`: prompts in a file to replies in a file, each paid for once."""
+"""The command `watershed ask`: a question to an answer with citations, or prompts in a file to replies in a file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 from dagster_project.cli.screen.say import safe_console, say
 
 if TYPE_CHECKING:
+    from catalog.settings import Settings
     from spark_jobs.language_models.attempt import Attempt
     from spark_jobs.language_models.endpoint import Endpoint
     from spark_jobs.language_models.preview import Preview
@@ -20,8 +21,31 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command("ask")
-@click.argument("prompts", type=FILE)
-@click.option("--model", required=True, metavar="NAME", help="The entry of [models] in watershed.toml that is asked.")
+@click.argument("asked", metavar="QUESTION_OR_FILE")
+@click.option(
+    "--model",
+    metavar="NAME_OR_URL",
+    help="The entry of [models] in watershed.toml that is asked, or for a question also the base URL of a server.",
+)
+@click.option(
+    "--judge", metavar="NAME", help="Question: the entry of [models] that checks citations.  [default: --model]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Question: prints one JSON object.")
+@click.option("--page", type=FILE, metavar="FILE.html", help="Question: writes the answer as a page too.")
+@click.option(
+    "--passages",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="Question: the number of passages that are read.",
+)
+@click.option(
+    "--feedback",
+    type=click.IntRange(0, 10),
+    default=3,
+    show_default=True,
+    help="Question: the most pieces of feedback that the model takes up.",
+)
 @click.option("--out", type=FILE, metavar="FILE", help="The JSON-lines file of the replies, in the order of PROMPTS.")
 @click.option(
     "--template",
@@ -45,10 +69,14 @@ FILE = click.Path(path_type=Path)
     "--samples", type=click.IntRange(1), default=1, show_default=True, help="The number of replies to each prompt."
 )
 @click.option(
-    "--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="The most tokens of a reply."
+    "--max-tokens",
+    type=click.IntRange(1),
+    help="The most tokens of a reply.  [default: 512, or 1024 for an answer]",
 )
 @click.option(
-    "--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="The temperature of sampling."
+    "--temperature",
+    type=click.FloatRange(0),
+    help="The temperature of sampling.  [default: 1.0, or 0.7 for an answer]",
 )
 @click.option("--seed", type=int, help="The seed of sampling, for servers that have one.")
 @click.option(
@@ -57,8 +85,13 @@ FILE = click.Path(path_type=Path)
 @user_errors(RUN_AGAIN)
 def ask_command(
     *,
-    prompts: Path,
-    model: str,
+    asked: str,
+    model: str | None,
+    judge: str | None,
+    as_json: bool,
+    page: Path | None,
+    passages: int,
+    feedback: int,
     out: Path | None,
     template: str,
     system: str,
@@ -66,45 +99,104 @@ def ask_command(
     cap: float | None,
     batch: bool,
     samples: int,
-    max_tokens: int,
-    temperature: float,
+    max_tokens: int | None,
+    temperature: float | None,
     seed: int | None,
     purpose: str,
 ) -> None:
-    """Ask a language model every prompt of a file, and keep all replies.
+    """Answer a question from the papers of the lake, or ask a language model every prompt of a file.
 
-    PROMPTS is a file of JSON lines or Parquet. A row has `prompt`, a text or a list of token ids, or `messages`, a list
-    of messages with role and content; or its fields fill --template. Its other fields are written beside the reply.
-    Every attempt becomes a row of the table models.requests. A prompt that has been answered before is not asked again,
-    so that an interrupted command goes on where it stopped when it is run again. The exit code is 1 if some are not
-    answered.
+    A question is answered from the passages of scholar.passages: they are searched by vectors and by words, the model
+    drafts an answer with citations, improves it by its own feedback, and every citation and every quotation is checked.
+    Sentences that their sources do not support are marked. Without --model the passages themselves are printed, with
+    the words that fit best. Every stage is stored in the tables scholar.*.
+
+    A file (an argument that names one, or that ends with .jsonl or .parquet) has prompts as JSON lines or Parquet. A
+    row has `prompt`, a text or a list of token ids, or `messages`, a list of messages with role and content; or its
+    fields fill --template. Its other fields are written beside the reply. Every attempt becomes a row of the table
+    models.requests. A prompt that has been answered before is not asked again, so that an interrupted command goes on
+    where it stopped when it is run again. The exit code is 1 if some prompts are not answered.
 
     \b
     Examples:
+      watershed ask "How do glaciers move?"
+      watershed ask "How do glaciers move?" --model smollm2 --page answer.html
+      watershed ask "How do glaciers move?" --model http://127.0.0.1:8000/v1 --json
       watershed ask prompts.jsonl --model smollm2 --preview 3
       watershed ask prompts.jsonl --model smollm2 --out replies.jsonl --cap 2.50
       watershed ask prompts.jsonl --model hosted --out replies.jsonl --batch
       watershed ask documents.parquet --template 'Summarise: {{ text }}' --model hosted --out summaries.jsonl
     """
+    from catalog.errors import WatershedError
+    from catalog.settings import load_settings
+
+    settings = load_settings()
+    if is_question(asked):
+        from dagster_project.cli.screen.scholar import answer_question
+
+        if out or preview_rows or batch or samples != 1:
+            raise WatershedError(
+                "--out, --preview, --batch and --samples belong to a file of prompts, and the argument names no file",
+                "leave them out, or give a file that exists",
+            )
+        sampling = {"tokens": max_tokens, "temperature": temperature, "seed": seed}
+        chosen = {"passages": passages, "feedback": feedback, **{k: v for k, v in sampling.items() if v is not None}}
+        answer_question(settings, asked, chosen, model=model, judge=judge, page=page, as_json=as_json, cap=cap)
+        return
+    if as_json or page or judge:
+        raise WatershedError(
+            f"{asked} is a file, and --json, --page and --judge belong to a question", "leave them out"
+        )
+    if model is None:
+        raise WatershedError("the prompts of a file need a model", "add --model NAME")
+    if out is None and preview_rows is None:
+        raise WatershedError("there is no file for the replies", "give --out FILE, or --preview N")
+    from spark_jobs.language_models.prompt_files import read_prompts
+    from spark_jobs.language_models.request import Sampling
+
+    sampled = Sampling(max_tokens=max_tokens or 512, temperature=1.0 if temperature is None else temperature, seed=seed)
+    prompts = read_prompts(Path(asked), sampled, template=template, system=system)
+    _ask_file(settings, prompts, model, out, preview_rows, batch=batch, samples=samples, cap=cap, purpose=purpose)
+
+
+def is_question(asked: str) -> bool:
+    """Whether an argument is a question rather than the name of a file.
+
+    Example:
+        >>> is_question("How do glaciers move?"), is_question("prompts.jsonl")
+        (True, False)
+    """
+    if asked.lower().endswith((".jsonl", ".json", ".ndjson", ".parquet")) and " " not in asked.strip():
+        return False
+    try:
+        return not Path(asked).is_file()
+    except (OSError, ValueError):
+        # A name that is too long, or that holds what no name may.
+        return True
+
+
+def _ask_file(
+    settings: Settings,
+    once: list[Prompt],
+    model: str,
+    out: Path | None,
+    preview_rows: int | None,
+    *,
+    batch: bool,
+    samples: int,
+    cap: float | None,
+    purpose: str,
+) -> None:
     from dataclasses import replace
 
-    from catalog.errors import WatershedError
     from catalog.lake import Lake
-    from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars
     from dagster_project.engine.model_server import answering
     from spark_jobs.language_models.batch import ask_batch
     from spark_jobs.language_models.client import ask
     from spark_jobs.language_models.preview import preview
-    from spark_jobs.language_models.prompt_files import read_prompts
-    from spark_jobs.language_models.request import Sampling
 
-    if out is None and preview_rows is None:
-        raise WatershedError("there is no file for the replies", "give --out FILE, or --preview N")
-    settings = load_settings()
-    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    read = read_prompts(prompts, sampling, template=template, system=system)
-    asked = [prompt for prompt in read for _ in range(samples)]
+    asked = [prompt for prompt in once for _ in range(samples)]
     requests = [replace(prompt.request, sample=place % samples) for place, prompt in enumerate(asked)]
     lake = Lake.of(settings)
     with answering(settings, model) as endpoint, Bars(safe_console(stderr=True)).listening():
@@ -119,7 +211,7 @@ def ask_command(
     price = f", for ${cost:.4f}" if endpoint.priced else ""
     say(f"{out}: {answered:,} of {len(rows):,} requests are answered{price}")
     if cut := sum(row.truncated for row in rows):
-        say(f"  {cut:,} replies are cut off at --max-tokens {max_tokens:,}")
+        say(f"  {cut:,} replies are cut off by --max-tokens")
     for kind, count in _kinds(rows).items():
         say(f"  {count:,} failed: {kind}")
     if answered < len(rows):

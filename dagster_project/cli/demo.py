@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
-@click.argument("which", required=False, type=click.Choice(["dialogues"]), metavar="[dialogues]")
+@click.argument(
+    "which",
+    required=False,
+    type=click.Choice(["dialogues", "posttrain", "scholar"]),
+    metavar="[dialogues|posttrain|scholar]",
+)
 @click.option(
     "--size",
     type=click.Choice(["smoke", "small", "standard"], case_sensitive=False),
@@ -34,9 +39,32 @@ if TYPE_CHECKING:
     "this machine. May be given several times.",
 )
 @click.option("--snapshot", default=None, metavar="NAME", help="Names the crawl. The default is the size.")
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 20),
+    help="Of `posttrain`: runs, each with its own data.",
+)
+@click.option("--controls", is_flag=True, help="Of `posttrain`: compares verified rewards with random ones.")
+@click.option(
+    "--papers",
+    multiple=True,
+    metavar="PATH",
+    help="With `scholar`: papers to read besides this machine's documents. May be given several times.",
+)
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors(RUN_AGAIN)
-def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot: str | None, plan: bool) -> None:
+def demo_command(  # noqa: PLR0917 (click passes them by name)
+    which: str | None,
+    size: str,
+    crawl: tuple[str, ...],
+    snapshot: str | None,
+    seeds: int,
+    controls: bool,
+    papers: tuple[str, ...],
+    plan: bool,
+) -> None:
     """Run the whole pipeline on this machine, from web archives to a checked prediction.
 
     The demo crawls the documentation installed on this machine, or reads the archives of --crawl. It then runs the
@@ -46,19 +74,42 @@ def demo_command(which: str | None, size: str, crawl: tuple[str, ...], snapshot:
     With `dialogues`, SmolLM2 and a tiny model that is trained first talk to themselves instead, and revise what
     violates a principle.
 
+    With `posttrain`, a small base model is trained on chats, then on pairs, then on verified rewards. The demo shows
+    how many held-out problems each stage solves, and replies before and after.
+
+    With `scholar`, the documentation of this machine becomes a datastore of papers, searches are compared in it, and
+    five questions are answered with quotations, one of them by SmolLM2.
+
     \b
     Examples:
       watershed demo --size smoke --plan
       watershed demo --size small
       watershed demo dialogues --size smoke
+      watershed demo posttrain --size smoke
+      watershed demo posttrain --seeds 3 --controls
+      watershed demo scholar --size smoke
       watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
+    if which and (crawl or snapshot or plan):
+        raise click.UsageError(f"--crawl, --snapshot and --plan belong to the demo without `{which}`")
+    if which != "posttrain" and (seeds > 1 or controls):
+        raise click.UsageError("--seeds and --controls belong to `watershed demo posttrain`")
+    if which == "posttrain":
+        from dagster_project.cli.demo_posttrain import run_posttrain
+
+        run_posttrain(size, seeds, controls)
+        return
+    if papers and which != "scholar":
+        raise click.UsageError("--papers belongs to the demo `scholar`")
     if which == "dialogues":
         from dagster_project.cli.demo_dialogues import run_dialogues
 
-        if crawl or snapshot or plan:
-            raise click.UsageError("--crawl, --snapshot and --plan belong to the demo without `dialogues`")
         run_dialogues(size)
+        return
+    if which == "scholar":
+        from dagster_project.cli.demo_scholar import run_scholar
+
+        run_scholar(size, papers)
         return
     from catalog.settings import load_settings
     from dagster_project.cli.demo_choices import choose

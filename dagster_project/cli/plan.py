@@ -1,4 +1,4 @@
-"""The command `watershed plan`: computes what training a model would cost. Nothing is run or written."""
+"""The command `watershed plan`: computes what training a model, or a datastore of papers, would cost."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     "--gpus", type=int, default=8, show_default=True, help="The number of GPUs that train the model together."
 )
 @click.option("--price", type=float, default=2.5, show_default=True, help="The price of one GPU-hour.")
+@click.option(
+    "--papers", metavar="N", help="The number of papers of a datastore, such as 45M. It replaces all other options."
+)
 @click.option("--json", "as_json", is_flag=True, help="Prints one JSON object.")
 @user_errors()
 def plan_command(  # noqa: PLR0917 (click passes them by name)
@@ -49,11 +52,13 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
     gpu: str,
     gpus: int,
     price: float,
+    papers: str | None,
     as_json: bool,
 ) -> None:
     """Compute the parameters, tokens, FLOPs, memory, GPU-hours, cost and storage of a training run.
 
-    Nothing is trained. Upper and lower case are not distinguished in names.
+    Nothing is trained. Upper and lower case are not distinguished in names. With --papers, compute the passages, bytes,
+    memory, build time and query time of a datastore of papers instead, from what an index was measured to need.
 
     \b
     Examples:
@@ -61,7 +66,16 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
       watershed plan --scale OLMoE-1B-7B
       watershed plan --scale 190M-5xC --json
       watershed plan --params 6.9B --active 1.3B --tokens 5T --gpus 256
+      watershed plan --papers 45M
     """
+    if papers is not None:
+        from catalog.settings import load_settings
+        from dagster_project.cli.plan_papers import plan_papers
+
+        if scale or params or tokens or active:
+            raise WatershedError("--papers plans a datastore, and the other options a model", "leave one of them out")
+        plan_papers(load_settings(), round(number(papers, "--papers")), as_json=as_json)
+        return
     from trainers.ladder.budget import bill, counted_workload, named_workload
 
     if (scale is None) == (params is None):

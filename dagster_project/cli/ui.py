@@ -43,8 +43,10 @@ def ui_command(port: int | None, host: str) -> None:
     """
     from catalog.settings import load_settings
     from dagster_project.instance import open_instance
+    from dagster_project.processes import end_abandoned_daemons
 
     settings = load_settings()
+    end_abandoned_daemons(settings.dagster_home)
     open_instance(settings).dispose()
     port = port or settings.dagster.port
     say(f"Dagster on http://{host}:{port}   runs are kept in {settings.dagster_home}   Ctrl+C stops it")
@@ -60,4 +62,7 @@ def ui_command(port: int | None, host: str) -> None:
     lifeline = server.stdin
     for received in (signal.SIGINT, signal.SIGTERM):
         signal.signal(received, lambda number, frame: lifeline.close())
-    sys.exit(server.wait())
+    code = server.wait()
+    # If the server was killed, its daemon is left.
+    end_abandoned_daemons(settings.dagster_home)
+    sys.exit(code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract
+from dagster_project.engine.markdown import markdown
 from dagster_project.engine.steps import REGISTERED, Steps
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 EXPECTATIONS_SHOWN, ROWS_SHOWN, PLACES_SHOWN = 10, 5, 5
 VALUE_WIDTH = 40
-MARKUP = frozenset("\\`*_{}[]()#+!|<>&~$")
 
 DUE_JOB = "make_what_is_due"
 """The job that makes what is due and nothing else; see `dagster_project.due_job`."""
@@ -50,22 +50,16 @@ def broken_rows(contract: Contract, outcomes: list[Outcome]) -> str:
     lines = ["| partition | column | expected | rows | e.g. |", "|---|---|---|---|---|"]
     for outcome in outcomes[:EXPECTATIONS_SHOWN]:
         where = places(contract, [outcome]).partition(" ")[2]
-        cells = map(as_text, (where, outcome.column or "", outcome.statement, f"{outcome.violations:,}"))
+        cells = map(markdown, (where, outcome.column or "", outcome.statement, f"{outcome.violations:,}"))
         lines.append(f"| {' | '.join(cells)} | {_examples(contract, outcome)} |")
     if len(outcomes) > EXPECTATIONS_SHOWN:
         lines.append(f"| | | {len(outcomes) - EXPECTATIONS_SHOWN:,} more expectations | | |")
     return "\n".join(lines)
 
 
-def as_text(text: str) -> str:
-    """Return `text` in Markdown that shows it as it is, in one line: markup and control characters are escaped."""
-    escaped = (f"&#{ord(c)};" if c in MARKUP else c if c.isprintable() else f"\\\\u{ord(c):04x}" for c in text)
-    return "".join(escaped)
-
-
 def _examples(contract: Contract, outcome: Outcome) -> str:
     rows = [
-        ", ".join(f"{as_text(name)} = {_value(contract, name, value)}" for name, value in example.items())
+        ", ".join(f"{markdown(name)} = {_value(contract, name, value)}" for name, value in example.items())
         for example in outcome.examples[:ROWS_SHOWN]
     ]
     return "<br>".join(rows)
@@ -77,7 +71,7 @@ def _value(contract: Contract, name: str, value: Any) -> str:
     if name in contract.personal_data:
         return "(personal data)"
     text = repr(value) if isinstance(value, (str, bytes)) else str(value)
-    return as_text(text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…")
+    return markdown(text, VALUE_WIDTH)
 
 
 def _shown_key(contract: Contract, key: str) -> str:

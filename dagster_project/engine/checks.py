@@ -23,7 +23,7 @@ from catalog.settings import Settings, load_settings
 from catalog.tables import CONTRACTS
 from dagster_project.engine.broken_rows import broken_rows, mend, places
 from dagster_project.engine.due import UP_TO_DATE, up_to_date
-from dagster_project.engine.page import markdown, plain
+from dagster_project.engine.markdown import markdown, plain
 from dagster_project.engine.partitions import Partition
 from dagster_project.engine.steps import REGISTERED, State, Steps
 

@@ -18,7 +18,8 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import WHOLE
 from catalog.settings import Settings
-from dagster_project.engine.broken_rows import DUE_JOB, as_text
+from dagster_project.engine.broken_rows import DUE_JOB
+from dagster_project.engine.markdown import markdown
 from dagster_project.engine.reasons import Reason, joined
 from dagster_project.engine.steps import REGISTERED, State, Step, Steps
 
@@ -64,7 +65,7 @@ def _shown(step: Step, due: dict[str, Reason]) -> dict[str, Any]:
     job = f"/locations/dagster_project.definitions/jobs/{DUE_JOB}/playground"
     head = "| partition | why |\n|---|---|\n" if step.cut else "| why |\n|---|\n"
     rows = [
-        (f"| {as_text(key)} " if step.cut else "") + f"| {as_text(reason.sentence)} |"
+        (f"| {markdown(key)} " if step.cut else "") + f"| {markdown(reason.sentence)} |"
         for key, reason in list(due.items())[:PARTITIONS_SHOWN]
     ]
     if len(due) > PARTITIONS_SHOWN:
@@ -85,7 +86,7 @@ def _evaluation(contract: Contract, *, passed: bool, text: str, shown: dict[str,
         check_name=UP_TO_DATE,
         passed=passed,
         severity=dg.AssetCheckSeverity.WARN,
-        description=text,
+        description=markdown(text),
         metadata=shown,
     )
 

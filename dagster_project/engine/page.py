@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,8 @@ from catalog.contract import Column, Contract
 from catalog.errors import WatershedError
 from catalog.inventory import TableState
 from catalog.lake import Lake
-from catalog.printable import human_bytes, one_line
+from catalog.printable import human_bytes
+from dagster_project.engine.markdown import markdown
 from dagster_project.engine.small_plots import INLINE
 
 ROOT = Path(__file__).parents[2]
@@ -32,27 +32,10 @@ LABELS = (
     *("seconds", "peak memory (MB)", "tables read", "fingerprint"),
 )
 """The labels of what every page shows; assets add their own counts and plots."""
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#|~!+\-])")
 
 DOCS = {"dclm": "curation", "models": "trainers", "evals": "evaluations", "ladder": "ladder", "moe": "trainers"}
 DOCS |= {"dialogues": "dialogues", "models.requests": "language_models"}
 """The page of docs/ about each family, or about a table alone; other tables are described by docs/catalog.md."""
-
-
-def markdown(text: str) -> str:
-    """Return `text` such that Markdown shows it as it is: no tag, link or emphasis in it is interpreted.
-
-    Example:
-        >>> from dagster_project.engine.page import markdown
-        >>> markdown("<script> a*b")
-        '&lt;script&gt; a\\\\*b'
-    """
-    return SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
-
-
-def plain(text: str) -> str:
-    """Return the text from which `markdown` made `text`."""
-    return html.unescape(re.sub(r"\\(.)", r"\1", text))
 
 
 def static_metadata(contract: Contract, body: Callable[..., Any] | None, code_url: str = "") -> dict[str, Any]:
@@ -149,7 +132,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return markdown(one_line(text, CELL))
+    return markdown(text, CELL)
 
 
 def _sample(lake: Lake, contract: Contract) -> dict[str, Any]:

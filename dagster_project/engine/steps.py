@@ -28,6 +28,9 @@ Recipe = Callable[[Settings, Partition | None], Any]
 The value is hashed into the fingerprint and passed to the body.
 """
 
+Needs = Callable[[Settings, Partition, str], Iterable[Partition] | None]
+"""Returns the partitions of an upstream table, given by name, that a partition is made from; None for all."""
+
 Lookup = Callable[[str, str], str | None]
 """Returns the fingerprint of a table and partition key, or None if the lake has none."""
 
@@ -44,6 +47,8 @@ class Step:
         cut: The partitions of the tables; None for whole tables.
         keys: Returns the keys of the partitions that exist, given settings. Only for a partitioned step.
         changes: Returns in words how the sources of the recipe differ from what the lake holds. The default is nothing.
+        needs: Returns which partitions of a table that is partitioned otherwise a partition is made from. The default
+            is all, so that a change of any of them makes the partition due.
     """
 
     contracts: tuple[Contract, ...]
@@ -53,6 +58,7 @@ class Step:
     cut: Cut | None = None
     keys: Callable[[Settings], Iterable[str]] | None = None
     changes: Callable[[Settings, Partition | None], str] | None = None
+    needs: Needs | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +80,13 @@ class Step:
         if self.cut is None or self.keys is None:
             return [None]
         return [self.cut.columns(key) for key in self.keys(settings)]
+
+    def needed(self, settings: Settings, partition: Partition | None, name: str) -> list[str] | None:
+        """Return the keys of the partitions of the table `name` that `partition` is made from; None for all."""
+        if self.needs is None or partition is None:
+            return None
+        found = self.needs(settings, partition, name)
+        return None if found is None else [partition_key(each) for each in found]
 
 
 REGISTERED: list[Step] = []
@@ -113,6 +126,8 @@ class Steps:
             upstream = self.by_table[name]
             if upstream.cut is not None and upstream.cut is step.cut and partition is not None:
                 keys[name] = [partition_key(partition)]
+            elif (needed := step.needed(settings, partition, name)) is not None:
+                keys[name] = needed
             else:
                 keys[name] = [partition_key(part) if part else WHOLE for part in upstream.partitions(settings)]
         return keys
@@ -189,9 +204,11 @@ class State:
         """Return the expected fingerprint of a table and partition key, computed from the crawl and the settings."""
         if (name, key) not in self._expected:
             step = self.steps.by_table[name]
-            partition, reads = self.partition(step, key), dict[str, list[str]]()
+            partition = self.partition(step, key)
+            # A table of which no partition is read is among them, as it is in `Steps.reads`.
+            reads: dict[str, list[str]] = {name: [] for name in step.upstream}
             for table, each in self.reads(step, key):
-                reads.setdefault(table, []).append(each)
+                reads[table].append(each)
             made = self.steps.made_from(step, self.settings, partition, self.expected, reads=reads)
             assert made is not None
             for contract in step.contracts:
@@ -204,7 +221,9 @@ class State:
         for name in step.upstream:
             upstream = self.steps.by_table[name]
             own = upstream.cut is not None and upstream.cut is step.cut and key != WHOLE
-            found += [(name, each) for each in ([key] if own else self._partitions_of(upstream))]
+            needed = None if own else step.needed(self.settings, self.partition(step, key), name)
+            keys = [key] if own else list(self._partitions_of(upstream)) if needed is None else needed
+            found += [(name, each) for each in keys]
         return found
 
     def outdated(self, name: str, key: str) -> bool:

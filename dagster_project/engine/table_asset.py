@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
@@ -30,7 +31,7 @@ from dagster_project.engine.making import Body, Making
 from dagster_project.engine.page import human, static_metadata
 from dagster_project.engine.partitions import Cut, Partition
 from dagster_project.engine.side_by_side import as_they_end, parallel_runs
-from dagster_project.engine.steps import REGISTERED, Recipe, State, Step, Steps
+from dagster_project.engine.steps import REGISTERED, Needs, Recipe, State, Step, Steps
 from dagster_project.processes import PROCESS_TAG
 from spark_jobs.spark.failures import JavaEnded, mendable
 from trainers.process.errors import TrainerError
@@ -62,6 +63,7 @@ def table_asset(
     cut: Cut | None = None,
     keys: Callable[[Settings], Iterable[str]] | None = None,
     changes: Callable[[Settings, Partition | None], str] | None = None,
+    needs: Needs | None = None,
     parallel: bool = False,
     together: Callable[[Lake], Mapping[str, int]] | None = None,
     engine: str = "python",
@@ -93,6 +95,7 @@ def table_asset(
         cut=cut,
         keys=keys,
         changes=changes,
+        needs=needs,
     )
     REGISTERED.append(step)
 
@@ -153,8 +156,8 @@ def _materialize(
     try:
         yield from _made(context, Work(step, body, parallel, together), made)
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
-        # A command of the command line ends by itself.
-        if PROCESS_TAG in context.run.tags:
+        # A command of the command line ends by itself. A run that another run executes is cancelled with it.
+        if PROCESS_TAG in context.run.tags and PARENT_RUN_ID_TAG not in context.run.tags:
             raise
         # A stack trace of the place where the work was interrupted would say nothing.
         raise _cancelled(step, len(made)) from None

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +23,7 @@ from spark_jobs.archives.framing import HEAD_BYTES, first_record
 from spark_jobs.archives.places import ask, is_remote, open_archive
 from spark_jobs.dclm.known_files import KnownFiles
 from spark_jobs.dclm.placement import place
+from spark_jobs.threads import as_done
 
 LISTS = (".paths", ".paths.gz")
 READERS = 2
@@ -163,12 +163,10 @@ def _list_entries(uri: str) -> list[str]:
 def _describe_all(uris: list[str], known: KnownFiles | None) -> list[dict[str, Any]]:
     """Bytes, digest, state and reason of each archive; two are read at a time."""
     found: list[dict[str, Any]] = [{} for _ in uris]
-    with track("archives registered", len(uris)) as task, ThreadPoolExecutor(READERS) as pool:
-        describe = _describe if known is None else known.remembered(_describe)
-        waiting = {pool.submit(describe, uri): index for index, uri in enumerate(uris)}
-        for done in as_completed(waiting):
-            index = waiting[done]
-            found[index] = done.result()
+    describe = _describe if known is None else known.remembered(_describe)
+    with track("archives registered", len(uris)) as task:
+        for index, described in as_done(describe, uris, READERS):
+            found[index] = described
             task.advance(1, file_name(uris[index]))
     if known is not None:
         known.keep(uris)

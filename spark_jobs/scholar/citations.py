@@ -94,7 +94,7 @@ def claims(answer: str, rule: Rule = "strict") -> list[Claim]:
     inherited: tuple[int, ...] = ()
     for sentence in sentences(answer):
         text = " ".join(GROUP.sub("", sentence).split())
-        cited = _cited(sentence, rule)
+        cited = cited_numbers(sentence, rule)
         if rule == "published":
             if len(sentence) < SHORTEST:
                 continue
@@ -106,7 +106,13 @@ def claims(answer: str, rule: Rule = "strict") -> list[Claim]:
     return found
 
 
-def _cited(sentence: str, rule: Rule) -> tuple[int, ...]:
+def cited_numbers(sentence: str, rule: Rule = "strict") -> tuple[int, ...]:
+    """The numbers that a sentence cites, each once, in their order.
+
+    Example:
+        >>> cited_numbers("It grows [2, 0] in light [3-4].")
+        (2, 0, 3, 4)
+    """
     if rule == "published":
         return tuple(dict.fromkeys(int(number) for number in FIRST_NUMBER.findall(sentence)))
     found: dict[int, None] = {}

@@ -57,12 +57,18 @@ def cache_options(java_home: Path, version: int | None) -> list[str]:
 def cache_file(java_home: Path) -> Path:
     """The file of this Java and the installed Spark; it may not exist.
 
-    Delta is loaded later, by a class loader that Java keeps no classes of.
+    Java uses a file only with the JARs that it was made with, of the same sizes and times: a Spark that was installed
+    again gets another file. Delta is loaded later, by a class loader that Java keeps no classes of.
     """
     import pyspark
 
-    installed = f"{pyspark.__version__} {Path(pyspark.__file__).parent}"
-    return java_home / f"spark-{hashlib.sha256(installed.encode()).hexdigest()[:16]}.aot"
+    folder = Path(pyspark.__file__).parent
+    jars = sorted((jar.name, jar.stat().st_size, jar.stat().st_mtime_ns) for jar in folder.glob("jars/*.jar"))
+    return java_home / f"spark-{_digest(str(folder))}-{_digest(repr(jars))}.aot"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def make_cache(settings: Settings) -> Path | None:
@@ -80,6 +86,8 @@ def make_cache(settings: Settings) -> Path | None:
         if path.exists():
             return path
         remove_unused(java_home.parent)
+        for outdated in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.aot"):
+            outdated.unlink()
         partial = path.with_name(f"{path.name}{PARTIAL}")
         # Java prints its whole command when it writes the file.
         recorded = subprocess.run(

@@ -2,62 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 from dagster_api import ask, launch, messages, status, terminate, wait_until
 from demo_project import ROOT, environment, free_port, new_project
+from slow_crawl import SlowCrawl, in_the_middle, slow_crawl
 
 from catalog.lake import Lake
 from catalog.settings import load_settings
 
 
-class SlowCrawl(ThreadingHTTPServer):
-    """A web server with an archive that it does not hand out until `open` is set."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.open = threading.Event()
-        self.asked = threading.Event()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, SlowCrawl)
-        self.server.asked.set()
-        self.server.open.wait()
-        body = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            # The process that asked may have been killed.
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing is printed."""
-
-
 @pytest.fixture(scope="module")
 def crawl() -> Generator[SlowCrawl]:
-    server = SlowCrawl()
-    yield server
-    server.open.set()
-    server.shutdown()
-    server.server_close()
+    with slow_crawl() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +81,11 @@ def run_in_the_middle(server: Server, crawl: SlowCrawl) -> str:
     crawl.asked.clear()
     run = launch(server.address, "curation", "dclm.pool", "0-0")
     wait_until(
-        lambda: in_the_middle(server, run, crawl), "the run does not start", lambda: messages(server.address, run)
+        lambda: in_the_middle(server.address, run, crawl),
+        "the run does not start",
+        lambda: messages(server.address, run),
     )
     return run
-
-
-def in_the_middle(server: Server, run: str, crawl: SlowCrawl) -> bool:
-    """Whether the step of a run has started, and the archive was asked for."""
-    started = any("checking the tables that it reads" in line for line in messages(server.address, run))
-    return started and crawl.asked.is_set()
 
 
 @pytest.fixture

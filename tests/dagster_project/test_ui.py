@@ -51,6 +51,7 @@ def test_the_forecast_is_shown_as_a_picture(page: Page, address: str) -> None:
     assert picture.evaluate("image => image.naturalWidth") > 400
 
 
+@pytest.mark.campaign
 def test_one_partition_of_documents_is_materialised_by_clicking(page: Page, address: str, own_demo: Project) -> None:
     from catalog.lake import Lake
 

@@ -117,11 +117,12 @@ def test_a_signal_in_a_measurement_stops_at_once_and_the_measurement_is_made_aga
 
 def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
     monkeypatch.setattr(stopping, "AGAIN_SECONDS", 0.0)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stopping.StopSignals() as signals, signals.noting():
         signal.raise_signal(signal.SIGINT)
         assert signals.received == "SIGINT"
         signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_checkpoints_by_time_are_replaced_by_the_next(shards, whole, tmp_path, capsys):

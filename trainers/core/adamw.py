@@ -18,11 +18,15 @@ from trainers.core.ranks import Ranks, gathered, local, put_part
 
 
 class AdamW:
-    """Updates a model's parameters, or this rank's part of them; all are decayed except those named in `undecayed`."""
+    """Updates a model's parameters that need a gradient, or this rank's part of them.
+
+    All are decayed except those named in `undecayed`.
+    """
 
     def __init__(self, model: nn.Module, settings: Optimiser, undecayed: tuple[str, ...]) -> None:
         self.settings = settings
-        self.parameters: dict[str, nn.Parameter] = dict(model.named_parameters())
+        named = model.named_parameters()
+        self.parameters: dict[str, nn.Parameter] = {name: p for name, p in named if p.requires_grad}
         self.undecayed = undecayed
         self.first = {name: torch.zeros_like(local(p)) for name, p in self.parameters.items()}
         self.second = {name: torch.zeros_like(local(p)) for name, p in self.parameters.items()}
@@ -33,6 +37,8 @@ class AdamW:
         for decay, group in self._groups():
             grads = {name: grad for name in group if (grad := self.parameters[name].grad) is not None}
             names = list(grads)
+            if not names:
+                continue
             adamw(
                 [local(self.parameters[name]).detach() for name in names],
                 [local(grad) for grad in grads.values()],
@@ -55,7 +61,8 @@ class AdamW:
 
     def _groups(self) -> list[tuple[float, list[str]]]:
         decayed = [name for name in self.parameters if name not in self.undecayed]
-        return [(self.settings.weight_decay, decayed), (0.0, list(self.undecayed))]
+        undecayed = [name for name in self.undecayed if name in self.parameters]
+        return [(self.settings.weight_decay, decayed), (0.0, undecayed)]
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """First and second moments and step counts, each by parameter name: this rank's parts."""

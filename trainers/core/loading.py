@@ -10,6 +10,7 @@ from torch import Tensor
 from trainers.core import checkpoint
 from trainers.core.checkpoint import Checkpoint
 from trainers.core.tensors import COPY_AGAIN, TensorFolder, Tensors
+from trainers.models.adapters import merged
 from trainers.models.config import DenseConfig
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
@@ -69,10 +70,16 @@ def _refuse(place: Path, names: list[str], what: str, mend: str) -> None:
         raise TrainerError(f"{place}: the tensor {names[0]} {what}{others}", mend)
 
 
+DECODER, ADAPTERS = "decoder", "adapters"
+"""Fields of a checkpoint's state: what the names of its decoder's weights begin with, and the shape of its adapters."""
+
+
 def decoder_of(found: Checkpoint) -> DenseDecoder:
-    """The decoder of a checkpoint, in float32 on the CPU."""
+    """The decoder of a checkpoint, in float32 on the CPU; that of a larger model, and adapters merged into it."""
     model = decoder(found.model_config)
-    model.load_state_dict(found.weights())
+    prefix, adapters = found.state.get(DECODER, ""), found.state.get(ADAPTERS)
+    weights = {name.removeprefix(prefix): w for name, w in found.weights().items() if name.startswith(prefix)}
+    model.load_state_dict(merged(weights, adapters["alpha"] / adapters["rank"]) if adapters else weights)
     return model
 
 

@@ -179,6 +179,8 @@ class Trainer:
         self.optimiser = AdamW(self.model, plan.optimiser, tuple(objective.undecayed))
         self.schedule = plan.optimiser.over(plan.steps)
         self.position = Position()
+        self.scale = 1.0
+        """What the gradient of a step is multiplied by: 1 where it is that of the mean loss."""
         self.saved = self._resume()
         self.parts = Parts(self.model, self._part_count(), self.config.workers or available_cores())
         self.peak = peak_flops(self.device, self.config.dtype)
@@ -357,10 +359,11 @@ class Trainer:
         parts = cut(samples, len(self.parts.models)) if len(self.parts.models) > 1 else [samples]
         found = [list(self._microbatches(part, most if len(parts) == 1 else len(part))) for part in parts]
         total = ranks.total(sum(weight for part in found for _, weight in part), self.device)
+        self.scale = (total or 1) / self.objective.divisor(total or 1)
         return [[(micro, weight / (total or 1)) for micro, weight in part] for part in found]
 
     def _microbatches(self, samples: Any, most: int) -> Iterator[tuple[Any, float]]:
-        size = self.config.microbatch or most
+        size = self.config.microbatch or max(1, most)
         for start in range(0, most, size):
             micro = samples[start : start + size]
             yield (micro, self.objective.weight(micro)) if len(micro) else (self.objective.placeholder(), 0.0)
@@ -373,7 +376,7 @@ class Trainer:
             with self._autocast():
                 loss = self.objective.loss(model, samples, self.device)
             # FSDP takes the mean of the ranks' gradients, and shares add up to one over all ranks.
-            (loss.descend * (share * self.ranks.count)).backward()
+            (loss.descend * (share * self.scale * self.ranks.count)).backward()
             found.append((share, loss.report.item(), loss.notes))
         return found
 

@@ -2,7 +2,8 @@
 
 The loop (core/loop.py) owns what all runs share: resuming, ranks, microbatches, clipping, the optimiser, checkpoints,
 metrics. An objective owns the rest: the model, the loss of some samples, and what else to measure and to keep.
-Pretraining is one (pretraining/objective.py); an objective for ranking pairs is in tests/trainers/core/test_loop.py.
+Pretraining is one (pretraining/objective.py), fine-tuning, preferences and reinforcement learning are others
+(posttraining/).
 """
 
 from __future__ import annotations
@@ -72,6 +73,15 @@ class Objective(ABC):
 
         The gradient of a step is the mean of the losses by this weight over the whole batch, all ranks together.
         """
+
+    def divisor(self, weight: float) -> float:
+        """What the sum of a step's losses, each times its weight, is divided by before its gradient is followed.
+
+        Args:
+            weight: of the whole batch, all ranks together: the gradient is that of the mean where this is returned, as
+                it is unless an objective says otherwise. What is reported is the mean in any case.
+        """
+        return weight
 
     @abstractmethod
     def placeholder(self) -> Any:

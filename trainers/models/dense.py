@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.models.config import DenseConfig, LlamaConfig
-from trainers.models.loss import cross_entropy, token_nats
+from trainers.models.loss import TokenScores, cross_entropy, token_nats, token_scores
 
 WRITES_RESIDUAL = ("attention.out.weight", "feed_forward.down.weight", "feed_forward.down")
 
@@ -94,6 +95,22 @@ def same_document(tokens_BT: Tensor, separator: int) -> Tensor:
     return (causal_TT & (document_BT[:, :, None] == document_BT[:, None, :]))[:, None]
 
 
+@dataclass(frozen=True)
+class Documents:
+    """Several texts in the rows of a batch: no position attends to another text, and each text begins at position 0."""
+
+    document_BT: Tensor
+    """The number of a position's text within its row; padding has a number of its own."""
+    position_BT: Tensor
+    """The place of a token within its text."""
+
+    def mask(self) -> Tensor:
+        """(B, 1, T, T), true where a position may look: at its own text, and not ahead."""
+        T = self.document_BT.shape[1]
+        causal_TT = torch.ones(T, T, dtype=torch.bool, device=self.document_BT.device).tril()
+        return (causal_TT & (self.document_BT[:, :, None] == self.document_BT[:, None, :]))[:, None]
+
+
 class Attention(nn.Module):
     """Causal attention over (B, T, D), grouped when there are fewer keys and values than queries."""
 
@@ -145,7 +162,7 @@ class Attention(nn.Module):
         q_BTHK, k_BTGK, v_BTGK = (x.unflatten(-1, (-1, K)) for x in (q_BTD, k_BTX, v_BTX))
         if self.head_norm:
             q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
-        cos_T1P, sin_T1P, dtype = cos_T11P[:, 0], sin_T11P[:, 0], v_BTGK.dtype
+        cos_T1P, sin_T1P, dtype = cos_T11P.squeeze(-3), sin_T11P.squeeze(-3), v_BTGK.dtype
         return rotate(q_BTHK, cos_T1P, sin_T1P).to(dtype), rotate(k_BTGK, cos_T1P, sin_T1P).to(dtype), v_BTGK
 
 
@@ -248,12 +265,22 @@ class DenseDecoder(nn.Module):
                 held.copy_(table)
         return self
 
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
-        """Normed hidden states (B, T, D) for int64 tokens (B, T), T at most the configured length."""
+    def hidden(self, tokens_BT: Tensor, documents: Documents | None = None) -> Tensor:
+        """Normed hidden states (B, T, D) for int64 tokens (B, T), T at most the configured length.
+
+        Args:
+            documents: where several texts share a row; the configuration's separator then says nothing.
+        """
         T, separator = tokens_BT.shape[1], self.config.separator
-        mask_B1TT = same_document(tokens_BT, separator) if separator >= 0 else None
         x_BTD = self.embedding(tokens_BT)
-        cos_T11P, sin_T11P = self.cos_T11P[:T], self.sin_T11P[:T]
+        if documents is not None:
+            mask_B1TT = documents.mask()
+            # (B, T, 1, 1, P)
+            cos_T11P, sin_T11P = self.cos_T11P[documents.position_BT], self.sin_T11P[documents.position_BT]
+            cos_T11P, sin_T11P = cos_T11P.view(*x_BTD.shape[:2], 1, 1, -1), sin_T11P.view(*x_BTD.shape[:2], 1, 1, -1)
+        else:
+            mask_B1TT = same_document(tokens_BT, separator) if separator >= 0 else None
+            cos_T11P, sin_T11P = self.cos_T11P[:T], self.sin_T11P[:T]
         again = self.recompute and torch.is_grad_enabled()
         for block in self.blocks:
             given = (x_BTD, cos_T11P, sin_T11P, mask_B1TT)
@@ -269,6 +296,24 @@ class DenseDecoder(nn.Module):
         with torch.no_grad():
             x_ND = self.hidden(tokens_BS[:, :-1]).flatten(0, 1)
             return token_nats(x_ND, self.output_weight, tokens_BS[:, 1:].flatten())
+
+    def score(
+        self,
+        tokens_BT: Tensor,
+        target_BT: Tensor,
+        chosen_BT: Tensor,
+        documents: Documents | None = None,
+        temperature: float = 1.0,
+    ) -> TokenScores:
+        """Log-probabilities of targets, with a gradient, at the positions where `chosen_BT` is true, row by row.
+
+        Args:
+            target_BT: the token that follows each position.
+            documents: where several texts share a row.
+            temperature: what the logits are divided by.
+        """
+        x_ND = self.hidden(tokens_BT, documents)[chosen_BT]
+        return token_scores(x_ND, self.output_weight, target_BT[chosen_BT], temperature)
 
     def loss(self, tokens_BS: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy in nats of tokens 1.. of each row given those before (S = T + 1).

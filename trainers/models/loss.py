@@ -9,6 +9,7 @@ Shape suffixes: N positions, C positions in a chunk, D width, V vocabulary.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -112,3 +113,68 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         (grad_x_ND, grad_weight_VD), ctx.gradients = ctx.gradients, None
         # In place: of a large vocabulary each further copy of the matrix costs as much as a layer.
         return grad_x_ND.mul_(grads[0]), grad_weight_VD.mul_(grads[0]).to(ctx.weight_dtype), None, None
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What a model says of N tokens."""
+
+    logprob_N: Tensor
+    """log softmax(logits / temperature)[target] in nats, float32, with a gradient."""
+    entropy_N: Tensor
+    """Of the distribution, in nats; without a gradient."""
+    collision_N: Tensor
+    """log of the sum of all squared probabilities; without a gradient (WPO's weights need it)."""
+
+
+def token_scores(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float = 1.0) -> TokenScores:
+    """Log-probabilities of `target_N` under softmax(x W^T / temperature), one a row, for losses of their own.
+
+    Neither pass holds more than a chunk of the (N, V) logits: the backward pass computes them again.
+    """
+    device = x_ND.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) and device != "cpu" else None
+    with torch.autocast(device, enabled=False):
+        if dtype is not None:
+            x_ND, weight_VD = x_ND.to(dtype), weight_VD.to(dtype)
+        elif x_ND.dtype != weight_VD.dtype:
+            x_ND = x_ND.to(weight_VD.dtype)
+        return TokenScores(*_ChunkedScores.apply(x_ND, weight_VD, target_N, temperature))
+
+
+class _ChunkedScores(torch.autograd.Function):
+    """Log-probability, entropy and collision a row; softmax in float32, products in the type of x and W."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rows = rows_of_chunk(len(weight_VD), x_ND.device.type)
+        found_3N = torch.empty(3, len(x_ND), dtype=torch.float32, device=x_ND.device)
+        for start in range(0, len(x_ND), rows):
+            part = slice(start, start + rows)
+            logprob_CV = (F.linear(x_ND[part], weight_VD).float() / temperature).log_softmax(-1)
+            found_3N[0, part] = logprob_CV.gather(1, target_N[part, None])[:, 0]
+            found_3N[1, part] = -(logprob_CV.exp() * logprob_CV).sum(-1)
+            found_3N[2, part] = (2 * logprob_CV).logsumexp(-1)
+        ctx.save_for_backward(x_ND, weight_VD, target_N)
+        ctx.temperature = temperature
+        logprob_N, entropy_N, collision_N = (each.clone() for each in found_3N)
+        ctx.mark_non_differentiable(entropy_N, collision_N)
+        return logprob_N, entropy_N, collision_N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        x_ND, weight_VD, target_N = ctx.saved_tensors
+        rows = rows_of_chunk(len(weight_VD), x_ND.device.type)
+        grad_x_ND = torch.empty_like(x_ND)
+        grad_weight_VD = torch.zeros(weight_VD.shape, dtype=torch.float32, device=x_ND.device)
+        for start in range(0, len(x_ND), rows):
+            part = slice(start, start + rows)
+            grad_CV = (F.linear(x_ND[part], weight_VD).float() / ctx.temperature).softmax(-1).neg_()
+            grad_CV.scatter_add_(1, target_N[part, None], torch.ones_like(grad_CV[:, :1]))
+            grad_CV.mul_(grads[0][part, None] / ctx.temperature)
+            narrow_CV = grad_CV.to(x_ND.dtype)
+            grad_x_ND[part] = narrow_CV @ weight_VD
+            grad_weight_VD += (narrow_CV.t() @ x_ND[part]).float()
+        return grad_x_ND, grad_weight_VD.to(weight_VD.dtype), None, None

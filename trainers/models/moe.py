@@ -73,6 +73,17 @@ class MoE(nn.Module):
         return y_ND.view_as(x_BTD)
 
 
+def of_tokens(routings: list[Routing], held_N: Tensor) -> list[Routing]:
+    """The routings of the tokens where `held_N` is true, such as all but padding."""
+    found = []
+    for r in routings:
+        expert_Nk = r.expert_Nk[held_N]
+        flat = expert_Nk.flatten()
+        counts_E = torch.zeros_like(r.counts_E).scatter_add_(0, flat, torch.ones_like(flat))
+        found.append(Routing(r.logits_NE[held_N], r.probability_NE[held_N], expert_Nk, counts_E))
+    return found
+
+
 def load_balancing_loss(routings: list[Routing], counts_LE: Tensor | None = None) -> Tensor:
     """E / (L N k) x the sum over layers and experts of tokens given x mean probability: 1 at balance, E / k at worst.
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainers.core.expert_balance import ExpertBalance, routing_sums
 from trainers.core.objective import Loss, Objective
 from trainers.core.ranks import Ranks, put
 from trainers.data.shards import Sequences, Tokens
@@ -19,7 +20,6 @@ from trainers.models.config import active_parameter_count, flops_per_token, para
 from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
 from trainers.models.moe import MoEDecoder
-from trainers.pretraining.balance import ExpertBalance, routing_sums
 from trainers.pretraining.config import Resolved, balanced, check_groups
 from trainers.pretraining.heldout import measure
 from trainers.process.files import write_text

@@ -13,13 +13,19 @@ from trainers.process.errors import exit_code
 C = TypeVar("C")
 
 
-def run_from_config(config: type[C], work: Callable[[C], object], arguments: Sequence[str] | None = None) -> int:
+def run_from_config(
+    config: type[C],
+    work: Callable[[C], object],
+    arguments: Sequence[str] | None = None,
+    read: Callable[[str, type[C]], C] = read_config,
+) -> int:
     """Run `python -m MODULE --config FILE`: read the file as `config`, pass it to `work`, return the exit code.
 
     Args:
         config: a frozen dataclass with a docstring under each field.
         work: a function of the command's own module, whose name and first line the help shows.
         arguments: of the command line; None: those of this process.
+        read: reads the file.
     """
     module = inspect.getmodule(work)
     assert module is not None
@@ -35,4 +41,4 @@ def run_from_config(config: type[C], work: Callable[[C], object], arguments: Seq
         help=f"YAML or JSON; its fields are those of {config.__name__} in {where.replace('.', '/')}.py",
     )
     path = parser.parse_args(arguments).config
-    return exit_code(lambda: work(read_config(path, config)))
+    return exit_code(lambda: work(read(path, config)))

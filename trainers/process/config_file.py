@@ -20,15 +20,19 @@ C = TypeVar("C")
 
 def read_config(path: Path | str, kind: type[C]) -> C:
     """Read a dataclass from a YAML or JSON file; TrainerError names an unknown, missing or mistyped field."""
+    return from_mapping(read_mapping(path), kind, str(path))
+
+
+def read_mapping(path: Path | str) -> Any:
+    """What a YAML or JSON file holds, whatever it is; TrainerError where it cannot be read."""
     path = Path(path)
     if not path.is_file():
         raise TrainerError(f"config file {path} does not exist", "give --config the path of a YAML or JSON file")
     try:
         text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise TrainerError(f"{path} is neither YAML nor JSON: {_one_line(error)}", "mend its syntax") from None
-    return from_mapping(values, kind, str(path))
 
 
 def from_mapping(values: Any, kind: type[C], place: str) -> C:

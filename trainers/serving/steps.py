@@ -27,10 +27,7 @@ def queries_keys_values(
     attention: Attention, x_BSD: Tensor, cos_BS11P: Tensor, sin_BS11P: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(B, S, H, K), (B, S, G, K) and (B, S, G, K), turned by angles that each row has for itself."""
-    split = attention._equal
-    if attention.groups != attention.heads:
-        # It takes the first of the second axis away, which one table for all rows has no use for.
-        split, cos_BS11P, sin_BS11P = attention._grouped, cos_BS11P[:, None, :, 0], sin_BS11P[:, None, :, 0]
+    split = attention._equal if attention.groups == attention.heads else attention._grouped
     return split(attention.query_key_value(x_BSD), cos_BS11P, sin_BS11P)
 
 

@@ -70,9 +70,39 @@ class TextTokenizer:
         """Write tokenizer.json."""
         self._tokenizer.save(str(path))
 
+    @property
+    def text(self) -> str:
+        """The contents of tokenizer.json."""
+        return self._tokenizer.to_str()
+
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Tokens of a text; `special` adds what the tokenizer puts at the start of one."""
         return self._tokenizer.encode(text, add_special_tokens=special).ids
+
+    def encode_placed(self, texts: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        """Tokens of each text, and the character at which each token begins; nothing is put at the start of a text.
+
+        Tokens tile a text: white space that a tokenizer counts to no token belongs to the one after it.
+        """
+        found = []
+        for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False):
+            begins, end = [], 0
+            for begin, stop in encoding.offsets:
+                begins.append(min(begin, end))
+                end = max(end, stop)
+            found.append((encoding.ids, begins))
+        return found
+
+    @cached_property
+    def special_markers(self) -> dict[int, str]:
+        """Tokens that a tokenizer keeps apart from text, such as the one that ends a reply, and their spelling."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return {number: token.content for number, token in added.items() if token.special}
+
+    @property
+    def size(self) -> int:
+        """Tokens in the vocabulary, added ones with them."""
+        return self._tokenizer.get_vocab_size()
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without markers; bytes that are no whole character are U+FFFD."""

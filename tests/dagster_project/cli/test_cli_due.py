@@ -15,7 +15,7 @@ from dagster_project.assets import steps
 from dagster_project.cli import main
 from dagster_project.engine.checks import checked
 from dagster_project.engine.due import UP_TO_DATE, report
-from dagster_project.engine.page import plain
+from dagster_project.engine.markdown import plain
 from dagster_project.engine.steps import State
 from spark_jobs.recipes.recipe import RECIPES
 

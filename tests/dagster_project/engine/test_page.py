@@ -14,10 +14,12 @@ from catalog.cards.card import card
 from catalog.contract import Contract
 from catalog.inventory import table_state
 from catalog.lake import Lake
+from catalog.printable import one_line
 from catalog.settings import load_settings
 from catalog.tables import CONTRACTS
 from dagster_project.configured import configured, owner_of
-from dagster_project.engine.page import MASK, human, markdown, plain, sample_rows, state_metadata, static_metadata
+from dagster_project.engine.markdown import markdown, plain
+from dagster_project.engine.page import MASK, human, sample_rows, state_metadata, static_metadata
 from dagster_project.engine.small_plots import INLINE, Interval, curve_and_points, interval_plot, line_plot
 from tests.small_lake import good_rows, plant, write_lake
 
@@ -50,7 +52,7 @@ def test_plots_fit_the_page_however_many_points_they_have() -> None:
 def test_text_of_strangers_is_shown_and_not_interpreted() -> None:
     assert "<" not in markdown(HOSTILE)
     assert re.search(r"(?<!\\)[\[*|]", markdown(HOSTILE)) is None
-    assert plain(markdown(HOSTILE)) == HOSTILE
+    assert plain(markdown(HOSTILE)) == one_line(HOSTILE)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=lambda contract: contract.name)

@@ -33,6 +33,20 @@ def test_the_file_is_made_once_and_fits_the_java_that_starts_spark(tmp_path: Pat
     assert started.returncode == 0, started.stdout
 
 
+def test_spark_that_was_installed_again_gets_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Java refuses a file whose JARs have other times, and says so on stderr at each start.
+    installed = tmp_path / "pyspark"
+    (installed / "jars").mkdir(parents=True)
+    (jar := installed / "jars" / "a.jar").write_bytes(b"classes")
+    monkeypatch.setattr(pyspark, "__file__", str(installed / "__init__.py"))
+    before = cache_file(tmp_path)
+    assert cache_file(tmp_path) == before
+    os.utime(jar, (1, 1))
+    after = cache_file(tmp_path)
+    assert after != before
+    assert after.stem.rpartition("-")[0] == before.stem.rpartition("-")[0], "the outdated one is found and removed"
+
+
 def test_options_are_those_of_a_java_that_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TRAINING, raising=False)
     path = cache_file(tmp_path)

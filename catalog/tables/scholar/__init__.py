@@ -1,0 +1,50 @@
+"""Scientific papers, and answers that cite them: the tables of the family `scholar`.
+
+Source: OpenScholar (arXiv 2411.14199). A citation names a version of a paper, characters of its text and their digest,
+so that it can be checked years later. The view `scholar.affected` lists what rests on a paper that was withdrawn.
+"""
+
+from __future__ import annotations
+
+from catalog.family import Family
+from catalog.tables.scholar.answers import (
+    ANSWERS,
+    CANDIDATES,
+    CITATIONS,
+    DRAFTS,
+    QUOTATIONS,
+    REFERENCES,
+    TRAINING,
+)
+from catalog.tables.scholar.datastore import EMBEDDINGS, INDEX, PAPERS, PASSAGES, REJECTED, WITHDRAWALS
+from catalog.view import View
+
+AFFECTED = """
+WITH withdrawn AS (
+    SELECT paper, kind, reason FROM scholar.withdrawals
+    UNION
+    SELECT paper, 'retracted', 'its source says so' FROM scholar.papers
+    WHERE retracted AND paper NOT IN (SELECT paper FROM scholar.withdrawals WHERE kind = 'retracted')
+)
+SELECT DISTINCT w.paper, w.kind, w.reason, 'scholar.answers' AS "table", a.answer AS id, a.question
+FROM withdrawn w JOIN scholar.references r USING (paper) JOIN scholar.answers a USING (answer)
+UNION ALL
+SELECT DISTINCT w.paper, w.kind, w.reason, 'scholar.training', t.id, a.question
+FROM withdrawn w JOIN (SELECT *, unnest(papers) AS paper FROM scholar.training) t USING (paper)
+JOIN scholar.answers a USING (answer)
+ORDER BY ALL
+"""
+
+VIEWS = {
+    "scholar.affected": View(
+        "Answers and training rows that rest on a paper which was retracted or forgotten.",
+        (PAPERS.name, WITHDRAWALS.name, ANSWERS.name, REFERENCES.name, TRAINING.name),
+        AFFECTED,
+    ),
+}
+
+ANSWER_TABLES = (ANSWERS, CANDIDATES, DRAFTS, REFERENCES, CITATIONS, QUOTATIONS)
+"""What `watershed ask` writes."""
+
+CONTRACTS = (PAPERS, REJECTED, PASSAGES, EMBEDDINGS, INDEX, WITHDRAWALS, *ANSWER_TABLES, TRAINING)
+FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS)

@@ -1,0 +1,46 @@
+"""Tulu 3's data and results: mixtures, decontamination, preferences, post-training runs and evaluations."""
+
+from __future__ import annotations
+
+from catalog.family import Family
+from catalog.tables.tulu import decontamination, evaluations, mixtures, preferences, training
+from catalog.tables.tulu.decontamination import CONTAMINATED_ROWS, CONTAMINATION
+from catalog.tables.tulu.evaluations import COMPARISONS, LOOKS, RESCORES, RESULTS, SEALED_RESULTS, SELECTIONS, TASKS
+from catalog.tables.tulu.mixtures import DROPS, MIXTURE, PROPORTIONS, ROWS, SOURCES, TOKENS
+from catalog.tables.tulu.preferences import COMPLETIONS, JUDGEMENTS, PREFERENCES, PROMPTS
+from catalog.tables.tulu.training import ROLLOUTS, SAMPLE_LOSSES
+
+__all__ = [
+    "COMPARISONS",
+    "COMPLETIONS",
+    "CONTAMINATED_ROWS",
+    "CONTAMINATION",
+    "CONTRACTS",
+    "DROPS",
+    "FAMILY",
+    "JUDGEMENTS",
+    "LOOKS",
+    "MIXTURE",
+    "PREFERENCES",
+    "PROMPTS",
+    "PROPORTIONS",
+    "RESCORES",
+    "RESULTS",
+    "ROLLOUTS",
+    "ROWS",
+    "SAMPLE_LOSSES",
+    "SEALED_RESULTS",
+    "SELECTIONS",
+    "SOURCES",
+    "TASKS",
+    "TOKENS",
+]
+
+CONTRACTS = (
+    *(PROMPTS, COMPLETIONS, JUDGEMENTS, PREFERENCES),
+    *(ROWS, TOKENS, CONTAMINATION, CONTAMINATED_ROWS, SOURCES, DROPS, MIXTURE, PROPORTIONS),
+    *(SAMPLE_LOSSES, ROLLOUTS),
+    *(TASKS, RESULTS, SEALED_RESULTS, LOOKS, SELECTIONS, COMPARISONS, RESCORES),
+)
+VIEWS = {**mixtures.VIEWS, **decontamination.VIEWS, **preferences.VIEWS, **training.VIEWS, **evaluations.VIEWS}
+FAMILY = Family(name="tulu", contracts=CONTRACTS, views=VIEWS)

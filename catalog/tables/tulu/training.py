@@ -1,0 +1,113 @@
+"""What post-training runs leave behind: the loss of every row, and every rollout with its reward."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from catalog.columns import column, integer, real, text
+from catalog.contract import Contract, between, matches, one_of
+from catalog.tables.tulu.mixtures import OWNER
+from catalog.view import View
+
+COMMAND = "watershed tulu record"
+IDS = pa.list_(pa.int32())
+LOGS = pa.list_(pa.float64())
+
+SAMPLE_LOSSES = Contract(
+    name="tulu.sample_losses",
+    description="Loss, margin and rewards of every training row at every epoch.",
+    command=COMMAND,
+    columns=(
+        text("run", "Name of the training run."),
+        text("row_id", "The row.", derived_from="tulu.rows.row_id"),
+        integer("example", "Number of the text that the row became; a row may be trained on turn by turn."),
+        text("source", "Source of the row.", derived_from="tulu.rows.source"),
+        integer("epoch", "Epoch, from 1.", bits=32),
+        integer("step", "Optimiser step that trained on the row."),
+        real("loss", "Loss before the step: of a text the sum over its trained tokens or their mean, as the run asks."),
+        integer("tokens", "Trained tokens of the text; null for pairs.", nullable=True),
+        real("margin", "Reward of the chosen minus reward of the rejected reply.", nullable=True),
+        real("chosen_reward", "Implicit or modelled reward of the chosen reply.", nullable=True),
+        real("rejected_reward", "The same of the rejected reply.", nullable=True),
+    ),
+    primary_key=("run", "row_id", "example", "epoch", "step"),
+    partition_by=("run",),
+    licence="CC0-1.0",
+    owner=OWNER,
+    expectations=(between("epoch", 1), between("step", 0), between("tokens", 1)),
+)
+
+PER_TOKEN = ("policy_logprobs", "reference_logprobs", "advantages", "values", "returns")
+"""Columns with a number for each token of the reply, null where the algorithm has none."""
+
+ROLLOUTS = Contract(
+    name="tulu.rollouts",
+    description="Every rollout of a reinforcement-learning run, as it was sampled, with its reward.",
+    command=COMMAND,
+    columns=(
+        text("run", "Name of the training run."),
+        text("rollout_id", "Name of the rollout within its run: phase and number."),
+        text("prompt_id", "The prompt: a row of tulu.rows or tulu.prompts, or the run's own."),
+        text("source", "Source of the prompt."),
+        integer("phase", "Phase of the run that the rollout belongs to."),
+        integer("group", "Number of the prompt in its phase; rollouts of a group are compared with each other."),
+        integer("policy_version", "Optimiser steps of the policy that sampled."),
+        real("temperature", "Temperature of the sampling."),
+        column("prompt_tokens", IDS, "Token ids of the prompt, as they were sampled from."),
+        column("tokens", IDS, "Token ids that were sampled."),
+        column("logprobs", LOGS, "Log-probabilities of these tokens by the sampler, nats."),
+        column("policy_logprobs", LOGS, "The same by the trainer, before the update.", nullable=True),
+        column("reference_logprobs", LOGS, "The same by the reference model.", nullable=True),
+        column("advantages", LOGS, "Advantage of each token.", nullable=True),
+        column("values", LOGS, "Value of each token by the value model.", nullable=True),
+        column("returns", LOGS, "Return of each token.", nullable=True),
+        text("completion", "The reply as text, as the verifier read it."),
+        text("finish", "How the reply ended: stop or length."),
+        text("verifier", "Scorer that gave the reward."),
+        text("answer", "What the scorer compared with, as JSON; null if it is not known.", nullable=True),
+        real("score", "Verdict of the scorer, 0..1."),
+        text("reason", "Reason of the verdict."),
+        real("reward", "Reward that the run trained on."),
+        text("digest", "SHA-256 of what was drawn: ids, log-probabilities, version of the policy and temperature."),
+    ),
+    primary_key=("run", "rollout_id"),
+    partition_by=("run",),
+    licence="CC0-1.0",
+    owner=OWNER,
+    expectations=(
+        between("policy_version", 0),
+        between("score", 0, 1),
+        one_of("finish", ("stop", "length")),
+        matches("digest", r"^[0-9a-f]{64}$"),
+    ),
+)
+
+HARDEST = """
+SELECT run, source, epoch, count(*) AS rows, avg(loss) AS loss, quantile_cont(loss, 0.95) AS loss_95,
+       avg(margin) AS margin, avg(CASE WHEN margin > 0 THEN 1.0 WHEN margin <= 0 THEN 0.0 END) AS preferred
+FROM tulu.sample_losses GROUP BY ALL ORDER BY run, epoch, loss DESC
+"""
+LENIENT = """
+WITH verdicts AS (
+    SELECT r.run, r.verifier, r.score AS given, c.score AS again
+    FROM tulu.rollouts r JOIN tulu.rescores c
+      ON c.origin = 'tulu.rollouts' AND c.run = r.run AND c.row_id = r.rollout_id
+)
+SELECT run, verifier, count(*) AS rollouts,
+       count(*) FILTER (WHERE again < 1) AS wrong,
+       count(*) FILTER (WHERE again < 1 AND given >= 1) AS passed_wrong,
+       round(count(*) FILTER (WHERE again < 1 AND given >= 1) / nullif(count(*) FILTER (WHERE again < 1), 0), 4)
+           AS pass_rate_of_wrong,
+       count(*) FILTER (WHERE again >= 1 AND given < 1) AS failed_right
+FROM verdicts GROUP BY ALL ORDER BY pass_rate_of_wrong DESC, run, verifier
+"""
+VIEWS = {
+    "tulu.losses_by_source": View(
+        "Loss and margin of each source at each epoch of a run.", ("tulu.sample_losses",), HARDEST
+    ),
+    "tulu.lenient_verifiers": View(
+        "How often each verifier of a run passed replies that Watershed's own scorer finds wrong.",
+        ("tulu.rollouts", "tulu.rescores"),
+        LENIENT,
+    ),
+}

@@ -1,0 +1,99 @@
+"""The commands `watershed scholar`: papers that are withdrawn, what rests on them, and training rows from answers."""
+
+from __future__ import annotations
+
+import click
+
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import say
+
+
+@click.group("scholar")
+def scholar_command() -> None:
+    """Withdraw papers, check what answers cite, and make training rows from answers.
+
+    \b
+    Examples:
+      watershed ask "How do glaciers move?"
+      watershed scholar withdraw 263830210 --kind retracted --reason "retracted by the journal"
+      watershed sql "SELECT * FROM scholar.affected"
+      watershed scholar training --judge hosted
+      watershed scholar verify
+    """
+
+
+@scholar_command.command("withdraw")
+@click.argument("paper")
+@click.option(
+    "--kind",
+    type=click.Choice(["retracted", "forgotten"]),
+    required=True,
+    help="retracted: answers no longer use the paper. forgotten: its text is deleted from the datastore too.",
+)
+@click.option("--reason", required=True, help="Why, for the record.")
+@user_errors()
+def withdraw_command(paper: str, kind: str, reason: str) -> None:
+    """Stop answers from using a paper, at once, and say what rests on it.
+
+    PAPER is an id of scholar.papers. No search returns a forgotten paper from now on; `watershed make scholar.index`
+    then leaves it out of the tables too. Answers that cite the paper stay as they are, and scholar.affected lists them.
+    """
+    from catalog.errors import WatershedError
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.families.scholar.recipes import project_datastore
+    from spark_jobs.scholar.withdrawing import withdraw
+
+    settings = load_settings()
+    try:
+        store = project_datastore(settings)
+    except WatershedError:
+        store = None
+    found = withdraw(Lake.of(settings), store, paper, kind, reason)
+    say(f"{paper} is {kind}: {found.passages:,} passages were deleted from the indexes")
+    say(f"{found.answers:,} answers and {found.training:,} training rows rest on it")
+    if found.answers or found.training:
+        say('see them by `watershed sql "SELECT * FROM scholar.affected"`')
+
+
+@scholar_command.command("training")
+@click.option("--judge", required=True, metavar="NAME", help="The entry of [models] that judges answers.")
+@click.option("--cap", type=click.FloatRange(0, min_open=True), help="The most that it may cost in US dollars.")
+@user_errors(RUN_AGAIN)
+def training_command(judge: str, cap: float | None) -> None:
+    """Make scholar.training from the answers of `watershed ask`, with the filters of OpenScholar.
+
+    An answer is kept if the judge prefers it to its first draft, in both orders, and gives it at least 4.5 of 5 for
+    organization and for factual precision and citations.
+    """
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.engine.model_server import answering
+    from spark_jobs.scholar.training import training_rows, write_training
+
+    settings = load_settings()
+    lake = Lake.of(settings)
+    with answering(settings, judge) as endpoint:
+        rows = training_rows(lake, endpoint, cap)
+    write_training(lake, rows)
+    say(f"scholar.training: {sum(row['kept'] for row in rows):,} of {len(rows):,} rows are kept")
+
+
+@scholar_command.command("verify")
+@click.argument("answer", required=False)
+@user_errors()
+def verify_command(answer: str | None) -> None:
+    """Check that what answers cite stands in their papers, at its offsets and with its digest.
+
+    ANSWER is an id of scholar.answers; all answers are checked without it. The exit code is 1 if a citation differs.
+    """
+    import sys
+
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from spark_jobs.scholar.verifying import VERDICTS, verified_citations
+
+    found = verified_citations(Lake.of(load_settings()), answer)
+    for verdict in VERDICTS:
+        say(f"{found[verdict]:>8,} {verdict.replace('_', ' ')}")
+    sys.exit(1 if found["differs"] else 0)

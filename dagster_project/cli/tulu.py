@@ -1,0 +1,206 @@
+"""The commands `watershed tulu`: mixtures, comparisons of models, and what post-training runs left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import say
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group("tulu")
+def tulu_command() -> None:
+    """List and export mixtures, compare models, and record post-training runs.
+
+    \b
+    Examples:
+      watershed tulu mixtures
+      watershed tulu export tulu-3-sft --out sft
+      watershed tulu compare tulu-8b-dpo --baseline tulu-8b-sft
+    """
+
+
+@tulu_command.command("mixtures")
+@click.argument("name", required=False)
+@user_errors()
+def mixtures_command(name: str | None) -> None:
+    """List the mixtures, or the sources of one with count, licence and revision.
+
+    \b
+    Examples:
+      watershed tulu mixtures
+      watershed tulu mixtures tulu-3-sft
+    """
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.render import console, print_rows
+    from spark_jobs.tulu.sources import load_mixture, mixture_names
+
+    own = load_settings().project / "mixtures"
+    if name is None:
+        found = [load_mixture(each, own) for each in mixture_names(own)]
+        rows = [(each.name, each.kind, each.total, len(each.sources), each.reference) for each in found]
+        print_rows(console(), ("mixture", "kind", "rows", "sources", "reference"), rows)
+        return
+    mixture = load_mixture(name, own)
+    wanted = mixture.wanted()
+    rows = [
+        (each.name, wanted[each.name], each.repository or each.table, each.revision, each.licence)
+        for each in mixture.sources
+    ]
+    print_rows(console(), ("source", "rows", "data set", "revision", "licence"), rows)
+    say(f"{len(mixture.sources)} sources, {sum(wanted.values()):,} rows")
+
+
+@tulu_command.command("export")
+@click.argument("mixture")
+@click.option("--out", required=True, type=FOLDER, help="The folder that is written; it must not exist.")
+@user_errors()
+def export_command(mixture: str, out: Path) -> None:
+    """Write a mixture as JSON-lines files that the trainers read, with a manifest of sources and digests.
+
+    The same mixture gives the same bytes. Each line has the id, the source, the licence and the revision of its row.
+
+    \b
+    Examples:
+      watershed tulu export tulu-3-sft --out sft
+    """
+    from catalog.errors import WatershedError
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.families.tulu.exporting import export
+
+    settings = load_settings()
+    lake = Lake.of(settings)
+    if not lake.exists("tulu.mixture"):
+        raise WatershedError("tulu.mixture does not exist", "make it: `watershed make tulu.mixture`")
+    manifest = export(settings, lake, mixture, out)
+    say(f"{out}: {manifest['rows']:,} rows in {len(manifest['files'])} files")
+
+
+@tulu_command.command("record")
+@click.argument("folder", type=FOLDER)
+@click.option("--run", "name", default="", help="The name of the run in the tables; by default that of the folder.")
+@click.option(
+    "--data", "files", multiple=True, type=FOLDER, help="A file that the run trained on; repeated, in the run's order."
+)
+@user_errors(RUN_AGAIN)
+def record_command(folder: Path, name: str, files: tuple[Path, ...]) -> None:
+    """Store the losses of rows and the rollouts of a post-training run in the lake.
+
+    FOLDER is the run's folder, with sample_losses/ or rollouts/. A rollout whose tokens are not those that were sampled
+    is refused. A second record of a run replaces the first.
+
+    \b
+    Examples:
+      watershed tulu record runs/sft --data sft/part-00000.jsonl
+      watershed tulu record runs/rlvr --run grpo-1 --data prompts.jsonl
+    """
+    import pyarrow as pa
+
+    from catalog.errors import WatershedError
+    from catalog.fingerprint import fingerprint
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from catalog.tables.tulu import ROLLOUTS, SAMPLE_LOSSES
+    from dagster_project.families.tulu import records
+
+    run = name or folder.absolute().name
+    data = records.data_rows(files)
+    found = {
+        SAMPLE_LOSSES: records.sample_losses(run, folder, data),
+        ROLLOUTS: records.rollouts(run, folder, data),
+    }
+    if not any(found.values()):
+        raise WatershedError(f"{folder} has neither sample_losses/ nor rollouts/", "give the folder of a run")
+    lake = Lake.of(load_settings())
+    for contract, rows in found.items():
+        if rows:
+            table = pa.Table.from_pylist(rows, schema=contract.schema)
+            lake.replace(contract, table, fingerprint(contract.name, run, len(rows)), {"run": run})
+            say(f"{contract.name}: {len(rows):,} rows of {run}")
+
+
+@tulu_command.command("compare")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--baseline", required=True, help="The model that the others are compared with.")
+@click.option("--unseal", metavar="WHY", help="Reads the unseen suite too, and records the look with this reason.")
+@user_errors()
+def compare_command(models: tuple[str, ...], baseline: str, unseal: str | None) -> None:
+    """Compare models with a baseline on each task: paired difference, 95% interval, smallest difference to be seen.
+
+    Results of the unseen suite are sealed: only --unseal reads them, and tulu.looks records each look.
+
+    \b
+    Examples:
+      watershed tulu compare tulu-8b-dpo --baseline tulu-8b-sft
+      watershed tulu compare tulu-8b-rlvr --baseline tulu-8b-dpo --unseal "final table of the report"
+    """
+    from catalog.errors import WatershedError
+    from catalog.lake import Lake
+    from catalog.names import close
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.render import console, print_rows
+    from dagster_project.families.tulu import results
+    from spark_jobs.tulu.suites import tasks
+
+    lake = Lake.of(load_settings())
+    found = dict(results.results(lake))
+    if unseal is not None:
+        sealed = [name for name, task in tasks().items() if task.sealed]
+        results.record_look(lake, [*models, baseline], sealed, unseal, "watershed tulu compare")
+        found |= results.results(lake, sealed=True)
+    known = {model for by_model in found.values() for model in by_model}
+    if unknown := [name for name in (*models, baseline) if name not in known]:
+        raise WatershedError(
+            f"{unknown[0]!r} has no results{close(unknown[0], known)}",
+            f"use {', '.join(sorted(known))}" if known else "set [tulu] results, and `watershed make tulu.results`",
+        )
+    rows = results.comparisons(found, baseline, models)
+    names = ("model", "task", "metric", "pairs", "mean", "baseline", "difference", "95% interval", "could be seen", "")
+    print_rows(console(), names, [_shown(row) for row in rows])
+
+
+def _shown(row: dict) -> tuple[object, ...]:
+    interval = "" if row["low"] is None else f"{row['low']:+.3f} .. {row['high']:+.3f}"
+    seen = "" if row["seen"] is None else f"{row['seen']:.3f}"
+    finding = "" if not row["clear"] else "better" if row["difference"] > 0 else "worse"
+    means = (f"{row['mean']:.3f}", f"{row['baseline_mean']:.3f}", f"{row['difference']:+.3f}")
+    return row["model"], row["task"], row["metric"], row["pairs"], *means, interval, seen, finding
+
+
+@tulu_command.command("power")
+@click.argument("difference", type=click.FloatRange(0, 1, min_open=True))
+@click.option(
+    "--variance",
+    default=1 / 9,
+    show_default="1/9",
+    type=click.FloatRange(0),
+    help="The variance of the paired differences of single instances.",
+)
+@click.option(
+    "--power",
+    default=0.8,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="The probability to see the difference.",
+)
+@user_errors()
+def power_command(difference: float, variance: float, power: float) -> None:
+    """Say how many instances show a difference of two models, by a two-sided test at 5%.
+
+    DIFFERENCE is the mean difference of scores, 0..1, such as 0.03 for three points.
+
+    \b
+    Examples:
+      watershed tulu power 0.03
+      watershed tulu power 0.01 --variance 0.05 --power 0.9
+    """
+    from spark_jobs.tulu.comparing import pairs_needed
+
+    if not 0 < power < 1:
+        raise click.BadParameter("the power is between 0 and 1", param_hint="--power")
+    say(f"{pairs_needed(difference, variance, power=power):,}")

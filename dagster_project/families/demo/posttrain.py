@@ -1,0 +1,276 @@
+"""A small base model through fine-tuning, preferences and verified rewards, each by its trainer process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from catalog.files import write_whole
+from catalog.settings import Settings
+from dagster_project.families.demo.problems import Problems, make_problems
+
+SEQUENCE_LENGTH = 64
+VOCABULARY = 360
+STAGES = ("sft", "dpo", "rlvr")
+CONTROL = "random rewards"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosttrainSize:
+    """How much is trained."""
+
+    largest: int
+    """The largest number in a sum."""
+    texts: int
+    base_steps: int
+    chats: int
+    sft_epochs: float
+    pairs: int
+    prompts: int
+    rlvr_steps: int
+    heldout: int
+    model: Mapping[str, int] = field(default_factory=lambda: {"width": 96, "layers": 3, "heads": 4, "hidden": 256})
+    batch: int = 32
+    replies: int = 8
+    careless: float = 0.35
+    """The share of chats whose reply is not written as asked."""
+
+
+SIZES = {
+    "smoke": PosttrainSize(
+        largest=9,
+        texts=1500,
+        base_steps=150,
+        chats=800,
+        sft_epochs=1.0,
+        pairs=256,
+        prompts=400,
+        rlvr_steps=24,
+        heldout=100,
+    ),
+    "small": PosttrainSize(
+        largest=30,
+        texts=8000,
+        base_steps=900,
+        chats=4000,
+        sft_epochs=2.0,
+        pairs=1500,
+        prompts=4000,
+        rlvr_steps=120,
+        heldout=300,
+    ),
+}
+SIZES["standard"] = SIZES["small"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's model and its verified replies to the held-out problems."""
+
+    name: str
+    run: Path
+    verified: float
+    answers: list[dict[str, Any]]
+    curve: list[tuple[int, float]]
+    """Steps, and the part of replies that were verified in training; of verified rewards alone."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of `verified` over the problems."""
+        return wilson(self.verified, len(self.answers))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """All stages of one seed."""
+
+    seed: int
+    folder: Path
+    stages: dict[str, Stage]
+
+    def scores(self, stage: str) -> list[float]:
+        """Of the replies of a stage, in the order of the held-out problems."""
+        return [answer["score"] for answer in self.stages[stage].answers]
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95% interval of a share of `count` trials (Wilson, 1927).
+
+    Example:
+        >>> [round(x, 3) for x in wilson(0.5, 100)]
+        [0.404, 0.596]
+    """
+    z = 1.959963985
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return middle - half, middle + half
+
+
+def difference(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
+    """The mean difference of paired scores and its 95% interval, by the normal approximation.
+
+    Example:
+        >>> difference([0, 0, 1, 1], [1, 1, 1, 1])[0]
+        0.5
+    """
+    found = [b - a for a, b in zip(before, after, strict=True)]
+    mean = sum(found) / len(found)
+    variance = sum((each - mean) ** 2 for each in found) / max(1, len(found) - 1)
+    half = 1.959963985 * math.sqrt(variance / len(found))
+    return mean, mean - half, mean + half
+
+
+def run_seed(settings: Settings, size: PosttrainSize, seed: int, *, controls: bool) -> Seed:
+    """Train all stages of one seed, or read them where they were trained before.
+
+    Raises:
+        WatershedError: a trainer failed.
+    """
+    digest = hashlib.sha256(json.dumps([asdict(size), SEQUENCE_LENGTH, VOCABULARY]).encode()).hexdigest()[:12]
+    folder = settings.files_root / "posttrain" / digest / f"seed-{seed}"
+    made = make_problems(
+        seed=seed,
+        largest=size.largest,
+        texts=size.texts,
+        chats=size.chats,
+        pairs=size.pairs,
+        prompts=size.prompts,
+        heldout=size.heldout,
+        careless=size.careless,
+    )
+    files = _write(folder / "data", made)
+    base = _base(settings, folder, made, size, seed)
+    stages: dict[str, Stage] = {}
+    shared = {"device": settings.trainer.device, "seed": seed, "batch": size.batch, "log_every": 1}
+    before = base
+    for name, options in _stages(size).items():
+        if name == CONTROL and not controls:
+            continue
+        model = stages["dpo"].run if name in ("rlvr", CONTROL) else before
+        out = folder / name.replace(" ", "-")
+        command = "rlvr" if name == CONTROL else name
+        values = {**shared, "model": str(model), "data": [str(files[command])], "out": str(out), **options}
+        _run(f"trainers.{command}", values, out / "result.json", f"{name}, seed {seed}")
+        stages[name] = _measured(settings, name, out, files["heldout"], seed)
+        before = out
+    return Seed(seed, folder, stages)
+
+
+def _stages(size: PosttrainSize) -> dict[str, dict[str, Any]]:
+    rlvr = {
+        "loss": "dapo",
+        "batch": 16,
+        "replies": size.replies,
+        "reply_tokens": 24,
+        "steps": size.rlvr_steps,
+        "verified": 1.0,
+        "no_stop": 0.0,
+        "beta": 0.0,
+        "clip_high": 0.272,
+        "warmup": 0.0,
+        "optimiser": {"learning_rate": 5e-4, "final_fraction": 0.2},
+    }
+    return {
+        "sft": {"epochs": size.sft_epochs, "optimiser": {"learning_rate": 1e-3}, "reduction": "tokens"},
+        "dpo": {"loss": "dpo_norm", "beta": 2.0, "epochs": 1.0, "warmup": 0.1, "optimiser": {"learning_rate": 1e-4}},
+        "rlvr": rlvr,
+        CONTROL: {**rlvr, "rewards": "random"},
+    }
+
+
+def _run(module: str, values: Mapping[str, Any], result: Path, label: str) -> None:
+    from dagster_project.engine.trainer_process import run_trainer
+
+    if not result.exists():
+        run_trainer(module, values, label)
+
+
+def _measured(settings: Settings, name: str, run: Path, heldout: Path, seed: int) -> Stage:
+    """The run's replies to the held-out problems, at temperature 0."""
+    out = run / "answers"
+    values = {"model": str(run), "data": [str(heldout)], "out": str(out), "reply_tokens": 24, "seed": seed}
+    values["device"] = settings.trainer.device
+    _run("trainers.answer_problems", values, out / "answers.json", f"{name}: held-out problems")
+    answers = _rows(out / "answers.jsonl")
+    curve = [(row["step"], row["verified"]) for row in _rows(run / "metrics.jsonl") if "verified" in row]
+    return Stage(name, run, sum(row["score"] for row in answers) / len(answers), answers, curve)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _write(folder: Path, made: Problems) -> dict[str, Path]:
+    files = {"sft": made.chats, "dpo": made.pairs, "rlvr": made.prompts, "heldout": made.heldout}
+    for name, rows in files.items():
+        write_whole(folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return {name: folder / f"{name}.jsonl" for name in files}
+
+
+def _base(settings: Settings, folder: Path, made: Problems, size: PosttrainSize, seed: int) -> Path:
+    """The base model, which has read lines of sums and a few sentences."""
+    out = folder / "base"
+    if not (out / "result.json").exists():
+        _write_shards(folder / "shards", made)
+        values = {
+            "preset": "270k-1xC",
+            "shards": str(folder / "shards"),
+            "out": str(out),
+            "seed": seed,
+            "device": settings.trainer.device,
+            "model": dict(size.model),
+            "batch": 64,
+            "steps": size.base_steps,
+            "optimiser": {"learning_rate": 3e-3, "warmup_steps": min(50, size.base_steps // 4)},
+            "document_masking": True,
+        }
+        _run("trainers.pretrain", values, out / "result.json", f"base model, seed {seed}")
+    return out
+
+
+def _write_shards(folder: Path, made: Problems) -> None:
+    from spark_jobs.shards.format import token_dtype, write_dataset, write_manifest, write_shard
+    from spark_jobs.shards.tokenizer import EOT, encode, tokenizer_bytes
+    from spark_jobs.shards.writer import lay_out
+
+    chats = [message["content"] for chat in made.chats for message in chat["messages"]]
+    tokenizer = _tokenizer([*made.texts, *chats, "<|user|>\n<|assistant|>\n" * 50])
+    held = max(20, len(made.texts) // 50)
+    for split, chosen in (("train", made.texts[held:]), ("heldout", made.texts[:held])):
+        tokens = [encode(tokenizer, text) for text in chosen]
+        names = [str(number) for number in range(len(chosen))]
+        dtype = token_dtype(tokenizer.get_vocab_size())
+        stream = lay_out(names, ["sums"] * len(chosen), tokens, SEQUENCE_LENGTH, dtype)
+        sizes = {"text_bytes": sum(len(text.encode()) for text in chosen), "sources": {"sums": stream.sequences.size}}
+        write_manifest(folder / split, [write_shard(folder / split, split, 0, stream.sequences, **sizes)])
+    write_whole(folder / "tokenizer.json", tokenizer_bytes(tokenizer))
+    digest = hashlib.sha256("".join(made.texts).encode()).hexdigest()[:16]
+    sizes = {"vocab_size": tokenizer.get_vocab_size(), "sequence_length": SEQUENCE_LENGTH, "eot": EOT, "seed": 0}
+    write_dataset(folder, fingerprint=digest, **sizes)
+
+
+def _tokenizer(texts: Sequence[str]) -> Any:
+    """Byte-level BPE in which every digit is a token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    from spark_jobs.shards.tokenizer import END_OF_DOCUMENT
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END_OF_DOCUMENT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.encode_special_tokens = True
+    return tokenizer

@@ -1,0 +1,1 @@
+"""Assets of the family `scholar`: papers, passages, vectors, and the indexes that answers are searched in."""

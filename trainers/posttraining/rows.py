@@ -1,0 +1,126 @@
+"""Rows of JSON lines as they come from others: checked, bounded, and refused with file and line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainers.process.errors import TrainerError
+
+LONGEST_LINE = 32 * 1024 * 1024
+"""Bytes of a row."""
+MOST_MESSAGES = 1000
+ROLES = ("system", "developer", "user", "assistant", "tool")
+REPLY = "assistant"
+
+Message = Mapping[str, Any]
+
+
+class UnusableRow(Exception):
+    """A row that is not trained on; the text says why. Such rows are counted and listed, and stop no run."""
+
+
+def read_rows(paths: Sequence[Path]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of some files, numbered from 0 over all of them.
+
+    Raises:
+        TrainerError: a file cannot be read, or a line is no JSON object.
+    """
+    number = 0
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                for line_number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+                    if line.strip():
+                        yield number, _row(line, f"{path}, line {line_number}")
+                        number += 1
+        except OSError as error:
+            raise TrainerError(f"{path} cannot be read: {error.strerror}", "give a file of JSON lines") from None
+
+
+def _row(line: bytes, place: str) -> dict[str, Any]:
+    if len(line) > LONGEST_LINE:
+        raise TrainerError(f"{place} has more than {LONGEST_LINE:,} bytes", "leave that row out")
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise TrainerError(f"{place} is not JSON", "write one JSON object a line") from None
+    if not isinstance(row, dict):
+        raise TrainerError(f"{place} is no JSON object", "write one JSON object a line")
+    return row
+
+
+def messages_of(row: Mapping[str, Any], field: str = "messages") -> list[Message]:
+    """The messages of a row, whose roles and texts are checked.
+
+    A message has a role, and a text `content` (null beside tool calls), a list of parts of type "text", or both
+    `tool_calls` and `reasoning_content` or `thinking` beside it, as transformers' chat templates read them.
+
+    Raises:
+        UnusableRow: they are missing, empty, too many, or one of them is not what it should be.
+    """
+    found = row.get(field)
+    if not isinstance(found, list) or not found:
+        raise UnusableRow(f"it has no {field}")
+    if len(found) > MOST_MESSAGES:
+        raise UnusableRow(f"it has more than {MOST_MESSAGES:,} {field}")
+    return [_message(each) for each in found]
+
+
+def _message(value: Any) -> Message:
+    if not isinstance(value, dict) or value.get("role") not in ROLES:
+        role = value.get("role") if isinstance(value, dict) else None
+        raise UnusableRow(f"a message has the role {str(role)[:40]!r}")
+    content, calls = value.get("content"), value.get("tool_calls")
+    if isinstance(content, list):
+        content = "".join(_part(part) for part in content)
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
+        raise UnusableRow("tool_calls is no list of calls")
+    if not isinstance(content, str) and not (content is None and calls):
+        raise UnusableRow("a message has no text")
+    for name in ("reasoning_content", "thinking"):
+        if value.get(name) is not None and not isinstance(value[name], str):
+            raise UnusableRow(f"{name} is no text")
+    # A field that is null is absent, as files of one schema write it.
+    return {name: each for name, each in value.items() if each is not None} | {"content": content or ""}
+
+
+def _part(value: Any) -> str:
+    text = value.get("text") if isinstance(value, dict) and value.get("type") == "text" else None
+    if not isinstance(text, str):
+        raise UnusableRow("a message has a part that is no text")
+    return text
+
+
+def tools_of(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The descriptions of tools in a row: a list of objects, or the same as JSON text.
+
+    Raises:
+        UnusableRow: they are something else.
+    """
+    tools = row.get("tools")
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except (ValueError, RecursionError):
+            raise UnusableRow("tools is not JSON") from None
+    if tools is None or tools == []:
+        return None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise UnusableRow("tools is no list of descriptions")
+    return tools
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in nested lists and objects, keys with them."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, Mapping):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            waiting += each
