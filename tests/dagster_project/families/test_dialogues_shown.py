@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dagster_project.cli import main
+from dagster_project.engine.page import markdown
 from dagster_project.families.dialogues import tiny_texts
 from dagster_project.families.dialogues.shown import statistics_page
 from dagster_project.families.dialogues.tiny_texts import KINDS, TEMPLATE, Documented, Lesson, Messages, in_form
@@ -101,9 +102,10 @@ def test_the_page_shows_the_paper_beside_ours_and_dialogues_as_text() -> None:
     }
     page = statistics_page(statistics("a", stages), stages)
     beside, read = (page[name].value for name in ("beside the paper", "dialogues before and after"))
-    assert r"| violation\_rate | 100.0% | 35.5% | 21.6% |  |" in beside
-    assert r"| turns\_with\_plan | 4 | 8.47 | 13.24 | 8.02 |" in beside
-    assert "**before:** It is 1, I swear." in read and r"**critique \(no\-lies\):** It swears." in read
+    assert f"| {markdown('violation_rate')} | 100.0% | 35.5% | 21.6% |  |" in beside
+    assert f"| {markdown('turns_with_plan')} | 4 | 8.47 | 13.24 | 8.02 |" in beside
+    assert "**before:** It is 1, I swear." in read
+    assert f"**{markdown('critique (no-lies)')}:** It swears." in read
     # What a model wrote is no markup of the page.
     assert r"**after:** It may be 1 \| 2." in read and "<b>" not in read
     nothing = statistics_page(statistics("a", stages), stages | {"revisions": []})
