@@ -20,6 +20,9 @@ LONGEST = 600
 CANDIDATES = 500
 """Dialogues of which those most worth reading are chosen."""
 
+READ = ("goals", "conversations", "flags", "critiques", "revisions", "preferences")
+"""The tables that `READ_SQL` reads."""
+
 READ_SQL = """
 SELECT c.model, c.dialogue, g.domain, g.subtopic, g.goal, to_json(c.messages) AS messages, c.ended, k.critique,
     k.violations, r.original, r.revision, p.id IS NOT NULL AS paired, f.adherence, f.truncated
@@ -60,13 +63,19 @@ def print_dialogues(console: Console, settings: Settings, model: str, count: int
     """Print dialogues with the last turn of the agent before and after its revision, pairs of preferences first.
 
     Raises:
-        WatershedError: `model` has made no dialogues.
+        WatershedError: there are no dialogues, or `model` has made none.
     """
     from catalog.errors import WatershedError
+    from catalog.lake import Lake
     from catalog.names import close
     from catalog.sql.query import connect
     from spark_jobs.dialogues.worth_reading import worth_reading
 
+    if lacking := [name for name in READ if not Lake.of(settings).exists(f"dialogues.{name}")]:
+        raise WatershedError(
+            f"there are no revised dialogues yet: dialogues.{lacking[0]} has not been made",
+            "run `watershed demo dialogues`; or name models in [dialogues], and `watershed make dialogues.statistics`",
+        )
     connection = connect(settings)
     if model:
         known = [name for (name,) in connection.execute("SELECT DISTINCT model FROM dialogues.goals").fetchall()]

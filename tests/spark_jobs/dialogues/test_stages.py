@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from collections import Counter
 from pathlib import Path
@@ -35,6 +36,11 @@ def test_faulty_replies_are_counted_by_kind_and_no_dialogue_is_lost(tmp_path: Pa
         assert set(script.charged.values()) == {1}
         seen = sum(script.seen.values())
         assert len(requests_of(tmp_path)) == seen
+        # No two turns of a dialogue draw the same numbers.
+        seeds = {row["request"]: json.loads(row["settings"])["seed"] for row in requests_of(tmp_path)}
+        assert all(
+            len({seeds[each] for each in row["requests"]}) == len(row["requests"]) for row in found["conversations"]
+        )
         # What failed is asked again, what was answered is not.
         again = all_stages(tmp_path, url, COUNT, ENTRIES)
     assert set(script.charged.values()) == {1}
