@@ -199,7 +199,8 @@ def greedy(url: str, question: str, most: int, **extra: Any) -> Any:
 
 def next_tokens(url: str, prompt: Sequence[int]) -> dict[int, float]:
     """llama.cpp's log-probabilities of the likeliest tokens after a prompt, by token id."""
-    found = asked(url, "/completion", prompt=list(prompt), n_predict=1, n_probs=TOP, temperature=0)
+    # It reports no probabilities of a reply that ends within a character, as one token of an emoji does.
+    found = asked(url, "/completion", prompt=list(prompt), n_predict=4, n_probs=TOP, temperature=0)
     return {entry["id"]: entry["logprob"] for entry in found["completion_probabilities"][0]["top_logprobs"]}
 
 
