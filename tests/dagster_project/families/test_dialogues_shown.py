@@ -68,7 +68,7 @@ def test_the_replies_of_lessons_are_read_as_what_they_teach() -> None:
 def dialogue(model: str, number: int, **other: Any) -> dict[str, Any]:
     said = [("user", f"What is {number}?"), ("assistant", f"It is {number}, I swear."), ("user", "Thanks.")]
     messages = [{"role": role, "content": content} for role, content in said]
-    row = {
+    row: dict[str, Any] = {
         "model": model,
         "dialogue": f"{model}{number}",
         "domain": "numbers",
