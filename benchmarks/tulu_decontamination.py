@@ -2,8 +2,8 @@
 
 By default 1,000,000 made rows are searched for 50,000 made instances of five evaluations by two threads, with both
 rules. A row in fifty holds an instance, whole or in part. Rows have 20 to 140 words and instances 8 to 60. Half of the
-instances begin with one of ten common phrases, and so do many rows. PopQA's shape, three short fields, is among the
-evaluations.
+instances begin with one of ten common phrases of nine words, and so does a third of the rows. PopQA's shape, three
+short fields, is among the evaluations.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Maker:
         # Drawing from a long sample is much faster than from the law itself.
         weights = [1 / (rank + 10) for rank in range(VOCABULARY)]
         self.sample = self.draw.choices(self.words, weights, k=2_000_000)
-        self.frames = [self.text(12) for _ in range(10)]
+        self.frames = [self.text(9) for _ in range(10)]
 
     def text(self, count: int) -> str:
         """So many words."""
@@ -58,7 +58,7 @@ class Maker:
         made: list[tuple[str | None, ...]] = []
         for number in range(count):
             framed = f"{self.draw.choice(self.frames)} " if number % 2 else ""
-            question = framed + self.text(self.draw.randint(8, 48))
+            question = framed + self.text(self.draw.randint(10, 48))
             kind = number % 5
             if kind == 3:
                 made.append((self.text(2), self.text(1), self.text(2)))

@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -55,19 +57,31 @@ def _returned(index: VectorIndex, gone: Sequence[str], vectors: np.ndarray) -> i
     return sum(len(known.intersection(each.ids)) for each in found)
 
 
-def killed(folder: Path, index: VectorIndex, ids: Sequence[str], vectors: Path, *, after: float) -> bool:
-    """Build an index again in another process, kill it, and return whether it was killed before it ended."""
+def killed(folder: Path, index: VectorIndex, ids: Sequence[str], vectors: Path) -> None:
+    """Build an index again in another process, and kill it when half of the vectors have been written."""
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_build, args=(folder, index.stamp, ids, vectors, index.choices))
+    half = context.Event()
+    # Small segments, so that some of them are complete when the process is killed.
+    choices = replace(index.choices, segment_vectors=max(len(ids) // 5, 1))
+    process = context.Process(target=_build, args=(folder, index.stamp, ids, vectors, choices, half))
     process.start()
     assert process.pid is not None
-    process.join(after)
-    alive = process.is_alive()
-    if alive:
-        os.kill(process.pid, signal.SIGKILL)
+    half.wait()
+    os.kill(process.pid, signal.SIGKILL)
     process.join()
-    return alive
 
 
-def _build(folder: Path, stamp: Stamp, ids: Sequence[str], vectors: Path, choices: IndexChoices) -> None:
-    VectorIndex.build(folder, stamp, batches(ids, np.load(vectors)), choices)
+def _build(  # noqa: PLR0917 (the arguments of a process)
+    folder: Path, stamp: Stamp, ids: Sequence[str], vectors: Path, choices: IndexChoices, half: Event
+) -> None:
+    table = np.load(vectors, mmap_mode="r")
+
+    def stopping() -> Iterator[Batch]:
+        for number, batch in enumerate(batches(ids, table, max(len(ids) // 10, 1))):
+            yield batch
+            if number == 5:
+                half.set()
+                # Until the process is killed.
+                signal.pause()
+
+    VectorIndex.build(folder, stamp, stopping(), choices)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from spark_jobs.retrieval.passages import Cut, spans
 from spark_jobs.scholar.documentation import Document, documents
 
@@ -14,9 +16,13 @@ WINDOW = Cut(words=100, stride=50)
 
 
 def texts_of(path: Path | None) -> Iterator[Document]:
-    """Yield the documents of a JSON-lines file with `text`, or those of this machine."""
+    """Yield the documents of a file of JSON lines or Parquet with `text`, or those of this machine."""
     if path is None:
         yield from documents()
+        return
+    if path.suffix == ".parquet":
+        for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"], batch_size=1000):
+            yield from (Document(str(row["id"]), "", row["text"]) for row in batch.to_pylist())
         return
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file):

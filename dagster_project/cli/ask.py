@@ -28,7 +28,9 @@ FILE = click.Path(path_type=Path)
     help="The entry of [models] in watershed.toml that is asked, or for a question also the base URL of a server.",
 )
 @click.option(
-    "--judge", metavar="NAME", help="Question: the entry of [models] that checks citations.  [default: --model]"
+    "--judge",
+    metavar="NAME",
+    help="Question: the entry of [models] that checks the citations. The default is the one of --model.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Question: prints one JSON object.")
 @click.option("--page", type=FILE, metavar="FILE.html", help="Question: writes the answer as a page too.")
@@ -71,12 +73,12 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--max-tokens",
     type=click.IntRange(1),
-    help="The most tokens of a reply.  [default: 512, or 1024 for an answer]",
+    help="The most tokens of a reply. The default is 512, and 1024 for an answer to a question.",
 )
 @click.option(
     "--temperature",
     type=click.FloatRange(0),
-    help="The temperature of sampling.  [default: 1.0, or 0.7 for an answer]",
+    help="The temperature of sampling. The default is 1.0, and 0.7 for an answer to a question.",
 )
 @click.option("--seed", type=int, help="The seed of sampling, for servers that have one.")
 @click.option(

@@ -86,6 +86,7 @@ def _of_lake(settings: Settings, row: dict[str, object]) -> Measured:
     return Measured(
         source=f"the index of this lake: {count:,.0f} passages, {encoder.stamp.model}",
         passages=int(count),
+        words=settings.scholar.words,
         dimensions=encoder.stamp.dimensions,
         text_bytes=each("text_bytes"),
         code_bytes=each("code_bytes"),

@@ -12,11 +12,11 @@ from dagster_project.cli.screen.say import say
 def scholar_command() -> None:
     """Withdraw papers, check what answers cite, and make training rows from answers.
 
+    `watershed ask "QUESTION"` makes the answers.
+
     \b
     Examples:
-      watershed ask "How do glaciers move?"
       watershed scholar withdraw 263830210 --kind retracted --reason "retracted by the journal"
-      watershed sql "SELECT * FROM scholar.affected"
       watershed scholar training --judge hosted
       watershed scholar verify
     """
@@ -28,7 +28,7 @@ def scholar_command() -> None:
     "--kind",
     type=click.Choice(["retracted", "forgotten"]),
     required=True,
-    help="retracted: answers no longer use the paper. forgotten: its text is deleted from the datastore too.",
+    help="Answers no longer use a paper of either kind; the text of a forgotten one is deleted from the datastore too.",
 )
 @click.option("--reason", required=True, help="Why, for the record.")
 @user_errors()
@@ -37,6 +37,10 @@ def withdraw_command(paper: str, kind: str, reason: str) -> None:
 
     PAPER is an id of scholar.papers. No search returns a forgotten paper from now on; `watershed make scholar.index`
     then leaves it out of the tables too. Answers that cite the paper stay as they are, and scholar.affected lists them.
+
+    \b
+    Examples:
+      watershed scholar withdraw 263830210 --kind retracted --reason "retracted by the journal"
     """
     from catalog.errors import WatershedError
     from catalog.lake import Lake
@@ -65,6 +69,10 @@ def training_command(judge: str, cap: float | None) -> None:
 
     An answer is kept if the judge prefers it to its first draft, in both orders, and gives it at least 4.5 of 5 for
     organization and for factual precision and citations.
+
+    \b
+    Examples:
+      watershed scholar training --judge hosted --cap 5
     """
     from catalog.lake import Lake
     from catalog.settings import load_settings
@@ -86,6 +94,10 @@ def verify_command(answer: str | None) -> None:
     """Check that what answers cite stands in their papers, at its offsets and with its digest.
 
     ANSWER is an id of scholar.answers; all answers are checked without it. The exit code is 1 if a citation differs.
+
+    \b
+    Examples:
+      watershed scholar verify
     """
     import sys
 

@@ -124,6 +124,33 @@ def record_command(folder: Path, name: str, files: tuple[Path, ...]) -> None:
             say(f"{contract.name}: {len(rows):,} rows of {run}")
 
 
+@tulu_command.command("evaluate")
+@click.argument("names", nargs=-1, required=True, metavar="TASK...")
+@click.option("--model", required=True, help="The entry of [models] that is asked.")
+@click.option("--data", required=True, type=FOLDER, help="A folder with TASK.jsonl, and TASK.examples.jsonl for shots.")
+@click.option("--judge", default="", help="The entry of [models] that judges replies, where the metric is a judge's.")
+@click.option("--out", required=True, type=FOLDER, help="The folder of results; MODEL/TASK.jsonl is written in it.")
+@user_errors(RUN_AGAIN)
+def evaluate_command(names: tuple[str, ...], *, model: str, data: Path, judge: str, out: Path) -> None:
+    """Ask a model the declared tasks, as published, and write its replies where `[tulu] results` finds them.
+
+    The instances of a task are rows of its data set. Its examples are as many rows as the task has shots. Replies are
+    in models.requests, so an interrupted command asks only what is left. `watershed make tulu.results` scores them.
+
+    \b
+    Examples:
+      watershed tulu evaluate gsm8k ifeval --model tuned --data evaluations --out results
+      watershed tulu evaluate xstest --model tuned --judge large --data evaluations --out results
+    """
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.families.tulu.evaluating import evaluate
+
+    settings = load_settings()
+    for path, rows in evaluate(settings, Lake.of(settings), names, model=model, data=data, judge=judge, out=out):
+        say(f"{path}: {rows:,} replies")
+
+
 @tulu_command.command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--baseline", required=True, help="The model that the others are compared with.")

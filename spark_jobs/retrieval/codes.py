@@ -26,8 +26,8 @@ EXACT_VECTORS = 20_000
 USEARCH_VECTORS = 100_000
 BLOCK = 65_536
 """Vectors that are in memory as 32-bit floats at a time."""
-TRAINED_EACH = 48
-"""Vectors that a centroid is trained on; faiss asks for at least 39."""
+TRAINED_EACH, TRAINED_LEAST = 48, 39
+"""Vectors that a centroid is trained on, and how many faiss asks for at least."""
 PQ_TRAINED = 65_536
 
 
@@ -38,7 +38,8 @@ class CodeChoices:
     kind: str = "auto"
     """One of KINDS, or auto: by the number of vectors."""
     lists: int = 0
-    """Inverted lists; 0 for the power of two nearest to twice the root of the number of vectors."""
+    """Inverted lists; 0 for the power of two nearest to four times the root of the number of vectors, or for fewer if
+    there are too few vectors to train so many centroids."""
     pq_bytes: int = 64
     """Bytes of a code of product quantisation, a divisor of the dimensions."""
     seed: int = 0
@@ -59,7 +60,10 @@ class CodeChoices:
 
     def lists_for(self, vectors: int) -> int:
         """Return the number of inverted lists for so many vectors."""
-        return self.lists or 2 ** max(round(math.log2(2 * math.sqrt(vectors))), 4)
+        if self.lists:
+            return self.lists
+        fitting = math.log2(max(vectors / TRAINED_LEAST, 1))
+        return 2 ** max(min(round(math.log2(4 * math.sqrt(vectors))), int(fitting)), 2)
 
 
 class Codes(Protocol):
@@ -91,7 +95,7 @@ def write_codes(kind: str, vectors: np.ndarray, path: Path, choices: CodeChoices
     if kind == "usearch":
         _write_usearch(vectors, path, normalised=normalised)
     elif kind.startswith("ivf"):
-        _write_ivf(kind, vectors, path, choices)
+        _write_ivf(kind, vectors, path, choices, normalised=normalised)
 
 
 def open_codes(kind: str, path: Path, vectors: np.ndarray) -> Codes:
@@ -190,15 +194,16 @@ class UsearchCodes:
         return kept
 
 
-def _write_ivf(kind: str, vectors: np.ndarray, path: Path, choices: CodeChoices) -> None:
+def _write_ivf(kind: str, vectors: np.ndarray, path: Path, choices: CodeChoices, *, normalised: bool) -> None:
     faiss = _faiss()
     dimensions, lists = vectors.shape[1], choices.lists_for(len(vectors))
     if kind == "ivf-pq" and dimensions % choices.pq_bytes:
         raise WatershedError(
             f"{choices.pq_bytes} bytes do not divide {dimensions} dimensions", "choose a divisor of the dimensions"
         )
-    coarse = faiss.IndexFlatIP(dimensions)
-    metric = faiss.METRIC_INNER_PRODUCT
+    # For vectors of length 1 both give one order, and codes of distances are more exact than those of products.
+    metric = faiss.METRIC_L2 if normalised else faiss.METRIC_INNER_PRODUCT
+    coarse = faiss.IndexFlat(dimensions, metric)
     if kind == "ivf-pq":
         index: Any = faiss.IndexIVFPQ(coarse, dimensions, lists, choices.pq_bytes, 8, metric)
         index.pq.cp.niter = 10

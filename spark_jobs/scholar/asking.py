@@ -302,7 +302,7 @@ class Pipeline:
 
     def _said(self, prompt: str, settings: Sampling) -> Attempt:
         (row,) = self._ask([self._request(prompt, settings)])
-        if not row.answered or not row.text.strip():
+        if not _reply(row):
             said = f"{row.error or 'an empty reply'}{f': {row.message}' if row.message else ''}"
             raise _FailedError(f"the model {row.endpoint} gave no answer ({said})")
         return row
@@ -313,12 +313,12 @@ MOST_CHARACTERS = 100_000
 
 
 def _reply(row: Attempt) -> str:
-    return row.text[:MOST_CHARACTERS].strip() if row.answered else ""
+    return prompts.without_marks(row.text[:MOST_CHARACTERS]).strip() if row.answered else ""
 
 
 def _bare(text: str) -> str:
     """Return a text without citations, white space and the marks around it, to see whether nothing else changed."""
-    return re.sub(r"\s+", "", GROUP.sub("", re.sub(r"</?answer>", "", text))).strip("`*")
+    return re.sub(r"\s+", "", GROUP.sub("", text)).strip("`*")
 
 
 def _reference(found: Answer, place: int, number: int) -> Reference:

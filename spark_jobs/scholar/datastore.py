@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from catalog.errors import WatershedError
@@ -38,6 +39,8 @@ def build(
     embeddings: Iterable[pa.RecordBatch],
     stamp: Stamp,
     choices: IndexChoices | None = None,
+    *,
+    queries: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Build both indexes in a folder, and return the measured columns of `scholar.index`.
 
@@ -47,9 +50,10 @@ def build(
         embeddings: rows of `scholar.embeddings`.
         stamp: their stamp.
         choices: how vectors are indexed.
+        queries: vectors of questions (n, dimensions) that the width of searches is measured with.
     """
     began = time.monotonic()
-    index = VectorIndex.build(folder / VECTORS, stamp, vector_batches(embeddings, stamp), choices)
+    index = VectorIndex.build(folder / VECTORS, stamp, vector_batches(embeddings, stamp), choices, queries=queries)
     vector_seconds, began = time.monotonic() - began, time.monotonic()
     counted = {"passages": 0, "text_bytes": 0}
     DiskBm25(folder / WORDS).change(add=documents(passages, counted), every=True)

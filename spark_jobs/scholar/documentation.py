@@ -80,7 +80,8 @@ def _descriptions(packages: Path) -> Iterator[Document]:
         text = re.sub(r"<[^>]{1,400}>|\[!\[[^\n]*", " ", body).strip()
         name = str(head.get("Name", path.parent.name))
         if len(text) >= FEWEST_CHARACTERS:
-            yield Document(f"package:{name.lower()}", f"{name}, its description", text, head.get("Summary"))
+            summary = " ".join(str(head.get("Summary") or "").split()) or None
+            yield Document(f"package:{name.lower()}", f"{name}, its description", text, summary)
 
 
 def _modules(folder: Path) -> Iterator[Document]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from catalog.files import write_whole
@@ -33,10 +34,18 @@ def index_folder(lake: Lake) -> Path:
     return lake.folder(INDEX.name)
 
 
-def index_passages(lake: Lake, kind: str = "auto") -> tuple[pa.Table, dict[str, int]]:
+def index_passages(
+    lake: Lake, kind: str = "auto", encode: Callable[[list[str]], np.ndarray] | None = None
+) -> tuple[pa.Table, dict[str, int]]:
     """Build the indexes, or bring those that are there up to date; return the row of `scholar.index`, and what changed.
 
     Vectors of another encoder, or another kind of index, make it anew. The indexes that are there answer meanwhile.
+
+    Args:
+        lake: the lake.
+        kind: the kind of the index of vectors.
+        encode: embeds questions. With it, the width of searches is measured with sentences of passages, which are as
+            far from the passages as questions are; without it, with passages.
     """
     folder, choices = index_folder(lake), IndexChoices(codes=CodeChoices(kind=kind))
     facts = _facts(lake)
@@ -49,7 +58,8 @@ def index_passages(lake: Lake, kind: str = "auto") -> tuple[pa.Table, dict[str, 
     stamp = stamp_of(first[0])
     plan = _plan(lake, folder, stamp.digest, kind, known)
     if plan is None:
-        found = build(folder, _passages(lake, facts), _embeddings(lake), stamp, choices)
+        queries = encode(_sentences(lake)) if encode else None
+        found = build(folder, _passages(lake, facts), _embeddings(lake), stamp, choices, queries=queries)
         changes = {"added": found["passages"], "deleted": 0, "changed": 0}
     else:
         added, gone = plan
@@ -67,6 +77,21 @@ def index_passages(lake: Lake, kind: str = "auto") -> tuple[pa.Table, dict[str, 
     state = {"stamp": stamp.digest, "kind": kind, "papers": _digests(facts)}
     write_whole(folder / KNOWN, json.dumps(state).encode())
     return _row(lake, folder, found), changes
+
+
+def _sentences(lake: Lake) -> list[str]:
+    """Return the beginnings of passages, evenly spaced, each as long as a question."""
+    dataset = lake.table(PASSAGES.name).to_pyarrow_dataset()
+    step = max(dataset.count_rows() // ASKED, 1)
+    found, place = [], 0
+    for batch in dataset.to_batches(columns=["text"]):
+        chosen = batch["text"].take(pa.array(range(-place % step, len(batch), step), pa.int64()))
+        found += [" ".join(text.split()[:ASKED_WORDS]) for text in chosen.to_pylist()]
+        place += len(batch)
+    return found[:ASKED]
+
+
+ASKED, ASKED_WORDS = 256, 12
 
 
 def _plan(

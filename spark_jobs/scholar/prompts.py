@@ -34,6 +34,16 @@ def inert(text: str) -> str:
     return MARK.sub(r"‹\1", CONTROL.sub(" ", text))
 
 
+def without_marks(reply: str) -> str:
+    """Return a reply without the marks of prompts, which small models write too.
+
+    Example:
+        >>> without_marks("<answer>Ice flows [0].</answer>")
+        'Ice flows [0].'
+    """
+    return re.sub(r"</?(?:passage|question|answer|feedback|claim)\b[^<>]{0,400}>", "", reply, flags=re.IGNORECASE)
+
+
 def shown_passages(passages: Sequence[Passage], first: int = 0) -> str:
     """Return passages between their marks, numbered from `first`."""
     return "\n".join(
@@ -98,8 +108,8 @@ JUDGING = f"You check whether evidence supports a claim. {MATERIAL} Answer with 
 def read_feedback(reply: str, most: int) -> list[tuple[str, str | None]]:
     """Return the pieces of feedback of a reply, each with what is to be searched for.
 
-    A piece may have several lines, and the last one needs no line break. What stands before
-    the first mark is left out.
+    A piece may have several lines, and the last one needs no line break. What stands before the first mark is left out.
+    A reply without a mark, as small models write it, is one piece.
 
     Example:
         >>> read_feedback("Feedback: Say why.\\nQuestion: Why is ice light?\\nFeedback: Be\\nbrief.", 3)
@@ -119,10 +129,14 @@ def read_feedback(reply: str, most: int) -> list[tuple[str, str | None]]:
         elif pieces and text:
             place = 0 if kind == "feedback" else 1
             pieces[-1][place] = f"{pieces[-1][place]} {text}".strip()
+    if not pieces and len(plain := " ".join(reply.split())) >= SHORTEST_WISH:
+        pieces = [[plain[:LONGEST_WISH], ""]]
     found = [(wish.strip(), asked.strip() or None) for wish, asked in pieces if wish.strip()]
     return [(wish, None if asked and asked.lower().strip(".") in NOTHING else asked) for wish, asked in found][:most]
 
 
+SHORTEST_WISH, LONGEST_WISH = 20, 500
+"""Characters of a reply without marks that is taken as feedback."""
 NOTHING = {"none", "n/a", "no", "nothing", "null", "-"}
 
 

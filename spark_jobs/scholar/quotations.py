@@ -24,6 +24,7 @@ SAME = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "‐": "-", "‑": "-"}
 )
 ENDS = " \t.,;:!?…"
+SENTENCE = re.compile(r"\S(?:.*?[.!?](?=\s+[\"“(\[]?[A-Z0-9])|.*\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,11 @@ def best_sentence(question: str, text: str) -> tuple[int, int]:
     Rare words count more: those that few sentences of the passage have. A passage of one sentence is that sentence,
     and a sentence of more than 600 characters is cut at a word.
     """
-    sentences = [match.span() for match in re.finditer(r"\S(?:.*?[.!?](?=\s+[\"“(\[]?[A-Z0-9])|.*\Z)", text, re.DOTALL)]
+    sentences = [
+        (paragraph.start() + match.start(), paragraph.start() + match.end())
+        for paragraph in re.finditer(r"\S(?:.*?(?=\n[ \t]*\n)|.*\Z)", text, re.DOTALL)
+        for match in SENTENCE.finditer(paragraph.group())
+    ]
     if not sentences:
         return 0, len(text)
     wanted = set(re.findall(r"\w{3,}", question.lower()))

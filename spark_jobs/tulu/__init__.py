@@ -5,6 +5,7 @@
 - `decontamination`: evaluation instances in the prompts of training rows, by the published rule and a strict one
 - `prompts`, `personas`: prompts, and those that a model writes for a persona and a verifiable constraint
 - `completions`, `aspects`, `pairs`: replies of several models, a judge's scores, and pairs
-- `suites`, `comparing`: the declared evaluations, and paired differences with the smallest that could be seen
+- `suites`, `asking`, `task_scores`: the declared evaluations, what models are asked, and scores without a verifier
+- `comparing`: paired differences with the smallest that could be seen
 - `data`: the mixtures, constraints, personas, skills and suites that come with Watershed
 """

@@ -18,7 +18,7 @@ from trainers.models.dense import DenseDecoder
 from trainers.posttraining.config import CODE_VERSION, PostTrainingConfig, check, optimiser_of
 from trainers.posttraining.examples import Examples, Make, made_examples
 from trainers.posttraining.labels import ChatFormat, Labelled, Replies, named_stops, truncated
-from trainers.posttraining.rows import UnusableRow, read_rows
+from trainers.posttraining.rows import REPLY, UnusableRow, read_rows
 from trainers.process.config_file import check_fields
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json, write_text
@@ -55,10 +55,17 @@ class Beginning:
 
     @property
     def stop(self) -> int | None:
-        """The first token that ends a reply, where the configuration names one or the template has an eos_token."""
+        """The token that ends a reply: the first that the configuration names, else the one that the template writes.
+
+        That need not be the model's own end of a text, which is taken where the template writes none.
+        """
         if self.format.stops:
             return self.format.stops[0]
-        return self.format.tokenizer.number(str(self.format.template.names.get("eos_token") or ""))
+        try:
+            (reply,) = self.format.labelled([{"role": "user", "content": "a"}, {"role": REPLY, "content": "b"}])
+        except UnusableRow:
+            return self.format.tokenizer.number(str(self.format.template.names.get("eos_token") or ""))
+        return int(reply.tokens[reply.labels][-1])
 
     def fit(self, labelled: Labelled) -> Labelled:
         """The text in at most `length` tokens.

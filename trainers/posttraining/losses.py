@@ -76,13 +76,15 @@ def simpo_loss(chosen_P: Tensor, rejected_P: Tensor, beta: float, gamma: float) 
 
 
 def wpo_weights(chosen_P: Tensor, rejected_P: Tensor) -> Tensor:
-    """WPO's weight of each pair: how likely the policy would write both of its texts, at most 1; without a gradient.
+    """WPO's weight of each pair: how likely the policy would write both of its texts; without a gradient.
+
+    The paper has no bound on it; its authors' code takes at most 1.
 
     Args:
         chosen_P: the mean over tokens of log pi(token) - log sum_v pi(v)^2: the token's probability relative to that
             of a token drawn from the policy ("sampled alignment").
     """
-    return (chosen_P + rejected_P).detach().exp().clamp(max=1.0)
+    return (chosen_P + rejected_P).detach().exp()
 
 
 @dataclass(frozen=True)

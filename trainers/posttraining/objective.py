@@ -59,7 +59,9 @@ class PostTraining(Objective):
         self.entry_points = ("score", "hidden")
         self.balance = ExpertBalance(beginning.model)
         self.mixture = beginning.model if isinstance(beginning.model, MoEConfig) else None
-        self._balances = self.mixture is not None and bool(self.mixture.load_balancing_weight)
+        # Both losses of the routers are means over the tokens of the whole step.
+        mixture = self.mixture
+        self._balances = mixture is not None and bool(mixture.load_balancing_weight or mixture.router_z_weight)
         self.surveys = self._balances or self.asks > 0
         self.step = 0
         self._initial: DenseDecoder | None = beginning.decoder

@@ -140,14 +140,9 @@ class Verified(PostTraining):
             name: torch.from_numpy(joined(samples, name)).to(device)
             for name in ("engine", "old", "reference", "advantages", "values", "returns")
         }
-        found = self.of_tokens(logprob_N, text_N, layout, given)
-        loss_N = found.loss_N
-        if self.rl.importance_cap:
-            loss_N = loss_N * losses.importance_weights(given["old"], given["engine"], self.rl.importance_cap)
-        divergence_N = losses.kl_estimate(logprob_N, given["reference"], self.rl.kl)
-        if self.rl.beta and not self.ppo:
-            loss_N = loss_N + self.rl.beta * divergence_N
-        loss = self.reduced(loss_N, layout)
+        found = self.of_tokens(logprob_N, text_N, layout.counts, given)
+        loss = self.reduced(found.loss_N, layout.counts)
+        divergence_N = losses.kl_estimate(logprob_N.detach(), given["reference"], self.rl.kl)
         sums = {
             "ratio": found.ratio_N.sum().item(),
             "clipped": found.clipped_N.sum().item(),
@@ -163,23 +158,36 @@ class Verified(PostTraining):
             loss = loss + self.rl.value_weight * value_N.mean()
         return Loss(loss + term, report, self._noted(sums, samples, routing))
 
-    def of_tokens(self, logprob_N: Tensor, text_N: Tensor, layout: Layout, given: Mapping[str, Tensor]) -> TokenLoss:
-        """The loss of each token, before it is averaged."""
+    def of_tokens(self, logprob_N: Tensor, text_N: Tensor, counts_S: Tensor, given: Mapping[str, Tensor]) -> TokenLoss:
+        """The loss of each token before it is averaged, with its importance weight and the divergence.
+
+        Args:
+            text_N: the number of each token's reply; replies stand one after the other.
+            counts_S: tokens of each reply.
+            given: numbers of each token as the fields of a `Rollout`.
+        """
         old_N, advantage_N, config = given["old"], given["advantages"], self.rl
         if config.loss == "cispo":
-            return losses.cispo_loss(logprob_N, old_N, advantage_N, config.clip_high)
-        if config.loss == "gspo":
-            change_N = (logprob_N - old_N).detach()
-            mean_S = segment_sums(change_N, layout.counts) / layout.counts
-            logprob_N = losses.sequence_logratio(logprob_N, old_N, text_N, mean_S)
-        return losses.clipped_loss(logprob_N, old_N, advantage_N, config.clip_low, config.clip_high)
+            found = losses.cispo_loss(logprob_N, old_N, advantage_N, config.clip_high)
+        else:
+            ours_N = logprob_N
+            if config.loss == "gspo":
+                mean_S = segment_sums((logprob_N - old_N).detach(), counts_S) / counts_S
+                ours_N = losses.sequence_logratio(logprob_N, old_N, text_N, mean_S)
+            found = losses.clipped_loss(ours_N, old_N, advantage_N, config.clip_low, config.clip_high)
+        loss_N = found.loss_N
+        if config.importance_cap:
+            loss_N = loss_N * losses.importance_weights(old_N, given["engine"], config.importance_cap)
+        if config.beta and config.loss != "ppo":
+            loss_N = loss_N + config.beta * losses.kl_estimate(logprob_N, given["reference"], config.kl)
+        return TokenLoss(loss_N, found.ratio_N, found.clipped_N)
 
-    def reduced(self, loss_N: Tensor, layout: Layout) -> Tensor:
+    def reduced(self, loss_N: Tensor, counts_S: Tensor) -> Tensor:
         """The mean of the samples' losses by their weight."""
         if self.rl.loss not in BY_REPLY:
             return loss_N.mean()
-        sums_S = segment_sums(loss_N, layout.counts)
-        return (sums_S / (self.rl.reply_tokens if self.rl.loss == "dr_grpo" else layout.counts)).mean()
+        sums_S = segment_sums(loss_N, counts_S)
+        return (sums_S / (self.rl.reply_tokens if self.rl.loss == "dr_grpo" else counts_S)).mean()
 
     def _noted(self, sums: dict[str, float], samples: Sequence[Rollout], routing: RoutingSums | None) -> Notes:
         return Notes(sums, float(sum(rollout.targets for rollout in samples)), [], routing)

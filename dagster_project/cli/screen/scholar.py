@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spark_jobs.scholar.asking import Answer
 
 WIDTH = 100
+UNNAMED = "default"
+"""What a server is asked for that lists no model."""
 ASKED = "url"
 """The entry of [models] that a URL on the command line becomes."""
 
@@ -101,7 +103,9 @@ def _with_url(settings: Settings, model: str | None) -> tuple[Settings, str | No
     """Return the settings with an entry for a model that is given as a URL, and the name of the entry."""
     if model is None or "://" not in model:
         return settings, model
-    entry = EndpointSettings(url=model, model=_served_model(model))
+    name = _served_model(model)
+    # Replies of another server must not be taken for this one's, if its model has no name.
+    entry = EndpointSettings(url=model, model=name, revision=model if name == UNNAMED else "")
     return replace(settings, models={**settings.models, ASKED: entry}), ASKED
 
 
@@ -114,7 +118,7 @@ def _served_model(url: str) -> str:
             listed = json.loads(response.read(1_000_000))
         return str(listed["data"][0]["id"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return "default"
+        return UNNAMED
 
 
 def print_answer(shown: Mapping[str, Any], page: Path | None = None) -> None:

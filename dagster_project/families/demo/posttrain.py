@@ -24,45 +24,28 @@ CONTROL = "random rewards"
 class PosttrainSize:
     """How much is trained."""
 
-    largest: int
-    """The largest number in a sum."""
     texts: int
     base_steps: int
     chats: int
     sft_epochs: float
     pairs: int
-    prompts: int
     rlvr_steps: int
+    rlvr_prompts: int
+    """Of a step."""
     heldout: int
-    model: Mapping[str, int] = field(default_factory=lambda: {"width": 96, "layers": 3, "heads": 4, "hidden": 256})
+    model: Mapping[str, int] = field(default_factory=lambda: {"width": 64, "layers": 2, "heads": 4, "hidden": 160})
     batch: int = 32
     replies: int = 8
-    careless: float = 0.35
-    """The share of chats whose reply is not written as asked."""
+    careless: float = 0.65
+    """The share of chats whose reply is plain, whatever form was asked for."""
 
 
 SIZES = {
     "smoke": PosttrainSize(
-        largest=9,
-        texts=1500,
-        base_steps=150,
-        chats=800,
-        sft_epochs=1.0,
-        pairs=256,
-        prompts=400,
-        rlvr_steps=24,
-        heldout=100,
+        texts=2000, base_steps=150, chats=2400, sft_epochs=2.0, pairs=320, rlvr_steps=16, rlvr_prompts=8, heldout=100
     ),
     "small": PosttrainSize(
-        largest=30,
-        texts=8000,
-        base_steps=900,
-        chats=4000,
-        sft_epochs=2.0,
-        pairs=1500,
-        prompts=4000,
-        rlvr_steps=120,
-        heldout=300,
+        texts=4000, base_steps=400, chats=4000, sft_epochs=3.0, pairs=640, rlvr_steps=40, rlvr_prompts=16, heldout=190
     ),
 }
 SIZES["standard"] = SIZES["small"]
@@ -135,11 +118,10 @@ def run_seed(settings: Settings, size: PosttrainSize, seed: int, *, controls: bo
     folder = settings.files_root / "posttrain" / digest / f"seed-{seed}"
     made = make_problems(
         seed=seed,
-        largest=size.largest,
         texts=size.texts,
         chats=size.chats,
         pairs=size.pairs,
-        prompts=size.prompts,
+        prompts=size.rlvr_steps * size.rlvr_prompts,
         heldout=size.heldout,
         careless=size.careless,
     )
@@ -164,7 +146,7 @@ def run_seed(settings: Settings, size: PosttrainSize, seed: int, *, controls: bo
 def _stages(size: PosttrainSize) -> dict[str, dict[str, Any]]:
     rlvr = {
         "loss": "dapo",
-        "batch": 16,
+        "batch": size.rlvr_prompts,
         "replies": size.replies,
         "reply_tokens": 24,
         "steps": size.rlvr_steps,
@@ -173,10 +155,10 @@ def _stages(size: PosttrainSize) -> dict[str, dict[str, Any]]:
         "beta": 0.0,
         "clip_high": 0.272,
         "warmup": 0.0,
-        "optimiser": {"learning_rate": 5e-4, "final_fraction": 0.2},
+        "optimiser": {"learning_rate": 1e-3, "final_fraction": 0.2},
     }
     return {
-        "sft": {"epochs": size.sft_epochs, "optimiser": {"learning_rate": 1e-3}, "reduction": "tokens"},
+        "sft": {"epochs": size.sft_epochs, "optimiser": {"learning_rate": 2e-3}},
         "dpo": {"loss": "dpo_norm", "beta": 2.0, "epochs": 1.0, "warmup": 0.1, "optimiser": {"learning_rate": 1e-4}},
         "rlvr": rlvr,
         CONTROL: {**rlvr, "rewards": "random"},
@@ -226,7 +208,7 @@ def _base(settings: Settings, folder: Path, made: Problems, size: PosttrainSize,
             "model": dict(size.model),
             "batch": 64,
             "steps": size.base_steps,
-            "optimiser": {"learning_rate": 3e-3, "warmup_steps": min(50, size.base_steps // 4)},
+            "optimiser": {"learning_rate": 4e-3, "warmup_steps": min(50, size.base_steps // 4)},
             "document_masking": True,
         }
         _run("trainers.pretrain", values, out / "result.json", f"base model, seed {seed}")

@@ -1,18 +1,22 @@
 """Problems with answers that can be verified, made here: sums, and how the reply is to be written.
 
-Every text is a function of the seed. The sums of the held-out problems occur nowhere else: not in the texts that the
-base model reads, nor in any chat or pair.
+Every text is a function of the seed. A problem is a sum, a wording and a form. The held-out problems are asked nowhere
+else. Their sums are: the base model has read every sum, as a larger one has. The people who wrote the chats often
+replied in the plain form, whatever was asked: a model that learned from them knows the sums and seldom heeds the form.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 HELDOUT_SHARE = 0.15
-"""Of the sums."""
+"""Of the problems."""
+LARGEST = 9
+"""The largest number in a sum."""
+WORDINGS = ("What is {} + {}?", "Add {} and {}.", "How much is {} plus {}?", "{} + {} = ?")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,23 @@ FORMS = (
     ),
 )
 
-Sum = tuple[int, int]
+
+@dataclass(frozen=True)
+class Problem:
+    """A sum, how it is asked, and how the reply is to be written."""
+
+    numbers: tuple[int, int]
+    wording: str
+    form: Form
+
+    @property
+    def question(self) -> str:
+        """What the user asks."""
+        return self.wording.format(*self.numbers) + self.form.asked
+
+    def reply(self, form: Form, wrong: int = 0) -> str:
+        """A reply in a form, whose sum is `wrong` too large."""
+        return form.reply.replace("N", str(sum(self.numbers) + wrong))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,80 +82,69 @@ class Problems:
 
 
 def make_problems(
-    *, seed: int, largest: int, texts: int, chats: int, pairs: int, prompts: int, heldout: int, careless: float
+    *, seed: int, texts: int, chats: int, pairs: int, prompts: int, heldout: int, careless: float
 ) -> Problems:
     """Make the data.
 
     Args:
         seed: Of everything.
-        largest: The largest number in a sum.
-        texts: Lines that the base model reads.
-        careless: The share of chats whose reply is not written as asked, as people's replies are.
+        texts: What the base model reads, in texts of a few lines.
+        careless: The share of chats whose reply is plain, whatever form was asked for.
     """
     draw = random.Random(seed)
-    sums = [(a, b) for a in range(1, largest + 1) for b in range(1, largest + 1)]
-    draw.shuffle(sums)
-    kept = sums[: int(len(sums) * (1 - HELDOUT_SHARE))]
-    unseen = sums[len(kept) :]
+    numbers = range(1, LARGEST + 1)
+    sums = [(a, b) for a in numbers for b in numbers]
+    found = [Problem(each, wording, form) for each in sums for wording in WORDINGS for form in FORMS]
+    draw.shuffle(found)
+    kept = found[: int(len(found) * (1 - HELDOUT_SHARE))]
+    unseen = found[len(kept) :]
     return Problems(
-        texts=list(_texts(draw, kept, texts)),
+        texts=[_text(draw, sums) for _ in range(texts)],
         chats=[_chat(draw, number, draw.choice(kept), careless) for number in range(chats)],
-        pairs=[_pair(draw, number, draw.choice(kept)) for number in range(pairs)],
-        prompts=[_prompt(number, draw.choice(kept), draw.choice(FORMS), "train") for number in range(prompts)],
-        heldout=[_prompt(number, draw.choice(unseen), draw.choice(FORMS), "heldout") for number in range(heldout)],
+        pairs=[_pair(draw, number, draw.choice(kept), careless) for number in range(pairs)],
+        prompts=[_prompt(number, draw.choice(kept), "train") for number in range(prompts)],
+        heldout=[_prompt(number, problem, "heldout") for number, problem in enumerate(unseen[:heldout])],
     )
 
 
-def _texts(draw: random.Random, sums: Sequence[Sum], count: int) -> Iterator[str]:
+def _text(draw: random.Random, sums: Sequence[tuple[int, int]]) -> str:
     """Lines of sums, as a base model may have read them somewhere."""
-    for _ in range(count):
-        lines = [f"{a} + {b} = {a + b}" for a, b in (draw.choice(sums) for _ in range(4))]
-        if draw.random() < 0.3:
-            a, b = draw.choice(sums)
-            lines.append(f"What is {a} + {b}? The sum is {a + b}.")
-        yield "\n".join(lines) + "\n"
+    lines = [f"{a} + {b} = {a + b}" for a, b in (draw.choice(sums) for _ in range(3))]
+    a, b = draw.choice(sums)
+    lines.append(f"{draw.choice(WORDINGS).format(a, b)} {draw.choice(FORMS).reply.replace('N', str(a + b))}")
+    draw.shuffle(lines)
+    return "\n".join(lines) + "\n"
 
 
-def question(numbers: Sum, form: Form) -> str:
-    """What the user asks."""
-    return f"What is {numbers[0]} + {numbers[1]}?{form.asked}"
+def _written(draw: random.Random, problem: Problem, careless: float) -> Form:
+    return FORMS[0] if draw.random() < careless else problem.form
 
 
-def reply(numbers: Sum, form: Form, wrong: int = 0) -> str:
-    """A reply, whose sum is `wrong` too large."""
-    return form.reply.replace("N", str(sum(numbers) + wrong))
-
-
-def _chat(draw: random.Random, number: int, numbers: Sum, careless: float) -> dict[str, Any]:
-    form = draw.choice(FORMS)
-    written = draw.choice(FORMS) if draw.random() < careless else form
+def _chat(draw: random.Random, number: int, problem: Problem, careless: float) -> dict[str, Any]:
     messages = [
-        {"role": "user", "content": question(numbers, form)},
-        {"role": "assistant", "content": reply(numbers, written)},
+        {"role": "user", "content": problem.question},
+        {"role": "assistant", "content": problem.reply(_written(draw, problem, careless))},
     ]
-    return {"id": f"chat-{number}", "source": f"demo/{form.name}", "messages": messages}
+    return {"id": f"chat-{number}", "source": f"demo/{problem.form.name}", "messages": messages}
 
 
-def _pair(draw: random.Random, number: int, numbers: Sum) -> dict[str, Any]:
-    """The right reply, and one with a wrong sum or in another form."""
-    form = draw.choice(FORMS)
-    if draw.random() < 0.5:
-        worse = reply(numbers, form, draw.choice([-10, -2, -1, 1, 2, 10]))
-    else:
-        worse = reply(numbers, draw.choice([other for other in FORMS if other is not form]))
-        if form.name == "plain":
-            worse = reply(numbers, form, draw.choice([-1, 1]))
-    prompt = [{"role": "user", "content": question(numbers, form)}]
-    chosen, rejected = ([*prompt, {"role": "assistant", "content": text}] for text in (reply(numbers, form), worse))
-    return {"id": f"pair-{number}", "source": f"demo/{form.name}", "chosen": chosen, "rejected": rejected}
+def _pair(draw: random.Random, number: int, problem: Problem, careless: float) -> dict[str, Any]:
+    """A right and a wrong sum in the same form: its judges looked at the sum alone."""
+    form = _written(draw, problem, careless)
+    wrong = draw.choice([-2, -1, 1, 2])
+    prompt = [{"role": "user", "content": problem.question}]
+    chosen, rejected = (
+        [*prompt, {"role": "assistant", "content": text}] for text in (problem.reply(form), problem.reply(form, wrong))
+    )
+    return {"id": f"pair-{number}", "source": f"demo/{problem.form.name}", "chosen": chosen, "rejected": rejected}
 
 
-def _prompt(number: int, numbers: Sum, form: Form, split: str) -> dict[str, Any]:
+def _prompt(number: int, problem: Problem, split: str) -> dict[str, Any]:
     return {
         "id": f"{split}-{number}",
-        "source": f"demo/{form.name}",
-        "messages": [{"role": "user", "content": question(numbers, form)}],
-        "verifier": "gsm8k+ifeval" if form.instructions else "gsm8k",
-        "answer": str(sum(numbers)),
-        "instructions": list(form.instructions),
+        "source": f"demo/{problem.form.name}",
+        "messages": [{"role": "user", "content": problem.question}],
+        "verifier": "gsm8k+ifeval" if problem.form.instructions else "gsm8k",
+        "answer": str(sum(problem.numbers)),
+        "instructions": list(problem.form.instructions),
     }

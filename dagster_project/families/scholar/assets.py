@@ -60,8 +60,12 @@ def embeddings(making: Making) -> dict[str, Any]:
 @table_asset(INDEX, code_version="1", recipe=lambda settings, _: settings.scholar.index)
 def index(making: Making) -> dict[str, Any]:
     """Builds the indexes of vectors and words, or adds and deletes what has changed since."""
+    from dagster_project.families.scholar.recipes import project_encoder
     from spark_jobs.scholar.indexing import index_passages
 
-    row, changes = index_passages(making.lake, making.recipe)
+    def encode(questions: list[str]) -> Any:
+        return project_encoder(making.settings).queries(questions)
+
+    row, changes = index_passages(making.lake, making.recipe, encode)
     making.replace(INDEX, row)
     return changes

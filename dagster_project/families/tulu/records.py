@@ -15,11 +15,9 @@ from typing import Any
 from catalog.errors import WatershedError
 from catalog.tables.tulu.training import PER_TOKEN
 from spark_jobs.language_models.replies import MalformedReply, bounded_json
-from trainers.process.files import canonical_json, sha256_text
+from trainers.posttraining.rollouts import digest_of_row
 
 Row = dict[str, Any]
-SEALED = ("prompt_tokens", "tokens", "logprobs", "policy_version", "temperature")
-"""What the digest of a rollout covers, as trainers.rlvr writes it."""
 LARGEST_LINE = 64 << 20
 
 
@@ -119,7 +117,7 @@ def rollouts(run: str, folder: Path, data: Sequence[Mapping[str, Any]]) -> list[
 
 def _rollout(row: Row, known: Mapping[str, Mapping[str, Any]], place: str) -> Row:
     tokens = list(row["tokens"])
-    if digest_of(row) != row["digest"] or len(row["logprobs"]) != len(tokens):
+    if digest_of_row(row) != row["digest"] or len(row["logprobs"]) != len(tokens):
         raise WatershedError(
             f"{place}: the token ids or log-probabilities are not those that were sampled",
             "record the rollouts as the policy wrote them; a text that is tokenised again is another reply",
@@ -155,8 +153,3 @@ def _numbers(value: Any, count: int, name: str, place: str) -> list[float] | Non
             f"{place}: {name} has not a number for each token", "record the rollouts as they were written"
         )
     return [float(each) for each in value]
-
-
-def digest_of(row: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of what was sampled."""
-    return sha256_text(canonical_json({name: row.get(name) for name in SEALED}))

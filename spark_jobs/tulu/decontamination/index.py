@@ -1,10 +1,10 @@
 """The index of evaluation instances: n-grams of their fields, by hash, and the n-grams that are probed for.
 
-A row can only overlap an instance if one of a few n-grams of the instance occurs in it. Of a field of at least n
-words, more than half of which must match, at least m positions must (an n-gram covers n words), and so at least one of
-any T - m + 1 of its T positions; the rarest are chosen. Of short fields the longest are chosen, until what is left is
-at most half of their words. Everything else of an instance is compared only in the rows that hold a probe, so that
-common phrases ("which of the following") cost nothing.
+A row can only overlap an instance if one of a few n-grams of the instance occurs in it. Of a field of at least n words,
+more than half must match, so any set of positions that covers at most half of its words may be left out: those of the
+n-grams that most other fields share. Of short fields the longest are probes, until what is left is at most half of
+their words. Everything else of an instance is compared only in the rows that hold a probe, so that common phrases
+("which of the following") cost nothing.
 """
 
 from __future__ import annotations
@@ -164,12 +164,22 @@ def _last(place: Ints, grams: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _probes(place: Ints, grams: Ints, owners: Ints, sizes: Ints, counts: Ints) -> npt.NDArray[np.bool_]:
-    """For each position whether it is a probe: of each field all but the m - 1 most common ones."""
-    needed = np.floor(sizes * SHARE).astype(np.int64) // N + 1
-    order = np.lexsort((grams, owners, place))
-    rank = np.arange(len(place)) - np.concatenate([[0], np.cumsum(counts)])[place[order]]
-    probe = np.zeros(len(place), np.bool_)
-    probe[order] = rank < (counts - needed + 1)[place[order]]
+    """For each position whether it is a probe: all but the most common ones, which cover half of the field's words."""
+    probe = np.ones(len(place), np.bool_)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    common = np.zeros(len(counts), np.bool_)
+    common[place[owners > 1]] = True
+    for number in np.flatnonzero(common & (sizes >= N)).tolist():
+        start, most = int(starts[number]), int(sizes[number]) // 2
+        own = owners[start : start + int(counts[number])]
+        covered = 0
+        for position in np.lexsort((grams[start : start + len(own)], -own)).tolist():
+            if own[position] == 1:
+                break
+            wider = covered | ((1 << N) - 1) << position
+            if wider.bit_count() <= most:
+                covered = wider
+                probe[start + position] = False
     return probe
 
 

@@ -229,7 +229,13 @@ def _held(text: TextArray, document: Ints, fields: Ints, index: Index) -> Truths
         ends, hashes = ngrams_of(words, width)
         owner = np.repeat(np.arange(len(documents), dtype=np.uint64), np.diff(ends))
         own = sizes == width
-        held[own] = np.isin(wanted[own], hashes ^ (owner * MULTIPLIER))
+        keys = hashes ^ (owner * MULTIPLIER)
+        # The keys of a batch are many and those that are wanted few: these are sorted, and not `isin`'s both.
+        known, which = np.unique(wanted[own], return_inverse=True)
+        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        found = np.zeros(len(known), np.bool_)
+        found[place[known[place] == keys]] = True
+        held[own] = found[which]
     return held
 
 

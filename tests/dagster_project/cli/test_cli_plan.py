@@ -108,3 +108,13 @@ def test_an_impossible_plan_is_refused_with_cause_and_exit_code_2(arguments, cau
     assert result.exit_code == 2
     assert cause in result.stderr
     assert "mend:" in result.stderr
+
+
+def test_the_plan_of_a_datastore_of_papers():
+    plan = json.loads(watershed("plan", "--papers", "45M", "--json").stdout)
+    assert (plan["papers"], plan["passages"], plan["segments"]) == (45_000_000, 236_000_000, 30)
+    assert plan["vector_bytes"] == plan["passages"] * plan["measured"]["dimensions"] * 2
+    output = watershed("plan", "--papers", "45M").stdout
+    assert "236,000,000" in output and "bytes a passage" in output and "engine" in output
+    refused = watershed("plan", "--papers", "45M", "--scale", "7B-1x")
+    assert refused.exit_code == 2 and "--papers plans a datastore" in refused.stderr

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
@@ -15,7 +16,7 @@ from catalog.contract import Column, Contract
 from catalog.lake import Lake, partition_key
 from catalog.settings import Settings, load_settings
 from catalog.storage.records import RECORDS, measured_files
-from dagster_project.engine.partitions import Partition
+from dagster_project.engine.partitions import Cut, Partition
 from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.families.dclm.partitions import POOL_SHARDS
@@ -39,6 +40,17 @@ def table(name: str, *upstream: str, partitioned: bool = False) -> Contract:
 SOURCE = table("t.source", partitioned=True)
 CUT = table("t.cut", "t.source", partitioned=True)
 WHOLE = table("t.whole", "t.cut")
+CHOSEN = Contract(
+    name="t.chosen",
+    description="A table of the test.",
+    columns=(
+        Column(name="x", type=pa.int64(), description="A number."),
+        Column(name="m", type=pa.string(), description="Its partition."),
+    ),
+    primary_key=("x",),
+    partition_by=("m",),
+    upstream=("t.cut",),
+)
 
 
 class World:
@@ -111,6 +123,51 @@ def test_a_changed_archive_makes_its_own_shard_due_and_all_that_reads_every_shar
     world.make_all()
     world.digests["0-1"] = "changed"
     assert world.due() == {"t.source": ["0-1"], "t.cut": ["0-1"], "t.whole": [""]}
+
+
+class Choosing(World):
+    """The whole table becomes one by shard of another cut, which reads what `chosen` names of the table by shard."""
+
+    chosen: tuple[str, ...] = ("0-0",)
+    cut = Cut(dg.StaticPartitionsDefinition(["m"]), lambda key: {"m": key}, lambda columns: str(columns["m"]))
+
+    def steps(self) -> Steps:
+        def needs(settings: Settings, partition: Partition, name: str) -> list[Partition]:
+            return [POOL_SHARDS.columns(key) for key in self.chosen]
+
+        _, cut, source = dict.fromkeys(super().steps().by_table.values())
+        step = Step(contracts=(CHOSEN,), code_version="1", cut=self.cut, keys=lambda _: ["m"], needs=needs)
+        return Steps([step, cut, source])
+
+    def make_all(self) -> None:
+        for name in ("t.source", "t.cut"):
+            for key in self.digests:
+                self.make(name, key)
+        state = State(self.steps(), self.settings)
+        step = state.steps.by_table["t.chosen"]
+        made = state.steps.made_from(step, self.settings, {"m": "m"}, state.recorded)
+        assert made
+        state.lake.replace(CHOSEN, pa.table({"x": [1], "m": ["m"]}), made, {"m": "m"})
+
+    def due(self) -> dict[str, list[str]]:
+        state = State(self.steps(), self.settings)
+        return {
+            step.name: [step.cut.key(part) if step.cut and part else "" for part in parts]
+            for step in state.steps.ordered
+            if (parts := state.due(step))
+        }
+
+
+@pytest.mark.parametrize("chosen", [("0-0",), ()])
+def test_a_partition_is_due_after_a_change_of_what_it_needs_alone(tmp_path: Path, chosen: tuple[str, ...]) -> None:
+    world = Choosing(load_settings(tmp_path))
+    world.chosen = chosen
+    world.make_all()
+    assert world.due() == {}
+    world.digests["0-1"] = "changed"
+    assert world.due() == {"t.source": ["0-1"], "t.cut": ["0-1"]}
+    world.digests["0-0"] = "changed"
+    assert ("t.chosen" in world.due()) == bool(chosen)
 
 
 def test_a_changed_recipe_makes_its_own_step_due_and_not_its_upstream(world: World) -> None:

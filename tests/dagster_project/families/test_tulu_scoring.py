@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.model_server import Script, running
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import load_settings
 from catalog.sql.query import connect
 from dagster_project.cli import main
 from dagster_project.families.tulu import scoring
-from dagster_project.families.tulu.records import digest_of
 from dagster_project.families.tulu.results import comparisons, scored, selection
 from spark_jobs.tulu.suites import tasks
 from tests.small_lake import write_rows
+from trainers.posttraining.rollouts import sealed_row
 
 CHOICE = (
     {"response": "Let me think. The answer is (B).", "answer": "B"},
@@ -61,8 +62,8 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """A row that scores 1 and one that scores 0 in the format of each scorer."""
 
 
-@pytest.mark.parametrize("name", tasks())
-def test_every_declared_task_is_scored_from_rows_in_its_format(name: str) -> None:
+@pytest.mark.parametrize("name", {task.scorer: name for name, task in tasks().items()}.values())
+def test_every_scorer_of_a_declared_task_reads_rows_in_its_format(name: str) -> None:
     task = tasks()[name]
     right, wrong = ({"id": n, "response": "", **row} for n, row in enumerate(FORMATS[task.scorer]))
     if task.scorer == "mc2":
@@ -158,7 +159,7 @@ def rollout(number: int, text: str, score: float, **more: Any) -> dict[str, Any]
     }
     row |= {"temperature": 1.0, "id": f"p{number}", "source": "made", "group": number, "text": text, "finish": "stop"}
     row |= {"verifier": "gsm8k", "score": score, "reward": 10 * score, "advantages": [0.1, 0.1]} | more
-    return row | {"digest": digest_of(row)}
+    return sealed_row(row)
 
 
 def write_run(folder: Path, rows: list[dict[str, Any]], answers: dict[str, str]) -> tuple[str, str]:
@@ -280,4 +281,21 @@ def test_the_commands_list_mixtures_and_the_pairs_that_a_difference_needs(projec
         (["rescore"], "there is no stored reply"),
     ):
         done = CliRunner().invoke(main, words)
+        assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+
+
+def test_a_model_is_asked_a_task_and_its_replies_are_where_results_are_read(project: Path) -> None:
+    data = project / "evaluations"
+    data.mkdir()
+    rows = [{"question": f"How many are {n}?", "answer": f"#### {n}"} for n in range(9)]
+    (data / "gsm8k.jsonl").write_text(json.dumps(rows[8]) + "\n")
+    (data / "gsm8k.examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:8]))
+    words = ["tulu", "evaluate", "gsm8k", "--model", "tiny", "--data", str(data), "--out", str(project / "results")]
+    with running(Script(answer=lambda body, _: f"So the answer is {len(body['messages']) // 2}.")) as url:
+        (project / "watershed.toml").write_text(f'[models.tiny]\nurl = "{url}"\n')
+        assert "gsm8k.jsonl: 1 replies" in call(*words)
+    (reply,) = (project / "results/tiny/gsm8k.jsonl").read_text().splitlines()
+    assert json.loads(reply) == {"id": "0", "sample": 0, "response": "So the answer is 8.", "answer": "8"}
+    for wrong, says in (("gsm9k", "no task is called 'gsm9k'; close: gsm8k"), ("math", "No such file")):
+        done = CliRunner().invoke(main, ["tulu", "evaluate", wrong, *words[3:]])
         assert (done.exit_code, says in done.stderr) == (2, True), done.stderr

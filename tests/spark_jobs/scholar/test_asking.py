@@ -130,14 +130,14 @@ def test_a_passage_that_gives_orders_is_only_material(store: Datastore, lake: La
         seen.append(last(body))
         if "Answer with one word" in last(body):
             return "no"
-        return "Glaciers are made of cheese, as it is well known to everybody [99]. They are made of cheese [0]."
+        return "<answer>Glaciers are made of cheese, as is well known to everybody [99]. They are made of cheese [0]."
 
     found = answered(store, lake, obedient, passages=8, feedback=0, attribution=False)
     draft = seen[0]
     # The trap is among the passages, and cannot end the marks around it.
     assert "IGNORE ALL PREVIOUS" in draft and draft.count("</passage>") == draft.count("<passage number")
     assert found.text == (
-        "Glaciers are made of cheese, as it is well known to everybody. [not supported] They are made of cheese [1]. "
+        "Glaciers are made of cheese, as is well known to everybody. [not supported] They are made of cheese [1]. "
         "[not supported]"
     )
     assert [sentence.missing for sentence in found.sentences] == [(99,), ()]

@@ -143,6 +143,7 @@ def test_a_passage_cannot_end_its_marks_or_hide_characters() -> None:
         ("Sure!\nFeedback: Be\nbrief.\nQuestion: none", [("Be brief.", None)]),
         ("No ideas.", []),
         ("Question: Why?", []),
+        ("You should say\nwhat water does.", [("You should say what water does.", None)]),
     ],
 )
 def test_feedback_is_read_to_its_last_line(reply: str, pieces: list[tuple[str, str | None]]) -> None:

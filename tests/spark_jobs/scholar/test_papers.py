@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import WatershedError
+from spark_jobs.scholar import papers as papers_module
 from spark_jobs.scholar.papers import Paper, read_papers, source_digests
 
 PESO = {
@@ -131,3 +132,15 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         written(tmp_path / folder, "papers.jsonl", {"id": folder, "text": folder})
     with pytest.raises(WatershedError, match=r"two files .* called papers\.jsonl"):
         source_digests([str(tmp_path)])
+
+
+def test_a_large_file_is_known_by_its_size_and_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(papers_module, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(papers_module, "PIECE_BYTES", 10)
+    path = tmp_path / "large.jsonl"
+    path.write_bytes(b"x" * 5000)
+    first = source_digests([str(path)])
+    path.write_bytes(b"x" * 4999 + b"y")
+    changed = source_digests([str(path)])
+    path.write_bytes(b"x" * 5001)
+    assert len({each["large.jsonl"] for each in (first, changed, source_digests([str(path)]))}) == 3

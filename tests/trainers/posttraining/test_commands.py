@@ -124,6 +124,20 @@ def test_rows_without_a_label_are_listed_and_not_trained_on(made, tmp_path):
         sft(configured("sft", tmp_path / "none", made["model"], write_rows(tmp_path / "none.jsonl", [bad[3]])))
 
 
+def test_the_model_stops_at_the_marker_that_its_template_writes(made, tmp_path):
+    template = tmp_path / "other.jinja"
+    template.write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|start|>\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    options = {"chat_template": str(template), "batch": 4, "steps": 1}
+    sft(configured("sft", tmp_path / "run", made["model"], made["chats"], **options))
+    served = open_served(str(tmp_path / "run"))
+    # Its own end of a text is token 0.
+    assert served.tokenizer.number("<|start|>") == 1 and 1 in served.ends
+    assert served.template is not None and served.template.text == template.read_text()
+
+
 def test_adapters_alone_are_trained_and_merged_into_the_model(made, tmp_path):
     out = tmp_path / "lora"
     # Every step reads every row, so its loss falls.

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import math
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.models.loss import token_scores
+from trainers.models.loss import TokenScores, token_scores
 from trainers.posttraining import advantages, losses
+from trainers.posttraining.config import PreferenceConfig, RLVRConfig
+from trainers.posttraining.layout import segment_sums
+from trainers.posttraining.preferences import DirectPreference
+from trainers.posttraining.rlvr import Verified
 
 LN2 = math.log(2)
 
@@ -42,7 +52,7 @@ def test_simpo_wpo_and_kto_by_hand():
     simpo = losses.simpo_loss(torch.tensor([-1.0]), torch.tensor([-1.5]), beta=2.0, gamma=0.5)
     assert simpo.loss_P.item() == pytest.approx(-math.log(sigmoid(0.5)), abs=1e-6)
     weights = losses.wpo_weights(torch.tensor([-0.5, 1.0]), torch.tensor([-0.25, 0.5]))
-    assert weights.tolist() == pytest.approx([math.exp(-0.75), 1.0])
+    assert weights.tolist() == pytest.approx([math.exp(-0.75), math.exp(1.5)])
     kto = losses.kto_loss(
         torch.tensor([-2.0, -2.0]),
         torch.tensor([-3.0, -3.0]),
@@ -115,6 +125,21 @@ def test_scores_of_tokens_and_their_gradients_are_those_of_whole_logits(monkeypa
 # Against TRL
 
 
+@cache
+def method_of_trl(path: str, owner: str, name: str) -> Any:
+    """A method of an installed trainer of TRL as a function, compiled from its file: to import TRL takes 17 seconds."""
+    spec = importlib.util.find_spec("trl")
+    assert spec is not None and spec.submodule_search_locations
+    file = Path(next(iter(spec.submodule_search_locations))) / path
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    (of,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner]
+    (found,) = [node for node in of.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    # The last two serve its metrics alone.
+    space: dict[str, Any] = {"torch": torch, "F": F, "math": math, "nanmin": torch.min, "nanmax": torch.max}
+    exec(compile(ast.Module([found], []), str(file), "exec"), space)
+    return space[name]
+
+
 @pytest.fixture(scope="module")
 def texts() -> dict[str, Tensor]:
     """Three prompts of two replies each: log-probabilities by four models, advantages, and which tokens are there."""
@@ -128,29 +153,24 @@ def texts() -> dict[str, Tensor]:
     return made
 
 
-def trl_grpo(texts: dict[str, Tensor], **settings: Any) -> float:
+def trl_grpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
     """The loss that TRL's GRPOTrainer computes of these texts."""
-    from collections import defaultdict
-
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
     given = {
         "beta": 0.0, "loss_type": "grpo", "epsilon_low": 0.2, "epsilon_high": 0.28, "max_completion_length": 9,
-        "importance_sampling_level": "token", "use_vllm": False, "vllm_importance_sampling_correction": False,
+        "importance_sampling_level": "token", "use_vllm": False, "vllm_importance_sampling_correction": True,
     } | settings  # fmt: skip
     trainer = SimpleNamespace(
         **given,
-        _get_per_token_logps_and_entropies=lambda *a, **k: (texts["new"], torch.zeros_like(texts["new"])),
+        _get_per_token_logps_and_entropies=lambda *a, **k: (new, torch.zeros_like(new), None),
         model=SimpleNamespace(training=True),
-        accelerator=SimpleNamespace(gather=lambda x: x, num_processes=1),
+        accelerator=SimpleNamespace(gather=lambda x: x, reduce=lambda x, **_: x, num_processes=1, sync_gradients=True),
         _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
+        _entropy_bonus_enabled=False,
         current_gradient_accumulation_steps=1,
         top_entropy_quantile=1.0,
-        use_bias_correction_kl=False,
         off_policy_mask_threshold=None,
         aux_loss_enabled=False,
-        tools=None,
-        args=SimpleNamespace(delta=None, use_bias_correction_kl=False),
+        args=SimpleNamespace(delta=None, use_bias_correction_kl=False, steps_per_generation=1),
     )
     inputs = {
         "prompt_ids": torch.zeros(6, 2, dtype=torch.long),
@@ -161,8 +181,129 @@ def trl_grpo(texts: dict[str, Tensor], **settings: Any) -> float:
         "old_per_token_logps": texts["old"],
         "ref_per_token_logps": texts["reference"],
         "num_items_in_batch": texts["mask"].sum(),
+        "importance_sampling_ratio": (texts["old"] - texts["engine"]).exp().clamp(max=2.0),
     }
-    if given["vllm_importance_sampling_correction"]:
-        inputs["importance_sampling_ratio"] = (texts["old"] - texts["engine"]).exp().clamp(max=2.0)
-    compute: Any = GRPOTrainer._compute_loss
-    return compute(trainer, None, inputs).item()
+    compute = method_of_trl("trainer/grpo_trainer.py", "GRPOTrainer", "_compute_loss")
+    return compute(trainer, None, inputs)
+
+
+def our_grpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
+    """The same by the objective of trainers.rlvr."""
+    objective = object.__new__(Verified)
+    base: dict[str, Any] = {"out": "", "model": "", "data": ["-"], "reply_tokens": 9, "clip_high": 0.28, "beta": 0.0}
+    objective.rl = RLVRConfig(**base | settings)
+    mask, counts = texts["mask"].bool(), texts["mask"].sum(1)
+    given = {name: texts[name][mask] for name in ("engine", "old", "reference")}
+    given["advantages"] = texts["advantages"][:, None].expand(-1, 7)[mask]
+    text_N = torch.arange(6)[:, None].expand(-1, 7)[mask]
+    return objective.reduced(objective.of_tokens(new[mask], text_N, counts, given).loss_N, counts)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"loss": "grpo"}, {"loss_type": "grpo"}),
+        ({"loss": "grpo", "beta": 0.04}, {"loss_type": "grpo", "beta": 0.04}),
+        ({"loss": "dapo"}, {"loss_type": "dapo"}),
+        (
+            {"loss": "dapo", "clip_low": 0.1, "clip_high": 0.5},
+            {"loss_type": "dapo", "epsilon_low": 0.1, "epsilon_high": 0.5},
+        ),
+        ({"loss": "dapo", "importance_cap": 2.0, "beta": 0.1}, {"loss_type": "dapo", "use_vllm": True, "beta": 0.1}),
+        ({"loss": "dr_grpo"}, {"loss_type": "dr_grpo"}),
+        ({"loss": "gspo"}, {"loss_type": "grpo", "importance_sampling_level": "sequence"}),
+        ({"loss": "cispo"}, {"loss_type": "cispo", "epsilon_high": 1.28}),
+    ],
+    ids=lambda given: "-".join(map(str, given.values())),
+)
+def test_variants_of_grpo_are_those_of_trl(texts, ours, theirs):
+    new = texts["new"].clone().requires_grad_()
+    mine, its = our_grpo(texts, new, **ours), trl_grpo(texts, new, **theirs)
+    assert mine.item() == pytest.approx(its.item(), abs=1e-5)
+    gradients = [torch.autograd.grad(loss, new)[0] for loss in (mine, its)]
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+def trl_dpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
+    """The loss that TRL's DPOTrainer computes, the first three texts being chosen."""
+    mask = texts["mask"]
+    zeros = torch.zeros_like(new)
+    outputs = SimpleNamespace(
+        log_probs=new * mask,
+        log_sum_sq_probs=texts["old"],
+        entropy=zeros,
+        mean_logits=zeros,
+        is_top1=zeros.bool(),
+        aux_loss=None,
+    )
+    given = {"loss_types": ["sigmoid"], "beta": 0.1, "use_weighting": False} | settings
+    trainer = SimpleNamespace(
+        **given,
+        loss_weights=[1.0],
+        model=SimpleNamespace(training=True),
+        accelerator=SimpleNamespace(device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x),
+        _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
+        _total_train_tokens=0,
+        _tp_size=1,
+        aux_loss_enabled=False,
+        precompute_ref_logps=True,
+        ld_alpha=None,
+        f_divergence_type="reverse_kl",
+        label_smoothing=0.0,
+    )
+    reference = (texts["reference"] * mask).sum(1)
+    inputs = {
+        "input_ids": torch.zeros(6, 8, dtype=torch.long),
+        "attention_mask": torch.ones(6, 8, dtype=torch.long),
+        "completion_mask": torch.cat([torch.zeros(6, 1, dtype=torch.long), mask], 1),
+        "ref_chosen_logps": reference[:3],
+        "ref_rejected_logps": reference[3:],
+    }
+    compute = method_of_trl("trainer/dpo_trainer.py", "DPOTrainer", "_compute_loss")
+    return compute(trainer, lambda **_: outputs, inputs, False)
+
+
+def our_dpo(texts: dict[str, Tensor], new: Tensor, **settings: Any) -> Tensor:
+    """The same by the objective of trainers.dpo, whose pairs are neighbours."""
+    objective = object.__new__(DirectPreference)
+    objective.preferences = PreferenceConfig(**cast(Any, {"out": "", "model": "", "data": ["-"]} | settings))
+    order = [0, 3, 1, 4, 2, 5]
+    mask, counts = texts["mask"][order].bool(), texts["mask"][order].sum(1)
+    layout: Any = SimpleNamespace(sums=lambda values: segment_sums(values, counts), counts=counts)
+    scores = TokenScores(new[order][mask], torch.zeros(1), texts["old"][order][mask])
+    reference = (texts["reference"] * texts["mask"]).sum(1)[order].double().numpy()
+    numbered: Any = [SimpleNamespace(number=number) for number in range(6)]
+    return objective.of_pairs(layout, scores, numbered, reference)[0].loss_P.mean()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"loss": "dpo", "beta": 0.1}, {"loss_types": ["sigmoid"]}),
+        ({"loss": "dpo_norm", "beta": 5.0}, {"loss_types": ["sigmoid_norm"], "beta": 5.0}),
+        ({"loss": "wpo", "beta": 0.1}, {"loss_types": ["sigmoid"], "use_weighting": True}),
+    ],
+    ids=lambda given: str(given.get("loss", "")),
+)
+def test_dpo_and_its_kin_are_those_of_trl(texts, ours, theirs):
+    new = texts["new"].clone().requires_grad_()
+    mine, its = our_dpo(texts, new, **ours), trl_dpo(texts, new, **theirs)
+    assert mine.item() == pytest.approx(its.item(), abs=1e-5)
+    assert torch.allclose(*(torch.autograd.grad(loss, new)[0] for loss in (mine, its)), atol=1e-6)
+
+
+def test_simpo_is_that_of_trl():
+    draw = torch.Generator().manual_seed(5)
+    chosen, rejected = (-torch.rand(9, generator=draw) for _ in range(2))
+    trainer = SimpleNamespace(
+        alpha=0.0,
+        beta=2.0,
+        simpo_gamma=0.5,
+        label_smoothing=0.0,
+        loss_type="simpo",
+        accelerator=SimpleNamespace(device="cpu"),
+    )
+    compute = method_of_trl("experimental/cpo/cpo_trainer.py", "CPOTrainer", "cpo_loss")
+    theirs, their_chosen, _ = compute(trainer, chosen, rejected)
+    ours = losses.simpo_loss(chosen, rejected, beta=2.0, gamma=0.5)
+    assert torch.allclose(ours.loss_P, theirs, atol=1e-6) and torch.allclose(ours.chosen_P, their_chosen, atol=1e-6)

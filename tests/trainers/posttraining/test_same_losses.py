@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +72,7 @@ def test_preferences(made, tmp_path):
 
 @pytest.mark.parametrize("loss", ["dpo", "simpo", "wpo", "kto"])
 def test_other_losses_of_preferences(made, tmp_path, loss):
-    found = trajectories(made, tmp_path, "dpo", "dense", steps=3, loss=loss, beta=0.1)
+    found = trajectories(made, tmp_path, "dpo", "dense", steps=2, loss=loss, beta=0.1)
     if loss == "dpo":
         assert found["one batch"][0]["loss"] == pytest.approx(0.6931472, rel=1e-5)
     check_same(found)
@@ -81,14 +87,10 @@ def norms() -> dict[tuple[str, float], float]:
 @pytest.mark.parametrize("command", ["sft", "dpo"])
 @pytest.mark.parametrize("balance", [0.05, 0.0])
 def test_a_mixture_of_experts(made, norms, tmp_path, command, balance):
-    found = trajectories(made, tmp_path, command, "mixture", steps=6, load_balancing_weight=balance)
+    found = trajectories(made, tmp_path, command, "mixture", steps=4, load_balancing_weight=balance)
     assert found["one batch"][0]["load_balancing_loss"] > 1.0
     norms[command, balance] = found["one batch"][0]["grad_norm"]
-    if balance:
-        check_same(found, "load_balancing_loss", "router_z_loss")
-    else:
-        # Without a weight the balance is that of each piece: nobody looks at a step beforehand.
-        check_same(found, "router_z_loss")
+    check_same(found, "load_balancing_loss", "router_z_loss")
     if len(norms) == 4:
         assert all(norms[each, 0.05] != pytest.approx(norms[each, 0.0], rel=1e-4) for each in COMMANDS)
 
@@ -102,3 +104,30 @@ def test_the_sum_over_tokens_has_the_gradient_of_the_mean_times_their_number(mad
     assert rows["sum"]["loss"] == pytest.approx(rows["tokens"]["loss"], rel=1e-6)
     tokens = 8 * rows["sum"]["trained_tokens"]
     assert rows["sum"]["grad_norm"] == pytest.approx(tokens * rows["tokens"]["grad_norm"], rel=1e-5)
+
+
+def test_two_ranks_train_a_mixture_as_one_does(made, tmp_path):
+    options = {"batch": 6, "steps": 2, "parts": 1, "device": "cpu", "optimiser": {"learning_rate": 1e-3}}
+    one = configured("dpo", tmp_path / "one", made["mixture"], made["dpo"], **options)
+    dpo(one)
+    config = tmp_path / "two.json"
+    config.write_text(json.dumps({**asdict(one), "out": str(tmp_path / "two")}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "trainers.dpo", "--config", str(config)],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=Path(__file__).parents[3],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=240)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], outputs
+    found = {"one batch": read_jsonl(tmp_path / "one" / "metrics.jsonl")}
+    check_same(found | {"two ranks": read_jsonl(tmp_path / "two" / "metrics.jsonl")}, "margin", "load_balancing_loss")
