@@ -77,7 +77,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 SHARED = {"demo": "demo: Project", "curated": "curated: Curated"}
 """Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process."""
 
-LONGEST = ("demo", "test_backfill.py", "curated")
+LONGEST = ("demo", "test_ui_tour.py", "curated")
 """Fixtures and files that take longest, in this order."""
 
 

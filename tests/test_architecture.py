@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -220,3 +221,9 @@ def test_definitions_load_without_torch_spark_or_great_expectations() -> None:
         check=True,
     )
     assert loaded.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    # pytest imports test files by their names alone, because their folders are no packages.
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

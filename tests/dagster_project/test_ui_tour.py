@@ -151,8 +151,7 @@ def test_a_person_at_work(project: Project, crawl: SlowCrawl, page: Page) -> Non
         a_new_archive_is_picked_up_by_the_sensor(desk)
         a_run_is_cancelled_and_executed_again(desk)
         killed = a_run_in_the_middle(desk)
-    # The server, its daemon and the run were killed. Another one takes their place.
-    crawl.open.set()
+    # The server and its daemon were killed. Others take their place.
     with serving(project.folder) as address:
         the_killed_run_says_so(Desk(project, address, crawl, page), killed)
 
@@ -287,7 +286,8 @@ def a_run_in_the_middle(desk: Desk) -> str:
 
 
 def the_killed_run_says_so(desk: Desk, run: str) -> None:
-    assert status(desk.address, run) == "FAILURE"
+    wait_until(lambda: status(desk.address, run) == "FAILURE", "the run is still said to be running")
+    desk.crawl.open.set()
     desk.open(f"/runs/{run}")
     # The server notices that `watershed ui` is gone, and interrupts its runs before it ends.
     desk.sees("dclm.pool is as it was before")

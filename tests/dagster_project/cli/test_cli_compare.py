@@ -129,6 +129,7 @@ def test_the_selected_are_the_best_scored_and_the_unselected_any(compared: Proje
     assert len(others - best) > len(others) / 4
 
 
+@pytest.mark.campaign
 def test_the_decision_is_stored_before_the_target_is_trained(before: dict[str, Any], checked: Project) -> None:
     now = checked.rows("FROM ladder.comparisons ORDER BY task, measure")
     names = [name for (name,) in checked.rows("SELECT column_name FROM (DESCRIBE ladder.comparisons)")]
@@ -143,6 +144,7 @@ def test_the_decision_is_stored_before_the_target_is_trained(before: dict[str, A
         assert (is_["decision"] == is_["first"]) == (is_["probability"] >= 0.5)
 
 
+@pytest.mark.campaign
 def test_finished_runs_are_not_trained_again(before: dict[str, Any], checked: Project) -> None:
     now = finished(checked)
     assert len(before["runs"]) == 8 and len(now) == 12
@@ -151,6 +153,7 @@ def test_finished_runs_are_not_trained_again(before: dict[str, Any], checked: Pr
     assert "the decision held" in checked.output or "the decision did not hold" in checked.output
 
 
+@pytest.mark.campaign
 def test_turned_round_the_pair_needs_no_run_and_gets_the_other_answer(checked: Project) -> None:
     runs = finished(checked)
     out = checked.folder / "turned.json"
@@ -163,6 +166,7 @@ def test_turned_round_the_pair_needs_no_run_and_gets_the_other_answer(checked: P
     assert second["difference"] == pytest.approx(-first["difference"])
 
 
+@pytest.mark.campaign
 def test_both_tables_hold_to_their_contracts_and_dagster_shows_them(
     checked: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_spark_writes_what_the_plain_function_gives(curated: Curated) -> None:
     assert DOCUMENTS.conform(plain).equals(DOCUMENTS.conform(stored))
 
 
+@pytest.mark.campaign
 def test_documents_do_not_depend_on_shards_or_workers(curated: Curated, curated_alone: tuple[Curated, object]) -> None:
     shards = {"global_shard", "local_shard"}
     ours, theirs = (

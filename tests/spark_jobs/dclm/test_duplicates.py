@@ -81,6 +81,7 @@ def test_one_copy_stands_for_a_cluster_and_each_says_why(curated: Curated) -> No
     assert exact[1:] == ["same text as the kept copy"] * 2
 
 
+@pytest.mark.campaign
 def test_one_worker_finds_what_two_find_in_other_shards(
     curated: Curated, curated_alone: tuple[Curated, object]
 ) -> None:

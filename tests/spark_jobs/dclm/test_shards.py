@@ -265,6 +265,7 @@ def test_a_writer_that_dies_between_files_leaves_no_half_shard(
     assert straight.tar("train", 0).read_bytes() == writer.tar("train", 0).read_bytes()
 
 
+@pytest.mark.campaign
 def test_the_same_data_set_comes_from_one_worker_and_from_two(
     made: tuple[Lake, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
+@pytest.mark.campaign
 def test_spark_runs_without_any_java_installed(
     curated_alone: tuple[Curated, subprocess.CompletedProcess[str]],
 ) -> None:
