@@ -30,6 +30,7 @@ from dagster_project.engine.partitions import Cut
 from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.engine.table_asset import FORCE_TAG, SKIP_FRESH_TAG
+from dagster_project.instance import open_instance
 from dagster_project.jobs import COMMANDS, job_of
 from dagster_project.processes import PROCESS_TAG, process_tag
 from spark_jobs.spark.failures import one_line
@@ -246,6 +247,19 @@ def make(
         with suppress(WatershedError):
             report(instance, settings)
     return costs
+
+
+def make_by_command(settings: Settings, tables: Collection[str]) -> list[StepCost]:
+    """Make what is due of `tables` for a command of the command line, whose words Dagster shows with the runs.
+
+    Raises:
+        WatershedError: See `make`.
+    """
+    instance = open_instance(settings)
+    try:
+        return make(settings, instance, tables, tags=command_tags())
+    finally:
+        instance.dispose()
 
 
 def _run(

@@ -98,6 +98,17 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return None
 
 
+def pytest_runtest_teardown() -> None:
+    """Let the log of absl write to the process's own standard error, if a package has imported it.
+
+    Its handler holds the standard error of the test that imported it first, which is pytest's own file. When Dagster
+    configures logging, the handlers before are closed, and this one would close that file.
+    """
+    log = sys.modules.get("absl.logging")
+    if log:
+        log.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest group begins first."""
 

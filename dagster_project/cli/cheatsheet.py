@@ -39,9 +39,8 @@ def import_command(place: str) -> None:
     from catalog.sql.query import connect
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.families.cheatsheet.assets import imported
-    from dagster_project.instance import open_instance
     from dagster_project.jobs import TABLES
-    from dagster_project.run import make
+    from dagster_project.run import make_by_command
     from spark_jobs.cheatsheet.reading import read_bytes, read_entries
 
     content = read_bytes(place)
@@ -49,12 +48,8 @@ def import_command(place: str) -> None:
     settings = load_settings()
     with whole_file(imported(settings)) as path:
         path.write_bytes(content)
-    instance = open_instance(settings)
-    try:
-        with Bars(wide_console()).listening():
-            costs = make(settings, instance, TABLES["cheatsheet"])
-    finally:
-        instance.dispose()
+    with Bars(wide_console()).listening():
+        costs = make_by_command(settings, TABLES["cheatsheet"])
     if not costs:
         say("this file has been imported before: nothing to do")
     outcomes = dict(connect(settings).execute(COUNTS_SQL).fetchall())

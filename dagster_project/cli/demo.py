@@ -131,20 +131,15 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
         write_demo_crawl(console, settings, size)
     from catalog.sql.query import export_duckdb
     from dagster_project.cli.screen.summary import print_summary
-    from dagster_project.instance import open_instance
     from dagster_project.jobs import DEMO
-    from dagster_project.run import command_tags, make
+    from dagster_project.run import make_by_command
     from spark_jobs.spark.session import make_lacking_cache
 
     console.print(
         f"lake {settings.lake_root}\nDagster home {settings.dagster_home}", style="dim", soft_wrap=True, markup=False
     )
-    instance = open_instance(settings)
-    try:
-        with Bars(console).listening():
-            costs = make(settings, instance, DEMO, tags=command_tags())
-    finally:
-        instance.dispose()
+    with Bars(console).listening():
+        costs = make_by_command(settings, DEMO)
     make_lacking_cache()
     export_duckdb(settings, settings.project / "lake.duckdb")
     print_summary(console, settings, costs, time.monotonic() - began)

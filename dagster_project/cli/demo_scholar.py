@@ -61,6 +61,8 @@ def run_scholar(size: str, papers: Sequence[str] = ()) -> None:
     from catalog.lake import Lake
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars, wide_console
+    from dagster_project.jobs import TABLES
+    from dagster_project.run import make_by_command
     from spark_jobs.scholar.verifying import verified_citations
 
     for module, extra in (("faiss", "retrieval"), ("tantivy", "retrieval"), ("wordllama", "retrieval")):
@@ -72,7 +74,7 @@ def run_scholar(size: str, papers: Sequence[str] = ()) -> None:
     settings = _choose(settings, size, papers)
     console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
     with Bars(console).listening():
-        _make(settings)
+        make_by_command(settings, TABLES["scholar"])
     _print_index(console, settings)
     _print_comparison(console, settings, known)
     _answer(console, settings, planned)
@@ -107,18 +109,6 @@ def _choose(settings: Settings, size: str, papers: Sequence[str]) -> Settings:
     # Codes and not an exact search, although the corpus is small: their recall is to be seen.
     chosen = {"scholar": {"papers": places, "index": "ivf-rabitq"}, "models": {WRITER: model}}
     return write_choices(settings, chosen)
-
-
-def _make(settings: Settings) -> None:
-    from dagster_project.instance import open_instance
-    from dagster_project.jobs import TABLES
-    from dagster_project.run import make
-
-    instance = open_instance(settings)
-    try:
-        make(settings, instance, TABLES["scholar"])
-    finally:
-        instance.dispose()
 
 
 def _print_index(console: Console, settings: Settings) -> None:

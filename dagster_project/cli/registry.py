@@ -51,21 +51,16 @@ def import_command(folder: Path) -> None:
     """
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars, wide_console
-    from dagster_project.instance import open_instance
     from dagster_project.jobs import TABLES
-    from dagster_project.run import command_tags, make
+    from dagster_project.run import make_by_command
     from spark_jobs.registry.dclm_files import read_registry
     from trainers.icl.aggregate import aggregates
 
     read_registry(folder.expanduser(), aggregates)
     with _registry_folder(folder):
         settings = load_settings()
-        instance = open_instance(settings)
-        try:
-            with Bars(wide_console()).listening():
-                costs = make(settings, instance, TABLES["registry"], tags=command_tags())
-        finally:
-            instance.dispose()
+        with Bars(wide_console()).listening():
+            costs = make_by_command(settings, TABLES["registry"])
     if not costs:
         say("these files have been imported before: nothing to do")
     _print_counts(settings)

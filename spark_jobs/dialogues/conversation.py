@@ -70,7 +70,7 @@ def _request(spoken: Spoken, recipe: DialogueRecipe, number: int, plan: str, sid
     settings = Sampling(
         max_tokens=recipe.turn_tokens,
         temperature=recipe.temperature,
-        # A seed of its own for each turn: with the same numbers drawn, a side says again what the other one said.
+        # A seed of its own for each turn: with the same numbers drawn, a side repeats the other one.
         seed=(recipe.seed * 1_000_003 + number) * MOST_TURNS + len(spoken.requests),
         stop=STOPS,
     )

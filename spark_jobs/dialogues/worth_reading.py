@@ -25,7 +25,7 @@ def merit(row: Row) -> tuple[float | str, ...]:
     """Return what dialogues are ordered by, the greatest most worth reading.
 
     A pair comes before a dialogue without one; then count whether the critique names a principle, whether no message
-    is cut off, how much of the plan was said, how varied the words are, and how much the revision changed.
+    is cut off, how much of the plan it has, how varied the words are, and how much the revision changed.
     """
     texts = [message["content"] for message in row["messages"]]
     varied = distinct(["\n".join([*texts, row["revision"]])], 3) or 0.0

@@ -235,8 +235,8 @@ class _Batches:
     def _cause(self, batch: Any) -> str:
         """What a batch says of its failure. Its types are the provider's word, and are not relied on."""
         faults = getattr(getattr(batch, "errors", None), "data", None)
-        told = [getattr(each, "message", None) for each in faults] if isinstance(faults, list) else []
-        return next((self.scrub(sound_text(each))[:500] for each in told if isinstance(each, str) and each), "")
+        messages = [getattr(each, "message", None) for each in faults] if isinstance(faults, list) else []
+        return next((self.scrub(sound_text(each))[:500] for each in messages if isinstance(each, str) and each), "")
 
     async def _found(self, tag: str) -> Any:
         async for batch in self.openai.batches.list(limit=100):

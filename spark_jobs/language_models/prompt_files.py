@@ -104,8 +104,8 @@ def _prompt(row: Any, render: Any, sampling: Sampling, system: str) -> Prompt:
     if isinstance(messages, list) and messages and prompt is None:
         pairs = [(each.get("role"), each.get("content")) for each in messages if isinstance(each, dict)]
         if len(pairs) == len(messages) and all(isinstance(text, str) for pair in pairs for text in pair):
-            said = tuple((str(role), sound_text(text)) for role, text in pairs)
-            return Prompt(Request(messages=said, settings=sampling), fields)
+            turns = tuple((str(role), sound_text(text)) for role, text in pairs)
+            return Prompt(Request(messages=turns, settings=sampling), fields)
     raise ValueError("it has neither a prompt nor messages")
 
 

@@ -84,6 +84,13 @@ class Codes(Protocol):
         ...
 
 
+def living_of(alive: np.ndarray | None, count: int) -> np.ndarray:
+    """Return for each of `count` positions whether it may be returned, from packed bits in little order; None: all."""
+    if alive is None:
+        return np.ones(count, dtype=bool)
+    return np.unpackbits(alive, bitorder="little", count=count).astype(bool)
+
+
 def blocks(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first position, vectors in float32) of a table in half precision, block by block."""
     for start in range(0, len(vectors), BLOCK):
@@ -135,7 +142,7 @@ def exact_neighbours(
     """
     found = np.full((len(queries), count), -1, dtype=np.int64)
     best = np.full((len(queries), count), -np.inf, dtype=np.float32)
-    living = None if alive is None else np.unpackbits(alive, bitorder="little", count=len(vectors)).astype(bool)
+    living = None if alive is None else living_of(alive, len(vectors))
     for start, block in blocks(vectors):
         scores = queries @ block.T
         if living is not None:
@@ -177,7 +184,7 @@ class UsearchCodes:
         living = None
         wanted = count
         if alive is not None:
-            living = np.unpackbits(alive, bitorder="little", count=self._vectors).astype(bool)
+            living = living_of(alive, self._vectors)
             # As many more as are deleted, within bounds: then `count` of them are alive whatever was deleted.
             wanted = count + min(int(self._vectors - living.sum()), self.MOST)
         wanted = min(wanted, self._vectors)

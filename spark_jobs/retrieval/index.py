@@ -238,10 +238,7 @@ class VectorIndex:
             places = segment.positions(wanted)
             named = _named_of(segment)
             if len(places):
-                size = segment.facts.vectors
-                alive = segment.alive
-                living = np.ones(size, bool) if alive is None else np.unpackbits(alive, bitorder="little", count=size)
-                living = living.astype(bool)
+                living = segment.kept
                 living[places] = False
                 name = f"{segment.folder.name}-{self.generation + 1:08}.npy"
                 _write_bits(self.folder / "deleted" / name, ~living)

@@ -20,7 +20,7 @@ import numpy as np
 
 from catalog.errors import WatershedError
 from spark_jobs.retrieval.calibration import NEIGHBOURS, Width, calibrated
-from spark_jobs.retrieval.codes import CodeChoices, open_codes, write_codes
+from spark_jobs.retrieval.codes import CodeChoices, living_of, open_codes, write_codes
 
 VECTORS, IDS, CODES, FACTS = "vectors.npy", "ids.npy", "codes", "segment.json"
 ID_BYTES = 16
@@ -161,11 +161,16 @@ class Segment:
             self.alive = np.invert(np.load(dead, allow_pickle=False))
 
     @property
+    def kept(self) -> np.ndarray:
+        """Whether each vector is not deleted."""
+        return living_of(self.alive, self.facts.vectors)
+
+    @property
     def deleted(self) -> int:
         """How many vectors are deleted."""
         if self.alive is None:
             return 0
-        return self.facts.vectors - int(np.unpackbits(self.alive, bitorder="little", count=self.facts.vectors).sum())
+        return self.facts.vectors - int(self.kept.sum())
 
     def search(
         self, queries: np.ndarray, count: int, *, probes: int = 0, candidates: int = 0
@@ -206,16 +211,11 @@ class Segment:
         """Return the positions of those of the ids (n, 16) that the segment holds, deleted ones left out."""
         own = np.ascontiguousarray(self.ids).view(f"S{ID_BYTES}").ravel()
         found = np.flatnonzero(np.isin(own, np.ascontiguousarray(ids).view(f"S{ID_BYTES}").ravel()))
-        if self.alive is None:
-            return found
-        living = np.unpackbits(self.alive, bitorder="little", count=self.facts.vectors).astype(bool)
-        return found[living[found]]
+        return found if self.alive is None else found[self.kept[found]]
 
     def living(self, block: int = 65_536) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the ids and vectors that are not deleted, block by block."""
-        keep = np.ones(self.facts.vectors, dtype=bool)
-        if self.alive is not None:
-            keep = np.unpackbits(self.alive, bitorder="little", count=self.facts.vectors).astype(bool)
+        keep = self.kept
         for start in range(0, self.facts.vectors, block):
             part = slice(start, start + block)
             yield self.ids[part][keep[part]], self.vectors[part][keep[part]]

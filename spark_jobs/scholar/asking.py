@@ -200,7 +200,7 @@ class Pipeline:
     def _write(self, found: Answer) -> None:
         choices = self.choices
         self._heard("draft")
-        row = self._said(prompts.draft(found.question, found.shown), choices.sampling())
+        row = self._drafted(prompts.draft(found.question, found.shown), choices.sampling())
         text = _reply(row)
         found.steps.append(Step(kind="draft", text=text, request=row.request))
         for wish, asked in self._feedback(found, text) if choices.feedback else ():
@@ -300,11 +300,11 @@ class Pipeline:
         asked = endpoint or self.endpoint
         return ask(self.lake, asked, requests, purpose=PURPOSE, cap=self._cap) if requests else []
 
-    def _said(self, prompt: str, settings: Sampling) -> Attempt:
+    def _drafted(self, prompt: str, settings: Sampling) -> Attempt:
         (row,) = self._ask([self._request(prompt, settings)])
         if not _reply(row):
-            said = f"{row.error or 'an empty reply'}{f': {row.message}' if row.message else ''}"
-            raise _FailedError(f"the model {row.endpoint} gave no answer ({said})")
+            cause = f"{row.error or 'an empty reply'}{f': {row.message}' if row.message else ''}"
+            raise _FailedError(f"the model {row.endpoint} gave no answer ({cause})")
         return row
 
 

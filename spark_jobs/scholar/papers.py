@@ -6,19 +6,18 @@ and retraction to the full text of peS2o. What is no paper is a row with its rea
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
+from catalog.lines import bounded_lines, opened
 from catalog.tables.scholar import PAPERS, REJECTED
 from spark_jobs.input_files import JSONL, InputFile, input_files
 from spark_jobs.scholar.pdf import NotReadableError, read_pdf
@@ -153,10 +152,11 @@ def _first_line(text: str) -> str | None:
 
 
 def _records(file: InputFile) -> Iterator[Paper | Rejected]:
-    for number, line in enumerate(_lines(file.path), start=1):
-        if line is None:
-            yield Rejected(file.path.name, number, f"the line has more than {LONGEST_LINE:,} bytes")
-        elif line.strip():
+    with opened(file.path) as lines:
+        for number, line in bounded_lines(lines, LONGEST_LINE):
+            if line is None:
+                yield Rejected(file.path.name, number, f"the line has more than {LONGEST_LINE:,} bytes")
+                continue
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
@@ -166,28 +166,6 @@ def _records(file: InputFile) -> Iterator[Paper | Rejected]:
                 yield Rejected(file.path.name, number, "the line is no JSON")
             except _NoPaperError as error:
                 yield Rejected(file.path.name, number, str(error))
-
-
-def _lines(path: Path) -> Iterator[bytes | None]:
-    """Yield the lines of a file, plain or compressed; None for one that is too long."""
-    with _opened(path) as file:
-        while line := file.readline(LONGEST_LINE + 1):
-            if len(line) <= LONGEST_LINE:
-                yield line
-                continue
-            while line and not line.endswith(b"\n"):
-                line = file.readline(LONGEST_LINE)
-            yield None
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return io.BufferedReader(gzip.GzipFile(path))
-    if path.suffix == ".zst":
-        import zstandard
-
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True))
-    return path.open("rb")
 
 
 def _of_record(record: Mapping[str, Any], source: str) -> Iterator[Paper]:
@@ -290,7 +268,7 @@ def source_digests(places: Sequence[str]) -> dict[str, str]:
     """Return the digest of every file that `read_papers` would read, by its name; they decide the rows.
 
     Raises:
-        WatershedError: two files have one name, so that their rows could not be told apart.
+        WatershedError: two files have one name, so that their rows could not be distinguished.
     """
     found: dict[str, str] = {}
     for file in input_files(places, KINDS) if places else ():

@@ -48,12 +48,22 @@ class TokenizerRecipe:
             )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Train byte-level BPE with GPT-2's splitting into words; the result does not depend on the number of threads."""
+def train_tokenizer(texts: Iterable[str], vocab_size: int, *, single_digits: bool = False) -> Tokenizer:
+    """Train byte-level BPE with GPT-2's splitting into words; the result does not depend on the number of threads.
+
+    Args:
+        texts: what it learns from.
+        vocab_size: tokens at most, the 256 bytes and the end of a document among them.
+        single_digits: whether each digit is a token of its own.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if single_digits:
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

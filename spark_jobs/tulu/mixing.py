@@ -17,7 +17,7 @@ from catalog.errors import WatershedError
 from spark_jobs.hash_order import hash_key
 from spark_jobs.tulu.filters import reasons
 from spark_jobs.tulu.reading import prompt_text
-from spark_jobs.tulu.sources import Filters, Kind, Mixture
+from spark_jobs.tulu.sources import Filters, Kind, Mixture, Source
 
 Row = Mapping[str, Any]
 CHUNK = 2_000
@@ -130,21 +130,13 @@ def mix(
         found.drops += drops
         found.sources.append(
             {
-                "mixture": mixture.name,
-                "source": source.name,
-                "kind": mixture.kind,
-                "repository": source.repository or source.table,
-                "origin": source.origin,
-                "revision": source.revision,
-                "licence": source.licence,
-                "available": source.available,
+                **_declared(mixture, source),
                 "rows": len(candidates[source.name]),
                 "dropped": len(drops),
                 "wanted": wanted[source.name],
                 "taken": len(taken),
                 "distinct": len({row for row, _ in taken}),
                 "missing": max(missing, 0),
-                "by": "count" if source.count is not None else "weight",
             }
         )
     found.rows = [
@@ -152,6 +144,21 @@ def mix(
         for position, (_, source, row, repeat) in enumerate(sorted(places))
     ]
     return found
+
+
+def _declared(mixture: Mixture, source: Source) -> Row:
+    """What a row of tulu.sources has of the mixture's file."""
+    return {
+        "mixture": mixture.name,
+        "source": source.name,
+        "kind": mixture.kind,
+        "repository": source.repository or source.table,
+        "origin": source.origin,
+        "revision": source.revision,
+        "licence": source.licence,
+        "available": source.available,
+        "by": "count" if source.count is not None else "weight",
+    }
 
 
 def _drop(mixture: str, source: str, row: str, why: list[str]) -> Row:

@@ -17,6 +17,7 @@ from typing import Any
 
 from catalog.errors import WatershedError
 from catalog.files import sha256_of
+from catalog.lines import bounded_lines, opened
 from spark_jobs.language_models.replies import MalformedReply, bounded_json, sound_text
 from spark_jobs.tulu.sources import Source
 
@@ -151,33 +152,14 @@ def _raw_rows(path: Path) -> Iterator[tuple[str, Any]]:
             for batch in pq.ParquetFile(path).iter_batches(BATCH):
                 yield from ((path.name, raw) for raw in batch.to_pylist())
             return
-        with _opened(path) as file:
-            while line := file.readline(LARGEST_ROW + 1):
-                if len(line) > LARGEST_ROW:
-                    while line and not line.endswith(b"\n"):
-                        line = file.readline(LARGEST_ROW)
+        with opened(path) as file:
+            for _, line in bounded_lines(file, LARGEST_ROW):
+                try:
+                    yield path.name, None if line is None else bounded_json(line)
+                except MalformedReply:
                     yield path.name, None
-                elif line.strip():
-                    try:
-                        yield path.name, bounded_json(line)
-                    except MalformedReply:
-                        yield path.name, None
     except (OSError, ValueError, EOFError) as error:
         raise WatershedError(f"{path} cannot be read: {str(error).splitlines()[0][:200]}", mend) from error
-
-
-def _opened(path: Path) -> Any:
-    if path.suffix == ".gz":
-        import gzip
-
-        return gzip.open(path, "rb")
-    if path.suffix == ".zst":
-        import io
-
-        import zstandard
-
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True))
-    return path.open("rb")
 
 
 def _row(source: Source, raw: Any) -> Row:
@@ -198,7 +180,7 @@ def _row(source: Source, raw: Any) -> Row:
         found["answer"] = None
     replies = [text for text in (found["chosen"], found["rejected"]) if text is not None]
     whole = [*((m["role"], m["content"], m["tool_calls"]) for m in found["messages"]), *replies]
-    # A row that cannot be read is told from others by what it holds.
+    # A row that cannot be read is distinguished from others by what it holds.
     content = whole if found["malformed"] is None else [str(raw)[:10_000]]
     found["row_digest"] = _digest(" ".join(json.dumps(content, ensure_ascii=False).split()))
     found["prompt_digest"] = _digest(" ".join(prompt_text(found["messages"]).lower().split()))
@@ -301,6 +283,11 @@ def read_messages(value: Any) -> list[Row]:
             )
         )
     return found
+
+
+def without_nulls(message: Mapping[str, Any]) -> Row:
+    """The fields of a stored message that it has: tables have a null for every other one."""
+    return {name: value for name, value in message.items() if value is not None}
 
 
 def _message(role: str, content: str, reasoning: str | None = None, tool_calls: str | None = None) -> Row:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -154,12 +155,19 @@ def load_mixture(name: str, folder: Path | None = None) -> Mixture:
         (19, 939344)
     """
     for each in (folder, FOLDER):
-        if each and (each / f"{name}.yaml").is_file():
-            return read_mixture(each / f"{name}.yaml")
+        if each and (path := each / f"{name}.yaml").is_file():
+            stat = path.stat()
+            return _read_once(path, stat.st_size, stat.st_mtime_ns)
     known = mixture_names(folder)
     raise WatershedError(
         f"no mixture is called {name!r}{close(name, known)}", f"write mixtures/{name}.yaml, or use {', '.join(known)}"
     )
+
+
+@lru_cache(maxsize=64)
+def _read_once(path: Path, _size: int, _time: int) -> Mixture:
+    """A mixture, which is asked for once for each of its sources whenever it is seen what is due."""
+    return read_mixture(path)
 
 
 def read_mixture(path: Path) -> Mixture:

@@ -13,6 +13,7 @@ from trainers.models.dense import DenseDecoder
 from trainers.posttraining.begin import Beginning
 from trainers.posttraining.config import SFTConfig
 from trainers.posttraining.examples import Examples, Make
+from trainers.posttraining.layout import Layout
 from trainers.posttraining.objective import Notes, PostTraining, Sample
 from trainers.posttraining.rows import messages_of, tools_of
 
@@ -43,13 +44,18 @@ class FineTuning(PostTraining):
     def divisor(self, weight: float) -> float:
         return 1.0 if self.reduction == "sum" else weight
 
-    def loss(self, model: nn.Module, samples: list[Sample], device: torch.device) -> Loss:
-        texts = [text for (text,) in samples]
-        layout = self.laid_out(texts, device)
+    def _nats(self, model: nn.Module, layout: Layout) -> Tensor:
+        """(N,): -log p of each labelled token."""
         scores = cast(DenseDecoder, model).score(
             layout.tokens_BT, layout.target_BT, layout.chosen_BT, documents=layout.documents
         )
-        nats_S, counts_S = layout.sums(-scores.logprob_N), layout.counts
+        return -scores.logprob_N
+
+    def loss(self, model: nn.Module, samples: list[Sample], device: torch.device) -> Loss:
+        texts = [text for (text,) in samples]
+        layout = self.laid_out(texts, device)
+        nats_N = self._nats(model, layout)
+        nats_S, counts_S = layout.sums(nats_N), layout.counts
         mean_S = nats_S / counts_S
         mean = mean_S.mean() if self.reduction == "examples" else nats_S.sum() / counts_S.sum()
         term, routing = self.router_terms(model, layout, self.weight(samples))
@@ -70,7 +76,4 @@ class FineTuning(PostTraining):
 
     def _measured(self, model: nn.Module, samples: list[Sample], device: torch.device) -> Tensor:
         layout = self.laid_out([text for (text,) in samples], device)
-        scores = cast(DenseDecoder, model).score(
-            layout.tokens_BT, layout.target_BT, layout.chosen_BT, documents=layout.documents
-        )
-        return torch.stack([-scores.logprob_N.sum(), layout.counts.sum()])
+        return torch.stack([self._nats(model, layout).sum(), layout.counts.sum()])

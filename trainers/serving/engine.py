@@ -390,7 +390,7 @@ class Engine:
                 tokens=tokens,
                 likelihoods=likelihoods,
                 prompt_likelihoods=prompt,
-                # Pieces before this one, if there are any, have told it.
+                # Pieces before this one, if there are any, have reported it.
                 reused=ticket.reused if len(ticket.tokens) <= len(ticket.request.prompt) + 1 else 0,
                 finish=reason,
                 cause=cause,

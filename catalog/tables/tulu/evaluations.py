@@ -49,26 +49,27 @@ RESULT_COLUMNS = (
     text("scorer_version", "Version of the scorer; scores of different versions are not comparable."),
 )
 
-RESULTS = Contract(
-    name="tulu.results",
-    description="Replies of models to instances of the development suite, with scores: a row per sample.",
-    columns=RESULT_COLUMNS,
-    primary_key=("model", "task", "instance", "sample"),
-    partition_by=("model",),
-    upstream=("tulu.tasks",),
-    owner=OWNER,
-    expectations=(between("score", 0, 1), references("task", "tulu.tasks.task")),
-)
 
-SEALED_RESULTS = Contract(
-    name="tulu.sealed_results",
-    description="Replies of models to instances of the unseen suite, with scores. Every look at them is in tulu.looks.",
-    columns=RESULT_COLUMNS,
-    primary_key=("model", "task", "instance", "sample"),
-    partition_by=("model",),
-    upstream=("tulu.tasks",),
-    owner=OWNER,
-    expectations=(between("score", 0, 1), references("task", "tulu.tasks.task")),
+def _results(name: str, description: str) -> Contract:
+    """A table of scored replies. Sealed ones have a table of their own, so that no query of the others reads them."""
+    return Contract(
+        name=name,
+        description=description,
+        columns=RESULT_COLUMNS,
+        primary_key=("model", "task", "instance", "sample"),
+        partition_by=("model",),
+        upstream=("tulu.tasks",),
+        owner=OWNER,
+        expectations=(between("score", 0, 1), references("task", "tulu.tasks.task")),
+    )
+
+
+RESULTS = _results(
+    "tulu.results", "Replies of models to instances of the development suite, with scores: a row per sample."
+)
+SEALED_RESULTS = _results(
+    "tulu.sealed_results",
+    "Replies of models to instances of the unseen suite, with scores. Every look at them is in tulu.looks.",
 )
 
 LOOKS = Contract(

@@ -6,51 +6,42 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from catalog.errors import WatershedError
+from catalog.lines import bounded_lines
 
 LONGEST_LINE = 64 << 20
 """Bytes. A longer line is refused before it is in memory as text."""
 NAMES: dict[type, str] = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 
-def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file, or of standard input for `-`, with their numbers from 1; empty lines are left out.
+def lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of a file, or of standard input for `-`, with their numbers from 1.
+
+    Empty lines are left out. A line that is too long is None.
 
     Raises:
         WatershedError: the file cannot be read.
     """
     try:
         if str(path) == "-":
-            yield from _lines(sys.stdin.buffer)
+            yield from bounded_lines(sys.stdin.buffer, LONGEST_LINE)
             return
         with path.open("rb") as file:
-            yield from _lines(file)
+            yield from bounded_lines(file, LONGEST_LINE)
     except OSError as error:
         raise WatershedError(f"{path}: {error.strerror or error}", "give a file of JSON lines that exists") from None
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    while line := file.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(line) > LONGEST_LINE:
-            yield number, b""
-            while line and not line.endswith(b"\n"):
-                line = file.readline(LONGEST_LINE)
-        elif line.strip():
-            yield number, line
-
-
-def read_row(line: bytes, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+def read_row(line: bytes | None, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
     """A line as an object that has an `id` and all `fields`.
 
     Raises:
         WatershedError: the line is no such object. The message does not name the file.
     """
     mend = f"write one JSON object a line with id, {', '.join(fields)}"
-    if not line:
+    if line is None:
         raise WatershedError(f"the line has more than {LONGEST_LINE >> 20} MiB", mend)
     try:
         row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)

@@ -36,7 +36,7 @@ class Scoring:
         score, self._summarise = self.scorer.load()
         workers = (os.cpu_count() or 1) if self.scorer.concurrent else 1
 
-        def one(line: bytes) -> Row:
+        def one(line: bytes | None) -> Row:
             row = read_row(line, self.scorer.fields)
             return {"id": row["id"], **score(row, self.options)}
 

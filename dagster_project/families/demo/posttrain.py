@@ -216,43 +216,17 @@ def _base(settings: Settings, folder: Path, made: Problems, size: PosttrainSize,
 
 
 def _write_shards(folder: Path, made: Problems) -> None:
-    from spark_jobs.shards.format import token_dtype, write_dataset, write_manifest, write_shard
-    from spark_jobs.shards.tokenizer import EOT, encode, tokenizer_bytes
-    from spark_jobs.shards.writer import lay_out
+    from spark_jobs.shards.texts import write_texts
+    from spark_jobs.shards.tokenizer import train_tokenizer
 
     chats = [message["content"] for chat in made.chats for message in chat["messages"]]
-    tokenizer = _tokenizer([*made.texts, *chats, "<|user|>\n<|assistant|>\n" * 50])
+    read = [*made.texts, *chats, "<|user|>\n<|assistant|>\n" * 50]
     held = max(20, len(made.texts) // 50)
-    for split, chosen in (("train", made.texts[held:]), ("heldout", made.texts[:held])):
-        tokens = [encode(tokenizer, text) for text in chosen]
-        names = [str(number) for number in range(len(chosen))]
-        dtype = token_dtype(tokenizer.get_vocab_size())
-        stream = lay_out(names, ["sums"] * len(chosen), tokens, SEQUENCE_LENGTH, dtype)
-        sizes = {"text_bytes": sum(len(text.encode()) for text in chosen), "sources": {"sums": stream.sequences.size}}
-        write_manifest(folder / split, [write_shard(folder / split, split, 0, stream.sequences, **sizes)])
-    write_whole(folder / "tokenizer.json", tokenizer_bytes(tokenizer))
-    digest = hashlib.sha256("".join(made.texts).encode()).hexdigest()[:16]
-    sizes = {"vocab_size": tokenizer.get_vocab_size(), "sequence_length": SEQUENCE_LENGTH, "eot": EOT, "seed": 0}
-    write_dataset(folder, fingerprint=digest, **sizes)
-
-
-def _tokenizer(texts: Sequence[str]) -> Any:
-    """Byte-level BPE in which every digit is a token."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    from spark_jobs.shards.tokenizer import END_OF_DOCUMENT
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    write_texts(
+        folder,
+        train_tokenizer(read, VOCABULARY, single_digits=True),
+        {"train": made.texts[held:], "heldout": made.texts[:held]},
+        source="sums",
+        sequence_length=SEQUENCE_LENGTH,
+        fingerprint=hashlib.sha256("".join(made.texts).encode()).hexdigest()[:16],
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END_OF_DOCUMENT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.encode_special_tokens = True
-    return tokenizer

@@ -40,19 +40,15 @@ def train_tiny_model(settings: Settings, run: str = RUN) -> Path:
 
 def _write_shards(folder: Path, found: list[str], digest: str) -> None:
     """Write the texts as training and held-out shards, with their tokenizer."""
-    from spark_jobs.shards.format import token_dtype, write_dataset, write_manifest, write_shard
-    from spark_jobs.shards.tokenizer import EOT, encode, tokenizer_bytes, train_tokenizer
-    from spark_jobs.shards.writer import lay_out
+    from spark_jobs.shards.texts import write_texts
+    from spark_jobs.shards.tokenizer import train_tokenizer
 
-    tokenizer = train_tokenizer(found, VOCABULARY)
     order = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())
-    for split, chosen in (("train", order[HELDOUT:]), ("heldout", order[:HELDOUT])):
-        tokens = [encode(tokenizer, text) for text in chosen]
-        names = [str(number) for number in range(len(chosen))]
-        dtype = token_dtype(tokenizer.get_vocab_size())
-        stream = lay_out(names, ["python"] * len(chosen), tokens, SEQUENCE_LENGTH, dtype)
-        sizes = {"text_bytes": sum(len(text.encode()) for text in chosen), "sources": {"python": stream.sequences.size}}
-        write_manifest(folder / split, [write_shard(folder / split, split, 0, stream.sequences, **sizes)])
-    write_whole(folder / "tokenizer.json", tokenizer_bytes(tokenizer))
-    sizes = {"vocab_size": tokenizer.get_vocab_size(), "sequence_length": SEQUENCE_LENGTH, "eot": EOT, "seed": 0}
-    write_dataset(folder, fingerprint=digest, **sizes)
+    write_texts(
+        folder,
+        train_tokenizer(found, VOCABULARY),
+        {"train": order[HELDOUT:], "heldout": order[:HELDOUT]},
+        source="python",
+        sequence_length=SEQUENCE_LENGTH,
+        fingerprint=digest,
+    )

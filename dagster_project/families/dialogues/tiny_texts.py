@@ -167,7 +167,7 @@ class Lesson:
     def transcript(self, last: str) -> str:
         """The dialogue as a critic reads it, with `last` as the last turn."""
         sides = (USER, AGENT, USER, AGENT)
-        return "\n".join(f"{side}: {said}" for side, said in zip(sides, [*self.turns[:3], last], strict=True))
+        return "\n".join(f"{side}: {words}" for side, words in zip(sides, [*self.turns[:3], last], strict=True))
 
 
 def topics_lesson(lesson: Lesson) -> Messages:
@@ -191,22 +191,22 @@ def plan_lesson(lesson: Lesson) -> Messages:
 def user_lesson(lesson: Lesson) -> Messages:
     """A dialogue from the side of the user."""
     ask, answer, again, last = lesson.turns
-    said = [("assistant", ask), ("user", answer), ("assistant", again), ("user", last), ("assistant", DONE)]
-    return [("system", prompts.speaker(USER, lesson.plan)), ("user", prompts.OPENING), *said]
+    turns = [("assistant", ask), ("user", answer), ("assistant", again), ("user", last), ("assistant", DONE)]
+    return [("system", prompts.speaker(USER, lesson.plan)), ("user", prompts.OPENING), *turns]
 
 
 def agent_lesson(lesson: Lesson) -> Messages:
     """A dialogue from the side of the agent."""
     ask, answer, again, last = lesson.turns
-    said = [("user", ask), ("assistant", answer), ("user", again), ("assistant", last)]
-    return [("system", prompts.speaker(AGENT, lesson.plan)), *said]
+    turns = [("user", ask), ("assistant", answer), ("user", again), ("assistant", last)]
+    return [("system", prompts.speaker(AGENT, lesson.plan)), *turns]
 
 
 def flag_lesson(lesson: Lesson) -> Messages:
     """A verdict: yes if the last turn is about another name."""
     wrong = lesson.draw.random() < 0.5
-    said = lesson.transcript(lesson.other.answer if wrong else lesson.each.more)
-    return [("user", prompts.flag(lesson.principles, said)), ("assistant", "Yes." if wrong else "No.")]
+    turns = lesson.transcript(lesson.other.answer if wrong else lesson.each.more)
+    return [("user", prompts.flag(lesson.principles, turns)), ("assistant", "Yes." if wrong else "No.")]
 
 
 def critique_lesson(lesson: Lesson) -> Messages:
@@ -217,8 +217,8 @@ def critique_lesson(lesson: Lesson) -> Messages:
 
 def revision_lesson(lesson: Lesson) -> Messages:
     """The last turn again, about the name that was asked for."""
-    said = lesson.transcript(lesson.other.answer)
-    return [("user", prompts.revision(lesson.principles, said, _critique(lesson))), ("assistant", lesson.each.more)]
+    turns = lesson.transcript(lesson.other.answer)
+    return [("user", prompts.revision(lesson.principles, turns, _critique(lesson))), ("assistant", lesson.each.more)]
 
 
 def _critique(lesson: Lesson) -> str:

@@ -62,7 +62,7 @@ def tulu_rows(making: Making) -> dict[str, Any]:
 
     A download of another revision than the declared one is refused.
     """
-    from spark_jobs.tulu.reading import read_source, rows_of
+    from spark_jobs.tulu.reading import read_source, rows_of, without_nulls
 
     source = making.recipe.source
     if making.recipe.fault:
@@ -70,7 +70,7 @@ def tulu_rows(making: Making) -> dict[str, Any]:
     if source.table:
         pairs = making.lake.read(source.table).to_pylist()
         raw = (
-            (source.table, each | {"prompt": [_plain(message) for message in each["prompt"]]})
+            (source.table, each | {"prompt": [without_nulls(message) for message in each["prompt"]]})
             for each in sorted(pairs, key=lambda row: row["id"])
         )
         batches = rows_of(source, raw, making.recipe.revision)
@@ -81,10 +81,6 @@ def tulu_rows(making: Making) -> dict[str, Any]:
     making.replace(ROWS, table)
     malformed = table.num_rows - table["malformed"].null_count
     return {"rows": table.num_rows, "malformed": malformed, "licence": source.licence}
-
-
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if value is not None}
 
 
 def _batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:

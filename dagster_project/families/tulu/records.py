@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import WatershedError
+from catalog.lines import bounded_lines
 from catalog.tables.tulu.training import PER_TOKEN
 from spark_jobs.language_models.replies import MalformedReply, bounded_json
 from trainers.posttraining.rollouts import digest_of_row
@@ -30,12 +31,11 @@ def lines(path: Path) -> Iterator[tuple[int, Row]]:
     mend = "give the file as the run wrote it"
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(LARGEST_LINE + 1), b""), start=1):
-                if line.strip():
-                    row = bounded_json(line) if len(line) <= LARGEST_LINE else None
-                    if not isinstance(row, dict):
-                        raise WatershedError(f"{path}:{number}: no JSON object", mend)
-                    yield number, row
+            for number, line in bounded_lines(file, LARGEST_LINE):
+                row = None if line is None else bounded_json(line)
+                if not isinstance(row, dict):
+                    raise WatershedError(f"{path}:{number}: no JSON object", mend)
+                yield number, row
     except MalformedReply as error:
         raise WatershedError(f"{path}: {error}", mend) from None
     except OSError as error:

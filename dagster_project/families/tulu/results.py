@@ -17,6 +17,7 @@ import pyarrow as pa
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
 from catalog.lake import Lake
+from catalog.lines import bounded_lines
 from catalog.tables.tulu import LOOKS, RESULTS, SEALED_RESULTS
 from dagster_project.families.tulu.scoring import score_row, version_of
 from spark_jobs.language_models.replies import MalformedReply, bounded_json
@@ -38,13 +39,9 @@ def read_replies(path: Path) -> Iterator[Row]:
     mend = "write one JSON object a line with id, response and what the scorer of the task reads"
     try:
         with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LARGEST_LINE + 1):
-                number += 1
-                if not line.strip():
-                    continue
+            for number, line in bounded_lines(file, LARGEST_LINE):
                 try:
-                    row = bounded_json(line) if len(line) <= LARGEST_LINE else None
+                    row = None if line is None else bounded_json(line)
                 except MalformedReply as error:
                     raise WatershedError(f"{path}:{number}: {error}", mend) from None
                 if not isinstance(row, dict) or not isinstance(row.get("id"), str | int):

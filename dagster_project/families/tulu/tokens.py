@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
+from spark_jobs.tulu.reading import without_nulls
 from trainers.serving.chat import ChatTemplate, RefusedMessages
 
 if TYPE_CHECKING:
@@ -46,16 +47,16 @@ class TokenCounter:
         found: dict[str, Any] = {"tokens": 0, "trained_tokens": 0, "chosen_tokens": None, "rejected_tokens": None}
         if row["malformed"]:
             return found | {"failure": "malformed"}
-        messages = [_plain(each) for each in row["messages"]]
+        messages = [without_nulls(each) for each in row["messages"]]
         try:
             if row["chosen"] is None:
                 whole, trained = self._counted(messages)
                 return found | {"tokens": whole, "trained_tokens": trained, "failure": None}
             sides = {}
             for name in ("chosen", "rejected"):
-                said = [*messages, {"role": "assistant", "content": row[name] or ""}]
+                chat = [*messages, {"role": "assistant", "content": row[name] or ""}]
                 prompt = self._length(messages, prompt=True)
-                whole = self._length(said)
+                whole = self._length(chat)
                 sides[name] = (whole, max(whole - prompt, 0))
         except RefusedMessages as error:
             return found | {"failure": str(error)[:200]}
@@ -81,7 +82,3 @@ class TokenCounter:
             return 0
         text = self._template.render(messages, add_generation_prompt=prompt)
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-
-def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if value is not None}
