@@ -217,13 +217,13 @@ def _is(value: Any, expected: type) -> bool:
 
 def _empty(line: int, row: dict[str, Any], kind: Kind) -> Fault | None:
     """An empty text, or one that no UTF-8 can hold, where there must be one."""
-    for name, expected in FIELDS[kind].items():
-        if expected is int:
+    for name, expected in (FIELDS[kind] | OPTIONAL).items():
+        if expected is int or name not in row:
             continue
         texts = row[name] if expected is list else [row[name]]
         for at, text in enumerate(texts):
             place = f"{name}[{at}]" if expected is list else name
-            if not text.strip():
+            if not text.strip() and name in FIELDS[kind]:
                 return Fault(line, f"{place} is empty", "empty")
             if any("\ud800" <= character <= "\udfff" for character in text):
                 return Fault(line, f"{place} holds half a surrogate pair", "encoding")

@@ -7,7 +7,6 @@ what is read first, and at its end in what is read last, so the tokens of a row 
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,54 +156,6 @@ def _attend(
     return attention.out(y_BHSK.transpose(1, 2).flatten(2)), (k_BGTK, v_BGTK)
 
 
-class HuggingFaceModel:
-    """A causal language model of transformers, with its own cache.
-
-    Raises:
-        TrainerError: it remembers a state and not its tokens, so that padding would be read.
-    """
-
-    def __init__(self, model: Any, device: torch.device) -> None:
-        if getattr(model, "_is_stateful", False):
-            raise TrainerError(f"{type(model).__name__} keeps a state, not tokens", "give a model of attention alone")
-        self.model = model.eval().to(device)
-        self.device = device
-        self.vocab_size = model.get_input_embeddings().weight.shape[0]
-        self.length = _context_length(model.config)
-        self._takes = inspect.signature(model.forward).parameters.keys()
-
-    @torch.inference_mode()
-    def read(
-        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
-    ) -> tuple[Tensor, Memory]:
-        held_BT = torch.cat((memory.held_BT, held_BS), 1) if memory else held_BS
-        inputs: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
-        if memory:
-            inputs["past_key_values"] = memory.cache
-        if "position_ids" in self._takes:
-            inputs["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
-        first = int(at[:, 1].min()) if at is not None else tokens_BS.shape[1] - 1
-        if "logits_to_keep" in self._takes:
-            inputs["logits_to_keep"] = tokens_BS.shape[1] - first
-        else:
-            first = 0
-        out = self.model(**inputs)
-        logits = out.logits[at[:, 0], at[:, 1] - first] if at is not None else out.logits[:0, 0]
-        return logits, Memory(out.past_key_values, held_BT)
-
-    @torch.inference_mode()
-    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
-        memory.cache.batch_select_indices(rows_B)
-        return Memory(memory.cache, memory.held_BT[rows_B])
-
-
-def _context_length(config: Any) -> int:
-    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
-        if isinstance(getattr(config, name, None), int):
-            return getattr(config, name)
-    raise TrainerError("config.json does not say how many tokens the model reads", "set max_position_embeddings in it")
-
-
 @dataclass(frozen=True)
 class Opened:
     """A model, what reads text for it, and the name of its weights."""
@@ -249,6 +200,8 @@ def _own(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
 
 
 def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
+    from trainers.serving.transformers_model import refuse_other_architectures, transformers_model
+
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
@@ -256,6 +209,7 @@ def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Ope
             f"{folder} is in the Hugging Face format, and transformers is not installed",
             "`pip install transformers`, or `watershed model import` the folder",
         ) from None
+    refuse_other_architectures(folder)
     if (folder / INDEX).is_file() or (folder / ONE_FILE).is_file():
         check_tensors(folder)
     try:
@@ -264,13 +218,13 @@ def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Ope
         )
         model, report = loaded
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        cause = " ".join(str(error).split())
+    except Exception as error:  # an architecture's own code may raise anything
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise TrainerError(f"{folder} cannot be opened: {cause}", "give a folder that transformers loads") from None
     _refuse_other_tensors(folder, report)
     files = sorted(path for path in folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
     digest = sha256_text(canonical_json({path.name: sha256_file(path) for path in files}))
-    return Opened(HuggingFaceModel(model, device), TransformersTokenizer(tokenizer), digest)
+    return Opened(transformers_model(model, device, str(folder)), TransformersTokenizer(tokenizer), digest)
 
 
 def _refuse_other_tensors(folder: Path, report: Any) -> None:
