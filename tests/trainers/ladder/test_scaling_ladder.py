@@ -222,7 +222,9 @@ def test_a_small_ladder_falls_back_on_laws_with_fewer_parameters(made):
     forecast = fit_ladder(few, [BIG], "auto")
     assert forecast.protocols == ()
     assert set(forecast.fits) == set(MADE)
-    assert "too few runs for hold-outs" in forecast.as_dict()["protocol"]["note"]
+    assert forecast.as_dict()["protocol"]["note"].startswith(
+        "4 runs of 2 sizes and 2 multiples, where hold-outs need 12"
+    )
     found = forecast.targets["big"]["arc_easy"]
     assert found.low < found.accuracy < found.high
 
