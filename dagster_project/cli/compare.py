@@ -134,7 +134,7 @@ def _row(each: Decided) -> list[str]:
     row = [each.task, words, *(number(run.mean()) for run in each.differences_RS), number(predicted.difference)]
     row += [f"{number(predicted.low)} to {number(predicted.high)}", f"{predicted.probability:.1%}"]
     if each.measured_S is not None:
-        row += [number(each.measured_S.mean()), "yes" if decided_right(each) else "no"]
+        row += [number(each.measured_S.mean()), {True: "yes", False: "no", None: "-"}[decided_right(each)]]
     return row
 
 
@@ -144,13 +144,23 @@ def verdict(found: Comparison, past: Share) -> list[str]:
 
     plan, mean = found.plan, found.of(MEAN)
     chance = max(mean.prediction.probability, 1 - mean.prediction.probability)
-    lines = [
-        f"\n{better(plan, mean).name} is better at {plan.target} with probability {chance:.1%}, by bits per byte",
-    ]
+    visible = f"these runs could have been sure of a difference of {mean.prediction.visible:.4f} bits per byte"
+    if (chosen := better(plan, mean)) is None:
+        lines = [
+            f"\ncannot tell which is better at {plan.target}: probability {chance:.1%}, by bits per byte; {visible}"
+        ]
+    else:
+        other = plan.second if chosen == plan.first else plan.first
+        lines = [
+            f"\n{chosen.name} is better at {plan.target} than {other.name} with probability {chance:.1%}, by bits per"
+            f" byte; {visible}"
+        ]
     if mean.measured_S is not None:
         measured, error = float(mean.measured_S.mean()), standard_error(mean.measured_S)
         spread = f" +- {error:.4f} over {plan.seeds} seeds" if error is not None else ""
-        held = "the decision held" if decided_right(mean) else "the decision did not hold"
+        held = {True: "the decision held", False: "the decision did not hold", None: "there was no decision to hold"}[
+            decided_right(mean)
+        ]
         close = ", but it is too close to zero to be certain" if error is not None and abs(measured) < error else ""
         lines.append(f"{held}: predicted {mean.prediction.difference:+.4f}, measured {measured:+.4f}{spread}{close}")
     lines.append(earlier_decisions(past))

@@ -29,7 +29,7 @@ from spark_jobs.dclm.compared_mixtures import Curation, Dataset, Mixture, parse_
 if TYPE_CHECKING:
     from trainers.ladder.decide import Array, Prediction, Share
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Changed by hand when the code changes such that the same runs give another decision."""
 MEAN = "mean"
 """The name of the mean of all tasks, which is treated as one more task."""
@@ -331,7 +331,7 @@ def _decision_row(
         "low": predicted.low,
         "high": predicted.high,
         "probability": predicted.probability,
-        "decision": better(plan, each).name,
+        "decision": decision(plan, each),
         "stored_at": stored.get("stored_at") or now,
     }
     if each.measured_S is None:
@@ -344,14 +344,20 @@ def _decision_row(
     return row | outcome | {"checked_at": stored.get("checked_at") or now}
 
 
-def better(plan: Plan, each: Decided) -> Mixture:
-    """Return the mixture that the decision names as better."""
-    return plan.first if each.prediction.probability >= 0.5 else plan.second
+def better(plan: Plan, each: Decided) -> Mixture | None:
+    """Return the mixture that the decision names as better, or None if the runs cannot tell."""
+    return {"better": plan.first, "worse": plan.second, "cannot tell": None}[each.prediction.answer]
+
+
+def decision(plan: Plan, each: Decided) -> str:
+    """Return the name of the better mixture, or `cannot tell`."""
+    found = better(plan, each)
+    return found.name if found else each.prediction.answer
 
 
 def decided_right(each: Decided) -> bool | None:
-    """Return whether the measured difference has the predicted sign, or None if the target was not trained."""
-    if each.measured_S is None:
+    """Return whether the measured difference has the predicted sign; None without a target or without a decision."""
+    if each.measured_S is None or each.prediction.answer == "cannot tell":
         return None
     return bool((each.measured_S.mean() > 0) == (each.prediction.probability >= 0.5))
 
