@@ -1,8 +1,6 @@
 """A model that reads tokens in steps and remembers them: a decoder of ours, or any that transformers loads.
 
-Shape suffixes: B rows, S tokens read now, T tokens remembered, V vocabulary, N places asked for; K, H, G and P as in
-trainers/models/dense.py. The places of a row that hold no token are never looked at: they stand at its beginning in
-what is read first, and at its end in what is read last, so the tokens of a row lie side by side.
+Shape suffixes: those of memory.py; K, H, G and P as in trainers/models/dense.py.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,59 +22,13 @@ from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 from trainers.process.run_folder import TOKENIZER
+from trainers.serving.memory import LanguageModel, Memory, positions
 from trainers.serving.steps import queries_keys_values
 from trainers.serving.tokenizers import FileTokenizer, Tokenizer, TransformersTokenizer
+from trainers.serving.transformers_model import refuse_other_architectures, transformers_model
 
 READ_BY_TRANSFORMERS = (".json", ".safetensors", ".bin", ".model", ".txt", ".py", ".jinja")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a model has read."""
-
-    cache: Any
-    """Keys and values of every layer, as the model keeps them."""
-    held_BT: Tensor
-    """True where a row holds a token."""
-
-    @property
-    def next_B(self) -> Tensor:
-        """The position of each row's next token."""
-        return self.held_BT.sum(1)
-
-
-class LanguageModel(Protocol):
-    """What scoring needs of a model."""
-
-    length: int
-    """Tokens it reads at most."""
-    vocab_size: int
-    device: torch.device
-
-    def read(
-        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
-    ) -> tuple[Tensor, Memory]:
-        """Read on.
-
-        Args:
-            held_BS: true where tokens_BS is one.
-            at: (N, 2) rows and columns of tokens_BS; None: none.
-
-        Returns:
-            Logits (N, V) of what follows each of those places, and what was read in all.
-        """
-        ...
-
-    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
-        """The memory of those rows, which may come more than once. The one given must not be used again."""
-        ...
-
-
-def positions(held_BS: Tensor, memory: Memory | None) -> Tensor:
-    """(B, S): how many tokens come before each in its row."""
-    before_B1 = memory.next_B[:, None] if memory else 0
-    return (held_BS.cumsum(1) - 1).clamp(min=0) + before_B1
 
 
 class OwnDecoder:
@@ -200,8 +152,6 @@ def _own(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
 
 
 def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
-    from trainers.serving.transformers_model import refuse_other_architectures, transformers_model
-
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trainers.process.errors import TrainerError
 from trainers.process.files import read_json_object
-from trainers.serving.language_model import LanguageModel, Memory, positions
+from trainers.serving.memory import LanguageModel, Memory, positions
 
 LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 """Fields of config.json that say how many tokens a model reads: the last but one is MPT's."""

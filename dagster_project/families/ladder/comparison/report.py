@@ -41,6 +41,7 @@ def as_dict(comparison: Comparison, past: Share) -> dict[str, Any]:
         "comparison": comparison.id,
         "first": plan.first.name,
         "second": plan.second.name,
+        "questions": plan.asked,
         "target": plan.target,
         "target_flops": comparison.target_flops,
         "seeds": plan.seeds,
