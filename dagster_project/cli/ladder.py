@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -236,6 +237,12 @@ def _print_forecast(forecast: Forecast) -> None:
         for name, share in coverage[part].items():
             say(f"  {name:<16}{100 * protocol[kind][name]:7.1f}{share:9.0%}")
     say(f"  {'all':<16}{100 * mean_error(forecast):7.1f}{coverage['overall']:9.0%}")
+    if coverage["stated"] is not None:
+        say(
+            f"expected at the farthest target: {coverage['stated']:.0%} in their bands (hold-outs that the bands were not"
+            f" fitted to, counted by nearness of reach; the farthest is {exp(coverage['longest']):.0f} times the compute"
+            " of its runs ahead)"
+        )
     say(f"averaged protocols: {len(forecast.protocols)}; the best on hold-outs: {protocol['best']}")
 
 

@@ -90,7 +90,9 @@ class Forecast:
                 "holdout_error": {task: self._mean_error(task=task) for task in tasks},
                 "holdout_error_by_split": {name: self._mean_error(split=name) for name in names},
                 "holdout_forecasts": len(self.errors),
-                "coverage": asdict(self.coverage) if self.coverage else {},
+                "coverage": {name: _finite(value) for name, value in asdict(self.coverage).items()}
+                if self.coverage
+                else {},
                 "note": self.note,
             }
         }
@@ -98,6 +100,11 @@ class Forecast:
     def _mean_error(self, **at: str) -> float:
         alike = [e for e in self.errors if all(getattr(e, name) == value for name, value in at.items())]
         return float(np.mean([abs(error.error) for error in alike]))
+
+
+def _finite(value: Any) -> Any:
+    """None for a number that JSON has no word for."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def parse_target(text: str, known: Mapping[str, Target]) -> Target:
@@ -150,7 +157,9 @@ def fit_ladder(ladder: LadderRuns, targets: Sequence[Target], mode: Mode = "auto
     if not errors or not all(fitted.values()):
         note = "no protocol can be fitted to the runs of a hold-out: laws of few parameters, bootstrap bands"
         return _few(ladder, targets, mode, verdicts, note)
-    bands, coverage = calibrate(errors, {task: measurement_noise(ladder, task) for task in ladder.chance}, good)
+    noise = {task: measurement_noise(ladder, task) for task in ladder.chance}
+    ahead = max(reach(target.flops, ladder.runs) for target in targets)
+    bands, coverage = calibrate(errors, noise, good, ahead=ahead)
     found = {
         target.name: {
             task: _predict(fits, losses[task], bands, target, task, reach(target.flops, ladder.runs), verdicts[task])
