@@ -238,10 +238,11 @@ def _print_forecast(forecast: Forecast) -> None:
             say(f"  {name:<16}{100 * protocol[kind][name]:7.1f}{share:9.0%}")
     say(f"  {'all':<16}{100 * mean_error(forecast):7.1f}{coverage['overall']:9.0%}")
     if coverage["stated"] is not None:
+        farthest = exp(coverage["longest"])
         say(
-            f"expected at the farthest target: {coverage['stated']:.0%} in their bands (hold-outs that the bands were not"
-            f" fitted to, counted by nearness of reach; the farthest is {exp(coverage['longest']):.0f} times the compute"
-            " of its runs ahead)"
+            f"expected at the farthest target: {coverage['stated']:.0%} in their bands (hold-outs that the bands were"
+            " not fitted to, counted by nearness of reach; the farthest is"
+            f" {farthest:.0f} times the compute of its runs ahead)"
         )
     say(f"averaged protocols: {len(forecast.protocols)}; the best on hold-outs: {protocol['best']}")
 
