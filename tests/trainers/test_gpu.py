@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from made_models import a_checkpoint
-from made_posttraining import MIXTURE, a_model, configured, write_chats, write_pairs
+from made_models import a_checkpoint  # ty: ignore[import-not-found]
+from made_posttraining import MIXTURE, a_model, configured, write_chats, write_pairs  # ty: ignore[import-not-found]
 from made_shards import make_shards
 
 from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
@@ -50,8 +50,9 @@ RUN: dict[str, Any] = {
 }
 
 
-def relative(found: torch.Tensor, right: torch.Tensor) -> float:
+def relative(found: torch.Tensor | None, right: torch.Tensor | None) -> float:
     """Norm of the difference over the norm of what is right; NaN never passes a comparison."""
+    assert found is not None and right is not None
     found, right = found.double().cpu(), right.double().cpu()
     return ((found - right).norm() / right.norm()).item()
 
@@ -83,7 +84,7 @@ def test_products_by_expert_and_their_gradients(width):
     counts_E = torch.tensor([50, 0, 1, 99, 0, 50])
     out_MY = torch.randn(200, 48, generator=draw)
 
-    def run(device: str, dtype: torch.dtype) -> list[torch.Tensor]:
+    def run(device: str, dtype: torch.dtype) -> list[torch.Tensor | None]:
         x, weight = (t.to(device, dtype).requires_grad_() for t in (x_MX, weight_EYX))
         assert device == "cpu" or has_grouped_kernel(x) == (torch.cuda.get_device_capability() >= (9, 0))
         y = grouped_product(x, weight, counts_E.to(device))
