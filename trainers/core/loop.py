@@ -200,7 +200,8 @@ class Trainer:
         if self.config.compile:
             for block in blocks:
                 block.compile()
-        shard(model, self.ranks, self.device.type, blocks, self.objective.entry_points)
+        half = self.config.dtype == "bfloat16"
+        shard(model, self.ranks, self.device.type, blocks, self.objective.entry_points, half=half)
         model = model.to_empty(device=self.device)
         self.objective.initialise(model)
         return model

@@ -46,6 +46,9 @@ def deviation(name: str, shape: tuple[int, ...], config: DenseConfig) -> float:
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) over the last axis, times a gain (arXiv 1910.07467)."""
 
+    full_precision = True
+    """Whether several ranks keep the weights in float32 where matrices are gathered in bfloat16."""
+
     def __init__(self, *shape: int, eps: float) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(*shape))
