@@ -118,6 +118,12 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     metavar="JSON",
     help="The file for the forecasts. Pictures are written beside it.",
 )
+@click.option(
+    "--ablate",
+    "ablated",
+    is_flag=True,
+    help="Prints the error by the compute spent on the runs instead: sizes dropped, then multiples; one step and two.",
+)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draws pictures of the fits and forecasts.")
 @click.argument("more", nargs=-1, metavar="[MORE TARGETS OR TASKS]...")
 @user_errors()
@@ -130,6 +136,7 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
     tasks: tuple[str, ...],
     mode: str,
     out: Path,
+    ablated: bool,
     plots: bool,
     more: tuple[str, ...],
 ) -> None:
@@ -147,6 +154,7 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
       watershed ladder fit --source published --out predictions.json --mode paper
       watershed ladder fit --table runs.csv --targets 7B=6.9e9,1.4e11 --out losses.json
       watershed ladder fit --targets 1M-1xC=1.4e6,2.8e7 --out predictions.json
+      watershed ladder fit --runs published --ablate --out ablation.json
       watershed ladder fit --source published --out predictions.json 7B-4T=6.9e9,4e12 hellaswag
     """
     from catalog.tables.ladder import LAKE
@@ -167,6 +175,9 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
         ladder = read_ladder(runs, models or runs / "models.json", names or None)
     for note in ladder.notes:
         say(note)
+    if ablated:
+        _ablate(ladder, out, plots)
+        return
     aims = [parse_target(text, ladder.targets) for text in wanted] or list(ladder.targets.values())
     forecast = fit_ladder(ladder, aims, "paper" if mode == "paper" else "auto")
     _write(out, json.dumps(forecast.as_dict(), indent=1, allow_nan=False) + "\n")
@@ -177,6 +188,22 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
         pictures = plot_forecast(ladder, aims, forecast, out)
     _print_forecast(forecast)
     for path in (out, *pictures):
+        say(f"wrote {path}")
+
+
+def _ablate(ladder: LadderRuns, out: Path, plots: bool) -> None:
+    from trainers.ladder.ablate import ablate, as_dict, draw
+
+    found = ablate(ladder)
+    _write(out, json.dumps(as_dict(found), indent=1, allow_nan=False) + "\n")
+    say("error in points at the runs of the largest size, which are held out")
+    say(f"  {'sizes':>5}{'multiples':>11}{'runs':>6}{'FLOPs':>11}{'share':>8}{'two steps':>11}{'one step':>10}")
+    for each in found:
+        say(
+            f"  {each.sizes:>5}{each.multiples:>11}{each.runs:>6}{each.flops:>11.3g}{each.share:>8.1%}"
+            f"{100 * each.two_steps:>11.1f}{100 * each.one_step:>10.1f}"
+        )
+    for path in (out, *([draw(found, out.with_suffix(".png"))] if plots else [])):
         say(f"wrote {path}")
 
 
