@@ -24,6 +24,7 @@ from trainers.embedding.config import CODE_VERSION, NEW, EmbedConfig, optimiser_
 from trainers.process.command import run_from_config
 from trainers.process.errors import TrainerError
 from trainers.process.optional import need
+from trainers.process.progress import pipes_session
 from trainers.process.trackers import check_tracker
 
 MODEL, ADAPTER, BASE, VECTORS = "model", "adapter", "base", "documents.safetensors"
@@ -166,7 +167,8 @@ def embed_all(runs: Sequence[EmbedConfig]) -> list[dict[str, Any]]:
     """Train encoders one after the other; see `embed`."""
     if not runs:
         raise TrainerError("the file has no runs", "give one at least")
-    return [embed(run) for run in runs]
+    with pipes_session():
+        return [embed(run) for run in runs]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
