@@ -121,6 +121,8 @@ def test_an_added_expert_is_trained_alone_and_changes_only_its_own_files(made: l
     for expert in ("animals", "plants"):
         assert of_expert(before, expert) and of_expert(after, expert) == of_expert(before, expert)
     assert not of_expert(before, "tools") and of_expert(after, "tools")
+    # The lake's vectors of documents were read: no run has embedded one.
+    assert not any(name.endswith("documents.safetensors") for name in after["files"])
     new = after["files"].keys() - before["files"].keys()
     # The baseline that is trained on all domains is another one.
     assert {name.split("/")[2] for name in new} == {"tools-0", "(multi-task)-0"}

@@ -64,7 +64,7 @@ def test_comparisons_tell_domains_with_an_expert_from_those_without(found: Measu
 @pytest.mark.parametrize("seed", range(5))
 def test_the_share_of_signs_is_that_of_all_signs(seed: int) -> None:
     generator = np.random.default_rng(seed)
-    each = {("ab"[n % 2], str(n)): [float(generator.normal(0.3)), float(generator.normal(0.3))] for n in range(11)}
+    each = {(str("ab"[n % 2]), str(n)): [float(generator.normal(0.3)), float(generator.normal(0.3))] for n in range(11)}
     row = compared(each)
     means = {key: np.mean(of) for key, of in each.items()}
     domains = {name: [value for key, value in means.items() if key[0] == name] for name in "ab"}
