@@ -40,7 +40,10 @@ def open_encoder(folder: Path, length: int = 0) -> Any:
         )
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    # The run reports its own progress.
+    logging.disable_progress_bar()
     try:
         # Code that a model brings is never run.
         found = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
