@@ -81,6 +81,7 @@ def run_router(size: str) -> None:
         'Which expert answers: `watershed router route "QUESTION"`. Add or remove a folder of [router] domains, and '
         "`watershed make router.comparisons` trains that expert alone, and makes the multi-task baseline again.",
         soft_wrap=True,
+        markup=False,
     )
 
 
