@@ -28,8 +28,8 @@ from trainers.icl.prompts import Prompt, write_prompts
 from trainers.icl.score import batches, greedy_texts, loglikelihoods
 from trainers.icl.tasks import Task, chosen_tasks
 from trainers.icl.tokens import most_written, requests
-from trainers.serving.language_model import HuggingFaceModel
 from trainers.serving.tokenizers import TransformersTokenizer
+from trainers.serving.transformers_model import HuggingFaceModel
 
 TASKS = "copa,arc_easy,commonsense_qa,winograd,jeopardy,lambada_openai,triviaqa_sm_sub"
 LENGTH, VOCABULARY, MOST_NEW = 2048, 50_277, 32

@@ -21,8 +21,9 @@ import torch
 
 from trainers.icl.aggregate import aggregates, categories
 from trainers.icl.answers import Row, answer_row, task_summary
-from trainers.icl.files import ENDINGS, Example, find_file, read_task
+from trainers.icl.files import ENDINGS, Example, find_file, read_own_task, read_task
 from trainers.icl.journal import Journal
+from trainers.icl.programs import check_samples, program_row
 from trainers.icl.prompts import Prompt, digest_of, write_prompts
 from trainers.icl.score import batches, greedy_texts, loglikelihoods
 from trainers.icl.tasks import Task, Version, checked_version, chosen_tasks
@@ -45,9 +46,19 @@ class IclConfig:
 
     model: str
     """A checkpoint, a run folder (its newest checkpoint), or a folder in the Hugging Face format."""
-    data: str
-    """Folder with the task files."""
     out: str
+    data: str = ""
+    """Folder with the task files of DCLM's tasks; "" where only `files` are asked."""
+    files: Sequence[str] = ()
+    """The user's own task files, each a task of its own."""
+    shots: int = 0
+    """Solved examples before each question of `files`."""
+    samples: int = 1
+    """Programs written to each problem of code, for pass@k."""
+    temperature: float = 0.0
+    """At which programs are drawn; 0: the likeliest token each time."""
+    program_tokens: int = 256
+    """Tokens of a program at most."""
     tasks: Sequence[str] = ()
     """Names; "core" and "extended" stand for theirs. None: all that have a file."""
     version: str = "v2"
@@ -120,11 +131,15 @@ def _name(config: IclConfig) -> str:
 
 
 def _read_tasks(config: IclConfig) -> tuple[list[Asked], dict[str, str]]:
-    """Every task that has a file, and why the others cannot be asked."""
+    """Every task that has a file, and why the others cannot be asked; then the user's own."""
+    asked, missing = _read_own(config), {}
+    if not config.data:
+        if not asked:
+            raise TrainerError("there is no task to evaluate", "give --data, a folder of task files, or --file")
+        return asked, missing
     folder = Path(config.data)
     if not folder.is_dir():
         raise TrainerError(f"{folder} is not a folder", "give the folder of the task files")
-    asked, missing = [], {}
     for task in chosen_tasks(config.tasks):
         path = find_file(folder, task)
         if path is None:
@@ -136,6 +151,17 @@ def _read_tasks(config: IclConfig) -> tuple[list[Asked], dict[str, str]]:
     if not asked:
         raise TrainerError(f"{folder} has no file of {', '.join(missing)}", "give the folder of the task files")
     return asked, missing
+
+
+def _read_own(config: IclConfig) -> list[Asked]:
+    check_samples(config.samples, config.temperature)
+    asked: list[Asked] = []
+    for file in config.files:
+        task, examples = read_own_task(Path(file), config.shots)
+        if task.name in {entry.task.name for entry in asked}:
+            raise TrainerError(f"two task files are called {task.name}", "rename one of them")
+        asked.append(Asked(task, examples, write_prompts(task, examples, config.limit), sha256_file(Path(file))))
+    return asked
 
 
 @contextmanager
@@ -163,6 +189,8 @@ def _journal(config: IclConfig, entry: Asked, opened: Opened) -> Journal:
         "dtype": config.dtype,
         "batch_tokens": _batch_tokens(config, opened),
     }
+    if entry.task.kind == "code_generation":
+        identity["programs"] = [config.samples, config.temperature, config.program_tokens]
     return Journal(Path(config.out) / TASKS / f"{entry.task.name}.jsonl", identity)
 
 
@@ -178,6 +206,15 @@ def _ask(config: IclConfig, entry: Asked, journal: Journal, opened: Opened) -> I
     if len(journal.rows) == len(entry.prompts):
         return
     task, model, tokenizer = entry.task, opened.model, opened.tokenizer
+    if task.kind == "code_generation":
+        most_new = min(config.program_tokens, model.length // 2)
+        for prompt in entry.prompts:
+            if prompt.example not in journal.rows:
+                example = entry.examples[prompt.example]
+                row = program_row(task, prompt, example, opened, config.samples, config.temperature, most_new)
+                journal.append([row])
+                yield 1
+        return
     generates = task.kind == "generation_with_answers"
     most_new = 0
     if generates:
@@ -229,6 +266,8 @@ def _write_results(
             "bits_per_byte": pa.float64(),
             "generated": pa.string(),
             "exact_match": pa.bool_(),
+            "samples": pa.int32(),
+            "passed": pa.int32(),
             "prompt_digest": pa.string(),
         }
     )

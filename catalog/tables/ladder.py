@@ -223,7 +223,7 @@ COMPARISONS = Contract(
         real("low", "Lower end of the 90% band of the true difference."),
         real("high", "Upper end of the 90% band."),
         real("probability", "Probability that the first is better at the target."),
-        text("decision", "The mixture that is predicted to be better."),
+        text("decision", "The mixture that is predicted to be better, or `cannot tell`."),
         timestamp("stored_at", "When the decision was made."),
         real(
             "measured",
@@ -231,7 +231,11 @@ COMPARISONS = Contract(
             nullable=True,
         ),
         real("measured_error", "Standard error of `measured` over the seeds; null for a single seed.", nullable=True),
-        boolean("decided_right", "Whether the measured difference has the predicted sign.", nullable=True),
+        boolean(
+            "decided_right",
+            "Whether the measured difference has the predicted sign; null without a decision.",
+            nullable=True,
+        ),
         timestamp("checked_at", "When the targets were measured.", nullable=True),
     ),
     primary_key=("comparison", "task", "measure"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainers.icl.tasks import Kind
 
 FILE = click.Path(path_type=Path)
-KINDS = ("multiple_choice", "schema", "language_modeling", "generation_with_answers")
+KINDS = ("multiple_choice", "schema", "language_modeling", "generation_with_answers", "code_generation")
 
 
 @click.group("evals")
@@ -31,9 +31,22 @@ def evals_command() -> None:
 
 @evals_command.command("run")
 @click.argument("model", type=FILE)
+@click.option("--data", type=FILE, metavar="DIR", help="The folder of DCLM's task files, in JSON lines or Parquet.")
 @click.option(
-    "--data", type=FILE, required=True, metavar="DIR", help="The folder of the task files, in JSON lines or Parquet."
+    "--file",
+    "files",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="A task file of your own, in one of the documented formats. Its name is the name of the task.",
 )
+@click.option(
+    "--shots", default=0, type=click.IntRange(0), help="Solved examples before each question of your own files."
+)
+@click.option(
+    "--samples", default=1, show_default=True, type=click.IntRange(1), help="Programs for each problem of code."
+)
+@click.option("--temperature", default=0.0, show_default=True, help="The temperature at which programs are drawn.")
 @click.option(
     "--tasks",
     default="",
@@ -61,7 +74,7 @@ def evals_command() -> None:
 )
 @user_errors(RUN_AGAIN)
 def run_command(*, into_lake: bool, **options: Any) -> None:
-    """Evaluate a model on the tasks.
+    """Evaluate a model on DCLM's tasks, or on task files of your own.
 
     MODEL is a checkpoint, the folder of a run, of which the newest checkpoint is taken, or a Hugging Face folder. An
     evaluation that was stopped continues when it is started again with the same --out.
@@ -70,13 +83,15 @@ def run_command(*, into_lake: bool, **options: Any) -> None:
     Examples:
       watershed evals run olmoe --data eval_tasks --tasks core --out results
       watershed evals run olmoe --data eval_tasks --tasks COPA,hellaswag --limit 100 --out results
+      watershed evals run olmoe --file quiz.jsonl --file programs.jsonl --samples 20 --temperature 0.8 --out results
     """
     from catalog.progress import track
     from dagster_project.cli.screen.bars import Bars
     from trainers.evaluate import IclConfig, evaluate
     from trainers.process.config_file import from_mapping
 
-    options |= {name: str(options[name]) for name in ("model", "data", "out")}
+    options |= {name: str(options[name] or "") for name in ("model", "data", "out")}
+    options["files"] = [str(path) for path in options["files"]]
     options["tasks"] = [name.strip() for name in options["tasks"].split(",") if name.strip()]
     config = from_mapping(options, IclConfig, "watershed evals run")
     with Bars(safe_console(stderr=True)).listening(), track(Path(config.model).name, 0, "examples") as task:
@@ -94,7 +109,10 @@ def _print_summary(summary: dict[str, Any]) -> None:
     from dagster_project.cli.screen.render import console, print_rows
 
     names = ("task", "accuracy", "centred", "bits_per_byte", "asked")
-    print_rows(console(), names, [[entry[name] for name in names] for entry in summary["tasks"]])
+    print_rows(console(), names, [[entry.get(name) for name in names] for entry in summary["tasks"]])
+    for entry in summary["tasks"]:
+        if passes := [f"pass@{name[8:]} {value:.4f}" for name, value in entry.items() if name.startswith("pass_at_")]:
+            say(f"{entry['task']}: {', '.join(passes)}")
     for name, reason in summary["missing"].items():
         say(f"{name}: not evaluated, {reason}")
     for name in ("core", "extended", "mmlu"):

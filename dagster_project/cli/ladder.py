@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from dagster_project.cli.screen.say import data, say
 if TYPE_CHECKING:
     from trainers.ladder.forecast import Forecast
     from trainers.ladder.propose import Proposal
-    from trainers.ladder.runs import LadderRuns
+    from trainers.ladder.runs import LadderRuns, Target
 
 FILE = click.Path(path_type=Path)
 
@@ -82,6 +83,12 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     help="The folder of the CSV files of the runs. Without it, runs of the lake are used.",
 )
 @click.option(
+    "--table",
+    type=FILE,
+    metavar="CSV",
+    help="A table of runs with the columns name, params, tokens, and one for each loss. Forecasts these losses.",
+)
+@click.option(
     "--source", metavar="NAME", help="Uses the runs that were imported as NAME. The default is the lake's own runs."
 )
 @click.option(
@@ -111,17 +118,25 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     metavar="JSON",
     help="The file for the forecasts. Pictures are written beside it.",
 )
+@click.option(
+    "--ablate",
+    "ablated",
+    is_flag=True,
+    help="Prints the error by the compute spent on the runs instead: sizes dropped, then multiples; one step and two.",
+)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draws pictures of the fits and forecasts.")
 @click.argument("more", nargs=-1, metavar="[MORE TARGETS OR TASKS]...")
 @user_errors()
 def fit_command(  # noqa: PLR0917 (click passes them by name)
     runs: Path | None,
+    table: Path | None,
     source: str | None,
     models: Path | None,
     targets: tuple[str, ...],
     tasks: tuple[str, ...],
     mode: str,
     out: Path,
+    ablated: bool,
     plots: bool,
     more: tuple[str, ...],
 ) -> None:
@@ -129,32 +144,43 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
 
     The mode `paper` is the published protocol (arXiv 2412.04403). The mode `auto` chooses the runs, the intermediate
     loss, the averaging and the form by hold-outs inside the ladder. No measurement of a target is used. Targets and
-    tasks may also follow the options, as in the last example.
+    tasks may also follow the options, as in the last example. With --table, the losses of a table are forecast, from
+    three runs on; the result is {target: {column: {loss, low, high}}}.
 
     \b
     Examples:
       # Files of runs, runs that were imported, and the lake's own runs.
       watershed ladder fit --runs published --out predictions.json
       watershed ladder fit --source published --out predictions.json --mode paper
+      watershed ladder fit --table runs.csv --targets 7B=6.9e9,1.4e11 --out losses.json
       watershed ladder fit --targets 1M-1xC=1.4e6,2.8e7 --out predictions.json
+      watershed ladder fit --runs published --ablate --out ablation.json
       watershed ladder fit --source published --out predictions.json 7B-4T=6.9e9,4e12 hellaswag
     """
     from catalog.tables.ladder import LAKE
     from trainers.ladder.forecast import fit_ladder, parse_target
     from trainers.ladder.runs import read_ladder
-    from trainers.ladder.tasks import TASKS, chosen
 
     names = [name for word in (*tasks, *(w for w in more if "=" not in w)) for name in word.split(",")]
     wanted = (*targets, *(word for word in more if "=" in word))
-    if runs and source:
-        raise WatershedError("--runs and --source both name runs", "give one of them")
+    given = [option for option, value in (("--runs", runs), ("--table", table), ("--source", source)) if value]
+    if len(given) > 1:
+        raise WatershedError(f"{given[0]} and {given[1]} both name runs", "give one of them")
+    if table is not None:
+        _fit_table(table, [parse_target(text, {}) for text in wanted], names, out)
+        return
     if runs is None:
         ladder = ladder_of(source or LAKE, tuple(names))
     else:
-        ladder = read_ladder(runs, models or runs / "models.json", chosen(names, TASKS))
+        ladder = read_ladder(runs, models or runs / "models.json", names or None)
+    for note in ladder.notes:
+        say(note)
+    if ablated:
+        _ablate(ladder, out, plots)
+        return
     aims = [parse_target(text, ladder.targets) for text in wanted] or list(ladder.targets.values())
     forecast = fit_ladder(ladder, aims, "paper" if mode == "paper" else "auto")
-    _write(out, json.dumps(forecast.as_dict(), indent=1) + "\n")
+    _write(out, json.dumps(forecast.as_dict(), indent=1, allow_nan=False) + "\n")
     pictures = []
     if plots and forecast.fits:
         from trainers.ladder.pictures import plot_forecast
@@ -163,6 +189,40 @@ def fit_command(  # noqa: PLR0917 (click passes them by name)
     _print_forecast(forecast)
     for path in (out, *pictures):
         say(f"wrote {path}")
+
+
+def _ablate(ladder: LadderRuns, out: Path, plots: bool) -> None:
+    from trainers.ladder.ablate import ablate, as_dict, draw
+
+    found = ablate(ladder)
+    _write(out, json.dumps(as_dict(found), indent=1, allow_nan=False) + "\n")
+    say("error in points at the runs of the largest size, which are held out")
+    say(f"  {'sizes':>5}{'multiples':>11}{'runs':>6}{'FLOPs':>11}{'share':>8}{'two steps':>11}{'one step':>10}")
+    for each in found:
+        say(
+            f"  {each.sizes:>5}{each.multiples:>11}{each.runs:>6}{each.flops:>11.3g}{each.share:>8.1%}"
+            f"{100 * each.two_steps:>11.1f}{100 * each.one_step:>10.1f}"
+        )
+    for path in (out, *([draw(found, out.with_suffix(".png"))] if plots else [])):
+        say(f"wrote {path}")
+
+
+def _fit_table(path: Path, targets: list[Target], columns: list[str], out: Path) -> None:
+    from trainers.ladder.loss_table import as_dict, forecast_table, read_loss_table
+
+    table = read_loss_table(path, columns)
+    for note in table.notes:
+        say(note)
+    found = forecast_table(table, targets)
+    _write(out, json.dumps(as_dict(found), indent=1, allow_nan=False) + "\n")
+    for target in targets:
+        say(f"{target.name}, from {len(table.names)} runs")
+        for column, forecast in found.items():
+            one = forecast.targets[target.name]
+            say(f"  {column:<16}{one.loss:9.4f}  {one.low:8.4f} to {one.high:8.4f}  (90% band)")
+    for column, forecast in found.items():
+        say(f"{column}: {forecast.note}")
+    say(f"wrote {out}")
 
 
 def ladder_of(source: str, tasks: tuple[str, ...]) -> LadderRuns:
@@ -204,6 +264,13 @@ def _print_forecast(forecast: Forecast) -> None:
         for name, share in coverage[part].items():
             say(f"  {name:<16}{100 * protocol[kind][name]:7.1f}{share:9.0%}")
     say(f"  {'all':<16}{100 * mean_error(forecast):7.1f}{coverage['overall']:9.0%}")
+    if coverage["stated"] is not None:
+        farthest = exp(coverage["longest"])
+        say(
+            f"expected at the farthest target: {coverage['stated']:.0%} in their bands (hold-outs that the bands were"
+            " not fitted to, counted by nearness of reach; the farthest is"
+            f" {farthest:.0f} times the compute of its runs ahead)"
+        )
     say(f"averaged protocols: {len(forecast.protocols)}; the best on hold-outs: {protocol['best']}")
 
 

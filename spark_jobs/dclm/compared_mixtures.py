@@ -103,6 +103,8 @@ class Mixture:
     """Share of the scored documents to take, the best first; 1 takes all of them, whatever their score."""
     rules: str
     """A recipe whose rules must keep the documents too."""
+    folder: bool = False
+    """Whether it is a folder of the user's documents, which neither of the other fields describes."""
 
     def __post_init__(self) -> None:
         if not 0 < self.top_fraction <= 1:
@@ -172,9 +174,8 @@ class Dataset:
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields for a report."""
-        return {
-            "top_fraction": self.mixture.top_fraction,
-            "rules": self.mixture.rules,
+        taken = {} if self.mixture.folder else self.mixture.literals
+        return taken | {
             "dataset": self.fingerprint,
             "documents": self.documents,
             "text_bytes": self.bytes,
@@ -332,7 +333,7 @@ def _write(
         shards = max(1, round(chosen.bytes / (writer.recipe.shard_tokens * tokenizer["bytes_per_token"])))
         most = math.ceil(chosen.bytes / shards)
         texts = _cut(_texts(connection, curation, "ORDER BY key, doc_id"), chosen.bytes)
-        for number, documents in enumerate(_shards(texts, most)):
+        for number, documents in enumerate(shards_of(texts, most)):
             notes.append(writer.make("train", number, documents))
             task.advance(documents.num_rows)
     lines = [parse_line(note["line"]) for note in notes]
@@ -366,7 +367,7 @@ def _cut(batches: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatc
         yield batch.set_column(batch.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
 
 
-def _shards(batches: Iterator[pa.RecordBatch], most: float) -> Iterator[pa.Table]:
+def shards_of(batches: Iterator[pa.RecordBatch], most: float) -> Iterator[pa.Table]:
     """Documents in tables of `most` bytes of text each, independent of the incoming batches."""
     held: list[pa.RecordBatch] = []
     size = 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from trainers.icl.aggregate import centred
 from trainers.icl.choice import choose
+from trainers.icl.programs import passes
 from trainers.icl.score import Scored
 from trainers.icl.tasks import Task, Version
 from trainers.icl.tokens import Request
@@ -84,6 +85,9 @@ def task_summary(task: Task, rows: Sequence[Row], version: Version, examples: in
         "asked": len(rows),
         "baseline": baseline,
     }
+    if task.kind == "code_generation":
+        found = passes(rows)
+        return summary | found | {"accuracy": found["pass_at_1"], "centred": centred(found["pass_at_1"], baseline)}
     summary |= {name: value for name in METRICS if (value := _mean(task, rows, name)) is not None}
     return summary | {"centred": centred(summary["accuracy"], baseline)}
 

@@ -6,6 +6,7 @@ A file's kind follows from its fields, as llm-foundry writes them:
     schema                    context_options, continuation, gold
     language_modeling         context, continuation
     generation_with_answers   context, answer; aliases and chain_of_thought may be there
+    code_generation           context (code to go on from), tests (Python); entry_point may be there
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.icl.tasks import KINDS, Kind, Task, dclm_tasks
+from trainers.icl.tasks import KINDS, Kind, Task, dclm_tasks, own_task
 from trainers.process.errors import TrainerError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
@@ -28,8 +29,9 @@ FIELDS: dict[Kind, dict[str, type]] = {
     "schema": {"context_options": list, "continuation": str, "gold": int},
     "language_modeling": {"context": str, "continuation": str},
     "generation_with_answers": {"context": str, "answer": str},
+    "code_generation": {"context": str, "tests": str},
 }
-OPTIONAL: dict[str, type] = {"aliases": list, "chain_of_thought": str, "category": str}
+OPTIONAL: dict[str, type] = {"aliases": list, "chain_of_thought": str, "category": str, "entry_point": str}
 TYPE_NAMES: dict[type, str] = {str: "text", list: "a list of texts", int: "a whole number"}
 NAMED_FAULTS = 3
 MENDS = {
@@ -58,6 +60,10 @@ class Example:
     chain_of_thought: str | None = None
     subject: str = ""
     """`category` in the file."""
+    tests: str = ""
+    """Of code: Python that raises where the code is wrong."""
+    entry_point: str = ""
+    """Of code: the function that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,42 @@ def task_of_file(path: Path) -> Task | None:
     """The first task of DCLM whose file is called so."""
     stem = path.name.split(".")[0]
     return next((task for task in dclm_tasks() if Path(task.file).name == stem), None)
+
+
+def file_kind(path: Path) -> Kind:
+    """The kind of a file's first example.
+
+    Raises:
+        TrainerError: the file cannot be read, or its first example has the fields of no kind.
+    """
+    faults: list[Fault] = []
+    for line, row in _rows(path, faults):
+        if kind := _kind_of(row):
+            return kind
+        faults.append(Fault(line, "the fields of no kind of task", "fields"))
+        break
+    if faults:
+        raise _refusal(path, faults)
+    raise TrainerError(f"{path} holds no example", "give a file with one example a line")
+
+
+def read_own_task(path: Path, shots: int) -> tuple[Task, list[Example]]:
+    """The task that a user's own file is, under the file's name, and its examples.
+
+    A guess is right as often as one of the choices; where nothing is chosen, never.
+
+    Args:
+        path: in one of the formats above; its first example says which.
+        shots: solved examples before each question.
+
+    Raises:
+        TrainerError: the file cannot be read or holds a malformed example, or a task of DCLM has its name.
+    """
+    kind = file_kind(path)
+    examples = read_examples(path, kind)
+    options = [len(one.contexts) if kind == "schema" else len(one.answers) for one in examples]
+    guess = sum(1 / count for count in options) / len(options) if kind in ("multiple_choice", "schema") else 0.0
+    return own_task(path.name.partition(".")[0], kind, guess, shots), examples
 
 
 def read_task(path: Path, task: Task) -> list[Example]:
@@ -217,13 +259,13 @@ def _is(value: Any, expected: type) -> bool:
 
 def _empty(line: int, row: dict[str, Any], kind: Kind) -> Fault | None:
     """An empty text, or one that no UTF-8 can hold, where there must be one."""
-    for name, expected in FIELDS[kind].items():
-        if expected is int:
+    for name, expected in (FIELDS[kind] | OPTIONAL).items():
+        if expected is int or name not in row:
             continue
         texts = row[name] if expected is list else [row[name]]
         for at, text in enumerate(texts):
             place = f"{name}[{at}]" if expected is list else name
-            if not text.strip():
+            if not text.strip() and name in FIELDS[kind]:
                 return Fault(line, f"{place} is empty", "empty")
             if any("\ud800" <= character <= "\udfff" for character in text):
                 return Fault(line, f"{place} holds half a surrogate pair", "encoding")
@@ -247,6 +289,10 @@ def _example(row: dict[str, Any], kind: Kind) -> Example:
         return Example((row["query"].strip(),), tuple(row["choices"]), row["gold"], subject=subject)
     if kind == "schema":
         return Example(tuple(row["context_options"]), (row["continuation"].strip(),), row["gold"], subject=subject)
+    if kind == "code_generation":
+        # Indentation is part of code.
+        context = (row["context"].rstrip(),)
+        return Example(context, (), 0, subject=subject, tests=row["tests"], entry_point=row.get("entry_point", ""))
     context = (row["context"].strip(),)
     if kind == "language_modeling":
         return Example(context, (row["continuation"].strip(),), 0, subject=subject)

@@ -8,7 +8,7 @@ Shape suffixes: those of language_model.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +144,36 @@ def greedy_texts(
 
     It ends before the first of `stops`, at the end of the text, or after `most_new` tokens.
     """
+    return written_texts(model, tokenizer, prompts, most_new, stops, lambda logits_BV: logits_BV.argmax(-1))
+
+
+def drawn_texts(  # noqa: PLR0917 - as greedy_texts
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Ints],
+    most_new: int,
+    stops: Sequence[str],
+    temperature: float,
+    seed: int,
+) -> list[str]:
+    """As `greedy_texts`, each token drawn at a temperature above 0; the same seed draws the same on one device."""
+    random = torch.Generator(device=model.device).manual_seed(seed)
+
+    def draw(logits_BV: Tensor) -> Tensor:
+        return torch.multinomial((logits_BV / temperature).softmax(-1), 1, generator=random)[:, 0]
+
+    return written_texts(model, tokenizer, prompts, most_new, stops, draw)
+
+
+def written_texts(  # noqa: PLR0917 - as greedy_texts
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Ints],
+    most_new: int,
+    stops: Sequence[str],
+    choose: Callable[[Tensor], Tensor],
+) -> list[str]:
+    """As `greedy_texts`; `choose` takes logits (B, V) to the next token of each row, (B,)."""
     _check_tokens(model, prompts)
     written: list[list[int]] = [[] for _ in prompts]
     active = list(range(len(prompts)))
@@ -153,7 +183,7 @@ def greedy_texts(
         last = torch.full((len(active),), tokens_BS.shape[1] - 1, device=model.device)
         at = torch.stack((torch.arange(len(active), device=model.device), last), 1)
         logits_BV, memory = model.read(tokens_BS, held_BS, memory, at)
-        chosen = logits_BV.float().argmax(-1)
+        chosen = choose(logits_BV.float())
         staying = []
         for place, (row, token) in enumerate(zip(active, chosen.tolist(), strict=True)):
             if token == tokenizer.eot:

@@ -13,7 +13,7 @@ import yaml
 from trainers.names import close, find
 from trainers.process.errors import TrainerError
 
-Kind = Literal["multiple_choice", "schema", "language_modeling", "generation_with_answers"]
+Kind = Literal["multiple_choice", "schema", "language_modeling", "generation_with_answers", "code_generation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Version = Literal["v1", "v2"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
@@ -57,6 +57,38 @@ class Task:
     """Of the choice of solved examples."""
     context_tokens: int = 2048
     """Prompt and answer; the oldest tokens of longer prompts are cut off."""
+
+
+OWN = "own"
+"""The category of a user's own task."""
+CODE_STOPS = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n```")
+"""What a model writes after a function's body is cut off (arXiv 2107.03374, section 2.2)."""
+
+
+def own_task(name: str, kind: Kind, baseline: float, shots: int) -> Task:
+    """The task of a user's own file, with llm-foundry's delimiters.
+
+    Args:
+        name: of the task, none of DCLM's.
+        kind: of its examples.
+        baseline: accuracy of a random guess, 0..1.
+        shots: solved examples before each question; code has none.
+
+    Raises:
+        TrainerError: a task of DCLM has the name.
+    """
+    if find(name, [task.name for task in dclm_tasks()]):
+        raise TrainerError(f"a task of DCLM is called {name!r}", "rename the file, or give its folder with --data")
+    code = kind == "code_generation"
+    return Task(
+        name=name,
+        file=name,
+        kind=kind,
+        shots=0 if code else shots,
+        baseline=dict.fromkeys(VERSIONS, baseline),
+        category=OWN,
+        stops=CODE_STOPS if code else ("\n",) if kind == "generation_with_answers" else (),
+    )
 
 
 @functools.cache

@@ -52,6 +52,11 @@ class Coverage:
     by_task: Mapping[str, float]
     strict: float
     """Overall, the factor too calibrated without the split."""
+    stated: float
+    """As `strict`, each forecast counted by how near its reach is to the target's. This is what may be expected there,
+    as far as hold-outs say."""
+    longest: float
+    """The longest reach of a hold-out, log of compute."""
 
 
 def measurement_noise(ladder: LadderRuns, task: str) -> float:
@@ -67,13 +72,19 @@ def checkpoint_scatter(ladder: LadderRuns, task: str) -> float:
 
 
 def calibrate(
-    errors: Sequence[Error], noise: Mapping[str, float], predictable: Mapping[str, bool], level: float = LEVEL
+    errors: Sequence[Error],
+    noise: Mapping[str, float],
+    predictable: Mapping[str, bool],
+    level: float = LEVEL,
+    *,
+    ahead: float | None = None,
 ) -> tuple[Bands, Coverage]:
     """Bands that hold `level` of the hold-outs, each scored with a spread that was fitted without its split.
 
     This is cross-conformal calibration (Vovk, arXiv 1208.0806) of errors scaled by their spread: the factor is the
-    quantile of the scores, with the usual correction for their number. Predictable tasks share what they know of the
-    growth of errors, and so do the others.
+    quantile of the scores, with the usual correction for their number, or, where it is larger, the quantile that counts
+    scores by how near their reach is to `ahead`, the log of compute from the ladder to the target. Predictable tasks
+    share what they know of the growth of errors, and so do the others.
     """
     splits = np.array([error.split for error in errors])
     tasks = np.array([error.task for error in errors])
@@ -85,14 +96,22 @@ def calibrate(
         for index in np.flatnonzero(splits == name):
             error = errors[index]
             scores[index] = abs(error.error) / spread.at(error.task, error.reach)
-    factor = _quantile(scores, level)
+    reaches = np.array([error.reach for error in errors])
+    near = np.exp(-np.abs(np.log((ahead or 1.0) / reaches))) if ahead else np.ones(len(errors))
+    factor = _factor(scores, near, level)
     inside = scores <= factor
-    strict = [scores[splits == name] <= _quantile(scores[splits != name], level) for name in names if len(names) > 1]
+    strict, counted = [], []
+    for name in names if len(names) > 1 else []:
+        held = splits == name
+        strict.append(scores[held] <= _factor(scores[~held], near[~held], level))
+        counted.append(near[held])
     covered = Coverage(
         overall=float(inside.mean()),
         by_split={name: float(inside[splits == name].mean()) for name in names},
         by_task={task: float(inside[tasks == task].mean()) for task in noise},
         strict=float(np.concatenate(strict).mean()) if strict else float("nan"),
+        stated=float(np.average(np.concatenate(strict), weights=np.concatenate(counted))) if strict else float("nan"),
+        longest=float(reaches.max()),
     )
     return Bands(spread=fit_spread(errors, noise, predictable), factor=factor), covered
 
@@ -108,6 +127,14 @@ def fit_spread(errors: Sequence[Error], noise: Mapping[str, float], predictable:
         alike = [square for other, square in squares.items() if predictable[other] == predictable[task]]
         growth[task] = float(np.sqrt(OWN_SHARE * own + (1 - OWN_SHARE) * np.mean(alike)))
     return Spread(noise=dict(noise), growth=growth)
+
+
+def _factor(scores: np.ndarray, near: np.ndarray, level: float) -> float:
+    """The larger of the quantile of the scores and of the one that counts them by their nearness."""
+    order = np.argsort(scores)
+    reached = np.cumsum(near[order]) / near.sum()
+    far = float(scores[order][min(int(np.searchsorted(reached, level)), len(scores) - 1)])
+    return max(_quantile(scores, level), far)
 
 
 def _quantile(scores: np.ndarray, level: float) -> float:

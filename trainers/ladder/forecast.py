@@ -19,7 +19,7 @@ from trainers.ladder.few_runs import fit_step1, fit_step2, predict
 from trainers.ladder.holdout import Error, HoldOuts, fixed_forecasts, reach
 from trainers.ladder.laws import one_thread
 from trainers.ladder.protocols import PAPER, Fitted, Fitter, Protocol, power_law
-from trainers.ladder.runs import LAST, LadderRuns, Target
+from trainers.ladder.runs import LAST, RESERVED, LadderRuns, Target
 from trainers.ladder.tasks import BITS_PER_BYTE
 from trainers.names import close, find
 from trainers.process.errors import TrainerError
@@ -65,6 +65,8 @@ class Forecast:
     """On hold-outs; of `auto`, each with protocols chosen by the fitted runs alone."""
     coverage: Coverage | None
     bands: Bands | None
+    note: str
+    """Why there are no hold-outs, or nothing."""
     fits: Mapping[str, Fitted]
     """By task: the first protocol's steps."""
     forms: Mapping[str, str]
@@ -88,14 +90,21 @@ class Forecast:
                 "holdout_error": {task: self._mean_error(task=task) for task in tasks},
                 "holdout_error_by_split": {name: self._mean_error(split=name) for name in names},
                 "holdout_forecasts": len(self.errors),
-                "coverage": asdict(self.coverage) if self.coverage else {},
-                "note": "" if self.protocols else "too few runs for hold-outs: laws of few parameters, bootstrap bands",
+                "coverage": {name: _finite(value) for name, value in asdict(self.coverage).items()}
+                if self.coverage
+                else {},
+                "note": self.note,
             }
         }
 
     def _mean_error(self, **at: str) -> float:
         alike = [e for e in self.errors if all(getattr(e, name) == value for name, value in at.items())]
         return float(np.mean([abs(error.error) for error in alike]))
+
+
+def _finite(value: Any) -> Any:
+    """None for a number that JSON has no word for."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def parse_target(text: str, known: Mapping[str, Target]) -> Target:
@@ -116,7 +125,9 @@ def parse_target(text: str, known: Mapping[str, Target]) -> Target:
         n, d = (float(value) for value in match.groups()) if match else (0.0, 0.0)
     except ValueError:
         n, d = 0.0, 0.0
-    if not name or not (np.isfinite(n) and np.isfinite(d) and n > 0 and d > 0) or name == "protocol":
+    if name == RESERVED:
+        raise TrainerError(f"a target is called {name!r}, which predictions.json uses itself", "rename it")
+    if not name or not (np.isfinite(n) and np.isfinite(d) and n > 0 and d > 0):
         raise TrainerError(f"target {text!r} is not NAME=PARAMS,TOKENS", "write --targets 7B-4T=6.89e9,3.95e12")
     return Target(name=name, parameters=n, tokens=d, flops_per_token=6 * n)
 
@@ -133,18 +144,25 @@ def fit_ladder(ladder: LadderRuns, targets: Sequence[Target], mode: Mode = "auto
     good = {task: found for task, (found, _) in verdicts.items()}
     sizes, multiples = ({getattr(run, name) for run in ladder.runs} for name in ("size", "multiple"))
     if len(ladder.runs) < FEWEST_FOR_HOLDOUTS or min(len(sizes), len(multiples)) < LEAST_LEVELS:
-        return _few(ladder, targets, mode, verdicts)
+        counts = f"{len(ladder.runs)} runs of {len(sizes)} sizes and {len(multiples)} multiples"
+        least = f"{FEWEST_FOR_HOLDOUTS} runs of {LEAST_LEVELS} of each"
+        note = f"{counts}, where hold-outs need {least}: laws of few parameters, bootstrap bands"
+        return _few(ladder, targets, mode, verdicts, note)
     with one_thread():
         judged = [task for task in good if good[task]] or list(good)
         protocols, errors = _protocols(ladder, mode, judged)
         fitter = Fitter(ladder.runs, dict(ladder.chance))
         fitted = {task: [fits for p in protocols if (fits := fitter.fit(p, task))] for task in ladder.chance}
+        losses = {task: _loss_laws(fitter, protocols, task) for task in ladder.chance}
     if not errors or not all(fitted.values()):
-        return _few(ladder, targets, mode, verdicts)
-    bands, coverage = calibrate(errors, {task: measurement_noise(ladder, task) for task in ladder.chance}, good)
+        note = "no protocol can be fitted to the runs of a hold-out: laws of few parameters, bootstrap bands"
+        return _few(ladder, targets, mode, verdicts, note)
+    noise = {task: measurement_noise(ladder, task) for task in ladder.chance}
+    ahead = max(reach(target.flops, ladder.runs) for target in targets)
+    bands, coverage = calibrate(errors, noise, good, ahead=ahead)
     found = {
         target.name: {
-            task: _predict(fits, bands, target, task, reach(target.flops, ladder.runs), verdicts[task])
+            task: _predict(fits, losses[task], bands, target, task, reach(target.flops, ladder.runs), verdicts[task])
             for task, fits in fitted.items()
         }
         for target in targets
@@ -156,6 +174,7 @@ def fit_ladder(ladder: LadderRuns, targets: Sequence[Target], mode: Mode = "auto
         errors=tuple(errors),
         coverage=coverage,
         bands=bands,
+        note="",
         fits={task: fits[0] for task, fits in fitted.items()},
         forms=dict.fromkeys(fitted, f"{mode}: {protocols[0].step1} of {protocols[0].intermediate}, sigmoid"),
     )
@@ -197,6 +216,11 @@ def _check(ladder: LadderRuns, targets: Sequence[Target]) -> None:
         )
     if not targets:
         raise TrainerError("there is no target to forecast", "name one with --targets NAME=PARAMS,TOKENS")
+    if not ladder.chance:
+        raise TrainerError("the ladder has no task to forecast", "name one with --tasks")
+    names = [target.name for target in targets]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise TrainerError(f"two targets are called {twice}", "give targets names of their own")
     largest = max(ladder.runs, key=lambda run: run.parameters * run.tokens)
     for target in targets:
         if target.parameters * target.tokens < largest.parameters * largest.tokens:
@@ -223,25 +247,37 @@ def _protocols(ladder: LadderRuns, mode: Mode, judged: Sequence[str]) -> tuple[l
     return [holdouts.candidates[index] for index in holdouts.chosen(ladder.runs)], holdouts.forecasts()
 
 
+def _loss_laws(fitter: Fitter, protocols: Sequence[Protocol], task: str) -> list[Fitted]:
+    """Laws of bits per byte: of the protocols that have it between their steps, else of the others as if they had."""
+    own = [protocol for protocol in protocols if protocol.intermediate == BITS_PER_BYTE]
+    like = own or [*dict.fromkeys(replace(protocol, intermediate=BITS_PER_BYTE) for protocol in protocols)]
+    return [fits for protocol in like if (fits := fitter.fit(protocol, task))]
+
+
 def _predict(  # noqa: PLR0917 - all of one fit
-    fits: Sequence[Fitted], bands: Bands, target: Target, task: str, ahead: float, verdict: tuple[bool, str]
+    fits: Sequence[Fitted],
+    laws: Sequence[Fitted],
+    bands: Bands,
+    target: Target,
+    task: str,
+    ahead: float,
+    verdict: tuple[bool, str],
 ) -> Prediction:
     accuracy = float(np.mean([fitted.accuracy(target) for fitted in fits]))
     half = bands.half_width(task, ahead)
-    losses = [fitted.loss(target) for fitted in fits if fitted.intermediate == BITS_PER_BYTE]
     predictable, reason = verdict
     return Prediction(
         accuracy=accuracy,
         low=max(0.0, accuracy - half),
         high=min(1.0, accuracy + half),
-        task_loss=float(np.mean(losses)) if losses else float("nan"),
+        task_loss=float(np.mean([fitted.loss(target) for fitted in laws])),
         predictable=predictable,
         reason=reason,
     )
 
 
 def _few(
-    ladder: LadderRuns, targets: Sequence[Target], mode: Mode, verdicts: Mapping[str, tuple[bool, str]]
+    ladder: LadderRuns, targets: Sequence[Target], mode: Mode, verdicts: Mapping[str, tuple[bool, str]], note: str
 ) -> Forecast:
     """The forecast of a ladder too small for hold-outs: laws with fewer parameters, bootstrap bands."""
     found: dict[str, dict[str, Prediction]] = {target.name: {} for target in targets}
@@ -273,6 +309,7 @@ def _few(
         errors=(),
         coverage=None,
         bands=None,
+        note=note,
         fits=fits,
         forms=forms,
     )

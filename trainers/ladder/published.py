@@ -6,19 +6,14 @@ digest.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
+from trainers.ladder.csv_rows import read_csv
 from trainers.ladder.laws import Array
-from trainers.ladder.runs import TOKENS_COLUMN, LadderRuns, Run, read_ladder
-from trainers.ladder.tasks import BITS_PER_BYTE, TASKS, chosen
-from trainers.process.errors import TrainerError
+from trainers.ladder.runs import TOKENS_COLUMN, LadderRuns, Run, in_order, read_ladder, read_models, wanted_tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,44 +35,18 @@ def read_published(folder: Path, models_file: Path, tasks: Collection[str] = ())
         TrainerError: a file that is missing or malformed, a task that a run lacks, no task that all have, an accuracy
             outside 0..1, or two runs of one name.
     """
-    names = chosen(tasks) if tasks else tuple(TASKS)
-    first = read_ladder(folder, models_file, ())
-    files = _files(folder, models_file)
-    found = [name for name in names if tasks or all(_has(header, name) for header in map(_header, files.values()))]
-    if not found:
-        raise TrainerError(f"{models_file}: its runs share no task", f"give them {', '.join(_columns('arc_easy'))}")
+    models = read_models(models_file)
+    files = models.files(folder)
+    tables = {name: read_csv(path) for name, path in files.items()}
+    found = wanted_tasks(models, [table.header for table in tables.values()], tuple(tasks) or None)
     by_task = {name: {run.name: run for run in read_ladder(folder, models_file, (name,)).runs} for name in found}
+    first = read_ladder(folder, models_file, ())
     runs = tuple(_merged([by_task[name][run.name] for name in found]) for run in first.runs)
     return Published(
-        ladder=replace(first, runs=runs, chance={name: TASKS[name].chance for name in found}),
-        tokens={name: _tokens(path) for name, path in files.items()},
+        ladder=replace(first, runs=runs, chance={name: task.chance for name, task in found.items()}),
+        tokens={name: in_order(table)[0].numbers(TOKENS_COLUMN) for name, table in tables.items()},
         digest=_digest((models_file, *files.values())),
     )
-
-
-def _files(folder: Path, models_file: Path) -> dict[str, Path]:
-    place = folder / "runs" if (folder / "runs").is_dir() else folder
-    files: dict[str, Path] = {}
-    for model in json.loads(models_file.read_text())["models"].values():
-        for name in model["runs"]:
-            path = place / name
-            if path.stem in files:
-                raise TrainerError(f"{models_file}: two runs are called {path.stem}", "rename one of the files")
-            files[path.stem] = path
-    return files
-
-
-def _columns(task: str) -> list[str]:
-    return [name for kind in ("accuracy", BITS_PER_BYTE) for name, _ in TASKS[task].columns(kind)]
-
-
-def _header(path: Path) -> frozenset[str]:
-    with path.open(newline="") as file:
-        return frozenset(next(csv.reader(file), []))
-
-
-def _has(header: frozenset[str], task: str) -> bool:
-    return header.issuperset(_columns(task))
 
 
 def _merged(parts: list[Run]) -> Run:
@@ -88,17 +57,7 @@ def _merged(parts: list[Run]) -> Run:
         accuracy |= part.accuracy
         for kind, values in part.intermediates.items():
             intermediates.setdefault(kind, {}).update(values)
-    for task, values in accuracy.items():
-        if not ((values >= 0) & (values <= 1)).all():
-            raise TrainerError(f"run {parts[0].name}: an accuracy of {task} is outside 0..1", "mend the file")
-        if not (intermediates[BITS_PER_BYTE][task] >= 0).all():
-            raise TrainerError(f"run {parts[0].name}: bits per byte of {task} are below 0", "mend the file")
     return replace(parts[0], accuracy=accuracy, intermediates=intermediates)
-
-
-def _tokens(path: Path) -> Array:
-    with path.open(newline="") as file:
-        return np.array([float(row[TOKENS_COLUMN]) for row in csv.DictReader(file)])
 
 
 def _digest(paths: Iterable[Path]) -> str:

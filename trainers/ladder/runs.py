@@ -6,17 +6,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainers.ladder.csv_rows import CsvTable, read_csv
 from trainers.ladder.laws import Array
-from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES, TASKS, Task
+from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES, TASKS, Task, chosen, declared_tasks, found_tasks
 from trainers.pretraining.presets import CHINCHILLA_TOKENS_PER_PARAMETER
 from trainers.process.errors import TrainerError
 
@@ -82,96 +82,251 @@ class LadderRuns:
     """Targets that came with the runs; their sizes only, never a measurement."""
     questions: Mapping[str, int]
     """How many questions a task has, where known."""
+    notes: tuple[str, ...] = ()
+    """What was mended on reading."""
 
 
-def read_ladder(folder: Path, models_file: Path, tasks: tuple[str, ...] = tuple(TASKS)) -> LadderRuns:
+RESERVED = "protocol"
+"""The key of predictions.json that no target can have."""
+DIVERGED = 1.3
+"""A run has diverged if its loss ends this many times above its own best, or above that of a run that is no larger."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """models.json, checked."""
+
+    path: Path
+    runs: Mapping[str, tuple[str, float, float]]
+    """By name of the file: size, parameters, FLOPs a token."""
+    targets: Mapping[str, Target]
+    tasks: Mapping[str, Task]
+    """Declared there."""
+
+    def files(self, folder: Path) -> dict[str, Path]:
+        """By run: its file, in `folder` or its folder `runs`."""
+        place = folder / "runs" if (folder / "runs").is_dir() else folder
+        return {Path(name).stem: place / name for name in self.runs}
+
+
+def read_ladder(folder: Path, models_file: Path, tasks: Sequence[str] | None = tuple(TASKS)) -> LadderRuns:
     """The runs that `models_file` names, read from `folder` or its folder `runs`.
 
+    Args:
+        folder: of the CSV files.
+        models_file: the sizes of the runs, and the targets.
+        tasks: names; None: all that every run was measured on.
+
     Raises:
-        TrainerError: a file that is missing or malformed, a column that a task needs and a run does not have.
+        TrainerError: a file that is missing or malformed, a column that a task needs and a run does not have, a number
+            that cannot be, a run that diverged.
     """
-    parsed = _read_json(models_file)
-    place = folder if not (folder / "runs").is_dir() else folder / "runs"
+    models = read_models(models_file)
+    tables = {name: read_csv(path) for name, path in models.files(folder).items()}
+    chosen_tasks = wanted_tasks(models, [table.header for table in tables.values()], tasks)
+    notes: list[str] = []
     runs = []
-    for size, model in parsed["models"].items():
-        for key in ("params", "flops_per_token", "runs"):
-            if key not in model:
-                raise TrainerError(f"{models_file}: model {size} has no {key!r}", "give params, flops_per_token, runs")
-        runs += [_read_run(place / name, size, model, tasks) for name in model["runs"]]
+    for file, (size, parameters, flops) in models.runs.items():
+        table, more = in_order(tables[Path(file).stem])
+        notes += more
+        runs.append(_run(table, size, parameters, flops, chosen_tasks))
+    _refuse_diverged(runs)
     return LadderRuns(
         runs=tuple(sorted(runs, key=lambda run: (run.parameters, run.tokens))),
-        chance={name: TASKS[name].chance for name in tasks},
-        targets={name: _target(name, value, models_file) for name, value in parsed.get("targets", {}).items()},
+        chance={name: task.chance for name, task in chosen_tasks.items()},
+        targets=models.targets,
         questions={},
+        notes=tuple(notes),
+    )
+
+
+def wanted_tasks(models: Models, headers: Sequence[Sequence[str]], names: Sequence[str] | None) -> dict[str, Task]:
+    """The named tasks, or all that every run was measured on; declared ones before those that columns tell.
+
+    Raises:
+        TrainerError: a name that is no task, or no task that all runs have.
+    """
+    found = [found_tasks(header) for header in headers]
+    common = {name: task for name, task in found[0].items() if all(name in each for each in found)}
+    known = TASKS | common | dict(models.tasks)
+    if names is not None:
+        return {name: known[name] for name in chosen(names, known)} if names else {}
+    there = {name: task for name, task in known.items() if name in common or name in models.tasks}
+    if not there:
+        columns = [name for kind in ("accuracy", BITS_PER_BYTE) for name, _ in TASKS["arc_easy"].columns(kind)]
+        raise TrainerError(f"{models.path}: its runs share no task", f"give them {', '.join(columns)}")
+    return there
+
+
+def read_models(path: Path) -> Models:
+    """models.json, with every number checked.
+
+    Raises:
+        TrainerError: it is not of the form at the top of this file, a number is not positive and finite, a run is
+            listed twice, or a target has a name that predictions.json needs itself.
+    """
+    parsed = _read_json(path)
+    runs: dict[str, tuple[str, float, float]] = {}
+    stems: set[str] = set()
+    for size, model in parsed["models"].items():
+        mend = "give params, flops_per_token, runs"
+        if not isinstance(model, dict):
+            raise TrainerError(f"{path}: model {size} is no object", mend)
+        for key in ("params", "flops_per_token", "runs"):
+            if key not in model:
+                raise TrainerError(f"{path}: model {size} has no {key!r}", mend)
+        place = f"{path}: model {size}"
+        numbers = (
+            _positive(model["params"], f"{place}: params"),
+            _positive(model["flops_per_token"], f"{place}: flops_per_token"),
+        )
+        names = model["runs"]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+            raise TrainerError(f"{place}: `runs` is no list of file names", 'write "runs": ["190M-1xC.csv"]')
+        for name in names:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise TrainerError(f"{place}: the file {name!r} is not in the folder of the runs", "name a file in it")
+            if Path(name).stem in stems:
+                raise TrainerError(f"{path}: two runs are called {Path(name).stem}", "list every run once")
+            stems.add(Path(name).stem)
+            runs[name] = (str(size), *numbers)
+    targets = parsed.get("targets", {})
+    if not isinstance(targets, dict):
+        raise TrainerError(f"{path}: `targets` is no object", 'write "targets": {"7B-4T": {"params": N, "tokens": D}}')
+    return Models(
+        path=path,
+        runs=runs,
+        targets={name: _target(name, value, path) for name, value in targets.items()},
+        tasks=declared_tasks(parsed.get("tasks", {}), str(path)),
     )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        parsed = json.loads(path.read_text())
+        parsed = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TrainerError(f"{path}: {error.strerror}", "name the JSON file of the models with --models") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainerError(f"{path}: not JSON ({error})", "write the models as docs/ladder.md shows") from error
     if not isinstance(parsed, dict) or not isinstance(parsed.get("models"), dict) or not parsed["models"]:
         raise TrainerError(f"{path}: names no models", 'give {"models": {"190M": {"params": ..., "runs": [...]}}}')
     return parsed
 
 
-def _target(name: str, value: Mapping[str, Any], path: Path) -> Target:
+def _positive(value: object, what: str) -> float:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
     try:
-        n, d = float(value["params"]), float(value["tokens"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise TrainerError(f"{path}: target {name} lacks numbers for params and tokens", "give both") from error
-    return Target(name=name, parameters=n, tokens=d, flops_per_token=float(value.get("flops_per_token", 6 * n)))
+        number = float(value) if good else float("nan")
+    except OverflowError:
+        number = float("inf")
+    if not (np.isfinite(number) and number > 0):
+        raise TrainerError(f"{what} is {str(value)[:40]!r}, not a positive number", "correct it")
+    return number
 
 
-def _read_run(path: Path, size: str, model: Mapping[str, Any], tasks: tuple[str, ...]) -> Run:
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise TrainerError(f"{path}: {error.strerror}", "name the folder of the runs' CSV files with --runs") from error
-    if not rows:
-        raise TrainerError(f"{path}: holds no checkpoints", "leave the run out of the models file")
-    table = _Table(path, rows)
+def _target(name: str, value: object, path: Path) -> Target:
+    if name == RESERVED or not name:
+        raise TrainerError(f"{path}: a target is called {name!r}, which predictions.json uses itself", "rename it")
+    if not isinstance(value, dict) or not {"params", "tokens"} <= value.keys():
+        raise TrainerError(f"{path}: target {name} lacks numbers for params and tokens", "give both")
+    n, d = (_positive(value[key], f"{path}: target {name}: {key}") for key in ("params", "tokens"))
+    flops = _positive(value.get("flops_per_token", 6 * n), f"{path}: target {name}: flops_per_token")
+    return Target(name=name, parameters=n, tokens=d, flops_per_token=flops)
+
+
+def in_order(table: CsvTable) -> tuple[CsvTable, list[str]]:
+    """The checkpoints by tokens, the last of those with the same tokens, and what was mended."""
+    table.require(TOKENS_COLUMN)
+    tokens = table.numbers(TOKENS_COLUMN, positive=True)
+    last = {float(value): at for at, value in enumerate(tokens)}
+    order = [last[value] for value in sorted(last)]
+    notes = []
+    if len(last) < len(tokens):
+        repeated = len(tokens) - len(last)
+        notes.append(
+            f"{table.path.name}: {repeated} checkpoints are repeated, as after a restart; the later ones count"
+        )
+    if order != sorted(order):
+        notes.append(f"{table.path.name}: its checkpoints are not in the order of their tokens; they were sorted")
+    return CsvTable(
+        table.path, table.header, [table.rows[at] for at in order], [table.lines[at] for at in order]
+    ), notes
+
+
+def _run(table: CsvTable, size: str, parameters: float, flops: float, tasks: Mapping[str, Task]) -> Run:
     intermediates: dict[str, dict[str, Array]] = {}
     for kind in INTERMEDIATES:
         # Only bits per byte is asked of every run; without another intermediate, no protocol that uses it is tried.
-        if kind == BITS_PER_BYTE or all(table.has(TASKS[name], kind) for name in tasks):
+        if kind == BITS_PER_BYTE or all(_has(table, task, kind) for task in tasks.values()):
             sign = -1.0 if kind == "soft_log" else 1.0
-            intermediates[kind] = {name: sign * table.measure(TASKS[name], kind) for name in tasks}
-    return Run(
-        name=path.stem,
+            intermediates[kind] = {name: sign * _measure(table, task, kind) for name, task in tasks.items()}
+    run = Run(
+        name=table.path.stem,
         size=size,
-        parameters=float(model["params"]),
-        tokens=float(table.column(TOKENS_COLUMN)[-1]),
-        flops_per_token=float(model["flops_per_token"]),
-        accuracy={name: table.measure(TASKS[name], "accuracy") for name in tasks},
+        parameters=parameters,
+        tokens=float(table.numbers(TOKENS_COLUMN)[-1]),
+        flops_per_token=flops,
+        accuracy={name: _measure(table, task, "accuracy") for name, task in tasks.items()},
         intermediates=intermediates,
     )
+    for name in tasks:
+        _check_range(table, run, name)
+    return run
 
 
-@dataclass(frozen=True)
-class _Table:
-    path: Path
-    rows: list[dict[str, str]]
+def _has(table: CsvTable, task: Task, kind: str) -> bool:
+    columns = task.columns(kind)
+    return bool(columns) and all(name in table.header for name, _ in columns)
 
-    def has(self, task: Task, kind: str) -> bool:
-        return all(name in self.rows[0] for name, _ in task.columns(kind))
 
-    def measure(self, task: Task, kind: str) -> Array:
-        """The weighted columns' sum, a value a checkpoint."""
-        return np.sum([weight * self.column(name) for name, weight in task.columns(kind)], axis=0)
+def _measure(table: CsvTable, task: Task, kind: str) -> Array:
+    """The weighted columns' sum, a value a checkpoint."""
+    for name, _ in task.columns(kind):
+        if name not in table.header:
+            raise TrainerError(f"{table.path}: no column {name!r}", "export it, or leave its task out with --tasks")
+    return np.sum([weight * table.numbers(name) for name, weight in task.columns(kind)], axis=0)
 
-    def column(self, name: str) -> Array:
-        if name not in self.rows[0]:
-            raise TrainerError(f"{self.path}: no column {name!r}", "export it, or leave its task out with --tasks")
-        try:
-            values = np.array([float(row[name]) for row in self.rows])
-        except (TypeError, ValueError) as error:
-            raise TrainerError(f"{self.path}: column {name!r} is not all numbers", "mend the file") from error
-        if not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values))) + 2
-            raise TrainerError(f"{self.path}, line {row}: {name!r} is not finite", "leave that checkpoint out")
-        return values
+
+def _check_range(table: CsvTable, run: Run, task: str) -> None:
+    accuracy, loss = run.accuracy[task], run.intermediates[BITS_PER_BYTE][task]
+    if ((accuracy < 0) | (accuracy > 1)).any():
+        at = int(np.argmax((accuracy < 0) | (accuracy > 1)))
+        percent = " (in percent?)" if accuracy.max() <= 100 and accuracy.min() >= 0 else ""
+        raise TrainerError(
+            f"{table.path}, line {table.lines[at]}: run {run.name}: an accuracy of {task} is outside 0..1:"
+            f" {accuracy[at]:g}{percent}",
+            "write accuracies as parts of one",
+        )
+    if (loss <= 0).any():
+        at = int(np.argmax(loss <= 0))
+        raise TrainerError(
+            f"{table.path}, line {table.lines[at]}: run {run.name}: bits per byte of {task} are not above 0:"
+            f" {loss[at]:g}",
+            "export minus the log-likelihood in bits over bytes",
+        )
+
+
+def _refuse_diverged(runs: Sequence[Run]) -> None:
+    mend = "leave the run out of the models file"
+    final = {
+        (run.name, task): float(values[-LAST:].mean())
+        for run in runs
+        for task, values in run.intermediates[BITS_PER_BYTE].items()
+    }
+    for run in runs:
+        for task, values in run.intermediates[BITS_PER_BYTE].items():
+            mine, own = (
+                final[run.name, task],
+                min(values[at : at + LAST].mean() for at in range(max(1, len(values) - LAST + 1))),
+            )
+            if mine > DIVERGED * own:
+                raise TrainerError(
+                    f"run {run.name} diverged: its bits per byte of {task} rose from {own:.3g} to {mine:.3g}", mend
+                )
+            for other in runs:
+                smaller = other.parameters <= run.parameters and other.tokens <= run.tokens
+                if smaller and mine > DIVERGED * final[other.name, task]:
+                    cause = f"run {run.name} diverged: its bits per byte of {task} are {mine:.3g}"
+                    raise TrainerError(
+                        f"{cause}, those of the smaller {other.name} {final[other.name, task]:.3g}", mend
+                    )

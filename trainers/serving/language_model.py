@@ -1,17 +1,14 @@
 """A model that reads tokens in steps and remembers them: a decoder of ours, or any that transformers loads.
 
-Shape suffixes: B rows, S tokens read now, T tokens remembered, V vocabulary, N places asked for; K, H, G and P as in
-trainers/models/dense.py. The places of a row that hold no token are never looked at: they stand at its beginning in
-what is read first, and at its end in what is read last, so the tokens of a row lie side by side.
+Shape suffixes: those of memory.py; K, H, G and P as in trainers/models/dense.py.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,59 +22,13 @@ from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text
 from trainers.process.run_folder import TOKENIZER
+from trainers.serving.memory import LanguageModel, Memory, positions
 from trainers.serving.steps import queries_keys_values
 from trainers.serving.tokenizers import FileTokenizer, Tokenizer, TransformersTokenizer
+from trainers.serving.transformers_model import refuse_other_architectures, transformers_model
 
 READ_BY_TRANSFORMERS = (".json", ".safetensors", ".bin", ".model", ".txt", ".py", ".jinja")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a model has read."""
-
-    cache: Any
-    """Keys and values of every layer, as the model keeps them."""
-    held_BT: Tensor
-    """True where a row holds a token."""
-
-    @property
-    def next_B(self) -> Tensor:
-        """The position of each row's next token."""
-        return self.held_BT.sum(1)
-
-
-class LanguageModel(Protocol):
-    """What scoring needs of a model."""
-
-    length: int
-    """Tokens it reads at most."""
-    vocab_size: int
-    device: torch.device
-
-    def read(
-        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
-    ) -> tuple[Tensor, Memory]:
-        """Read on.
-
-        Args:
-            held_BS: true where tokens_BS is one.
-            at: (N, 2) rows and columns of tokens_BS; None: none.
-
-        Returns:
-            Logits (N, V) of what follows each of those places, and what was read in all.
-        """
-        ...
-
-    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
-        """The memory of those rows, which may come more than once. The one given must not be used again."""
-        ...
-
-
-def positions(held_BS: Tensor, memory: Memory | None) -> Tensor:
-    """(B, S): how many tokens come before each in its row."""
-    before_B1 = memory.next_B[:, None] if memory else 0
-    return (held_BS.cumsum(1) - 1).clamp(min=0) + before_B1
 
 
 class OwnDecoder:
@@ -157,54 +108,6 @@ def _attend(
     return attention.out(y_BHSK.transpose(1, 2).flatten(2)), (k_BGTK, v_BGTK)
 
 
-class HuggingFaceModel:
-    """A causal language model of transformers, with its own cache.
-
-    Raises:
-        TrainerError: it remembers a state and not its tokens, so that padding would be read.
-    """
-
-    def __init__(self, model: Any, device: torch.device) -> None:
-        if getattr(model, "_is_stateful", False):
-            raise TrainerError(f"{type(model).__name__} keeps a state, not tokens", "give a model of attention alone")
-        self.model = model.eval().to(device)
-        self.device = device
-        self.vocab_size = model.get_input_embeddings().weight.shape[0]
-        self.length = _context_length(model.config)
-        self._takes = inspect.signature(model.forward).parameters.keys()
-
-    @torch.inference_mode()
-    def read(
-        self, tokens_BS: Tensor, held_BS: Tensor, memory: Memory | None, at: Tensor | None
-    ) -> tuple[Tensor, Memory]:
-        held_BT = torch.cat((memory.held_BT, held_BS), 1) if memory else held_BS
-        inputs: dict[str, Any] = {"input_ids": tokens_BS, "attention_mask": held_BT.long(), "use_cache": True}
-        if memory:
-            inputs["past_key_values"] = memory.cache
-        if "position_ids" in self._takes:
-            inputs["position_ids"] = positions(held_BS, memory).clamp(max=self.length - 1)
-        first = int(at[:, 1].min()) if at is not None else tokens_BS.shape[1] - 1
-        if "logits_to_keep" in self._takes:
-            inputs["logits_to_keep"] = tokens_BS.shape[1] - first
-        else:
-            first = 0
-        out = self.model(**inputs)
-        logits = out.logits[at[:, 0], at[:, 1] - first] if at is not None else out.logits[:0, 0]
-        return logits, Memory(out.past_key_values, held_BT)
-
-    @torch.inference_mode()
-    def select(self, memory: Memory, rows_B: Tensor) -> Memory:
-        memory.cache.batch_select_indices(rows_B)
-        return Memory(memory.cache, memory.held_BT[rows_B])
-
-
-def _context_length(config: Any) -> int:
-    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
-        if isinstance(getattr(config, name, None), int):
-            return getattr(config, name)
-    raise TrainerError("config.json does not say how many tokens the model reads", "set max_position_embeddings in it")
-
-
 @dataclass(frozen=True)
 class Opened:
     """A model, what reads text for it, and the name of its weights."""
@@ -256,6 +159,7 @@ def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Ope
             f"{folder} is in the Hugging Face format, and transformers is not installed",
             "`pip install transformers`, or `watershed model import` the folder",
         ) from None
+    refuse_other_architectures(folder)
     if (folder / INDEX).is_file() or (folder / ONE_FILE).is_file():
         check_tensors(folder)
     try:
@@ -264,13 +168,13 @@ def _hugging_face(folder: Path, device: torch.device, dtype: torch.dtype) -> Ope
         )
         model, report = loaded
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        cause = " ".join(str(error).split())
+    except Exception as error:  # an architecture's own code may raise anything
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise TrainerError(f"{folder} cannot be opened: {cause}", "give a folder that transformers loads") from None
     _refuse_other_tensors(folder, report)
     files = sorted(path for path in folder.iterdir() if path.suffix in READ_BY_TRANSFORMERS)
     digest = sha256_text(canonical_json({path.name: sha256_file(path) for path in files}))
-    return Opened(HuggingFaceModel(model, device), TransformersTokenizer(tokenizer), digest)
+    return Opened(transformers_model(model, device, str(folder)), TransformersTokenizer(tokenizer), digest)
 
 
 def _refuse_other_tensors(folder: Path, report: Any) -> None:

@@ -155,7 +155,8 @@ def published_ladder(settings: Settings, source: str, tasks: tuple[str, ...] = (
         raise WatershedError(f"the lake has no ladder {source!r}", mend)
     points = _source_rows(settings, POINTS, source, "parameters, tokens, run, task")
     measured = {row["task"]: row["chance"] for row in points}
-    names = chosen(tasks, [name for name in TASKS if name in measured])
+    known = [name for name in TASKS if name in measured]
+    names = chosen(tasks, [*known, *(name for name in measured if name not in TASKS)])
     wanted = ", ".join(map(sql_literal, names))
     rows = _source_rows(settings, CHECKPOINTS, source, "run, task, checkpoint", f"AND task IN ({wanted})")
     by_run = {run: list(mine) for run, mine in groupby(rows, key=lambda row: row["run"])}

@@ -41,6 +41,24 @@ def test_a_fit_writes_forecasts_and_readable_pictures_beside_them(runs, tmp_path
     assert not list(out.parent.glob("*.part"))
 
 
+def test_an_ablation_has_the_error_of_every_part_by_its_compute_and_a_picture(runs, tmp_path):
+    out = tmp_path / "ablation.json"
+    arguments = ("ladder", "fit", "--runs", str(runs), "--tasks", "arc_easy", "--ablate", "--out", str(out))
+    result = watershed(*arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(out.read_text())
+    assert [(each["sizes"], each["multiples"], each["runs"]) for each in found if each["sizes"] == 3][-1] == (3, 4, 12)
+    assert {each["sizes"] for each in found} == {2, 3}
+    assert [each["flops"] for each in found] == sorted(each["flops"] for each in found)
+    whole = found[-1]
+    assert whole["share"] == pytest.approx(1.0)
+    assert whole["two_steps"] < 0.01
+    assert whole["two_steps"] <= min(each["two_steps"] for each in found) + 0.003
+    assert whole["by_task"]["arc_easy"]["one_step"] == whole["one_step"] > whole["two_steps"]
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert f"{100 * whole['two_steps']:.1f}" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [

@@ -26,6 +26,11 @@ FAULTS = {
     "no choices": (GOOD | {"choices": "yes"}, "line 2: choices is not a list of texts", "fields of its kind"),
     "a number among choices": (GOOD | {"choices": ["1", 2]}, "line 2: choices is not a list of texts", "fields"),
     "half a surrogate": (GOOD | {"query": "\ud83d"}, "line 2: query holds half a surrogate pair", "UTF-8"),
+    "half a surrogate in a subject": (
+        GOOD | {"category": "a\ude00"},
+        "line 2: category holds half a surrogate",
+        "UTF-8",
+    ),
     "another kind": (SCHEMA, "line 2: the fields of schema, where multiple_choice is asked for", "of the task's kind"),
     "no field": (
         {"query": "Is it?", "gold": 0},
@@ -51,7 +56,7 @@ def test_a_malformed_example_is_refused_with_line_and_mend(tmp_path, name):
     path = tmp_path / "made.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in (OTHER, row)))
     error = refusal(path, kind="multiple_choice")
-    assert error.cause == f"{path}: 1 malformed example: {cause}"
+    assert error.cause.startswith(f"{path}: 1 malformed example: {cause}")
     assert mend in error.mend
 
 

@@ -16,8 +16,9 @@ from trainers.icl.prompts import Prompt, write_prompts
 from trainers.icl.score import batches, loglikelihoods
 from trainers.icl.tasks import Task, dclm_tasks
 from trainers.icl.tokens import most_written, requests
-from trainers.serving.language_model import HuggingFaceModel, open_model
+from trainers.serving.language_model import open_model
 from trainers.serving.tokenizers import TransformersTokenizer
+from trainers.serving.transformers_model import HuggingFaceModel
 
 pytest.importorskip("accelerate", reason="lm-evaluation-harness runs models with accelerate")
 

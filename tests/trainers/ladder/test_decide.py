@@ -198,3 +198,27 @@ def test_decision_accuracy_needs_scores_that_pair() -> None:
         decision_accuracy([1, 2], [1, 2, 3])
     with pytest.raises(TrainerError, match="no two"):
         decision_accuracy([1, 2], [1, 1])
+
+
+def test_two_mixtures_that_do_not_differ_are_seldom_told_apart_and_a_visible_difference_is():
+    """Of 20 pairs of identical mixtures at most one is decided, in six rounds but one."""
+    random = np.random.default_rng(20)
+    decided = []
+    for _ in range(6):
+        answers = []
+        for noise in random.choice((0.002, 0.005, 0.01), size=20):
+            differences = 2.0 * noise * random.standard_normal((2, 3))
+            found = predict_difference([1e12, 3e12], differences, 9e12, BITS_PER_BYTE, scale=2.0, seeds=3)
+            answers.append(found.answer)
+            shifted = predict_difference(
+                [1e12, 3e12], differences - found.difference + 1.2 * found.visible, 9e12, BITS_PER_BYTE, scale=2.0
+            )
+            assert shifted.answer == "better"
+            turned = predict_difference([1e12, 3e12], -differences, 9e12, BITS_PER_BYTE, scale=2.0, seeds=3)
+            assert (found.answer, turned.answer) in {("better", "worse"), ("worse", "better"), ("cannot tell",) * 2}
+        decided.append(sum(answer != "cannot tell" for answer in answers))
+    assert np.mean(decided) < 0.5
+    assert sum(count > 1 for count in decided) <= 1
+    same = predict_difference([1e12, 3e12], np.zeros((2, 3)), 9e12, BITS_PER_BYTE, scale=2.0, seeds=3)
+    assert same.answer == "cannot tell"
+    assert same.visible > 0

@@ -16,20 +16,20 @@ import pyarrow as pa
 
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
-from catalog.lake import WHOLE, Lake, partition_key
+from catalog.lake import Lake, partition_key
 from catalog.names import close, find
 from catalog.settings import Settings
 from catalog.storage.records import measured_files
 from catalog.tables.ladder import COMPARISON_RUNS, COMPARISONS
 from dagster_project.families.dclm.recipes import JUDGES, RULES, SEQUENCE_LENGTH, mixture_recipe, shard_recipe
-from dagster_project.families.ladder.comparison.runs import Measured, planned, train_all
+from dagster_project.families.ladder.comparison.runs import Asked, Measured, lake_questions, planned, train_all
 from dagster_project.families.models.runs import ladder, target_runs
 from spark_jobs.dclm.compared_mixtures import Curation, Dataset, Mixture, parse_mixture, write_datasets
 
 if TYPE_CHECKING:
     from trainers.ladder.decide import Array, Prediction, Share
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Changed by hand when the code changes such that the same runs give another decision."""
 MEAN = "mean"
 """The name of the mean of all tasks, which is treated as one more task."""
@@ -58,6 +58,8 @@ class Plan:
     target: str
     seeds: int
     tasks: tuple[str, ...]
+    asked: str = "evals.examples, made of held-out documents of the lake's own mixture"
+    """Where the questions come from, in words."""
 
     @property
     def mixtures(self) -> tuple[Mixture, Mixture]:
@@ -129,11 +131,36 @@ def make_plan(
             target, or there are too few runs to decide.
         TrainerError: No model has one of the sizes.
     """
-    from trainers.pretraining.presets import canonical, parse, plan, run_name
-
     first, second = (parse_mixture(name, curation()) for name in names)
     if first.literals == second.literals:
         raise WatershedError(f"{first.name} and {second.name} are the same mixture", "name two that differ")
+    runs, target = scales(settings, target, sizes, seeds)
+    known = Lake.of(settings).read("evals.tasks", ["task"])["task"].to_pylist()
+    if unknown := [task for task in tasks if find(task, known) is None]:
+        raise WatershedError(
+            f"no task {unknown[0]!r} in evals.tasks{close(unknown[0], known)}",
+            f"choose among {', '.join(sorted(known))}",
+        )
+    tasks = [found for task in tasks if (found := find(task, known))]
+    return Plan(
+        first=first,
+        second=second,
+        runs=runs,
+        target=target,
+        seeds=seeds,
+        tasks=tuple(sorted(tasks or known)),
+    )
+
+
+def scales(settings: Settings, target: str, sizes: Sequence[str], seeds: int) -> tuple[tuple[str, ...], str]:
+    """Return the small runs by FLOPs, and the target; see `make_plan`.
+
+    Raises:
+        WatershedError: A small run is not smaller than the target, or there are too few runs to decide.
+        TrainerError: No model has one of the sizes.
+    """
+    from trainers.pretraining.presets import canonical, parse, plan, run_name
+
     target = canonical(target) if target else target_runs(settings)[0]
     multiple = parse(target)[1]
     sizes = sizes or ladder(settings).sizes
@@ -146,21 +173,7 @@ def make_plan(
             f"{len(set(runs))} sizes with {seeds} seeds are too few to separate a difference from noise",
             "give more --seeds or --sizes",
         )
-    known = Lake.of(settings).read("evals.tasks", ["task"])["task"].to_pylist()
-    if unknown := [task for task in tasks if find(task, known) is None]:
-        raise WatershedError(
-            f"no task {unknown[0]!r} in evals.tasks{close(unknown[0], known)}",
-            f"choose among {', '.join(sorted(known))}",
-        )
-    tasks = [found for task in tasks if (found := find(task, known))]
-    return Plan(
-        first=first,
-        second=second,
-        runs=tuple(dict.fromkeys(runs)),
-        target=target,
-        seeds=seeds,
-        tasks=tuple(sorted(tasks or known)),
-    )
+    return tuple(dict.fromkeys(runs)), target
 
 
 def _flops(run: str) -> float:
@@ -186,15 +199,34 @@ def compare(settings: Settings, plan: Plan, *, check: bool, log: Callable[[str],
     lake = Lake.of(settings)
     target = plan_run(plan.target, _vocabulary(lake), SEQUENCE_LENGTH)
     datasets = tuple(write_datasets(settings, curation(), plan.mixtures, target["tokens"]))
-    questions = lake.written("evals.examples")[WHOLE].fingerprint
+    return compare_on(settings, plan, datasets, lake_questions(settings), check=check, log=log)
+
+
+def compare_on(
+    settings: Settings,
+    plan: Plan,
+    datasets: tuple[Dataset, ...],
+    asked: Asked,
+    *,
+    check: bool,
+    log: Callable[[str], None],
+) -> Comparison:
+    """Train on two data sets, decide and store the decision; as `compare`, for any shards and questions."""
+    from trainers.pretraining.presets import plan as plan_run
+
+    lake = Lake.of(settings)
+    target = plan_run(plan.target, datasets[0].vocab_size, SEQUENCE_LENGTH)
     small = planned(lake, datasets, plan.runs, plan.seeds)
     large = planned(lake, datasets, (plan.target,), plan.seeds)
     folders = sorted(run.folder.relative_to(lake.files).as_posix() for run in (*small, *large))
+    runs = tuple(train_all(settings, small, asked, log))
     comparison = Comparison(
-        id=fingerprint(CODE_VERSION, [dataset.fingerprint for dataset in datasets], folders, questions, plan.tasks),
+        id=fingerprint(
+            CODE_VERSION, [dataset.fingerprint for dataset in datasets], folders, asked.identity, plan.tasks
+        ),
         plan=plan,
         datasets=datasets,
-        runs=(runs := tuple(train_all(settings, small, log))),
+        runs=runs,
         decided=decide(plan, runs, target["flops"]),
         target_flops=target["flops"],
         target_tokens=target["tokens"],
@@ -202,7 +234,7 @@ def compare(settings: Settings, plan: Plan, *, check: bool, log: Callable[[str],
     store(lake, comparison)
     if check:
         log(f"the decision is stored; now both mixtures are trained at {plan.target}")
-        comparison = checked(comparison, tuple(train_all(settings, large, log)))
+        comparison = checked(comparison, tuple(train_all(settings, large, asked, log)))
         store(lake, comparison)
     return comparison
 
@@ -331,7 +363,7 @@ def _decision_row(
         "low": predicted.low,
         "high": predicted.high,
         "probability": predicted.probability,
-        "decision": better(plan, each).name,
+        "decision": decision(plan, each),
         "stored_at": stored.get("stored_at") or now,
     }
     if each.measured_S is None:
@@ -344,14 +376,20 @@ def _decision_row(
     return row | outcome | {"checked_at": stored.get("checked_at") or now}
 
 
-def better(plan: Plan, each: Decided) -> Mixture:
-    """Return the mixture that the decision names as better."""
-    return plan.first if each.prediction.probability >= 0.5 else plan.second
+def better(plan: Plan, each: Decided) -> Mixture | None:
+    """Return the mixture that the decision names as better, or None if the runs cannot tell."""
+    return {"better": plan.first, "worse": plan.second, "cannot tell": None}[each.prediction.answer]
+
+
+def decision(plan: Plan, each: Decided) -> str:
+    """Return the name of the better mixture, or `cannot tell`."""
+    found = better(plan, each)
+    return found.name if found else each.prediction.answer
 
 
 def decided_right(each: Decided) -> bool | None:
-    """Return whether the measured difference has the predicted sign, or None if the target was not trained."""
-    if each.measured_S is None:
+    """Return whether the measured difference has the predicted sign; None without a target or without a decision."""
+    if each.measured_S is None or each.prediction.answer == "cannot tell":
         return None
     return bool((each.measured_S.mean() > 0) == (each.prediction.probability >= 0.5))
 

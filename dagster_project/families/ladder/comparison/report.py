@@ -15,6 +15,7 @@ from dagster_project.families.ladder.comparison.decide import (
     Decided,
     better,
     decided_right,
+    decision,
     standard_error,
 )
 from trainers.ladder.decide import MEASURES, predict_difference
@@ -40,6 +41,7 @@ def as_dict(comparison: Comparison, past: Share) -> dict[str, Any]:
         "comparison": comparison.id,
         "first": plan.first.name,
         "second": plan.second.name,
+        "questions": plan.asked,
         "target": plan.target,
         "target_flops": comparison.target_flops,
         "seeds": plan.seeds,
@@ -49,7 +51,9 @@ def as_dict(comparison: Comparison, past: Share) -> dict[str, Any]:
             for dataset in comparison.datasets
         },
         "decision": {
-            "better": better(plan, mean).name,
+            "answer": mean.prediction.answer,
+            "better": chosen.name if (chosen := better(plan, mean)) else None,
+            "smallest_visible_difference": mean.prediction.visible,
             "probability": max(mean.prediction.probability, 1 - mean.prediction.probability),
             "by": DECIDES,
             "checked": decided_right(mean),
@@ -63,7 +67,8 @@ def _decided(comparison: Comparison, each: Decided) -> dict[str, Any]:
     decided = {
         "differences": dict(zip(comparison.plan.runs, each.differences_RS.tolist(), strict=True)),
         **asdict(each.prediction),
-        "better": better(comparison.plan, each).name,
+        "answer": each.prediction.answer,
+        "better": chosen.name if (chosen := better(comparison.plan, each)) else None,
     }
     if each.measured_S is None:
         return decided
@@ -147,7 +152,7 @@ def report_to_dagster(instance: dg.DagsterInstance, lake: Lake, comparison: Comp
         "comparison": comparison.id,
         "pair": f"{plan.first.name} against {plan.second.name}",
         "target": plan.target,
-        "decision": better(plan, mean).name,
+        "decision": decision(plan, mean),
         "probability that the first is better": mean.prediction.probability,
         "differences": markdown_file(picture, "differences over compute"),
     }

@@ -31,6 +31,27 @@ STARTING = 5e10
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What every run is measured on."""
+
+    identity: str
+    """Fingerprint of the questions."""
+    questions: Path
+    """questions.npz."""
+    shards: Path
+    """A folder of shards with the split heldout."""
+
+
+def lake_questions(settings: Settings) -> Asked:
+    """Return the questions and the held-out shards of the lake."""
+    from spark_jobs.evals.continuations import QUESTIONS, questions_folder
+
+    lake = Lake.of(settings)
+    identity = lake.written("evals.examples")[WHOLE].fingerprint
+    return Asked(identity=identity, questions=questions_folder(lake, identity) / QUESTIONS, shards=shard_folder(lake))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One training run of a comparison."""
 
@@ -81,12 +102,13 @@ def planned(lake: Lake, datasets: Iterable[Dataset], names: Iterable[str], seeds
     return runs
 
 
-def train_all(settings: Settings, runs: list[Run], log: Callable[[str], None]) -> list[Measured]:
+def train_all(settings: Settings, runs: list[Run], asked: Asked, log: Callable[[str], None]) -> list[Measured]:
     """Train and evaluate unfinished runs, `[trainer] parallel_runs` at a time and the longest first.
 
     Args:
-        settings: The settings of the project. All runs use the questions and held-out shards of its lake.
+        settings: The settings of the project.
         runs: The runs that `planned` returns.
+        asked: The questions and held-out shards of all runs.
         log: Receives a line of text for every run that ends, with the estimated time left.
 
     Returns:
@@ -95,8 +117,7 @@ def train_all(settings: Settings, runs: list[Run], log: Callable[[str], None]) -
     Raises:
         WatershedError: A run failed. Runs that finished before are kept.
     """
-    lake = Lake.of(settings)
-    questions = lake.written("evals.examples")[WHOLE].fingerprint
+    questions = asked.identity
     missing = [run for run in runs if _finished(run, questions) is None]
     if len(missing) < len(runs):
         log(f"{len(runs) - len(missing)} of {len(runs)} runs were finished before")
@@ -107,7 +128,7 @@ def train_all(settings: Settings, runs: list[Run], log: Callable[[str], None]) -
         ThreadPoolExecutor(parallel_runs(settings)) as pool,
     ):
         futures = {
-            pool.submit(contextvars.copy_context().run, _make, settings, run, questions): run
+            pool.submit(contextvars.copy_context().run, _make, settings, run, asked): run
             for run in sorted(missing, key=lambda run: -run.cost)
         }
         try:
@@ -123,15 +144,13 @@ def train_all(settings: Settings, runs: list[Run], log: Callable[[str], None]) -
     return [each for each in found if each is not None]
 
 
-def _make(settings: Settings, run: Run, questions: str) -> None:
-    from spark_jobs.evals.continuations import QUESTIONS, questions_folder
-
-    lake, device = Lake.of(settings), settings.trainer.device
+def _make(settings: Settings, run: Run, asked: Asked) -> None:
+    device = settings.trainer.device
     config = {
         "train": {
             "preset": run.name,
             "seed": run.seed,
-            "shards": str(shard_folder(lake)),
+            "shards": str(asked.shards),
             "sources": [{"shards": str(run.dataset.folder), "weight": 1.0}],
             "out": str(run.folder),
             "keep_checkpoints": 1,
@@ -139,8 +158,8 @@ def _make(settings: Settings, run: Run, questions: str) -> None:
             "workers": 0 if parallel_runs(settings) == 1 else 1,
         },
         "evaluate": {
-            "questions": str(questions_folder(lake, questions) / QUESTIONS),
-            "out": str(_answers(run, questions)),
+            "questions": str(asked.questions),
+            "out": str(_answers(run, asked.identity)),
             "device": device,
         },
     }
