@@ -180,6 +180,8 @@ class TuluSettings:
     """File tokenizer.json that counts trained tokens; empty for no counts."""
     chat_template: str = ""
     """Jinja file of the chat template of these counts."""
+    stop: list[str] = field(default_factory=list)
+    """Markers that end a reply whose template writes none there, as `stop` of a run."""
     workers: int = 0
     """Threads that filter and search rows; 0 is one per core. Results do not depend on it."""
     evaluations: str = ""

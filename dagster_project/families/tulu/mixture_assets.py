@@ -22,7 +22,7 @@ from catalog.tables.tulu import (
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.tulu import recipes
-from dagster_project.families.tulu.recipes import digests, token_recipe, workers_of
+from dagster_project.families.tulu.recipes import token_identity, token_recipe, workers_of
 
 BATCH = 20_000
 
@@ -90,9 +90,9 @@ def _batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
 
 @table_asset(
     TOKENS,
-    code_version="1",
+    code_version="2",
     recipe=token_recipe,
-    identity=digests,
+    identity=token_identity,
     cut=recipes.SOURCES,
     keys=recipes.source_keys,
 )
@@ -103,9 +103,10 @@ def tulu_tokens(making: Making) -> dict[str, Any]:
     """
     from dagster_project.families.tulu.tokens import TokenCounter
 
-    if not making.recipe:
+    files, stop = making.recipe
+    if not files:
         return {"rows": write(making, TOKENS, [])}
-    counter = TokenCounter.open(making.recipe["tokenizer"], making.recipe["chat_template"])
+    counter = TokenCounter.open(files["tokenizer"], files["chat_template"], stop)
     name = name_of(making)
     table = rows_in(making, ROWS, "source", [name])
     found: list[dict[str, Any]] = []

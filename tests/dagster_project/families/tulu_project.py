@@ -24,8 +24,9 @@ from tests.small_lake import good_rows, write_rows
 JOBS = ("tulu_data", "tulu_mixing", "tulu_evaluation")
 QUESTION = "a farmer has {n} hens and sells {m} of them at the market so how many hens remain on the farm"
 TEMPLATE = (
-    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% if m['role'] == 'assistant' %}<|end|>{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}<|endoftext|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SETTINGS = """
 [tulu]
