@@ -34,6 +34,8 @@ COLLECTIONS = _cut("tulu_collections", "collection")
 """`[tulu] collection`, if prompts are given or written."""
 MODELS = _cut("tulu_models", "model")
 """The models with recorded replies in `[tulu] results`."""
+RUNS = _cut("tulu_runs", "run")
+"""The runs that `watershed tulu record` has named."""
 
 
 def folder(settings: Settings, place: str) -> Path:

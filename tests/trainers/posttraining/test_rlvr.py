@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def test_an_update_is_not_computed_from_rows_that_were_not_drawn(trained, rows_a
         ({"step": 1}, "needs the weights that the run began with"),
         ({"step": 5}, "step is 5"),
     ):
-        chosen = {"run": str(out), "rollouts": str(rows_alone), "out": str(tmp_path / "o")} | fields
+        chosen: dict[str, Any] = {"run": str(out), "rollouts": str(rows_alone), "out": str(tmp_path / "o")} | fields
         with pytest.raises(TrainerError, match=why):
             recomputed(RecomputeConfig(**chosen))
 
