@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -145,6 +146,48 @@ def recompute_command(run: str, step: int, model: str, value: str) -> None:
     ):
         recorded = "the run recorded none" if then is None else f"recorded {then:.9f}, difference {abs(now - then):.1e}"
         say(f"{name} {now:.9f} ({recorded})")
+
+
+@tulu_command.command("draw")
+@click.argument("answers", type=FOLDER)
+@click.option("--data", required=True, type=FOLDER, help="The prompts that were answered.")
+@click.option(
+    "--for",
+    "use",
+    required=True,
+    type=click.Choice(["best", "pairs"]),
+    help="best: for trainers.sft; pairs: for trainers.dpo.",
+)
+@click.option("--seed", default=0, show_default=True, type=int, help="Of the choice among replies of the same verdict.")
+@click.option("--out", required=True, type=FOLDER, help="The file that is written.")
+@user_errors()
+def draw_command(answers: Path, *, data: Path, use: Literal["best", "pairs"], seed: int, out: Path) -> None:
+    """Make training data of a policy's own replies: rejection sampling, or a round of online preference optimisation.
+
+    ANSWERS is answers.jsonl of `trainers.answer_problems` with several `samples`. `best` takes a verified reply to each
+    prompt, `pairs` a verified and a refuted one. The same replies and the same seed give the same bytes.
+
+    \b
+    Examples:
+      watershed tulu draw answers/sft/answers.jsonl --data prompts.jsonl --for best --out rejection.jsonl
+      watershed tulu draw answers/dpo/answers.jsonl --data prompts.jsonl --for pairs --out round-1.jsonl
+    """
+    import json
+
+    from catalog.errors import WatershedError
+    from catalog.files import write_whole
+    from dagster_project.families.tulu.records import lines
+    from spark_jobs.tulu.own_replies import drawn
+
+    rows, left_out = drawn((row for _, row in lines(answers)), [row for _, row in lines(data)], use, seed)
+    reasons = "; ".join(f"{count:,} prompts have {reason}" for reason, count in left_out.items())
+    if not rows:
+        raise WatershedError(
+            f"no prompt can be used: {reasons or 'there is none'}", "draw more samples, or other prompts"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    say(f"{out}: {len(rows):,} rows{f'; {reasons}' if reasons else ''}")
 
 
 @tulu_command.command("evaluate")
