@@ -176,6 +176,8 @@ class TuluSettings:
     """Mixtures to make: published ones, or files of the folder `mixtures` of the project."""
     data: str = "tulu"
     """Folder of downloaded data sets, each in a folder of its repository's name."""
+    unpinned: str = "warn"
+    """What becomes of a data set of which no commit is declared or recorded: warn or refuse."""
     tokenizer: str = ""
     """File tokenizer.json that counts trained tokens; empty for no counts."""
     chat_template: str = ""

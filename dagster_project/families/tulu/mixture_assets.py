@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.contract import Contract
+from catalog.errors import WatershedError
 from catalog.progress import track
 from catalog.tables.tulu import (
     CONTAMINATED_ROWS,
@@ -67,6 +68,7 @@ def tulu_rows(making: Making) -> dict[str, Any]:
     source = making.recipe.source
     if making.recipe.fault:
         raise making.recipe.fault
+    pinned = _pinned(making)
     if source.table:
         pairs = making.lake.read(source.table).to_pylist()
         raw = (
@@ -80,7 +82,24 @@ def tulu_rows(making: Making) -> dict[str, Any]:
     table = pa.concat_tables(tables)
     making.replace(ROWS, table)
     malformed = table.num_rows - table["malformed"].null_count
-    return {"rows": table.num_rows, "malformed": malformed, "licence": source.licence}
+    return {"rows": table.num_rows, "malformed": malformed, "licence": source.licence, "pinned": pinned}
+
+
+def _pinned(making: Making) -> str:
+    """How the revision of a source is known; warns or refuses, as `[tulu] unpinned` says, if it is not."""
+    source, revision, wanted = making.recipe.source, making.recipe.revision, making.settings.tulu.unpinned
+    if wanted not in ("warn", "refuse"):
+        raise WatershedError(f"[tulu] unpinned is {wanted[:40]!r}", "write warn or refuse")
+    if not source.repository:
+        return "by the contents of its table" if source.table else "by the contents of its files"
+    if revision != "main":
+        return "commit, declared" if source.revision != "main" else "commit, recorded by the download"
+    cause = f"no commit of {source.repository} is declared or recorded: a download of tomorrow may differ"
+    mend = f"declare the commit as `revision` of {source.name} in mixtures/NAME.yaml, or download with `hf download`"
+    if wanted == "refuse":
+        raise WatershedError(cause, mend)
+    making.context.log.warning("%s; %s", cause, mend)
+    return "no"
 
 
 def _batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:

@@ -152,6 +152,12 @@ def main(project: Path) -> None:
     found["due"]["tokenizer"] = due()
     tokenizer.write_bytes(before)
     found["due"]["at the end"] = due()
+    toml.write_text(SETTINGS + 'unpinned = "refuse"\n')
+    try:
+        make(load_settings(), instance, ["tulu.rows"], force=["tulu.rows"])
+        found["unpinned"] = "passed"
+    except WatershedError as error:
+        found["unpinned"] = f"{error.cause} {error.mend}"
     toml.write_text(SETTINGS + 'select_tasks = ["gsm8k", "href"]\n')
     try:
         make(load_settings(), instance, ["tulu.selections"])
