@@ -220,15 +220,18 @@ def test_a_reply_that_was_tokenized_again_is_refused(made, trained, tmp_path):
     ],
     ids=lambda changes: changes.get("loss", "dapo" + "+".join(changes)),
 )
-def test_each_variant_trains_alike_in_one_batch_and_in_pieces(made, tmp_path, changes):
+def test_each_variant_trains_alike_in_one_batch_and_in_pieces(made, trained, tmp_path, changes):
     rows = {}
+    # A variant of the loss alone reads the rollouts of the module's run; others write theirs once.
+    replay = str(trained[0] / "rollouts") if "loss" in changes else ""
     for name, layout in {"one": {"packed": False}, "pieces": {"packed": True, "microbatch": 3, "parts": 2}}.items():
         out = tmp_path / name
-        rlvr(options(out, made, steps=3, checkpoint_every=0, **layout, **changes))
+        rlvr(options(out, made, steps=3, checkpoint_every=0, replay=replay, **layout, **changes))
+        replay = replay or str(out / "rollouts")
         rows[name] = read_jsonl(out / "metrics.jsonl")
     for one, pieces in zip(rows["one"], rows["pieces"], strict=True):
         for column in ("loss", "grad_norm", "reward", "kl", "ratio", "stale", "skipped"):
-            assert pieces[column] == pytest.approx(one[column], rel=2e-4, abs=2e-5), column
+            assert pieces[column] == pytest.approx(one[column], rel=1e-5, abs=1e-5), column
     if changes.get("lag"):
         versions = [
             {r.version for r in read_rollouts(tmp_path / "one" / "rollouts" / f"phase_{p:08d}.jsonl")}
