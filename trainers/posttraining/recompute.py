@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from trainers.core import checkpoint
+from trainers.data.json_rows import read_rows
 from trainers.posttraining.begin import begin
 from trainers.posttraining.config import RLVRConfig
 from trainers.posttraining.models import buffers_of
 from trainers.posttraining.prompts import Prompts
 from trainers.posttraining.rlvr import DECIDES, Verified
 from trainers.posttraining.rollouts import Rollout, path_of, write_rollouts
-from trainers.posttraining.rows import read_rows
 from trainers.process.device import chosen_device
 from trainers.process.errors import TrainerError
 from trainers.process.run_folder import read_config_json

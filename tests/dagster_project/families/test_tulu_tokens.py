@@ -20,10 +20,10 @@ from dagster_project.families.tulu.tokens import TokenCounter
 from spark_jobs.tulu.export import line_of
 from spark_jobs.tulu.reading import rows_of
 from spark_jobs.tulu.sources import Source
+from trainers.data.json_rows import read_rows
 from trainers.posttraining.examples import made_examples
 from trainers.posttraining.labels import ChatFormat, named_stops
 from trainers.posttraining.preferences import pairs
-from trainers.posttraining.rows import read_rows
 from trainers.posttraining.sft import chats as chats_of
 from trainers.process.errors import TrainerError
 from trainers.serving.chat import ChatTemplate
