@@ -176,10 +176,14 @@ class TuluSettings:
     """Mixtures to make: published ones, or files of the folder `mixtures` of the project."""
     data: str = "tulu"
     """Folder of downloaded data sets, each in a folder of its repository's name."""
+    unpinned: str = "warn"
+    """What becomes of a data set of which no commit is declared or recorded: warn or refuse."""
     tokenizer: str = ""
     """File tokenizer.json that counts trained tokens; empty for no counts."""
     chat_template: str = ""
     """Jinja file of the chat template of these counts."""
+    stop: list[str] = field(default_factory=list)
+    """Markers that end a reply whose template writes none there, as `stop` of a run."""
     workers: int = 0
     """Threads that filter and search rows; 0 is one per core. Results do not depend on it."""
     evaluations: str = ""

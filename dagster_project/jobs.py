@@ -4,8 +4,9 @@
 - `scaling` trains a ladder of models on the shards, forecasts a larger model, and checks the forecast.
 - `moe` trains a mixture of experts and analyses how it routes tokens.
 - `dialogues` lets language models talk to themselves, and revises what violates a principle.
-- `tulu_pairs`, `tulu_data`, `tulu_mixing` and `tulu_evaluation` make pairs with a judge, read and search data sets,
-  draw mixtures, and compare models. A job of Dagster has one kind of partitions, so they are four.
+- `tulu_pairs`, `tulu_data`, `tulu_mixing`, `tulu_training` and `tulu_evaluation` make pairs with a judge, read and
+  search data sets, draw mixtures, store what runs left, and compare models. A job of Dagster has one kind of
+  partitions, so they are five.
 - `registry` imports the data sets, models and evaluations that DCLM published.
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 - `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import dagster as dg
 
 from catalog.tables import CONTRACTS, evals, models
+from catalog.tables.tulu import CURVES, HELDOUT, ROLLOUTS, SAMPLE_LOSSES
 
 
 def _made(family: str, *partitions: str) -> tuple[str, ...]:
@@ -41,6 +43,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "tulu_pairs": _made("tulu", "collection"),
     "tulu_data": _made("tulu", "source"),
     "tulu_mixing": _made("tulu", "mixture"),
+    "tulu_training": tuple(each.name for each in (SAMPLE_LOSSES, ROLLOUTS, CURVES, HELDOUT)),
     "tulu_evaluation": _made("tulu", "model", ""),
     "registry": (
         *(models.REGISTRY_DATASETS.name, models.REGISTRY.name),
@@ -78,6 +81,8 @@ DESCRIPTIONS = {
     "evaluations.",
     "tulu_mixing": "This job filters, deduplicates and draws the mixtures of `[tulu] mixtures`, and counts the "
     "effective share of each source.",
+    "tulu_training": "This job stores what the post-training runs left that `watershed tulu record` named: losses of "
+    "rows, rollouts, curves, and held-out replies.",
     "tulu_evaluation": "This job scores the recorded replies in `[tulu] results`, compares models on the development "
     "suite, and chooses one.",
     "registry": "This job imports DCLM's experiment registry from the JSON files in the folder `[registry] folder`.",

@@ -125,6 +125,8 @@ TULU: dict[str, list[dict[str, Any]]] = {
     "tulu.rollouts": [
         {"run": "grpo", "rollout_id": "1-1", "verifier": "gsm8k", "finish": "stop", "digest": SHA256, "score": 1.0}
     ],
+    "tulu.curves": [{"run": "grpo", "metric": "loss"}],
+    "tulu.heldout": [{"run": "grpo", "verifier": "gsm8k", "finish": "stop", "score": 1.0}],
     "tulu.tasks": [{"task": "gsm8k", "suite": "development"}],
     "tulu.results": [TULU_RESULT],
     "tulu.sealed_results": [TULU_RESULT],

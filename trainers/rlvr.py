@@ -22,17 +22,10 @@ from trainers.posttraining.begin import begin, planned
 from trainers.posttraining.config import RLVRConfig, read_posttraining
 from trainers.posttraining.prompts import Prompts
 from trainers.posttraining.reference import source_digest
-from trainers.posttraining.rlvr import Verified
+from trainers.posttraining.rlvr import DECIDES, Verified
 from trainers.process.command import run_from_config
 from trainers.process.errors import TrainerError
 from trainers.process.trackers import check_tracker
-
-DECIDES = (
-    *("loss", "replies", "reply_tokens", "temperature", "prompts_per_rollout", "passes", "lag", "max_lag", "scaling"),
-    *("skip_equal", "clip_low", "clip_high", "importance_cap", "beta", "kl", "verified", "no_stop", "rewards"),
-    *("value_weight", "value_clip", "gamma", "gae_lambda", "whiten"),
-)
-"""Fields of the configuration that decide the weights, beside those of every run."""
 
 
 def rlvr(config: RLVRConfig) -> dict[str, Any]:

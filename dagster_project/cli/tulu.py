@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -87,41 +88,106 @@ def export_command(mixture: str, out: Path) -> None:
 @click.option(
     "--data", "files", multiple=True, type=FOLDER, help="A file that the run trained on; repeated, in the run's order."
 )
+@click.option("--before", default="", help="The recorded run that this one began from; its replies are shown beside.")
 @user_errors(RUN_AGAIN)
-def record_command(folder: Path, name: str, files: tuple[Path, ...]) -> None:
-    """Store the losses of rows and the rollouts of a post-training run in the lake.
+def record_command(folder: Path, name: str, files: tuple[Path, ...], before: str) -> None:
+    """Store what a post-training run left: losses of rows, rollouts, curves and held-out replies.
 
-    FOLDER is the run's folder, with sample_losses/ or rollouts/. A rollout whose tokens are not those that were sampled
-    is refused. A second record of a run replaces the first.
+    FOLDER is the run's folder, as `trainers.sft`, `dpo`, `reward` or `rlvr` wrote it. A rollout whose tokens are not
+    those that were sampled is refused. A second record of a run replaces the first. Dagster's page of the run shows its
+    curves and sample replies.
 
     \b
     Examples:
       watershed tulu record runs/sft --data sft/part-00000.jsonl
-      watershed tulu record runs/rlvr --run grpo-1 --data prompts.jsonl
+      watershed tulu record runs/rlvr --run grpo-1 --data prompts.jsonl --before sft
     """
-    import pyarrow as pa
+    from catalog.settings import load_settings
+    from dagster_project.families.tulu.runs import record
+    from dagster_project.jobs import TABLES
+    from dagster_project.run import make_by_command
 
-    from catalog.errors import WatershedError
-    from catalog.fingerprint import fingerprint
+    settings = load_settings()
+    counts = record(settings, folder, run=name, data=files, before=before)
+    make_by_command(settings, TABLES["tulu_training"])
+    run = name or folder.absolute().name
+    for table, rows in counts.items():
+        if rows:
+            say(f"{table}: {rows:,} rows of {run}")
+
+
+@tulu_command.command("recompute")
+@click.argument("run")
+@click.argument("step", type=click.IntRange(1))
+@click.option("--model", default="", help="The weights that the run began with; the first update needs them.")
+@click.option("--value", default="", help="The reward model that PPO's value model began with, for the first update.")
+@user_errors(RUN_AGAIN)
+def recompute_command(run: str, step: int, model: str, value: str) -> None:
+    """Compute an update of a run from verified rewards again, from tulu.rollouts and the checkpoint before it.
+
+    Prints the loss and the norm of the gradient, and those that the run recorded. A rollout whose tokens are not those
+    that were sampled is refused.
+
+    \b
+    Examples:
+      watershed tulu recompute grpo-1 17
+      watershed tulu recompute grpo-1 1 --model runs/dpo
+    """
     from catalog.lake import Lake
     from catalog.settings import load_settings
-    from catalog.tables.tulu import ROLLOUTS, SAMPLE_LOSSES
-    from dagster_project.families.tulu import records
+    from dagster_project.families.tulu.recomputing import recompute
 
-    run = name or folder.absolute().name
-    data = records.data_rows(files)
-    found = {
-        SAMPLE_LOSSES: records.sample_losses(run, folder, data),
-        ROLLOUTS: records.rollouts(run, folder, data),
-    }
-    if not any(found.values()):
-        raise WatershedError(f"{folder} has neither sample_losses/ nor rollouts/", "give the folder of a run")
-    lake = Lake.of(load_settings())
-    for contract, rows in found.items():
-        if rows:
-            table = pa.Table.from_pylist(rows, schema=contract.schema)
-            lake.replace(contract, table, fingerprint(contract.name, run, len(rows)), {"run": run})
-            say(f"{contract.name}: {len(rows):,} rows of {run}")
+    settings = load_settings()
+    found = recompute(settings, Lake.of(settings), run, step, model=model, value=value)
+    say(f"update {found.step} of {run}: {found.rollouts} rollouts, weights before it {found.weights[:12]}")
+    for name, now, then in (
+        ("loss", found.loss, found.recorded_loss),
+        ("gradient norm", found.grad_norm, found.recorded_grad_norm),
+    ):
+        recorded = "the run recorded none" if then is None else f"recorded {then:.9f}, difference {abs(now - then):.1e}"
+        say(f"{name} {now:.9f} ({recorded})")
+
+
+@tulu_command.command("draw")
+@click.argument("answers", type=FOLDER)
+@click.option("--data", required=True, type=FOLDER, help="The prompts that were answered.")
+@click.option(
+    "--for",
+    "use",
+    required=True,
+    type=click.Choice(["best", "pairs"]),
+    help="best: for trainers.sft; pairs: for trainers.dpo.",
+)
+@click.option("--seed", default=0, show_default=True, type=int, help="Of the choice among replies of the same verdict.")
+@click.option("--out", required=True, type=FOLDER, help="The file that is written.")
+@user_errors()
+def draw_command(answers: Path, *, data: Path, use: Literal["best", "pairs"], seed: int, out: Path) -> None:
+    """Make training data of a policy's own replies: rejection sampling, or a round of online preference optimisation.
+
+    ANSWERS is answers.jsonl of `trainers.answer_problems` with several `samples`. `best` takes a verified reply to each
+    prompt, `pairs` a verified and a refuted one. The same replies and the same seed give the same bytes.
+
+    \b
+    Examples:
+      watershed tulu draw answers/sft/answers.jsonl --data prompts.jsonl --for best --out rejection.jsonl
+      watershed tulu draw answers/dpo/answers.jsonl --data prompts.jsonl --for pairs --out round-1.jsonl
+    """
+    import json
+
+    from catalog.errors import WatershedError
+    from catalog.files import write_whole
+    from dagster_project.families.tulu.records import lines
+    from spark_jobs.tulu.own_replies import drawn
+
+    rows, left_out = drawn((row for _, row in lines(answers)), [row for _, row in lines(data)], use, seed)
+    reasons = "; ".join(f"{count:,} prompts have {reason}" for reason, count in left_out.items())
+    if not rows:
+        raise WatershedError(
+            f"no prompt can be used: {reasons or 'there is none'}", "draw more samples, or other prompts"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    say(f"{out}: {len(rows):,} rows{f'; {reasons}' if reasons else ''}")
 
 
 @tulu_command.command("evaluate")

@@ -2,7 +2,7 @@
 
 The instances have the fields of the data sets that tulu.tasks names. Examples in the prompt are rows of the same shape,
 as turns of the chat or as text, as the task declares. The wording of prompts is our own. TruthfulQA's MC2 compares
-log-probabilities of choices, which a chat does not give; its rows come from elsewhere.
+log-probabilities of choices, which a chat does not give: see `choices`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from spark_jobs.language_models.client import ask
 from spark_jobs.language_models.endpoint import Endpoint
 from spark_jobs.language_models.request import Request, Sampling
 from spark_jobs.language_models.structured import ask_structured
+from spark_jobs.tulu.choices import choice_rows
 from spark_jobs.tulu.suites import Task
 
 Raw = Mapping[str, Any]
@@ -215,6 +216,8 @@ def replies(
     Raises:
         WatershedError: a judge is needed and none is given, a row is not one of the data set, or see `client.ask`.
     """
+    if task.scorer == "mc2":
+        return choice_rows(endpoint, task, instances, examples)
     if task.scorer in ("win_rate", "refusal") and judge is None:
         raise WatershedError(f"{task.task} is scored by a judge", "name one, an entry of [models]")
     samples = max(task.samples, default=1)

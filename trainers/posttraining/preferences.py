@@ -27,28 +27,9 @@ from trainers.posttraining.layout import Layout
 from trainers.posttraining.losses import PairLoss
 from trainers.posttraining.objective import Notes, PostTraining, Sample
 from trainers.posttraining.reference import Reference
-from trainers.posttraining.rows import Message, UnusableRow, messages_of, tools_of
+from trainers.posttraining.rows import Message, UnusableRow, both_chats, messages_of, tools_of
 
 CHOSEN, REJECTED = 0, 1
-
-
-def both_chats(row: Mapping[str, Any]) -> tuple[list[Message], list[Message]]:
-    """The two chats of a row: whole ones, or a `prompt` and two replies as texts or lists of messages.
-
-    Raises:
-        UnusableRow: one is missing, or both are the same.
-    """
-    found: list[list[Message]] = []
-    for name in ("chosen", "rejected"):
-        value, prompt = row.get(name), row.get("prompt")
-        if isinstance(value, str):
-            value = [{"role": "assistant", "content": value}]
-        if prompt is not None and isinstance(value, list):
-            value = ([{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)) + value
-        found.append(messages_of({name: value}, name))
-    if found[0] == found[1]:
-        raise UnusableRow("chosen and rejected are the same")
-    return found[0], found[1]
 
 
 def pairs(beginning: Beginning) -> Make:

@@ -39,6 +39,14 @@ BY_REPLY = ("grpo", "gspo", "dr_grpo")
 """Losses that weight replies alike; the others weight tokens alike."""
 
 
+DECIDES = (
+    *("loss", "replies", "reply_tokens", "temperature", "prompts_per_rollout", "passes", "lag", "max_lag", "scaling"),
+    *("skip_equal", "clip_low", "clip_high", "importance_cap", "beta", "kl", "verified", "no_stop", "rewards"),
+    *("value_weight", "value_clip", "gamma", "gae_lambda", "whiten"),
+)
+"""Fields of the configuration that decide the weights, beside those of every run."""
+
+
 class Verified(PostTraining):
     """The policy's loss on rollouts."""
 

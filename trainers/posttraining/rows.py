@@ -49,7 +49,10 @@ def _message(value: Any) -> Message:
         if value.get(name) is not None and not isinstance(value[name], str):
             raise UnusableRow(f"{name} is no text")
     # A field that is null is absent, as files of one schema write it.
-    return {name: each for name, each in value.items() if each is not None} | {"content": content or ""}
+    found = {name: each for name, each in value.items() if each is not None} | {"content": content or ""}
+    # Most templates read reasoning_content, and GPT-OSS's reads thinking: a row that has one has both.
+    reasoning = found.get("reasoning_content", found.get("thinking"))
+    return found if reasoning is None else {"reasoning_content": reasoning, "thinking": reasoning, **found}
 
 
 def _part(value: Any) -> str:
@@ -57,6 +60,25 @@ def _part(value: Any) -> str:
     if not isinstance(text, str):
         raise UnusableRow("a message has a part that is no text")
     return text
+
+
+def both_chats(row: Mapping[str, Any]) -> tuple[list[Message], list[Message]]:
+    """The two chats of a row: whole ones, or a `prompt` and two replies as texts or lists of messages.
+
+    Raises:
+        UnusableRow: one is missing, or both are the same.
+    """
+    found: list[list[Message]] = []
+    for name in ("chosen", "rejected"):
+        value, prompt = row.get(name), row.get("prompt")
+        if isinstance(value, str):
+            value = [{"role": "assistant", "content": value}]
+        if prompt is not None and isinstance(value, list):
+            value = ([{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)) + value
+        found.append(messages_of({name: value}, name))
+    if found[0] == found[1]:
+        raise UnusableRow("chosen and rejected are the same")
+    return found[0], found[1]
 
 
 def tools_of(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:

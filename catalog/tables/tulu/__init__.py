@@ -8,7 +8,7 @@ from catalog.tables.tulu.decontamination import CONTAMINATED_ROWS, CONTAMINATION
 from catalog.tables.tulu.evaluations import COMPARISONS, LOOKS, RESCORES, RESULTS, SEALED_RESULTS, SELECTIONS, TASKS
 from catalog.tables.tulu.mixtures import DROPS, MIXTURE, PROPORTIONS, ROWS, SOURCES, TOKENS
 from catalog.tables.tulu.preferences import COMPLETIONS, JUDGEMENTS, PREFERENCES, PROMPTS
-from catalog.tables.tulu.training import ROLLOUTS, SAMPLE_LOSSES
+from catalog.tables.tulu.training import CURVES, HELDOUT, ROLLOUTS, SAMPLE_LOSSES
 
 __all__ = [
     "COMPARISONS",
@@ -16,8 +16,10 @@ __all__ = [
     "CONTAMINATED_ROWS",
     "CONTAMINATION",
     "CONTRACTS",
+    "CURVES",
     "DROPS",
     "FAMILY",
+    "HELDOUT",
     "JUDGEMENTS",
     "LOOKS",
     "MIXTURE",
@@ -39,7 +41,7 @@ __all__ = [
 CONTRACTS = (
     *(PROMPTS, COMPLETIONS, JUDGEMENTS, PREFERENCES),
     *(ROWS, TOKENS, CONTAMINATION, CONTAMINATED_ROWS, SOURCES, DROPS, MIXTURE, PROPORTIONS),
-    *(SAMPLE_LOSSES, ROLLOUTS),
+    *(SAMPLE_LOSSES, ROLLOUTS, CURVES, HELDOUT),
     *(TASKS, RESULTS, SEALED_RESULTS, LOOKS, SELECTIONS, COMPARISONS, RESCORES),
 )
 VIEWS = {**mixtures.VIEWS, **decontamination.VIEWS, **preferences.VIEWS, **training.VIEWS, **evaluations.VIEWS}

@@ -58,11 +58,13 @@ TOKENS = Contract(
     columns=(
         SOURCE,
         text("row_id", "The row.", derived_from="tulu.rows.row_id"),
-        integer("tokens", "Tokens of the whole text.", derived_from="tulu.rows.messages"),
-        integer("trained_tokens", "Tokens of replies, with those that end them.", derived_from="tulu.rows.messages"),
+        integer("tokens", "Tokens of all texts that the row becomes.", derived_from="tulu.rows.messages"),
+        integer(
+            "trained_tokens", "Tokens that a run trains on: replies and their ends.", derived_from="tulu.rows.messages"
+        ),
         integer("chosen_tokens", "Tokens of the chosen reply of a pair.", nullable=True),
         integer("rejected_tokens", "Tokens of the rejected reply of a pair.", nullable=True),
-        text("failure", "Why the template refuses the row; null if it does not.", nullable=True),
+        text("failure", "Why a run would leave the row out; null if it would not.", nullable=True),
     ),
     primary_key=("row_id",),
     partition_by=("source",),

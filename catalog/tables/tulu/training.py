@@ -1,4 +1,4 @@
-"""What post-training runs leave behind: the loss of every row, and every rollout with its reward."""
+"""What post-training runs leave behind: losses of rows, rollouts with rewards, curves, and held-out replies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from catalog.view import View
 COMMAND = "watershed tulu record"
 IDS = pa.list_(pa.int32())
 LOGS = pa.list_(pa.float64())
+FINISHES = ("stop", "length")
 
 SAMPLE_LOSSES = Contract(
     name="tulu.sample_losses",
@@ -77,15 +78,65 @@ ROLLOUTS = Contract(
     expectations=(
         between("policy_version", 0),
         between("score", 0, 1),
-        one_of("finish", ("stop", "length")),
+        one_of("finish", FINISHES),
         matches("digest", r"^[0-9a-f]{64}$"),
     ),
+)
+
+CURVES = Contract(
+    name="tulu.curves",
+    description="Numbers of post-training runs by optimiser step: loss, gradient norm, margin, reward and others.",
+    command=COMMAND,
+    columns=(
+        text("run", "Name of the training run."),
+        integer("step", "Optimiser step, from 1."),
+        text("metric", "Name of the number, as metrics.jsonl has it."),
+        real("value", "The number."),
+    ),
+    primary_key=("run", "step", "metric"),
+    partition_by=("run",),
+    licence="CC0-1.0",
+    owner=OWNER,
+    expectations=(between("step", 0),),
+)
+
+HELDOUT = Contract(
+    name="tulu.heldout",
+    description="Replies of post-training runs to held-out problems, each with its verdict.",
+    command=COMMAND,
+    columns=(
+        text("run", "Name of the training run."),
+        integer("step", "Optimiser steps of the policy that replied."),
+        text("problem", "The held-out problem."),
+        integer("sample", "Number of the reply to the problem, from 0."),
+        text("source", "Source of the problem."),
+        text("prompt", "The problem as the policy read it."),
+        text("reply", "The reply."),
+        text("finish", "How the reply ended: stop or length."),
+        text("verifier", "Scorer that gave the verdict."),
+        real("score", "Verdict of the scorer, 0..1."),
+        text("reason", "Reason of the verdict."),
+    ),
+    primary_key=("run", "step", "problem", "sample"),
+    partition_by=("run",),
+    licence="CC0-1.0",
+    owner=OWNER,
+    expectations=(between("step", 0), between("sample", 0), between("score", 0, 1), one_of("finish", FINISHES)),
 )
 
 HARDEST = """
 SELECT run, source, epoch, count(*) AS rows, avg(loss) AS loss, quantile_cont(loss, 0.95) AS loss_95,
        avg(margin) AS margin, avg(CASE WHEN margin > 0 THEN 1.0 WHEN margin <= 0 THEN 0.0 END) AS preferred
 FROM tulu.sample_losses GROUP BY ALL ORDER BY run, epoch, loss DESC
+"""
+REWARDS = """
+SELECT run, source, phase, min(policy_version) AS policy_version, count(*) AS rollouts, avg(score) AS verified,
+       avg(reward) AS reward, avg(len(tokens)) AS tokens, avg((finish = 'stop')::INT) AS stopped
+FROM tulu.rollouts GROUP BY run, source, phase ORDER BY run, source, phase
+"""
+VERIFIED = """
+SELECT run, step, source, count(*) AS replies, avg(score) AS verified, avg((finish = 'stop')::INT) AS stopped
+FROM tulu.heldout GROUP BY run, step, source ORDER BY run, step, source
 """
 LENIENT = """
 WITH verdicts AS (
@@ -104,6 +155,12 @@ FROM verdicts GROUP BY ALL ORDER BY pass_rate_of_wrong DESC, run, verifier
 VIEWS = {
     "tulu.losses_by_source": View(
         "Loss and margin of each source at each epoch of a run.", ("tulu.sample_losses",), HARDEST
+    ),
+    "tulu.rewards_by_source": View(
+        "Reward of each source's rollouts in each phase of a run.", ("tulu.rollouts",), REWARDS
+    ),
+    "tulu.heldout_by_source": View(
+        "Part of each source's held-out problems that a run solves.", ("tulu.heldout",), VERIFIED
     ),
     "tulu.lenient_verifiers": View(
         "How often each verifier of a run passed replies that Watershed's own scorer finds wrong.",

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from catalog.settings import Settings
     from dagster_project.families.demo.posttrain import Seed
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -21,7 +22,7 @@ SHOWN = 6
 
 def print_posttraining(console: Console, seeds: Sequence[Seed]) -> None:
     """Print what each stage verified on held-out problems, the curves of verified rewards, and some replies."""
-    from dagster_project.families.demo.posttrain import CONTROL, difference
+    from dagster_project.families.demo.posttrain import CONTROL
 
     console.rule("[bold]Held-out problems whose likeliest reply is verified")
     table = Table(box=None)
@@ -35,13 +36,9 @@ def print_posttraining(console: Console, seeds: Sequence[Seed]) -> None:
     console.print(table)
     for name in ("dpo", "rlvr", CONTROL):
         if all(name in seed.stages for seed in seeds):
-            before, after = ([s for seed in seeds for s in seed.scores(which)] for which in ("sft", name))
-            mean, low, high = difference(before, after)
-            console.print(
-                f"{name} over sft, paired over {len(before)} problems: {mean:+.1%}, "
-                f"95% interval {low:+.1%} to {high:+.1%}",
-                soft_wrap=True,
-            )
+            console.print(compared(seeds, name, "sft"), soft_wrap=True)
+    if all(CONTROL in seed.stages for seed in seeds):
+        console.print(compared(seeds, "rlvr", CONTROL), soft_wrap=True)
     console.rule("[bold]Verified replies in training")
     for seed in seeds:
         for stage in seed.stages.values():
@@ -50,6 +47,21 @@ def print_posttraining(console: Console, seeds: Sequence[Seed]) -> None:
                 console.print(f"seed {seed.seed}, {stage.name}: {curve(values)} {values[0]:.2f} to {values[-1]:.2f}")
     console.rule("[bold]Replies before and after")
     _replies(console, seeds[0])
+
+
+def compared(seeds: Sequence[Seed], stage: str, before: str) -> str:
+    """A sentence on the paired difference of two stages over the held-out problems of all seeds."""
+    from spark_jobs.tulu.comparing import compare
+
+    scores, baseline = ({k: v for seed in seeds for k, v in seed.scores(name).items()} for name in (stage, before))
+    found = compare(scores, baseline)
+    if found is None or found.low is None or found.high is None or found.seen is None:
+        return f"{stage} over {before}: too few problems to compare"
+    finding = "not distinguishable" if not found.clear else "better" if found.difference > 0 else "worse"
+    return (
+        f"{stage} over {before}, paired over {found.pairs} problems: {found.difference:+.1%}, 95% interval "
+        f"{found.low:+.1%} to {found.high:+.1%}: {finding} ({found.seen:.1%} could have been seen)"
+    )
 
 
 def curve(values: Sequence[float], points: int = POINTS) -> str:
@@ -81,3 +93,38 @@ def _replies(console: Console, seed: Seed) -> None:
             escape(asked), *(f"{'[green]✓[/]' if right else '[red]✗[/]'} {escape(text)}" for text, right in marks)
         )
     console.print(table)
+
+
+QUERIES = {
+    "Which source is hard, and where is the chosen reply preferred?": (
+        "SELECT run, source, epoch, rows, round(loss, 3) AS loss, round(preferred, 3) AS preferred "
+        "FROM tulu.losses_by_source WHERE run IN ('demo-sft-0', 'demo-dpo-0') ORDER BY run DESC, epoch, source"
+    ),
+    "Where do rewards rise?": (
+        "SELECT source, phase, rollouts, round(verified, 3) AS verified, round(tokens, 1) AS tokens "
+        "FROM tulu.rewards_by_source WHERE run = 'demo-rlvr-0' "
+        "AND phase IN (0, (SELECT max(phase) FROM tulu.rollouts WHERE run = 'demo-rlvr-0')) ORDER BY source, phase"
+    ),
+    "Which held-out problems does each stage solve?": (
+        "PIVOT (SELECT source, replace(run, 'demo-', '') AS run, verified FROM tulu.heldout_by_source "
+        "WHERE run LIKE 'demo-%') ON run USING round(first(verified), 3) ORDER BY source"
+    ),
+}
+"""What the tables of the runs answer, as SQL."""
+
+
+def print_queries(console: Console, settings: Settings) -> None:
+    """Print the queries with their rows, as `watershed sql` answers them."""
+    from catalog.sql.query import connect
+
+    with connect(settings) as database:
+        for question, query in QUERIES.items():
+            console.rule(f"[bold]{question}")
+            console.print(f'watershed sql "{query}"', style="dim", soft_wrap=True, markup=False, highlight=False)
+            found = database.sql(query)
+            table = Table(box=None)
+            for column in found.columns:
+                table.add_column(column)
+            for row in found.fetchall():
+                table.add_row(*("" if value is None else escape(str(value)) for value in row))
+            console.print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,12 @@ class Seed:
     folder: Path
     stages: dict[str, Stage]
 
-    def scores(self, stage: str) -> list[float]:
-        """Of the replies of a stage, in the order of the held-out problems."""
-        return [answer["score"] for answer in self.stages[stage].answers]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """The data of each command."""
+
+    def scores(self, stage: str) -> dict[str, float]:
+        """Of the replies of a stage, by seed and held-out problem."""
+        return {f"{self.seed} {answer['id']}": answer["score"] for answer in self.stages[stage].answers}
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -92,20 +95,6 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
     return middle - half, middle + half
-
-
-def difference(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
-    """The mean difference of paired scores and its 95% interval, by the normal approximation.
-
-    Example:
-        >>> difference([0, 0, 1, 1], [1, 1, 1, 1])[0]
-        0.5
-    """
-    found = [b - a for a, b in zip(before, after, strict=True)]
-    mean = sum(found) / len(found)
-    variance = sum((each - mean) ** 2 for each in found) / max(1, len(found) - 1)
-    half = 1.959963985 * math.sqrt(variance / len(found))
-    return mean, mean - half, mean + half
 
 
 def run_seed(settings: Settings, size: PosttrainSize, seed: int, *, controls: bool) -> Seed:
@@ -140,7 +129,7 @@ def run_seed(settings: Settings, size: PosttrainSize, seed: int, *, controls: bo
         _run(f"trainers.{command}", values, out / "result.json", f"{name}, seed {seed}")
         stages[name] = _measured(settings, name, out, files["heldout"], seed)
         before = out
-    return Seed(seed, folder, stages)
+    return Seed(seed, folder, stages, files)
 
 
 def _stages(size: PosttrainSize) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from dagster_project.families.tulu.preference_assets import (
     tulu_preferences,
     tulu_prompts,
 )
+from dagster_project.families.tulu.training_assets import tulu_run
 
 __all__ = [
     "tulu_comparisons",
@@ -33,6 +34,7 @@ __all__ = [
     "tulu_proportions",
     "tulu_results",
     "tulu_rows",
+    "tulu_run",
     "tulu_selections",
     "tulu_tasks",
     "tulu_tokens",

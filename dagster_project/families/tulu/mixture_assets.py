@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.contract import Contract
+from catalog.errors import WatershedError
 from catalog.progress import track
 from catalog.tables.tulu import (
     CONTAMINATED_ROWS,
@@ -22,7 +23,7 @@ from catalog.tables.tulu import (
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.tulu import recipes
-from dagster_project.families.tulu.recipes import digests, token_recipe, workers_of
+from dagster_project.families.tulu.recipes import token_identity, token_recipe, workers_of
 
 BATCH = 20_000
 
@@ -67,6 +68,7 @@ def tulu_rows(making: Making) -> dict[str, Any]:
     source = making.recipe.source
     if making.recipe.fault:
         raise making.recipe.fault
+    pinned = _pinned(making)
     if source.table:
         pairs = making.lake.read(source.table).to_pylist()
         raw = (
@@ -80,7 +82,24 @@ def tulu_rows(making: Making) -> dict[str, Any]:
     table = pa.concat_tables(tables)
     making.replace(ROWS, table)
     malformed = table.num_rows - table["malformed"].null_count
-    return {"rows": table.num_rows, "malformed": malformed, "licence": source.licence}
+    return {"rows": table.num_rows, "malformed": malformed, "licence": source.licence, "pinned": pinned}
+
+
+def _pinned(making: Making) -> str:
+    """How the revision of a source is known; warns or refuses, as `[tulu] unpinned` says, if it is not."""
+    source, revision, wanted = making.recipe.source, making.recipe.revision, making.settings.tulu.unpinned
+    if wanted not in ("warn", "refuse"):
+        raise WatershedError(f"[tulu] unpinned is {wanted[:40]!r}", "write warn or refuse")
+    if not source.repository:
+        return "by the contents of its table" if source.table else "by the contents of its files"
+    if revision != "main":
+        return "commit, declared" if source.revision != "main" else "commit, recorded by the download"
+    cause = f"no commit of {source.repository} is declared or recorded: a download of tomorrow may differ"
+    mend = f"declare the commit as `revision` of {source.name} in mixtures/NAME.yaml, or download with `hf download`"
+    if wanted == "refuse":
+        raise WatershedError(cause, mend)
+    making.context.log.warning("%s; %s", cause, mend)
+    return "no"
 
 
 def _batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
@@ -90,9 +109,9 @@ def _batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
 
 @table_asset(
     TOKENS,
-    code_version="1",
+    code_version="2",
     recipe=token_recipe,
-    identity=digests,
+    identity=token_identity,
     cut=recipes.SOURCES,
     keys=recipes.source_keys,
 )
@@ -103,9 +122,10 @@ def tulu_tokens(making: Making) -> dict[str, Any]:
     """
     from dagster_project.families.tulu.tokens import TokenCounter
 
-    if not making.recipe:
+    files, stop = making.recipe
+    if not files:
         return {"rows": write(making, TOKENS, [])}
-    counter = TokenCounter.open(making.recipe["tokenizer"], making.recipe["chat_template"])
+    counter = TokenCounter.open(files["tokenizer"], files["chat_template"], stop)
     name = name_of(making)
     table = rows_in(making, ROWS, "source", [name])
     found: list[dict[str, Any]] = []

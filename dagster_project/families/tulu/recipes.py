@@ -34,6 +34,8 @@ COLLECTIONS = _cut("tulu_collections", "collection")
 """`[tulu] collection`, if prompts are given or written."""
 MODELS = _cut("tulu_models", "model")
 """The models with recorded replies in `[tulu] results`."""
+RUNS = _cut("tulu_runs", "run")
+"""The runs that `watershed tulu record` has named."""
 
 
 def folder(settings: Settings, place: str) -> Path:
@@ -162,8 +164,8 @@ def mixture_recipe(settings: Settings, partition: Partition | None) -> tuple[Mix
     return mixtures_of(settings)[str(partition["mixture"])], settings.tulu.rule
 
 
-def token_recipe(settings: Settings, _: Partition | None) -> dict[str, Path]:
-    """The tokenizer and the chat template that count tokens; empty if they are not set.
+def token_recipe(settings: Settings, _: Partition | None) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The tokenizer with its markers and the chat template that count tokens, and what ends replies; all may be empty.
 
     Raises:
         WatershedError: one is set and the other is not, or a file is missing.
@@ -177,7 +179,15 @@ def token_recipe(settings: Settings, _: Partition | None) -> dict[str, Path]:
     for name, path in found.items():
         if not path.is_file():
             raise WatershedError(f"[tulu] {name}: {path} is no file", "correct the entry")
-    return found
+    if found and (markers := found["tokenizer"].with_name("tokenizer_config.json")).is_file():
+        found["markers"] = markers
+    return found, tuple(settings.tulu.stop)
+
+
+def token_identity(recipe: tuple[dict[str, Path], tuple[str, ...]]) -> Any:
+    """Contents of the files, and what ends replies."""
+    files, stop = recipe
+    return [digests(files), list(stop)]
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

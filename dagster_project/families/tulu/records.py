@@ -1,4 +1,4 @@
-"""What a post-training run left in its folder, as rows of tulu.sample_losses and tulu.rollouts.
+"""What a post-training run left in its folder, as rows of sample_losses, rollouts, curves and heldout of `tulu`.
 
 A rollout is what the policy sampled: token ids and their log-probabilities. Its text may be spelt by other ids, which
 were never sampled. A row whose ids are not those that its digest covers is refused, and nothing of the run is stored.
@@ -7,6 +7,7 @@ were never sampled. A row whose ids are not those that its digest covers is refu
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -153,3 +154,72 @@ def _numbers(value: Any, count: int, name: str, place: str) -> list[float] | Non
             f"{place}: {name} has not a number for each token", "record the rollouts as they were written"
         )
     return [float(each) for each in value]
+
+
+def curves(run: str, folder: Path) -> list[Row]:
+    """Rows of tulu.curves from metrics.jsonl of a run's folder; empty if it has none.
+
+    Raises:
+        WatershedError: the file cannot be read, or a row has no step.
+    """
+    path = folder / "metrics.jsonl"
+    found = []
+    for number, row in lines(path) if path.is_file() else ():
+        if not _is_number(row.get("step")):
+            raise WatershedError(f"{path}:{number}: no step", "give the file as the run wrote it")
+        values = {name: value for name, value in row.items() if name != "step" and _is_number(value)}
+        found += [{"run": run, "step": int(row["step"]), "metric": k, "value": float(v)} for k, v in values.items()]
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def heldout(run: str, folder: Path) -> list[Row]:
+    """Rows of tulu.heldout from heldout/ of a run's folder, and from answers/ of `trainers.answer_problems` in it.
+
+    The replies in answers/ are those of the run's last step, and stand in place of what the run itself wrote then.
+
+    Raises:
+        WatershedError: a file cannot be read, or a row lacks a field.
+    """
+    files = [(None, path) for path in sorted((folder / "heldout").glob("step_*.jsonl"))]
+    last = _steps_of(folder)
+    if (answers := folder / "answers" / "answers.jsonl").is_file():
+        files = [*((step, path) for step, path in files if int(path.stem[5:]) != last), (last, answers)]
+    found = []
+    for step, path in files:
+        for number, row in lines(path):
+            try:
+                found.append(
+                    {
+                        "run": run,
+                        "step": int(row["step"] if step is None else step),
+                        "problem": str(row["id"]),
+                        "sample": int(row["sample"]),
+                        "source": str(row["source"]),
+                        "prompt": str(row["prompt"]),
+                        "reply": str(row["text"]),
+                        "finish": str(row["finish"]),
+                        "verifier": str(row["verifier"]),
+                        "score": float(row["score"]),
+                        "reason": str(row.get("reason", "")),
+                    }
+                )
+            except (KeyError, TypeError, ValueError) as error:
+                raise WatershedError(
+                    f"{path}:{number}: no held-out reply: {error!r}"[:200], "give the file as the run wrote it"
+                ) from None
+    return found
+
+
+def _steps_of(folder: Path) -> int:
+    """Optimiser steps of a run that has ended; 0 if it has not."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return 0
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["steps"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise WatershedError(f"{path} is no result of a run", "give the folder as the run wrote it") from None

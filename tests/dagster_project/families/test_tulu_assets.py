@@ -123,3 +123,9 @@ def test_a_selection_that_reads_an_unseen_result_fails_and_the_look_is_recorded(
         ("base", "href", "tulu.selections"),
         ("tuned", "href", "tulu.selections"),
     }
+
+
+def test_a_data_set_whose_commit_is_not_known_can_be_refused(made: dict[str, Any]) -> None:
+    # By default it is warned of: all tables of the project were made.
+    assert "no commit of org/a is declared or recorded" in made["unpinned"]
+    assert "declare the commit as `revision` of a" in made["unpinned"]

@@ -16,7 +16,7 @@ from catalog.lake import Lake
 from catalog.settings import load_settings
 from catalog.sql.query import connect
 from dagster_project.cli import main
-from dagster_project.families.tulu import scoring
+from dagster_project.families.tulu import records, scoring
 from dagster_project.families.tulu.results import comparisons, scored, selection
 from spark_jobs.tulu.suites import tasks
 from tests.small_lake import write_rows
@@ -186,10 +186,12 @@ def test_a_verifier_that_passes_a_tenth_of_wrong_answers_is_found_by_a_documente
         )
         return float(right or lenient)
 
+    recorded: list[dict[str, Any]] = []
     for verifier in ("sound", "lenient"):
         rows = [rollout(n, "It is 18." if n % 4 == 0 else "It is 17.", passed(n, verifier)) for n in range(200)]
         folder, data = write_run(project / verifier, rows, answers)
-        assert "tulu.rollouts: 200 rows" in call("tulu", "record", folder, "--data", data)
+        recorded += records.rollouts(verifier, Path(folder), records.data_rows([Path(data)]))
+    write_rows(load_settings(), {"tulu.rollouts": recorded})
     printed = call("rescore")
     lenient = sum(passed(n, "lenient") for n in range(200) if n % 4)
     assert 8 < lenient < 25
@@ -233,7 +235,9 @@ def test_losses_of_rows_are_joined_to_their_sources(project: Path) -> None:
     (folder / "sample_losses" / "step_00000003.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     data = project / "part-00000.jsonl"
     data.write_text('{"id": "r0", "source": "lakes"}\n{"id": "r1", "source": "rivers"}\n')
-    assert "tulu.sample_losses: 3 rows of sft" in call("tulu", "record", str(folder), "--data", str(data))
+    rows = records.sample_losses("sft", folder, records.data_rows([data]))
+    assert len(rows) == 3
+    write_rows(load_settings(), {"tulu.sample_losses": rows})
     with connect(load_settings()) as database:
         found = database.sql("FROM tulu.losses_by_source SELECT source, epoch, rows, loss, preferred").fetchall()
     assert sorted(found) == [("lakes", 2, 2, pytest.approx(0.65), 0.0), ("rivers", 1, 1, 2.5, None)]

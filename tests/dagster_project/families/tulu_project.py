@@ -24,8 +24,9 @@ from tests.small_lake import good_rows, write_rows
 JOBS = ("tulu_data", "tulu_mixing", "tulu_evaluation")
 QUESTION = "a farmer has {n} hens and sells {m} of them at the market so how many hens remain on the farm"
 TEMPLATE = (
-    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% if m['role'] == 'assistant' %}<|end|>{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}<|endoftext|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SETTINGS = """
 [tulu]
@@ -151,6 +152,12 @@ def main(project: Path) -> None:
     found["due"]["tokenizer"] = due()
     tokenizer.write_bytes(before)
     found["due"]["at the end"] = due()
+    toml.write_text(SETTINGS + 'unpinned = "refuse"\n')
+    try:
+        make(load_settings(), instance, ["tulu.rows"], force=["tulu.rows"])
+        found["unpinned"] = "passed"
+    except WatershedError as error:
+        found["unpinned"] = f"{error.cause} {error.mend}"
     toml.write_text(SETTINGS + 'select_tasks = ["gsm8k", "href"]\n')
     try:
         make(load_settings(), instance, ["tulu.selections"])

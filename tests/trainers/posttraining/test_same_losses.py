@@ -106,6 +106,7 @@ def test_the_sum_over_tokens_has_the_gradient_of_the_mean_times_their_number(mad
     assert rows["sum"]["grad_norm"] == pytest.approx(tokens * rows["tokens"]["grad_norm"], rel=1e-5)
 
 
+@pytest.mark.campaign
 def test_two_ranks_train_a_mixture_as_one_does(made, tmp_path):
     options = {"batch": 6, "steps": 2, "parts": 1, "device": "cpu", "optimiser": {"learning_rate": 1e-3}}
     one = configured("dpo", tmp_path / "one", made["mixture"], made["dpo"], **options)
