@@ -9,6 +9,7 @@
 - `registry` imports the data sets, models and evaluations that DCLM published.
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 - `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
+- `mathfish_data` and `mathfish` read standards and problems, and ask models about them.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -47,6 +48,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "cheatsheet": _made("cheatsheet"),
     "scholar": _made("scholar"),
+    "mathfish_data": _made("mathfish", ""),
+    "mathfish": _made("mathfish", "model"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -82,6 +85,10 @@ DESCRIPTIONS = {
     "them by stage of development and modality.",
     "scholar": "This job reads the papers of `[scholar] papers`, cuts them into passages, embeds these, and builds the "
     "indexes that `watershed ask` searches.",
+    "mathfish_data": "This job reads the standards, problems and teachers' verdicts of `[mathfish]`, inherits labels "
+    "to standards, and makes the prompts that models are asked.",
+    "mathfish": "This job asks the models of `[mathfish] models` whether problems teach standards and which, follows "
+    "their choices through the curriculum, and scores their answers.",
 }
 
 JOBS = tuple(
