@@ -35,8 +35,8 @@ class MathfishSize:
 
 
 SIZES = {
-    "smoke": MathfishSize(each=3, characters=240, solve_tokens=32, run="70k-0.2xC", lessons=4),
-    "small": MathfishSize(each=24, characters=500, solve_tokens=96, run="130k-0.5xC", lessons=20),
+    "smoke": MathfishSize(each=3, characters=240, solve_tokens=32, run="70k-0.3xC", lessons=6),
+    "small": MathfishSize(each=16, characters=500, solve_tokens=96, run="130k-0.5xC", lessons=20),
     "standard": MathfishSize(each=60, characters=1000, solve_tokens=160, run="130k-0.5xC", lessons=20),
 }
 

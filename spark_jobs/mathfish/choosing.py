@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, zip_longest
 from typing import Any
 
-from catalog.tables.mathfish.curriculum import GRADES
+ORDER = ("", "K", "5", "HS", "2", "7", "3", "8", "1", "6", "4")
+"""Grades in the order in which problems are taken, so that the first few are far from one another."""
 
 
 def chosen_problems(rows: Iterable[Mapping[str, Any]], each: int) -> list[Mapping[str, Any]]:
@@ -26,7 +27,7 @@ def chosen_problems(rows: Iterable[Mapping[str, Any]], each: int) -> list[Mappin
         grades: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for row in own:
             grades[row["grades"][0] if row["grades"] else ""].append(row)
-        turns = zip_longest(*(grades[grade] for grade in ("", *GRADES) if grade in grades))
+        turns = zip_longest(*(grades[grade] for grade in ORDER if grade in grades))
         spread = [row for row in chain.from_iterable(turns) if row is not None]
         found += spread[:each] if each else spread
     return found

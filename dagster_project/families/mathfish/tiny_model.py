@@ -23,16 +23,18 @@ HELDOUT = 100
 SEED = 1
 """Of the made problems that are read; those that are asked have seed 0."""
 TEMPLATE = (
-    "{% for m in messages %}{% if m['role'] == 'assistant' %}AGENT: {% else %}USER: {% endif %}"
-    "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}AGENT:{% endif %}"
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}→ {% endif %}{{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}→{% endif %}"
 )
-"""The form of the texts, as a chat template."""
+"""The form of the texts, as a chat template. A sign that stands nowhere else begins a reply, because a model of this
+size learns what follows a token long before it learns whose turn it is."""
 
 
 def lessons(tree: Curriculum, count: int) -> Iterator[str]:
     """Yield prompts about made problems with their right replies.
 
-    As many verifications are answered yes as no: five negatives for each positive would teach a model to say no.
+    As many verifications are answered yes as no: five negatives for each positive would teach a model to say no. There
+    are about as many prompts of tagging.
     """
     from spark_jobs.mathfish.labels import problem_and_label_rows
     from spark_jobs.mathfish.made import made_problems
@@ -44,8 +46,8 @@ def lessons(tree: Curriculum, count: int) -> Iterator[str]:
     ]
     rows, _ = problem_and_label_rows(tree, drawn)
     for task in tasks_of(tree, rows, TaskRecipe()):
-        for _ in range(5 if task.strategy == "positive" else 1):
-            yield f"USER: {task.messages[0][1]}\nAGENT: {right_reply(task)}\n"
+        for _ in range({"positive": 5, "": 3}.get(task.strategy, 1)):
+            yield f"{task.messages[0][1]}\n→ {right_reply(task)}\n"
 
 
 def right_reply(task: Task) -> str:
