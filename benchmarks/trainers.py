@@ -1,6 +1,6 @@
 """Training side by side with peers: an optimiser step, and reading sequences.
 
-    uv run --group bench python -m benchmarks.trainers [--json FILE] [--only steps|loaders|workers]
+    uv run --group bench python -m benchmarks.trainers [--json FILE] [--only steps|loaders|workers|memory]
 
 All sides compute the same, in turns, on one core; of each the fastest turn counts. `workers` has no peers: it times a
 step of the training loop with one worker thread and with more, by the clock and on all cores. Where torch sees a GPU,
@@ -25,7 +25,7 @@ SEQUENCES, LENGTH, ROUNDS, STEPS = 4096, 2048, 3, 30
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the rows there too.")
-@click.option("--only", type=click.Choice(["steps", "loaders", "workers"]), help="One part alone.")
+@click.option("--only", type=click.Choice(["steps", "loaders", "workers", "memory"]), help="One part alone.")
 @click.option("--sequences", default=SEQUENCES, show_default=True, help="That the loaders read, of 2048 + 1 tokens.")
 @click.option("--gpu-only", is_flag=True, help="Leave out what runs on the CPU.")
 def main(*, json_file: Path | None, only: str | None, sequences: int, gpu_only: bool) -> None:
@@ -37,6 +37,8 @@ def main(*, json_file: Path | None, only: str | None, sequences: int, gpu_only: 
         on_one_core()
     if only in (None, "steps"):
         found["steps"] = _steps(gpu_only)
+    if only in (None, "memory"):
+        found["memory"] = _memory()
     if only in (None, "loaders") and not gpu_only:
         found["shard counts"] = _shard_counts()
         found["loaders"] = _loaders(sequences)
@@ -62,6 +64,27 @@ def _steps(gpu_only: bool) -> list[dict[str, object]]:
                 flush=True,
             )
             rows.append(asdict(row))
+    return rows
+
+
+def _memory() -> list[dict[str, object]]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    from benchmarks.trainer_stages.memory import contest
+
+    print("\n| step | sequences | computed again | compiled | planned, GB | peak, GB | planned over peak |")
+    print("|---|---|---|---|---|---|---|")
+    rows = []
+    for row in contest(_report):
+        print(
+            f"| {row.shape} | {row.sequences} | {'yes' if row.recompute else 'no'} | {'yes' if row.compiled else 'no'} "
+            f"| {row.planned / 1e9:.1f} "
+            + (f"| {row.peak / 1e9:.1f} | {row.planned / row.peak:.2f} |" if row.peak else "| does not fit | |"),
+            flush=True,
+        )
+        rows.append(asdict(row))
     return rows
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ GPU_WORKS = (
         steps=6,
         rounds=3,
         device="cuda",
-        peers=("plain torch",),
+        peers=("plain torch", "plain torch, compiled"),
     ),
     Work(
         name="OLMoE's shape, 4 layers, T 2048",
@@ -157,10 +158,18 @@ GPU_WORKS = (
 
 def contest(work: Work, report: Callable[[str], None]) -> list[StepRow]:
     """All sides of one shape in turns; ours comes first."""
-    model = decoder(work.config).initialise(0)
-    sides: dict[str, Step] = {"ours": _ours(model, work)}
-    makers = {"plain torch": _plain, "transformers": _transformers}
-    sides |= {peer: makers[peer](decoder(work.config).initialise(0), work) for peer in work.peers}
+    weights = decoder(work.config).initialise(0).state_dict()
+    makers = {
+        "ours": _ours,
+        "plain torch": _plain,
+        "plain torch, compiled": partial(_plain, compiled=True),
+        "transformers": _transformers,
+    }
+    sides: dict[str, Step] = {}
+    for side in ("ours", *work.peers):
+        model = decoder(work.config)
+        model.load_state_dict(weights)
+        sides[side] = makers[side](model, work)
     draw = torch.Generator().manual_seed(0)
     shape = (work.steps, work.batch, work.config.sequence_length + 1)
     batches = torch.randint(0, work.config.vocab_size, shape, generator=draw).to(work.device)
@@ -227,11 +236,14 @@ def _ours(model: DenseDecoder, work: Work) -> Step:
     return step
 
 
-def _plain(model: DenseDecoder, work: Work) -> Step:
+def _plain(model: DenseDecoder, work: Work, compiled: bool = False) -> Step:
     tensors = dict(to_tensors(work.config, dict(model.named_parameters())))
     plain = PlainDecoder(work.config)
     plain.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
-    return _looped(plain.to(work.device), plain, work)
+    plain = plain.to(work.device)
+    if compiled:
+        plain.compile()
+    return _looped(plain, plain, work)
 
 
 def _transformers(model: DenseDecoder, work: Work) -> Step:

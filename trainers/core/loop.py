@@ -200,7 +200,8 @@ class Trainer:
         if self.config.compile:
             for block in blocks:
                 block.compile()
-        shard(model, self.ranks, self.device.type, blocks, self.objective.entry_points)
+        half = self.config.dtype == "bfloat16"
+        shard(model, self.ranks, self.device.type, blocks, self.objective.entry_points, half=half)
         model = model.to_empty(device=self.device)
         self.objective.initialise(model)
         return model
@@ -437,15 +438,16 @@ class Trainer:
         position = self.position
         position.train_loss = position.loss_sum / position.loss_steps
         position.loss_sum, position.loss_steps = 0.0, 0
+        tokens, seconds = self._since_last_row()
         row = {
             "step": position.step,
             "tokens": self.tokens,
             "loss": position.train_loss,
             "lr": self.schedule.rate(position.step),
             "grad_norm": norm,
-            "tokens_per_s": self._throughput(),
+            "tokens_per_s": round(tokens / seconds, 1),
             "elapsed_s": round(position.seconds, 3),
-            **self._utilisation(),
+            **self._utilisation(tokens, seconds),
             **self.objective.columns(self.ranks),
         }
         if measuring:
@@ -458,19 +460,19 @@ class Trainer:
             self.metrics.write(row)
             self.track(row)
 
-    def _throughput(self) -> float:
-        """Tokens a second of optimiser steps since the last row of metrics."""
+    def _since_last_row(self) -> tuple[int, float]:
+        """Tokens, and seconds of optimiser steps, since the last row of metrics."""
         position = self.position
         tokens, seconds = self.tokens - position.logged_tokens, position.step_seconds - position.logged_seconds
         position.logged_tokens, position.logged_seconds = self.tokens, position.step_seconds
-        return round(tokens / max(seconds, 1e-9), 1)
+        return tokens, max(seconds, 1e-9)
 
-    def _utilisation(self) -> dict[str, float]:
+    def _utilisation(self, tokens: int, seconds: float) -> dict[str, float]:
         """MFU where the device's peak is known: FLOPs of the parameters a token meets, over what the devices could."""
-        flops = self.objective.flops(self.tokens)
+        flops = self.objective.flops(tokens)
         if self.peak is None or flops is None:
             return {}
-        return {"mfu": round(flops / self.position.step_seconds / (self.peak[1] * self.ranks.count), 4)}
+        return {"mfu": round(flops / seconds / (self.peak[1] * self.ranks.count), 4)}
 
     def _save(self, *, passing: bool = False) -> None:
         own = self.objective.state()
@@ -514,7 +516,7 @@ class Trainer:
             "ranks": self.ranks.count,
             "device": self.peak[0] if self.peak else self.device.type,
             "peak_flops": self.peak[1] if self.peak else None,
-            **self._utilisation(),
+            **self._utilisation(self.tokens, position.step_seconds),
         }
         if self.metrics is not None:
             self.metrics.close()

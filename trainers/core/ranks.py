@@ -11,12 +11,15 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from trainers.process.errors import TrainerError
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 @dataclass(frozen=True)
@@ -73,25 +76,59 @@ def started_ranks(device_type: str) -> Generator[Ranks]:
 
 
 def shard(
-    model: nn.Module, ranks: Ranks, device_type: str, blocks: Sequence[nn.Module], entry_points: Sequence[str]
+    model: nn.Module,
+    ranks: Ranks,
+    device_type: str,
+    blocks: Sequence[nn.Module],
+    entry_points: Sequence[str],
+    *,
+    half: bool = False,
 ) -> None:
     """Spread a model's parameters over the ranks; it may still be on the meta device.
 
     Args:
         blocks: modules whose parameters are whole together, while they compute.
         entry_points: methods of the model, besides `forward`, that will be called.
+        half: whether the matrices of blocks are sent to the ranks in bfloat16, as autocast would round them.
     """
     if ranks.count == 1:
         return
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    mesh = init_device_mesh(device_type, (ranks.count,))
+    spread(model, init_device_mesh(device_type, (ranks.count,)), blocks, entry_points, half=half)
+
+
+def spread(
+    model: nn.Module, mesh: DeviceMesh, blocks: Sequence[nn.Module], entry_points: Sequence[str], *, half: bool
+) -> None:
+    """`shard` over a mesh.
+
+    With `half`, matrices are gathered in bfloat16, half as many bytes, and their gradients are added up in float32.
+    Under autocast the products are those of one rank: norms, routers and what is outside of blocks stay in float32.
+    """
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in blocks:
+        for module in _with_matrices(block) if half else ():
+            for inner in module.modules():
+                if _full_precision(inner):
+                    fully_shard(inner, mesh=mesh)
+            fully_shard(module, mesh=mesh, mp_policy=policy)
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
     for method in entry_points:
         register_fsdp_forward_method(model, method)
+
+
+def _with_matrices(block: nn.Module) -> list[nn.Module]:
+    """The modules of a block that hold matrices of their own, but for those that stay in float32."""
+    found = [module for module in block.modules() if any(p.ndim > 1 for p in module.parameters(recurse=False))]
+    return [module for module in found if not _full_precision(module)]
+
+
+def _full_precision(module: nn.Module) -> bool:
+    return getattr(module, "full_precision", False)
 
 
 def reduce_gradients(model: nn.Module, now: bool) -> None:

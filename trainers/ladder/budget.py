@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from trainers.models.config import (
+    GPU_LOGITS,
     DenseConfig,
+    MoEConfig,
     active_parameter_count,
     flops_per_token,
     parameter_count,
@@ -30,10 +32,23 @@ POOL_BYTES_PER_TOKEN = 370e12 / 240e12
 """Compressed text: DCLM-Pool is 370 TB and 240T tokens (arXiv 2406.11794, section 3.1)."""
 STATE_BYTES_PER_PARAMETER = 16
 """Weights, gradients and AdamW's two moments in float32, spread over all GPUs (ZeRO 3, arXiv 1910.02054)."""
-ACTIVATION_BYTES = 34
-"""Per layer, token and unit of width, in 16 bits without attention scores (arXiv 2205.05198, section 4.1)."""
-LOGIT_BYTES = 10
-"""Per token and vocabulary entry: 16-bit logits, their float32 copy and its gradient."""
+FORWARD_BYTES_PER_PARAMETER = 14
+"""At the end of a forward pass: weights and moments, and the weights in bfloat16. No gradient is there yet."""
+RESIDUAL_BYTES = 4
+"""Of the input of a block, per token and unit of width."""
+ATTENTION_BYTES, COMPILED_ATTENTION_BYTES = 29, 13
+"""Kept of attention and norms per layer, token and unit of width, without and with torch.compile."""
+HIDDEN_BYTES = 8
+"""Kept of SwiGLU per layer, token and inner unit of each expert that reads it: gate, up, their activation and product
+in bfloat16."""
+ROUTED_BYTES, COMPILED_ROUTED_BYTES = 6, 4.4
+"""Kept of a mixture per layer, token, expert that reads it, and unit of width: rows sent there and back."""
+LOGIT_BYTES = 8
+"""Per row and vocabulary entry of a chunk of the cross-entropy: bfloat16 logits, their float32 probabilities and the
+gradient in bfloat16.
+
+The four constants of activations are fitted to `python -m benchmarks.trainers --only memory` on an H200; the table of
+docs/performance.md has the plan beside each measurement."""
 HOUR = 3600.0
 
 
@@ -285,8 +300,38 @@ def utilisation(flops: float) -> float:
 
 def memory_per_gpu(workload: Workload, gpus: int) -> int:
     """Bytes a GPU: the training state's share, and the activations of one sequence."""
-    model = workload.model
-    state = STATE_BYTES_PER_PARAMETER * workload.stored_parameters / gpus
-    layers = ACTIVATION_BYTES * model.layers * model.sequence_length * model.width
-    logits = LOGIT_BYTES * model.sequence_length * model.vocab_size
-    return round(state + layers + logits)
+    return training_memory(workload.model, 1, gpus=gpus, stored=workload.stored_parameters)
+
+
+def training_memory(
+    model: DenseConfig,
+    sequences: int,
+    *,
+    gpus: int = 1,
+    stored: int | None = None,
+    recompute: bool = False,
+    compiled: bool = False,
+) -> int:
+    """Bytes that a training step in bfloat16 holds at most on each GPU, as `trainers.pretrain` trains.
+
+    The peak is at the end of the forward pass, when all activations are there, or at the end of the backward pass, when
+    all gradients are.
+
+    Args:
+        sequences: in a microbatch.
+        gpus: over which the state is spread.
+        stored: parameters, where the shape stands for another model.
+        recompute: whether only the input of each block is kept (`recompute: true`).
+        compiled: whether blocks are compiled (`compile: true`).
+    """
+    tokens, width = sequences * model.sequence_length, model.width
+    experts = model.experts_per_token if isinstance(model, MoEConfig) else 0
+    of_width = COMPILED_ATTENTION_BYTES if compiled else ATTENTION_BYTES
+    of_width += (COMPILED_ROUTED_BYTES if compiled else ROUTED_BYTES) * experts
+    block = tokens * (of_width * width + HIDDEN_BYTES * max(1, experts) * model.hidden)
+    kept = model.layers * (RESIDUAL_BYTES * tokens * width if recompute else block)
+    rows = min(tokens, GPU_LOGITS // model.vocab_size)
+    head = model.vocab_size * (LOGIT_BYTES * rows + RESIDUAL_BYTES * width)
+    share = (total_parameter_count(model) if stored is None else stored) / gpus
+    forward = FORWARD_BYTES_PER_PARAMETER * share + kept + head
+    return round(max(forward, STATE_BYTES_PER_PARAMETER * share + block))

@@ -20,6 +20,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "initialisation": ("normal", "open_lm"),
 }
 
+GPU_LOGITS = 128 * 1024 * 1024
+"""Logits that the cross-entropy holds at a time on a GPU (models/loss.py): 512 MiB in float32."""
+
 
 def swiglu_width(width: int, *, ratio: float = 8 / 3, multiple_of: int = 256) -> int:
     """F = ratio x D, rounded up to a multiple: 8/3 and 256 in DCLM (open_lm) and Llama, 4 and 1 in the ladder."""

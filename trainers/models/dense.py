@@ -12,8 +12,11 @@ F hidden width, V vocabulary, N = B T positions in a row, P = K / 2 rotary pairs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +45,9 @@ def deviation(name: str, shape: tuple[int, ...], config: DenseConfig) -> float:
 
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) over the last axis, times a gain (arXiv 1910.07467)."""
+
+    full_precision = True
+    """Whether several ranks keep the weights in float32 where matrices are gathered in bfloat16."""
 
     def __init__(self, *shape: int, eps: float) -> None:
         super().__init__()
@@ -202,10 +208,27 @@ class Block(nn.Module):
         return x_BTD + self.feed_forward_norm(self.feed_forward(x_BTD))
 
 
-def _recomputed(block: nn.Module, *given: Tensor | None) -> Tensor:
+def _recomputed(block: Block, *given: Tensor | None) -> Tensor:
     from torch.utils.checkpoint import checkpoint
 
-    return checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+    contexts = partial(_passes, block)
+    return checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+
+
+def _passes(block: Block) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """What the first pass over a block and the pass that computes it again run in."""
+    return nullcontext(), _routing_kept(block.feed_forward)
+
+
+@contextmanager
+def _routing_kept(feed_forward: nn.Module) -> Generator[None]:
+    """Leave a mixture the routing of its first pass: that of the second holds on to all that was computed again."""
+    routing = getattr(feed_forward, "routing", None)
+    try:
+        yield
+    finally:
+        if routing is not None:
+            feed_forward.routing = routing
 
 
 class DenseDecoder(nn.Module):
@@ -284,7 +307,7 @@ class DenseDecoder(nn.Module):
         again = self.recompute and torch.is_grad_enabled()
         for block in self.blocks:
             given = (x_BTD, cos_T11P, sin_T11P, mask_B1TT)
-            x_BTD = _recomputed(block, *given) if again else block(*given)
+            x_BTD = _recomputed(cast(Block, block), *given) if again else block(*given)
         return self.norm(x_BTD)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:

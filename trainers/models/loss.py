@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.models.config import GPU_LOGITS
+
 CPU_LOGITS = 8 * 1024 * 1024
 """Logits of a chunk on a CPU at most, where its rows allow: 32 MiB in float32."""
 FEWEST_ROWS, MOST_ROWS = 64, 256
 """Rows of a chunk on a CPU. Each chunk reads the whole output matrix, which fewer rows do not repay; with more, the
 logits leave the cache."""
-GPU_LOGITS = 128 * 1024 * 1024
-"""Logits of a chunk on a GPU: 512 MiB in float32."""
 
 
 def rows_of_chunk(vocabulary: int, device_type: str) -> int:

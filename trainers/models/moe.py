@@ -36,6 +36,9 @@ class Routing:
 class Router(nn.Linear):
     """Logits (N, E) in float32."""
 
+    full_precision = True
+    """As of a norm."""
+
     def __init__(self, config: MoEConfig) -> None:
         super().__init__(config.width, config.experts, bias=False)
 
@@ -68,9 +71,9 @@ class MoE(nn.Module):
         x_MD = Dispatch.apply(x_ND, order_M, place_M, self.k)
         gate_MF, up_MF = grouped_product(x_MD, self.gate_up, counts_E).chunk(2, dim=-1)
         y_MD = grouped_product(F.silu(gate_MF) * up_MF, self.down, counts_E)
-        y_NkD = Collect.apply(y_MD, order_M, place_M).unflatten(0, (-1, self.k))
-        y_ND = (y_NkD * weight_Nk[..., None].to(y_NkD.dtype)).sum(1)
-        return y_ND.view_as(x_BTD)
+        # Summed in the shape of x: FSDP warns of modules that return a view.
+        y_BTkD = Collect.apply(y_MD, order_M, place_M).view(*x_BTD.shape[:-1], self.k, -1)
+        return (y_BTkD * weight_Nk.view(*y_BTkD.shape[:-1], 1).to(y_BTkD.dtype)).sum(-2)
 
 
 def of_tokens(routings: list[Routing], held_N: Tensor) -> list[Routing]:

@@ -7,15 +7,22 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from made_shards import make_shards
+from torch import distributed
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
 
 from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
+from trainers.core.ranks import spread
 from trainers.data.loader import ShuffledLoader
 from trainers.data.shards import Sequences, check_manifest
+from trainers.models.config import DenseConfig, MoEConfig
+from trainers.models.decoder import decoder
 from trainers.models.dense import DenseDecoder
 from trainers.pretrain import pretrain
 from trainers.pretraining.config import RunConfig
@@ -35,6 +42,10 @@ COMMON = {
     "heldout_sequences": 33,
 }
 
+SHAPE: dict[str, Any] = {"vocab_size": 97, "sequence_length": 32, "width": 32, "layers": 2, "heads": 4, "hidden": 48}
+DENSE = DenseConfig(**SHAPE)
+EXPERTS = MoEConfig(**SHAPE, norm_placement="pre", experts=4, experts_per_token=2)
+
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
@@ -45,14 +56,14 @@ def alone(shards: Path, out: Path, **changes) -> dict:
     return pretrain(from_mapping(COMMON | {"shards": str(shards), "out": str(out)} | changes, RunConfig, "test"))
 
 
-def started(shards: Path, out: Path, **changes) -> list[subprocess.Popen[str]]:
-    """The run on two ranks of one machine, started as torchrun starts them."""
+def started(shards: Path, out: Path, count: int = 2, **changes) -> list[subprocess.Popen[str]]:
+    """The run on `count` ranks of one machine, started as torchrun starts them."""
     path = out.with_suffix(".json")
     path.write_text(json.dumps(COMMON | {"shards": str(shards), "out": str(out)} | changes))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "trainers.pretrain", "--config", str(path)],
@@ -62,16 +73,17 @@ def started(shards: Path, out: Path, **changes) -> list[subprocess.Popen[str]]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(count)
     ]
 
 
-def together(shards: Path, out: Path, **changes) -> None:
-    """The run on two ranks, to its end."""
-    ranks = started(shards, out, **changes)
-    outputs = [process.communicate(timeout=120)[0] for process in ranks]
-    assert [process.returncode for process in ranks] == [0, 0], outputs
-    assert outputs[0].count('"event":"finished"') == 1 and "progress" not in outputs[1]
+def together(shards: Path, out: Path, count: int = 2, **changes) -> None:
+    """The run on `count` ranks, to its end."""
+    ranks = started(shards, out, count, **changes)
+    outputs = [process.communicate(timeout=240)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0] * count, outputs
+    assert outputs[0].count('"event":"finished"') == 1
+    assert not any("progress" in output for output in outputs[1:])
 
 
 def losses(out: Path) -> list[float]:
@@ -109,6 +121,58 @@ def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
     assert np.abs(np.array(losses(one)) - losses(changing)).max() < 1e-5
     ends = [open_checkpoint(checkpoint_folders(out)[-1]).weights() for out in (one, changing)]
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize(("dtype", "nats"), [("float32", 1e-5), ("bfloat16", 0.02)])
+def test_two_and_four_ranks_end_as_one(shards, tmp_path, count, dtype, nats):
+    changes = {"dtype": dtype, "microbatch": 2, "steps": 20}
+    alone(shards, tmp_path / "one", **changes)
+    together(shards, tmp_path / "several", count, **changes)
+    one, several = (np.array(losses(tmp_path / name)) for name in ("one", "several"))
+    assert one[0] == pytest.approx(several[0], abs=1e-5)
+    assert np.abs(one - several).max() < nats
+
+
+@pytest.mark.parametrize("config", [DENSE, EXPERTS], ids=["dense", "experts"])
+def test_matrices_sent_in_bfloat16_give_the_bits_of_autocast(config):
+    """On a mesh of one rank, in two microbatches: norms and routers stay in float32, and gradients are added in it."""
+    tokens = torch.randint(0, 97, (2, 4, 33), generator=torch.Generator().manual_seed(0))
+    seen: dict[str, torch.dtype] = {}
+
+    def gradients(mesh: DeviceMesh | None) -> dict[str, Any]:
+        model = decoder(config).initialise(0)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("gain"):
+                    # A gain of 1 would have the same bits in bfloat16.
+                    parameter.add_(torch.linspace(0, 0.01, parameter.numel()).view_as(parameter))
+        if mesh is not None:
+            spread(model, mesh, list(model.blocks), ("loss",), half=True)
+            for module in model.blocks[0].modules():
+                own = [name for name, _ in module.named_parameters(recurse=False)]
+                module.register_forward_pre_hook(
+                    lambda module, *_, own=own: seen.update({name: getattr(module, name).dtype for name in own})
+                )
+        for micro in tokens:
+            with torch.autocast("cpu", torch.bfloat16):
+                descend, _ = model.loss(micro)
+            descend.backward()
+        found = {name: parameter.grad for name, parameter in model.named_parameters()}
+        return {name: grad.full_tensor() if isinstance(grad, DTensor) else grad for name, grad in found.items()}
+
+    right = gradients(None)
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        found = gradients(init_device_mesh("cpu", (1,)))
+    finally:
+        distributed.destroy_process_group()
+    assert found.keys() == right.keys()
+    assert all(torch.equal(found[name], grad) for name, grad in right.items())
+    assert seen["gain"] == torch.float32
+    matrices = {"gate_up", "down"} if config is EXPERTS else {"weight"}
+    assert {seen[name] for name in matrices} == {torch.bfloat16}
 
 
 def test_a_signal_to_one_rank_stops_all_of_them_after_the_same_step(shards, tmp_path):
