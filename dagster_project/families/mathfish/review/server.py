@@ -56,7 +56,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     def page(self, nonce: str) -> bytes:
         """The page, whose script and style carry `nonce`."""
-        template = files(__package__).joinpath("page.html").read_text("utf-8")
+        template = files("dagster_project.families.mathfish.review").joinpath("page.html").read_text("utf-8")
         return template.replace("NONCE", nonce).replace("TOKEN", self.token).encode()
 
     def state(self, rater: str, at: int | None) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ReviewServer  # ty: ignore[invalid-attribute-override]
+    server: ReviewServer  # ty: ignore[incompatible-mutable-override]
     timeout = SECONDS
     server_version, sys_version = "watershed", ""
 
