@@ -16,7 +16,7 @@ from spark_jobs.mathfish.scores import summarise_tagging, summarise_verification
 from spark_jobs.mathfish.tasks import letters
 
 Row = dict[str, Any]
-CHANCES = {"acc": "chance", "weak_acc": "chance_weak", "option_acc": "chance_option_accuracy"}
+CHANCES = {"acc": "chance", "balanced_acc": "chance", "weak_acc": "chance_weak", "option_acc": "chance_option_accuracy"}
 """Columns with the expected value of a measure."""
 ORDER = {name: place for place, name in enumerate((*GRADES, *STRATEGIES, *TAGGING_LEVELS))}
 
@@ -71,7 +71,7 @@ def grouped(rows: Sequence[Mapping[str, Any]], by: str) -> dict[str, list[Mappin
 def _measured(kind: str, by: str, group: str, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     summarise: Callable[[Sequence[Row]], Row] = {
         "tagging": lambda own: summarise_tagging([_tagged(row) for row in own]),
-        "verification": lambda own: summarise_verification([_verified(row) for row in own]),
+        "verification": lambda own: summarise_verification([_verified(row) for row in own]) | _balanced(own),
         "solving": lambda own: {"acc": fmean(row["score"] for row in own), "malformed": _malformed(own)},
     }[kind]
     found = []
@@ -80,6 +80,12 @@ def _measured(kind: str, by: str, group: str, rows: Sequence[Mapping[str, Any]])
         expected = [row[column] for row in rows if row[column] is not None] if column else []
         found.append(_row((kind, by, group), measure, value, fmean(expected) if expected else None, len(rows)))
     return found
+
+
+def _balanced(rows: Sequence[Mapping[str, Any]]) -> Row:
+    """The mean of the accuracies where yes is right and where no is: a model that always says no has one half."""
+    parts = [[row["score"] for row in rows if row["answer"] == answer] for answer in ("yes", "no")]
+    return {"balanced_acc": fmean(map(fmean, parts))} if all(parts) else {}
 
 
 def _malformed(rows: Sequence[Mapping[str, Any]]) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TASKS = {"verification": "verify", "tagging": "tag, branch given", "traversal": "tag, self-guided"}
 """The tasks whose accuracy is shown by grade, and the heads of their columns."""
 MEASURES = (
+    ("verification", "balanced_acc"),
     *(("traversal", "weak_acc"), ("traversal", "in_gold_group"), ("traversal", "in_gold_grade")),
     *(("traversal", "min_distance"), ("tagging", "weak_acc"), ("tagging", "option_acc")),
     *(("judging", "agreement"), ("judging", "cohen_kappa"), ("solving", "acc")),

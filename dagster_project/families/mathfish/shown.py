@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from spark_jobs.mathfish.curriculum import Curriculum
 
 VERDICTS = {"full": "full", "partial": "partial", "none": "none", "not_math": "no problem"}
-MEASURES = ("acc", "weak_acc", "option_acc", "precision_none", "recall_none", "in_gold_group", "in_gold_grade")
+MEASURES = (
+    "acc",
+    "balanced_acc",
+    "weak_acc",
+    "option_acc",
+    "precision_none",
+    "recall_none",
+    "in_gold_group",
+    "in_gold_grade",
+)
 MEASURES += ("min_distance", "agreement", "cohen_kappa", "ok_format", "malformed")
 """The measures that a page shows."""
 

@@ -185,6 +185,13 @@ def test_answers_are_scored_and_what_is_malformed_is_counted(tree: Curriculum, p
     assert values["verification", "all", "", "malformed"]["value"] == malformed > 0
     assert values["verification", "all", "", "acc"]["value"] == pytest.approx(1 - malformed / len(own))
     assert values["verification", "strategy", "neighbors", "acc"]["chance"] == 0.5
+    parts = [
+        [row["score"] for task, row in zip(tasks, rows, strict=True) if task["answer"] == each]
+        for each in ("yes", "no")
+    ]
+    balanced = (sum(parts[0]) / len(parts[0]) + sum(parts[1]) / len(parts[1])) / 2
+    assert values["verification", "all", "", "balanced_acc"]["value"] == pytest.approx(balanced)
+    assert ("verification", "strategy", "positive", "balanced_acc") not in values
     assert {row["group"] for row in found if row["by"] == "level"} == {"domain", "cluster", "standard"}
 
 
