@@ -22,6 +22,7 @@ from trainers.core.loading import load_decoder
 from trainers.core.loop import train
 from trainers.core.plan import Plan
 from trainers.data.batches import loader_of
+from trainers.data.mixing import SourcedLoader
 from trainers.data.shards import Sequences, check_manifest
 from trainers.pretraining.config import RunConfig, named_sources, parts_of, resolve
 from trainers.pretraining.continuing import check_tokenizer, continuing, lineage_of
@@ -57,7 +58,8 @@ def pretrain(config: RunConfig) -> dict[str, Any]:
         lineage=lineage_of(config, found, begun[1] if begun else None),
     )
     objective = Pretraining(resolved, Sequences(heldout), sources[0][0].eot, initial)
-    return train(plan, objective, loader_of(resolved.identity, [split for split, _ in sources]))
+    loader = loader_of(resolved.identity, [split for split, _ in sources])
+    return train(plan, objective, SourcedLoader(loader) if len(sources) > 1 else loader)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 from demo_project import Project, new_project, watershed
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 MADE = "WATERSHED_MADE_DEMO"
 """Variable with a folder in which `watershed demo --size smoke` has run, and written its output to `demo.log`."""
@@ -24,6 +24,7 @@ def page() -> Generator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1700, "height": 1000})
         page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         yield page
         browser.close()
 

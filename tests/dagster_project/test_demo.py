@@ -134,6 +134,7 @@ def test_the_forecast_was_stored_before_the_target_was_trained(demo: Project) ->
         assert re.search(rf"{task} .*{re.escape(f'{error * 100:+.1f} points')}", demo.output)
 
 
+@pytest.mark.campaign  # The gate of `.ci/run` checks the same demo on both engines.
 def test_all_contracts_hold_on_both_engines(demo: Project) -> None:
     watershed(demo.folder, "check")
     watershed(demo.folder, "check", "--engine", "gx")

@@ -10,6 +10,8 @@ import pytest
 from demo_project import Project, serving
 from playwright.sync_api import Page, expect
 
+pytestmark = pytest.mark.campaign
+"""The tour of test_ui_tour.py opens the same pages in CI, on a crawl of its own."""
 PATIENCE_MS = 180_000
 
 
@@ -51,7 +53,6 @@ def test_the_forecast_is_shown_as_a_picture(page: Page, address: str) -> None:
     assert picture.evaluate("image => image.naturalWidth") > 400
 
 
-@pytest.mark.campaign
 def test_one_partition_of_documents_is_materialised_by_clicking(page: Page, address: str, own_demo: Project) -> None:
     from catalog.lake import Lake
 

@@ -26,7 +26,6 @@ ARCHIVES = tuple(f"{number:03d}.warc" for number in range(20))
 SLOW = "00-slow.warc"
 SLOW_SHARD = "0-0"
 """The shard of the archive that a web server hands out when the test says so: the first of the list in a dialog."""
-PATIENCE_MS = 240_000
 CHECKS = """
 query ($key: AssetKeyInput!, $name: String!) {
   assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { evaluation { success description } }
@@ -139,8 +138,6 @@ def project(tmp_path_factory: pytest.TempPathFactory, crawl: SlowCrawl) -> Proje
 
 
 def test_a_person_at_work(project: Project, crawl: SlowCrawl, page: Page) -> None:
-    expect.set_options(timeout=PATIENCE_MS)
-    page.set_default_timeout(PATIENCE_MS)
     with serving(project.folder) as address:
         desk = Desk(project, address, crawl, page)
         # Pages that are opened before the definitions are loaded show no asset.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from made_shards import make_shards
 
 from trainers.core.checkpoint import checkpoint_folders, open_checkpoint
 from trainers.core.optimiser import Optimiser
+from trainers.data.mixing import MixedLoader
+from trainers.data.shards import Sequences, check_manifest
 from trainers.pretrain import main, pretrain
 from trainers.pretraining.config import RunConfig
 from trainers.process.config_file import from_mapping, read_config
@@ -108,6 +112,32 @@ def test_epochs_are_told_before_the_first_step_and_above_four_they_are_a_warning
     warning, mend = told.err.splitlines()
     assert warning == "warning: 30k-0.2xC reads its data 5.4 times; above 4 that teaches ever less"
     assert mend.startswith("mend: ") and '"event":"warning"' in told.out
+
+
+def test_the_loss_of_each_source_is_a_column_that_a_resumed_run_goes_on_with(shards, tmp_path):
+    easy = make_shards(tmp_path / "easy", train=60)
+    folders = (shards, easy)
+    mixture = [{"shards": str(at), "weight": weight} for at, weight in zip(folders, (2, 1), strict=True)]
+    changes = {"sources": mixture, "steps": 12, "log_every": 4, "checkpoint_every": 3, "keep_checkpoints": 0}
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    pretrain(config(shards, whole, **changes))
+    rows = read_jsonl(whole / "metrics.jsonl")
+    loader = MixedLoader([Sequences(check_manifest(at / "train")) for at in folders], (2, 1), seed=0)
+    for number, row in enumerate(rows):
+        source, _ = loader.places(number * 4 * 9, 4 * 9)
+        shares = np.bincount(source, minlength=2) / len(source)
+        assert row["loss"] == pytest.approx(float(shares @ row["loss_by_source"]), rel=1e-5)
+        assert row["loss_by_source"][0] != row["loss_by_source"][1]
+    shutil.copytree(whole, again)
+    (again / "result.json").unlink()
+    for folder in checkpoint_folders(again):
+        if open_checkpoint(folder).step > 6:
+            shutil.rmtree(folder)
+    pretrain(config(shards, again, **changes))
+    # Step 6 is in the middle of a row of metrics.
+    assert [row["loss_by_source"] for row in read_jsonl(again / "metrics.jsonl")] == [
+        row["loss_by_source"] for row in rows
+    ]
 
 
 def test_a_missing_package_is_named_before_the_work(monkeypatch, tmp_path, capsys):

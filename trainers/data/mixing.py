@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic
 
 import numpy as np
 
-from trainers.data.loader import Ints, S, ShuffledLoader, in_order, share_of
+from trainers.data.loader import Ints, Places, S, ShuffledLoader, in_order, share_of
 from trainers.data.shards import Split
 from trainers.data.tokenizer_digest import check_same_tokenizer
 from trainers.process.errors import TrainerError
@@ -97,6 +98,50 @@ class MixedLoader(Generic[S]):
         source, item = self.places(first, last - first)
         places = [(int(i), np.flatnonzero(source == i)) for i in np.unique(source)]
         return in_order(len(item), [(here, self.sources[i][item[here]]) for i, here in places])
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """Samples of a batch with the source of each; a slice of it is one too."""
+
+    samples: Any
+    source_B: Ints
+
+    def __len__(self) -> int:
+        return len(self.source_B)
+
+    def __getitem__(self, part: slice) -> Sourced:
+        return Sourced(self.samples[part], self.source_B[part])
+
+
+class SourcedLoader(Generic[S]):
+    """A loader whose batches say the source of each sample."""
+
+    def __init__(self, loader: Places[S]) -> None:
+        self.loader = loader
+
+    @property
+    def consumed(self) -> int:
+        """As `Loader.consumed`."""
+        return self.loader.consumed
+
+    @consumed.setter
+    def consumed(self, samples: int) -> None:
+        self.loader.consumed = samples
+
+    def state(self) -> dict[str, int]:
+        """As `Loader.state`."""
+        return self.loader.state()
+
+    def epochs(self, samples: int) -> tuple[float, ...]:
+        """As `Loader.epochs`."""
+        return self.loader.epochs(samples)
+
+    def next_batch(self, count: int, rank: int = 0, ranks: int = 1) -> Sourced:
+        """As `Loader.next_batch`."""
+        first, last = share_of(self.consumed, count, rank, ranks)
+        source_B, _ = self.loader.places(first, last - first)
+        return Sourced(self.loader.next_batch(count, rank, ranks), source_B)
 
 
 def check_alike(splits: Sequence[Split]) -> None:

@@ -239,6 +239,8 @@ class DenseDecoder(nn.Module):
 
     cos_T11P: Tensor
     sin_T11P: Tensor
+    nats_BT: Tensor
+    """The cross-entropy of each token in the last call of `loss`, without a graph."""
 
     def __init__(self, config: DenseConfig) -> None:
         super().__init__()
@@ -344,4 +346,6 @@ class DenseDecoder(nn.Module):
         Returns (to descend, to report): they differ by the terms that only guide training, here the z-loss.
         """
         x_ND = self.hidden(tokens_BS[:, :-1]).flatten(0, 1)
-        return cross_entropy(x_ND, self.output_weight, tokens_BS[:, 1:].flatten(), z_loss)
+        descend, nats_N = cross_entropy(x_ND, self.output_weight, tokens_BS[:, 1:].flatten(), z_loss)
+        self.nats_BT = nats_N.view(len(tokens_BS), -1)
+        return descend, nats_N.mean()

@@ -33,10 +33,10 @@ def rows_of_chunk(vocabulary: int, device_type: str) -> int:
 
 
 def cross_entropy(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy in nats of `target_N` under softmax(x W^T), for training.
+    """Cross-entropy in nats of `target_N` under softmax(x W^T), for training.
 
-    Returns (to descend, to report). The first adds z_loss x mean(logsumexp(logits)^2) (PaLM, arXiv 2204.02311,
-    section 5) and carries the gradient; the second is the cross-entropy alone.
+    Returns (to descend, nats_N). The first is a mean with z_loss x mean(logsumexp(logits)^2) added (PaLM, arXiv
+    2204.02311, section 5), and carries the gradient; the second is the cross-entropy of each position alone.
     """
     device = x_ND.device.type
     if device != "cpu" and len(x_ND) <= rows_of_chunk(len(weight_VD), device):
@@ -61,10 +61,10 @@ def token_nats(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor) -> Tensor:
 
 def _in_one_piece(x_ND: Tensor, weight_VD: Tensor, target_N: Tensor, z_loss: float) -> tuple[Tensor, Tensor]:
     logits_NV = F.linear(x_ND, weight_VD).float()
-    nats = F.cross_entropy(logits_NV, target_N)
+    nats_N = F.cross_entropy(logits_NV, target_N, reduction="none")
     if not z_loss:
-        return nats, nats.detach()
-    return nats + z_loss * logits_NV.logsumexp(-1).square().mean(), nats.detach()
+        return nats_N.mean(), nats_N.detach()
+    return nats_N.mean() + z_loss * logits_NV.logsumexp(-1).square().mean(), nats_N.detach()
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -81,13 +81,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_x_ND, grad_weight_VD = torch.empty_like(x_ND), wide.new_zeros(weight_VD.shape)
         logits_buffer_CV, grad_buffer_CV = x_ND.new_empty(rows, V), wide.new_empty(rows, V)
         minus_one_C1 = wide.new_full((rows, 1), -1.0)
-        nats, squares = wide.new_zeros(()), wide.new_zeros(())
+        nats_N, squares = wide.new_empty(N), wide.new_zeros(())
         for start in range(0, N, rows):
             x_CD, target_C1 = x_ND[start : start + rows], target_N[start : start + rows, None]
             logits_CV = torch.mm(x_CD, weight_VD.t(), out=logits_buffer_CV[: len(x_CD)])
             grad_CV = torch.softmax(logits_CV, 1, dtype=torch.float32, out=grad_buffer_CV[: len(x_CD)])
             # A probability too small for float32 counts as the smallest one, 87 nats; its gradient is still exact.
-            nats -= grad_CV.gather(1, target_C1).clamp_min_(torch.finfo(torch.float32).tiny).log_().sum()
+            probability_C = grad_CV.gather(1, target_C1)[:, 0].clamp_min_(torch.finfo(torch.float32).tiny)
+            nats_N[start : start + rows] = probability_C.log_().neg_()
             if z_loss:
                 lse_C1 = logits_CV.float().logsumexp(1, keepdim=True)
                 squares += lse_C1.square().sum()
@@ -101,10 +102,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 grad_weight_VD.add_(narrow_CV.t() @ x_CD)
         ctx.gradients = grad_x_ND.div_(N), grad_weight_VD.div_(N)
         ctx.weight_dtype = weight_VD.dtype
-        nats /= N
-        report = nats.clone()
-        ctx.mark_non_differentiable(report)
-        return nats + z_loss * squares / N, report
+        ctx.mark_non_differentiable(nats_N)
+        return nats_N.mean() + z_loss * squares / N, nats_N
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:

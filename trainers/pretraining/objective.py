@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainers.core.expert_balance import ExpertBalance, routing_sums
 from trainers.core.objective import Loss, Objective
 from trainers.core.ranks import Ranks, put
+from trainers.data.mixing import Sourced
 from trainers.data.shards import Sequences, Tokens
 from trainers.data.tokenizer_digest import check_same_tokenizer, tokenizer_digest
 from trainers.models.config import active_parameter_count, flops_per_token, parameter_count, total_parameter_count
@@ -22,6 +23,7 @@ from trainers.models.dense import DenseDecoder
 from trainers.models.moe import MoEDecoder
 from trainers.pretraining.config import Resolved, balanced, check_groups
 from trainers.pretraining.heldout import measure
+from trainers.pretraining.source_losses import SourceLosses
 from trainers.process.files import write_text
 from trainers.process.run_folder import TOKENIZER
 
@@ -42,6 +44,7 @@ class Pretraining(Objective):
         self.heldout, self.eot = heldout, eot
         self.undecayed = () if self.preset.optimiser.decay_embedding else ("embedding.weight",)
         self.balance = ExpertBalance(self.preset.model)
+        self.source_losses = SourceLosses(max(1, len(self.config.sources)))
         self._balanced = balanced(self.preset.model)
         self._counts_LE: Tensor | None = None
         if self._balanced is not None:
@@ -74,21 +77,23 @@ class Pretraining(Objective):
         if tokenizer.is_file():
             write_text(out / TOKENIZER, tokenizer.read_text(encoding="utf-8"))
 
-    def weight(self, samples: Tokens) -> float:
+    def weight(self, samples: Tokens | Sourced) -> float:
         """Every sequence predicts as many tokens."""
         return len(samples)
 
     def placeholder(self) -> Tokens:
         return np.zeros((1, self.preset.model.sequence_length + 1), dtype=np.int64)
 
-    def loss(self, model: nn.Module, samples: Tokens, device: torch.device) -> Loss:
+    def loss(self, model: nn.Module, samples: Tokens | Sourced, device: torch.device) -> Loss:
         ours = cast(DenseDecoder, model)
-        tokens, z_loss = torch.from_numpy(samples).to(device), self.preset.optimiser.z_loss
+        given, source_B = (samples.samples, samples.source_B) if isinstance(samples, Sourced) else (samples, None)
+        tokens, z_loss = torch.from_numpy(given).to(device), self.preset.optimiser.z_loss
         if isinstance(ours, MoEDecoder) and self.surveys:
             descend, report = ours.loss(tokens, z_loss, self._counts_of_batch())
         else:
             descend, report = ours.loss(tokens, z_loss)
-        return Loss(descend, report, routing_sums(ours))
+        by_source = None if source_B is None else self.source_losses.of(ours.nats_BT, source_B)
+        return Loss(descend, report, (routing_sums(ours), by_source))
 
     def _counts_of_batch(self) -> Callable[[Tensor], Tensor] | None:
         """From the expert counts of some samples to those of the step's batch; None where the samples are the batch."""
@@ -97,8 +102,9 @@ class Pretraining(Objective):
             return lambda _: surveyed
         return self.ranks.totals if self.ranks.count > 1 else None
 
-    def survey(self, model: nn.Module, samples: Tokens, device: torch.device) -> Tensor:
-        return cast(MoEDecoder, model).expert_counts(torch.from_numpy(samples).to(device))
+    def survey(self, model: nn.Module, samples: Tokens | Sourced, device: torch.device) -> Tensor:
+        tokens = samples.samples if isinstance(samples, Sourced) else samples
+        return cast(MoEDecoder, model).expert_counts(torch.from_numpy(tokens).to(device))
 
     def surveyed(self, total: Tensor) -> None:
         self._counts_LE = total
@@ -108,7 +114,10 @@ class Pretraining(Objective):
         self._counts_LE = None
 
     def note(self, notes: Any, share: float) -> None:
-        self.balance.add(notes, share)
+        routing, by_source = notes
+        self.balance.add(routing, share)
+        if by_source is not None:
+            self.source_losses.add(by_source)
 
     def measure(self, model: nn.Module, ranks: Ranks, samples: int) -> dict[str, float]:
         limit = self.config.heldout_sequences
@@ -116,7 +125,12 @@ class Pretraining(Objective):
         return asdict(found)
 
     def columns(self, ranks: Ranks) -> dict[str, Any]:
-        return self.balance.report(ranks)
+        return self.balance.report(ranks) | self.source_losses.column(ranks)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        sums = state.get("source_losses")
+        if sums is not None and len(sums[0]) == len(self.config.sources):
+            self.source_losses.restore(sums, self.ranks)
 
     def measured_columns(self, measured: Mapping[str, float]) -> dict[str, Any]:
         return {f"heldout_{name}": measured[name] for name in ("nats_per_token", "bits_per_byte")}
@@ -142,4 +156,5 @@ class Pretraining(Objective):
         }
 
     def state(self) -> dict[str, Any]:
-        return {"eot": self.eot}
+        several = len(self.config.sources) > 1
+        return {"eot": self.eot} | ({"source_losses": self.source_losses.state(self.ranks)} if several else {})
