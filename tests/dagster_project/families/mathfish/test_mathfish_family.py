@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from browser import CHROMIUM, CHROMIUM_FLAGS
+from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 from click.testing import CliRunner
 from playwright.sync_api import sync_playwright
 
@@ -187,6 +187,7 @@ def test_two_teachers_judge_by_keyboard_in_a_browser_and_agree_by_kappa(made: Ma
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: asked.append(request.url))
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
