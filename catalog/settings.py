@@ -276,6 +276,32 @@ class MathfishSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RouterSettings:
+    """`[router]`: the domains that experts are trained on, and how."""
+
+    domains: list[str] = field(default_factory=list)
+    """Folders in BEIR's layout, each with an expert. The name of a domain is that of its folder."""
+    unseen: list[str] = field(default_factory=list)
+    """Folders in BEIR's layout without an expert, on which the router is compared too."""
+    encoder: str = "all-minilm-l6-v2"
+    """The frozen encoder: all-minilm-l6-v2, or the folder of a model of sentence-transformers."""
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    """Seeds; each trains every expert anew."""
+    rank: int = 8
+    """Rank of the adapters."""
+    epochs: float = 5.0
+    """How often an expert reads its pairs."""
+    batch: int = 32
+    """Pairs a step; the documents of all of them are the negatives of each."""
+    learning_rate: float = 1e-4
+    """Peak."""
+    temperature: float = 0.05
+    """Similarities are divided by it in training."""
+    mined: int = 1
+    """Hard negatives that are found for each pair with the frozen encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
     """`[models.NAME]`: a language model behind an OpenAI-compatible HTTP server."""
 
@@ -335,6 +361,7 @@ class Settings:
     dialogues: DialoguesSettings
     tulu: TuluSettings
     scholar: ScholarSettings
+    router: RouterSettings
     mathfish: MathfishSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""

@@ -9,6 +9,7 @@
 - `registry` imports the data sets, models and evaluations that DCLM published.
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 - `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
+- `router_domains` and `router` embed domains, train an expert on each, and compare routers between the experts.
 - `mathfish_data` and `mathfish` read standards and problems, and ask models about them.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
@@ -48,6 +49,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "cheatsheet": _made("cheatsheet"),
     "scholar": _made("scholar"),
+    "router_domains": _made("router", "domain"),
+    "router": _made("router", "run", ""),
     "mathfish_data": _made("mathfish", ""),
     "mathfish": _made("mathfish", "model"),
 }
@@ -85,6 +88,9 @@ DESCRIPTIONS = {
     "them by stage of development and modality.",
     "scholar": "This job reads the papers of `[scholar] papers`, cuts them into passages, embeds these, and builds the "
     "indexes that `watershed ask` searches.",
+    "router_domains": "This job reads the domains of `[router]`, and embeds documents and queries.",
+    "router": "This job trains an expert on each domain of `[router] domains`, searches with each, and compares "
+    "routers between the experts with a single encoder and with multi-task training.",
     "mathfish_data": "This job reads the standards, problems and teachers' verdicts of `[mathfish]`, inherits labels "
     "to standards, and makes the prompts that models are asked.",
     "mathfish": "This job asks the models of `[mathfish] models` whether problems teach standards and which, follows "

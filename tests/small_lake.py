@@ -66,6 +66,23 @@ SCHOLAR: dict[str, list[dict[str, Any]]] = {
 }
 """A paper with its passage, and an answer that cites it."""
 
+ROUTED = {"seed": 0, "domain": "rivers", "method": "router"}
+ROUTER: dict[str, list[dict[str, Any]]] = {
+    "router.domains": [{"domain": "rivers", "digest": SHA256}],
+    "router.documents": [{"domain": "rivers", "document": "d0", "stamp": "5" * 16, "vector": bytes(8)}],
+    "router.queries": [
+        {"domain": "rivers", "query": "q0", "split": "test", "text": "Which way?", "stamp": "5" * 16}
+        | {"judged": [{"document": "d0", "grade": 1}], "vector": bytes(8)}
+    ],
+    "router.experts": [{"run": "rivers-0", "expert": "rivers", "steps": 1, "sha256": SHA256}],
+    "router.rankings": [{"run": "rivers-0", "domain": "rivers", "split": "test", "query": "q0", "documents": ["d0"]}],
+    "router.pilots": [{"seed": 0, "domain": "rivers", "expert": "rivers", "queries": 1, "vector": bytes(8)}],
+    "router.routes": [{**ROUTED, "query": "q0", "expert": "rivers", "ndcg": 1.0}],
+    "router.results": [{**ROUTED, "ndcg": 1.0}],
+    "router.comparisons": [{"method": "router", "baseline": "single base", "p": 1.0, "conclusion": "gain"}],
+}
+"""A domain with an expert, and what a router chose."""
+
 STANDARD = "3.NF.A.1"
 MATHFISH: dict[str, list[dict[str, Any]]] = {
     "mathfish.standards": [
@@ -341,7 +358,10 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | MATHFISH).items()},
+        **{
+            name: rows(name, *each)
+            for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER | MATHFISH).items()
+        },
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),

@@ -39,7 +39,7 @@ ALL_FAMILIES = {
 PLACES = {
     "catalog.tables": ALL_FAMILIES,
     "spark_jobs": ALL_FAMILIES | {"registry", "curate", "demo"},
-    "trainers": {"pretraining", "posttraining", "vision", "routing", "icl", "ladder"},
+    "trainers": {"pretraining", "posttraining", "embedding", "vision", "routing", "icl", "ladder"},
     "dagster_project.families": ALL_FAMILIES | {"registry", "demo", "commands"},
 }
 """The families of each room, by the package that holds them; `registry`, `curate` and `demo` are families without

@@ -11,7 +11,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Family
 from catalog.names import close, find
-from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, mathfish, models, moe, scholar, tulu
+from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, mathfish, models, moe, router, scholar, tulu
 
 FAMILIES: tuple[Family, ...] = (
     dclm.FAMILY,
@@ -23,6 +23,7 @@ FAMILIES: tuple[Family, ...] = (
     tulu.FAMILY,
     cheatsheet.FAMILY,
     scholar.FAMILY,
+    router.FAMILY,
     mathfish.FAMILY,
 )
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.argument(
     "which",
     required=False,
-    type=click.Choice(["dialogues", "posttrain", "scholar", "mathfish"]),
-    metavar="[dialogues|posttrain|scholar|mathfish]",
+    type=click.Choice(["dialogues", "mathfish", "posttrain", "router", "scholar"]),
+    metavar="[dialogues|mathfish|posttrain|router|scholar]",
 )
 @click.option(
     "--size",
@@ -86,6 +86,9 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
     With `posttrain`, a small base model is trained on chats, then on pairs, then on verified rewards. The demo shows
     how many held-out problems each stage solves, and replies before and after.
 
+    With `router`, the documentation of packages becomes six domains and two more. An expert of an encoder is trained on
+    each of the six, and a router between the experts is compared with a single encoder and with multi-task training.
+
     With `scholar`, the documentation of this machine becomes a datastore of papers, searches are compared in it, and
     five questions are answered with quotations, one of them by SmolLM2.
 
@@ -99,6 +102,7 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
       watershed demo dialogues --size smoke
       watershed demo posttrain --size smoke
       watershed demo posttrain --seeds 3 --controls
+      watershed demo router --size smoke
       watershed demo scholar --size smoke
       watershed demo mathfish --size smoke
       watershed demo mathfish --standards standards.jsonl --problems dev.jsonl
@@ -126,6 +130,11 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
         from dagster_project.cli.demo_dialogues import run_dialogues
 
         run_dialogues(size)
+        return
+    if which == "router":
+        from dagster_project.cli.demo_router import run_router
+
+        run_router(size)
         return
     if which == "scholar":
         from dagster_project.cli.demo_scholar import run_scholar

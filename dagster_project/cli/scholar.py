@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
@@ -18,6 +20,7 @@ def scholar_command() -> None:
     Examples:
       watershed scholar withdraw 263830210 --kind retracted --reason "retracted by the journal"
       watershed scholar training --judge hosted
+      watershed scholar pairs --out pairs.jsonl
       watershed scholar verify
     """
 
@@ -85,6 +88,31 @@ def training_command(judge: str, cap: float | None) -> None:
         rows = training_rows(lake, endpoint, cap)
     write_training(lake, rows)
     say(f"scholar.training: {sum(row['kept'] for row in rows):,} of {len(rows):,} rows are kept")
+
+
+@scholar_command.command("pairs")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file of JSON lines that is written.")
+@user_errors(RUN_AGAIN)
+def pairs_command(out: Path) -> None:
+    """Write pairs of a question and a passage that supported its answer, for `watershed encoder train`.
+
+    Negatives are passages that the search ranked best and that the answer does not cite.
+
+    \b
+    Examples:
+      watershed scholar pairs --out pairs.jsonl
+    """
+    import json
+
+    from catalog.files import write_whole
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from spark_jobs.scholar.pairs import training_pairs
+
+    pairs = training_pairs(Lake.of(load_settings()))
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs)
+    write_whole(out, lines.encode("utf-8", "replace"))
+    say(f"{out}: {len(pairs):,} pairs")
 
 
 @scholar_command.command("verify")

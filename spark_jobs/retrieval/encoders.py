@@ -98,6 +98,7 @@ class SentenceEncoder:
                 "sentence-transformers is not installed", "install it with `uv sync --extra encoders`"
             ) from error
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        _no_bars()
         self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         self._batch = batch
         prompts: Mapping[str, str | None] = self._model.prompts or {}
@@ -123,6 +124,13 @@ class SentenceEncoder:
         sound = [text[:MOST_CHARACTERS] or " " for text in texts]
         found = encode(sound, batch_size=self._batch, convert_to_numpy=True, show_progress_bar=False)
         return np.asarray(found, dtype=np.float32).reshape(len(texts), self.stamp.dimensions)
+
+
+def _no_bars() -> None:
+    """Keep transformers' bars, which it draws for every file of weights, off the screen."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def normalised(vectors: np.ndarray) -> np.ndarray:

@@ -12,13 +12,14 @@ from typing import Any
 
 from trainers.core.checkpoint import digest_of
 from trainers.core.plan import Plan
+from trainers.data.json_rows import read_rows
 from trainers.models.adapters import Adapters
 from trainers.models.config import DenseConfig, MoEConfig
 from trainers.models.dense import DenseDecoder
 from trainers.posttraining.config import CODE_VERSION, PostTrainingConfig, check, optimiser_of
 from trainers.posttraining.examples import Examples, Make, made_examples
 from trainers.posttraining.labels import ChatFormat, Labelled, Replies, named_stops, truncated
-from trainers.posttraining.rows import REPLY, UnusableRow, read_rows
+from trainers.posttraining.rows import REPLY, UnusableRow
 from trainers.process.config_file import check_fields
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_file, sha256_text, write_json, write_text

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainers.data.json_rows import read_rows
 from trainers.data.loader import Ints
 from trainers.names import close
 from trainers.posttraining.begin import Beginning, data_digests
-from trainers.posttraining.rows import REPLY, UnusableRow, messages_of, read_rows, tools_of
+from trainers.posttraining.rows import REPLY, UnusableRow, messages_of, tools_of
 from trainers.process.errors import TrainerError
 from trainers.process.files import canonical_json, sha256_text, write_jsonl
 from trainers.verifiers.verdict import Verdict

@@ -74,9 +74,20 @@ class Progress:
             self._pipes.log.warning(f"{cause}; {mend}")
 
 
+_open: list[Any] = []
+"""The context of this process, while it is open."""
+
+
 @contextmanager
 def pipes_session() -> Generator[Any]:
-    """An open Dagster Pipes context when this process was started through Pipes, else None."""
+    """An open Dagster Pipes context when this process was started through Pipes, else None.
+
+    A process has one context, which cannot be opened again once it is closed: several runs of one process share the
+    session that is opened around them.
+    """
+    if _open:
+        yield _open[0]
+        return
     if PIPES_VARIABLE not in os.environ:
         yield None
         return
@@ -87,7 +98,11 @@ def pipes_session() -> Generator[Any]:
         yield None
         return
     with open_dagster_pipes() as context:
-        yield context
+        _open.append(context)
+        try:
+            yield context
+        finally:
+            _open.clear()
 
 
 def _write(report: dict[str, Any]) -> None:

