@@ -244,6 +244,42 @@ class ScholarSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MathfishSettings:
+    """`[mathfish]`: standards, problems, and the models that are asked about them."""
+
+    standards: str = ""
+    """JSON-lines file of standards in MathFish's schema; by default a small curriculum that comes with Watershed."""
+    domain_groups: str = ""
+    """JSON file of the groups of domains that tagging begins with; by default MathFish's eleven, described by us."""
+    problems: list[str] = field(default_factory=list)
+    """Files, folders and patterns of problems (JSON lines, Parquet); by default made ones that come with Watershed."""
+    teachers: str = ""
+    """CSV file of teachers' verdicts of generated problems; by default those of the made problems, if they are used."""
+    models: list[str] = field(default_factory=list)
+    """Entries of [models] that are asked."""
+    replies: str = ""
+    """Folder of recorded replies, MODEL.jsonl with `id` and `response`; a model that has a file is not asked."""
+    problems_each: int = 0
+    """Problems of each file that models are asked about, spread over grades; 0 for all."""
+    shots: int = 0
+    """Worked examples in a prompt: 0, 1 or 3."""
+    negatives: int = 1
+    """Standards that each of the five negative strategies draws for a problem."""
+    problem_characters: int = 0
+    """Most characters of a problem in a prompt; 0 for all."""
+    reply_tokens: int = 32
+    """Most tokens of a reply that names options, a verdict, or yes or no."""
+    solve_tokens: int = 256
+    """Most tokens of a worked answer."""
+    temperature: float = 0.0
+    """Temperature of the replies."""
+    cap: float = 0.0
+    """Most US dollars that a table of a model may cost; 0 is no limit."""
+    seed: int = 0
+    """Seed of all draws."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouterSettings:
     """`[router]`: the domains that experts are trained on, and how."""
 
@@ -330,6 +366,7 @@ class Settings:
     tulu: TuluSettings
     scholar: ScholarSettings
     router: RouterSettings
+    mathfish: MathfishSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""
 

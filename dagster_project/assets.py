@@ -17,6 +17,7 @@ from dagster_project.families.dclm import assets as dclm
 from dagster_project.families.dialogues import assets as dialogues
 from dagster_project.families.evals import assets as evals
 from dagster_project.families.ladder import assets as ladder
+from dagster_project.families.mathfish import assets as mathfish
 from dagster_project.families.models import assets as models
 from dagster_project.families.moe import assets as moe
 from dagster_project.families.registry import assets as registry
@@ -25,7 +26,7 @@ from dagster_project.families.scholar import assets as scholar
 from dagster_project.families.tulu import assets as tulu
 from dagster_project.jobs import JOBS
 
-FAMILIES = (dclm, models, evals, ladder, moe, dialogues, tulu, registry, cheatsheet, scholar, router)
+FAMILIES = (dclm, models, evals, ladder, moe, dialogues, tulu, registry, cheatsheet, scholar, router, mathfish)
 """The asset modules, one for each family. A new family adds its module here."""
 
 

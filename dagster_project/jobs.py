@@ -11,6 +11,7 @@
 - `cheatsheet` repairs and merges the resources of the Foundation Model Development Cheatsheet.
 - `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
 - `router_domains` and `router` embed domains, train an expert on each, and compare routers between the experts.
+- `mathfish_data` and `mathfish` read standards and problems, and ask models about them.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -53,6 +54,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "scholar": _made("scholar"),
     "router_domains": _made("router", "domain"),
     "router": _made("router", "run", ""),
+    "mathfish_data": _made("mathfish", ""),
+    "mathfish": _made("mathfish", "model"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -93,6 +96,10 @@ DESCRIPTIONS = {
     "router_domains": "This job reads the domains of `[router]`, and embeds documents and queries.",
     "router": "This job trains an expert on each domain of `[router] domains`, searches with each, and compares "
     "routers between the experts with a single encoder and with multi-task training.",
+    "mathfish_data": "This job reads the standards, problems and teachers' verdicts of `[mathfish]`, inherits labels "
+    "to standards, and makes the prompts that models are asked.",
+    "mathfish": "This job asks the models of `[mathfish] models` whether problems teach standards and which, follows "
+    "their choices through the curriculum, and scores their answers.",
 }
 
 JOBS = tuple(

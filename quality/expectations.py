@@ -285,6 +285,10 @@ def row_count_outcome(contract: Contract, expectation: Expectation, rows: int, v
     )
 
 
+TARGET = '"value in the other table"'
+"""A name that no column of a contract has, so that `target` and others may be columns."""
+
+
 def target_problem(reading: Reading, expectation: Expectation) -> str | None:
     """Why a reference cannot be evaluated: its table is not made, is damaged, or lacks the column."""
     family, table, column = expectation["target"].split(".")
@@ -300,12 +304,12 @@ def target_problem(reading: Reading, expectation: Expectation) -> str | None:
 
 
 def target_scan(reading: Reading, expectation: Expectation) -> str:
-    """The values that a reference may have, in a FROM clause, as the column `known.target`."""
+    """The values that a reference may have, in a FROM clause, as the column TARGET of `known`."""
     family, table, column = expectation["target"].split(".")
     name = f"{family}.{table}"
     version = reading.lake.table(name).version()
     path = sql_literal(reading.lake.path(name))
-    return f'(SELECT DISTINCT "{column}" AS target FROM delta_scan({path}, version => {version})) AS known'
+    return f'(SELECT DISTINCT "{column}" AS {TARGET} FROM delta_scan({path}, version => {version})) AS known'
 
 
 def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
@@ -322,7 +326,7 @@ def _uniqueness(reading: Reading, expectation: Expectation) -> tuple[int, int, s
 def _references(reading: Reading, expectation: Expectation) -> tuple[int, int, str]:
     column = f'"{expectation.column}"'
     orphans = (
-        f"FROM {reading.current_scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = known.target "
+        f"FROM {reading.current_scan} ANTI JOIN {target_scan(reading, expectation)} ON {column} = known.{TARGET} "
         f"WHERE {column} IS NOT NULL"
     )
     compared = reading.rows(f"SELECT count({column}) FROM {reading.current_scan}")[0][0]

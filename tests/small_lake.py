@@ -83,6 +83,29 @@ ROUTER: dict[str, list[dict[str, Any]]] = {
 }
 """A domain with an expert, and what a router chose."""
 
+STANDARD = "3.NF.A.1"
+MATHFISH: dict[str, list[dict[str, Any]]] = {
+    "mathfish.standards": [
+        {"standard": STANDARD, "level": "Standard", "grade": "3", "cluster_type": "major cluster", "path": [STANDARD]}
+    ],
+    "mathfish.connections": [{"source": STANDARD, "target": STANDARD, "relation": "related"}],
+    "mathfish.problems": [{"problem": "pie", "standards": [STANDARD], "grades": ["3"], "elements": "{}"}],
+    "mathfish.labels": [{"problem": "pie", "label": STANDARD, "standard": STANDARD, "fault": ""}],
+    "mathfish.alignment": [
+        {"problem": "pie", "standard": STANDARD, "grade": "3", "verdict": "full", "matched": "exact"}
+    ],
+    "mathfish.tasks": [
+        {"task": "pie_pos_0", "kind": "verification", "problem": "pie", "level": "", "strategy": "positive"}
+        | {"standard": STANDARD, "answer": "yes", "shots": 0}
+    ],
+    "mathfish.answers": [{"model": "smollm2", "task": "pie_pos_0", "predicted": ["yes"], "malformed": ""}],
+    "mathfish.traversals": [{"model": "smollm2", "problem": "pie"}],
+    "mathfish.judgements": [{"model": "smollm2", "problem": "pie", "standard": STANDARD, "verdict": "full"}],
+    "mathfish.results": [{"model": "smollm2", "task": "verification", "by": "all"}],
+    "mathfish.verdicts": [{"rater": "Ada", "problem": "pie", "standard": STANDARD, "verdict": "full"}],
+}
+"""A problem with its standard, and what a model and a rater say."""
+
 MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.models": [
         {"run": "10k-1xC", "kind": "dense", "experts": 0, "dataset": "da7a5e7", "sha256": SHA256},
@@ -337,7 +360,10 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 for step in (1, 2)
             ),
         ),
-        **{name: rows(name, *each) for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER).items()},
+        **{
+            name: rows(name, *each)
+            for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER | MATHFISH).items()
+        },
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),

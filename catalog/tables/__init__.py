@@ -11,7 +11,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Family
 from catalog.names import close, find
-from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, models, moe, router, scholar, tulu
+from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, mathfish, models, moe, router, scholar, tulu
 
 FAMILIES: tuple[Family, ...] = (
     dclm.FAMILY,
@@ -24,6 +24,7 @@ FAMILIES: tuple[Family, ...] = (
     cheatsheet.FAMILY,
     scholar.FAMILY,
     router.FAMILY,
+    mathfish.FAMILY,
 )
 
 CONTRACTS: dict[str, Contract] = {contract.name: contract for family in FAMILIES for contract in family.contracts}

@@ -36,6 +36,7 @@ COMMANDS = {
     "scholar": ("dagster_project.cli.scholar", "scholar_command"),
     "router": ("dagster_project.cli.router", "router_command"),
     "encoder": ("dagster_project.cli.encoder", "encoder_command"),
+    "mathfish": ("dagster_project.cli.mathfish", "mathfish_command"),
     "ask": ("dagster_project.cli.ask", "ask_command"),
     "serve": ("dagster_project.cli.serve", "serve_command"),
     "score": ("dagster_project.cli.score", "score_command"),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.argument(
     "which",
     required=False,
-    type=click.Choice(["dialogues", "posttrain", "router", "scholar"]),
-    metavar="[dialogues|posttrain|router|scholar]",
+    type=click.Choice(["dialogues", "mathfish", "posttrain", "router", "scholar"]),
+    metavar="[dialogues|mathfish|posttrain|router|scholar]",
 )
 @click.option(
     "--size",
@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="With `scholar`: papers to read besides this machine's documents. May be given several times.",
 )
+@click.option("--standards", default="", metavar="PATH", help="With `mathfish`: standards in the schema of MathFish.")
+@click.option(
+    "--problems",
+    multiple=True,
+    metavar="PATH",
+    help="With `mathfish`: problems as published; a .csv file has teachers' verdicts. May be given several times.",
+)
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors(RUN_AGAIN)
 def demo_command(  # noqa: PLR0917 (click passes them by name)
@@ -63,6 +70,8 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
     seeds: int,
     controls: bool,
     papers: tuple[str, ...],
+    standards: str,
+    problems: tuple[str, ...],
     plan: bool,
 ) -> None:
     """Run the whole pipeline on this machine, from web archives to a checked prediction.
@@ -83,6 +92,9 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
     With `scholar`, the documentation of this machine becomes a datastore of papers, searches are compared in it, and
     five questions are answered with quotations, one of them by SmolLM2.
 
+    With `mathfish`, SmolLM2 and a tiny model that is trained first say which standards of a curriculum problems teach,
+    and are compared with random answers by grade.
+
     \b
     Examples:
       watershed demo --size smoke --plan
@@ -92,6 +104,8 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
       watershed demo posttrain --seeds 3 --controls
       watershed demo router --size smoke
       watershed demo scholar --size smoke
+      watershed demo mathfish --size smoke
+      watershed demo mathfish --standards standards.jsonl --problems dev.jsonl
       watershed demo --crawl crawl/CC-MAIN-20260101.warc.gz --snapshot CC-MAIN-2026-01
     """
     if which and (crawl or snapshot or plan):
@@ -105,6 +119,13 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
         return
     if papers and which != "scholar":
         raise click.UsageError("--papers belongs to the demo `scholar`")
+    if (standards or problems) and which != "mathfish":
+        raise click.UsageError("--standards and --problems belong to the demo `mathfish`")
+    if which == "mathfish":
+        from dagster_project.cli.demo_mathfish import run_mathfish
+
+        run_mathfish(size, standards, problems)
+        return
     if which == "dialogues":
         from dagster_project.cli.demo_dialogues import run_dialogues
 

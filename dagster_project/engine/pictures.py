@@ -19,9 +19,19 @@ def markdown_picture(draw: Callable[[Any], None], alt: str) -> dg.MarkdownMetada
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     draw(axes)
+    return _picture(png_of(figure), alt)
+
+
+def markdown_figure(figure: Any, alt: str) -> dg.MarkdownMetadataValue:
+    """Return a whole figure of Matplotlib as a picture. `alt` is the alternative text."""
+    return _picture(png_of(figure), alt)
+
+
+def png_of(figure: Any) -> bytes:
+    """Return a figure of Matplotlib as PNG."""
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=110)
-    return _picture(written.getvalue(), alt)
+    return written.getvalue()
 
 
 def markdown_file(path: Path, alt: str) -> dg.MarkdownMetadataValue:

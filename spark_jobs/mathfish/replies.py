@@ -55,7 +55,7 @@ def read_tags(reply: str, options: int) -> Tags:
         >>> read_tags("A,C", 4).chosen, read_tags("None.", 4).chosen, read_tags("I think A", 4).malformed
         ((0, 2), (), 'it states no options')
     """
-    stated = _stated(reply)
+    stated = stated_answers(reply)
     if isinstance(stated, str):
         return Tags(malformed=stated)
     found = {_tags(each) for each in stated}
@@ -70,7 +70,7 @@ def read_tags(reply: str, options: int) -> Tags:
     return Tags(chosen)
 
 
-def _stated(reply: str) -> list[Any] | str:
+def stated_answers(reply: str) -> list[Any] | str:
     """The answers that a reply states, as text or values of JSON; or why it states none."""
     text = reply.strip().replace("**", "").replace("__", "").replace("`", "" if "```" not in reply else "`").strip()
     if not text:
@@ -124,7 +124,7 @@ def read_yes_no(reply: str) -> YesNo:
         >>> read_yes_no("Yes it does").answer, read_yes_no("Perhaps.").malformed
         ('yes', 'it says neither yes nor no')
     """
-    stated = _stated(reply)
+    stated = stated_answers(reply)
     if isinstance(stated, str):
         return YesNo(None, stated)
     found = {_yes_no(each) for each in stated}

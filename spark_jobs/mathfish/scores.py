@@ -73,6 +73,22 @@ def summarise_tagging(rows: Sequence[Scored]) -> Scored:
     }
 
 
+def chance_tagging(label: Sequence[int], options: int) -> dict[str, float]:
+    """The expected scores of a reply that takes one option at random.
+
+    Example:
+        >>> chance_tagging([1], 4)
+        {'score': 0.25, 'weak': 0.25, 'option_accuracy': 0.625}
+    """
+    right = len(set(label))
+    return {
+        "score": 1 / options if right == 1 else 0.0,
+        "weak": right / options,
+        # A hit leaves right - 1 options wrong, a miss right + 1.
+        "option_accuracy": 1 - (right + 1 - 2 * right / options) / options,
+    }
+
+
 def score_verification(reply: str, label: str) -> Scored:
     """Score a verification reply against `yes` or `no`.
 

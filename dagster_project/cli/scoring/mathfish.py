@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from catalog.errors import WatershedError
 from dagster_project.cli.scoring.scorer import LIST, TEXT, Options, Row, Scorer, ScoreRow, Summarise
@@ -45,6 +45,27 @@ def _verification() -> tuple[ScoreRow, Summarise]:
     return score, summary
 
 
+def _prepared(kind: str) -> Callable[[Row], Row]:
+    """Read rows of allenai/mathfish-tasks that have a `response`, or a `model-response` as its scripts write."""
+
+    def prepare(row: Row) -> Row:
+        if "messages" not in row:
+            return row
+        from spark_jobs.mathfish.task_files import published
+
+        task = published(row, "the row")
+        if task.kind != kind:
+            raise WatershedError(
+                f"the row is one of {task.kind}", f"score it by `watershed score mathfish-{task.kind}`"
+            )
+        response = row.get("response", row.get("model-response"))
+        answer = list(task.correct) if kind == "tagging" else task.answer
+        found = {"id": task.id, "response": response, "answer": answer, "options": len(task.options)}
+        return found | ({"group": row.get("group", task.group)} if row.get("group", task.group) else {})
+
+    return prepare
+
+
 def _group(row: Row) -> Row:
     return {"group": row["group"]} if isinstance(row.get("group"), str | int) else {}
 
@@ -57,6 +78,7 @@ SCORERS = (
         {"id": "1", "response": "A, C", "answer": ["A", "C"], "options": 12, "group": "K"},
         _tagging,
         optional=GROUP,
+        prepare=_prepared("tagging"),
     ),
     Scorer(
         "mathfish-verification",
@@ -65,5 +87,6 @@ SCORERS = (
         {"id": "1", "response": "Yes, it does.", "answer": "yes", "group": "pos"},
         _verification,
         optional=GROUP,
+        prepare=_prepared("verification"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,12 @@ def lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
         raise WatershedError(f"{path}: {error.strerror or error}", "give a file of JSON lines that exists") from None
 
 
-def read_row(line: bytes | None, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
-    """A line as an object that has an `id` and all `fields`.
+def read_row(
+    line: bytes | None,
+    fields: Mapping[str, tuple[type, ...]],
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """A line as an object that has an `id` and all `fields`, after `prepare`.
 
     Raises:
         WatershedError: the line is no such object. The message does not name the file.
@@ -53,6 +57,7 @@ def read_row(line: bytes | None, fields: Mapping[str, tuple[type, ...]]) -> dict
         raise WatershedError(f"it is not JSON: {str(error)[:100]}", mend) from None
     if not isinstance(row, dict):
         raise WatershedError("it is not a JSON object", mend)
+    row = prepare(row) if prepare else row
     for name, types in {"id": (str, int), **fields}.items():
         if name not in row:
             raise WatershedError(f"the field {name!r} is missing", mend)

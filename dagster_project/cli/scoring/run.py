@@ -37,7 +37,7 @@ class Scoring:
         workers = (os.cpu_count() or 1) if self.scorer.concurrent else 1
 
         def one(line: bytes | None) -> Row:
-            row = read_row(line, self.scorer.fields)
+            row = read_row(line, self.scorer.fields, self.scorer.prepare)
             return {"id": row["id"], **score(row, self.options)}
 
         with ThreadPoolExecutor(workers) as pool:

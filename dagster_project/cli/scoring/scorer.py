@@ -38,6 +38,8 @@ class Scorer:
     """Imports the scorer's modules: called once, before the first row."""
     optional: Mapping[str, str] = field(default_factory=dict)
     """Fields that a row may have, each with a phrase."""
+    prepare: Callable[[Row], Row] | None = None
+    """Turns a row of another published form into one with the fields; imports nothing before the first row."""
     rules: tuple[str, ...] = ("strict",)
     """Values of --rule; the first is the default."""
     concurrent: bool = False

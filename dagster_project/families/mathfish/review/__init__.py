@@ -1,0 +1,1 @@
+"""The local page on which teachers judge how well problems teach standards."""
