@@ -156,9 +156,9 @@ def recompute_command(run: str, step: int, model: str, value: str) -> None:
     "use",
     required=True,
     type=click.Choice(["best", "pairs"]),
-    help="best: for trainers.sft; pairs: for trainers.dpo.",
+    help="What is written: `best` gives chats for trainers.sft, `pairs` gives preference pairs for trainers.dpo.",
 )
-@click.option("--seed", default=0, show_default=True, type=int, help="Of the choice among replies of the same verdict.")
+@click.option("--seed", default=0, show_default=True, type=int, help="The seed of the choice among equal replies.")
 @click.option("--out", required=True, type=FOLDER, help="The file that is written.")
 @user_errors()
 def draw_command(answers: Path, *, data: Path, use: Literal["best", "pairs"], seed: int, out: Path) -> None:

@@ -73,6 +73,7 @@ def documents(project: Project, mixture: str) -> set[str]:
     return {doc_id for path in folder.glob("*.parquet") for doc_id in pq.read_table(path)["doc_id"].to_pylist()}
 
 
+@pytest.mark.campaign
 def test_a_decision_comes_with_its_probability_and_a_picture(compared: Project) -> None:
     out = compared.folder / "made" / "small.json"
     report = json.loads(out.read_text())
@@ -93,6 +94,7 @@ def test_a_decision_comes_with_its_probability_and_a_picture(compared: Project) 
     assert "no earlier decision of this lake was checked" in compared.output
 
 
+@pytest.mark.campaign
 def test_differences_are_those_of_the_stored_runs(compared: Project) -> None:
     report = json.loads((compared.folder / "made" / "small.json").read_text())["tasks"]
     for measure, sign in (("bits_per_byte", -1), ("accuracy", 1)):
@@ -108,6 +110,7 @@ def test_differences_are_those_of_the_stored_runs(compared: Project) -> None:
             assert report["mean"][measure]["differences"][run][seed] == pytest.approx(sum(mean) / len(tasks))
 
 
+@pytest.mark.campaign
 def test_both_mixtures_are_as_large_and_train_on_as_many_tokens(compared: Project) -> None:
     report = json.loads((compared.folder / "made" / "small.json").read_text())["mixtures"]
     sizes = {mixture["text_bytes"] for mixture in report.values()}
@@ -117,6 +120,7 @@ def test_both_mixtures_are_as_large_and_train_on_as_many_tokens(compared: Projec
     assert len({mixture["dataset"] for mixture in report.values()}) == 2
 
 
+@pytest.mark.campaign
 def test_neither_mixture_holds_a_held_out_document(compared: Project) -> None:
     heldout = {id_ for (id_,) in compared.rows("SELECT doc_id FROM dclm.mixture WHERE split = 'heldout'")}
     assert heldout
@@ -125,6 +129,7 @@ def test_neither_mixture_holds_a_held_out_document(compared: Project) -> None:
         assert not documents(compared, mixture) & heldout
 
 
+@pytest.mark.campaign
 def test_the_selected_are_the_best_scored_and_the_unselected_any(compared: Project) -> None:
     scores = dict(compared.rows("SELECT doc_id, score FROM dclm.scores ORDER BY score DESC, doc_id DESC"))
     best = set(list(scores)[: -(-3 * len(scores) // 10)])

@@ -105,6 +105,7 @@ def asked_and_shown(name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any
     return rows[: max(1, len(rows) - shots)], rows[len(rows) - shots :]
 
 
+@pytest.mark.campaign
 def test_every_task_of_the_suites_runs_with_a_tiny_model_and_recorded_judgements(tmp_path: Path) -> None:
     assert tasks().keys() == ROWS.keys()
     lake = Lake.of(load_settings(tmp_path))
