@@ -176,7 +176,9 @@ def test_the_exported_file_works_in_any_client_with_the_delta_extension(lake: Se
         assert client.execute("SELECT count(*) FROM dclm.documents").fetchall() == [(6,)]
         assert client.execute("SELECT count(*) FROM dclm.documents_at(0)").fetchall() == [(0,)]
         assert client.execute("SELECT count(*) FROM dclm.funnel").fetchall() == [(8,)]
-        described = client.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'documents'").fetchall()
+        described = client.execute(
+            "SELECT comment FROM duckdb_views() WHERE schema_name = 'dclm' AND view_name = 'documents'"
+        ).fetchall()
         assert described == [(CONTRACTS["dclm.documents"].description,)]
 
 

