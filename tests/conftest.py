@@ -48,7 +48,7 @@ install_groups()
 # pytest's own use of readline leaves the terminal's width to its workers, and output in a pipe has no width.
 os.environ.pop("COLUMNS", None)
 
-# For this process and those that it starts, before any of them imports torch or starts Java. Four of pytest's workers
+# For this process and those that it starts, before any of them imports torch or starts Java. Three of pytest's workers
 # share two cores, because they often wait for servers. Torch's threads would wait for each other in busy
 # loops, and a Java that lives for a minute spends half of it in its second compiler. No test depends on either.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
