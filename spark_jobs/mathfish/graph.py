@@ -73,10 +73,10 @@ def summarise_traversals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float |
     }
     for level in ("cluster", "standard"):
         steps = [step for row in rows for step in row["steps"] if step["level"] == level]
-        said = [step for step in steps if not step["chosen"] and not step["malformed"]]
+        none_replied = [step for step in steps if not step["chosen"] and not step["malformed"]]
         right = [step for step in steps if not step["correct"]]
-        both = sum(not step["correct"] for step in said)
-        found[f"precision_none_{level}"] = _share(both, len(said))
+        both = sum(not step["correct"] for step in none_replied)
+        found[f"precision_none_{level}"] = _share(both, len(none_replied))
         found[f"recall_none_{level}"] = _share(both, len(right))
     return found
 

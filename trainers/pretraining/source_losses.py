@@ -15,7 +15,7 @@ class SourceLosses:
     """Adds up the cross-entropy of sequences by source since the last row of metrics.
 
     Args:
-        sources: their number; one source is not told apart and has no column.
+        sources: their number; a single source has no column.
     """
 
     def __init__(self, sources: int) -> None:

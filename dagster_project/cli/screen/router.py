@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from catalog.lake import Lake
 
-SAID = {
+CONCLUSIONS = {
     "gain": "a significant gain",
     "no significant difference": "no significant difference",
     "loss": "a significant loss",
@@ -81,7 +81,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     return (
         f"{row['method']} against {row['baseline']}, {where}: {row['difference']:+.4f} (95% {row['low']:+.4f} to "
         f"{row['high']:+.4f}), p = {row['p']:.4f}, above 0 in {row['seeds_above']} of {row['seeds']} seeds, "
-        f"{row['queries']:,} queries: {SAID[row['conclusion']]}"
+        f"{row['queries']:,} queries: {CONCLUSIONS[row['conclusion']]}"
     )
 
 

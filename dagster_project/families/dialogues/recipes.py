@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from catalog.errors import WatershedError
 from catalog.names import close
 from catalog.settings import Settings
-from dagster_project.engine.partitions import Cut
+from dagster_project.engine.partitions import cut_by
 
 if TYPE_CHECKING:
     from spark_jobs.dialogues.recipe import DialogueRecipe
@@ -22,11 +20,7 @@ def models_of(settings: Settings) -> Iterable[str]:
     return tuple(dict.fromkeys(settings.dialogues.models))
 
 
-MODELS = Cut(
-    dg.DynamicPartitionsDefinition(name="dialogue_models"),
-    lambda key: {"model": key},
-    lambda columns: str(columns["model"]),
-)
+MODELS = cut_by("dialogue_models", "model")
 """The models of `[dialogues] models`: one partition for each."""
 
 

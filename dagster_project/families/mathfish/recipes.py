@@ -9,13 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.names import close
 from catalog.settings import Settings
-from dagster_project.engine.partitions import Cut
+from dagster_project.engine.partitions import cut_by
 
 if TYPE_CHECKING:
     from spark_jobs.mathfish.asking import Asker, AskRecipe
@@ -39,11 +37,7 @@ def models_of(settings: Settings) -> Iterable[str]:
     return tuple(dict.fromkeys(settings.mathfish.models))
 
 
-MODELS = Cut(
-    dg.DynamicPartitionsDefinition(name="mathfish_models"),
-    lambda key: {"model": key},
-    lambda columns: str(columns["model"]),
-)
+MODELS = cut_by("mathfish_models", "model")
 """The models of `[mathfish] models`: one partition for each."""
 
 

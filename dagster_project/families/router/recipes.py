@@ -8,27 +8,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import Settings
 from catalog.tables.router import MULTI_TASK
 from dagster_project.engine.encoders import device_of, identity_of
-from dagster_project.engine.partitions import Cut, Partition
+from dagster_project.engine.partitions import Partition, cut_by
 
 if TYPE_CHECKING:
     from spark_jobs.retrieval.experts import ExpertEncoder
 
-DOMAINS = Cut(
-    dg.DynamicPartitionsDefinition(name="router_domains"),
-    lambda key: {"domain": key},
-    lambda columns: str(columns["domain"]),
-)
+DOMAINS = cut_by("router_domains", "domain")
 """The domains of `[router] domains` and `unseen`."""
-RUNS = Cut(
-    dg.DynamicPartitionsDefinition(name="router_runs"), lambda key: {"run": key}, lambda columns: str(columns["run"])
-)
+RUNS = cut_by("router_runs", "run")
 """Each expert, and the multi-task adapters, with each seed."""
 
 

@@ -10,31 +10,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from catalog.errors import WatershedError
 from catalog.settings import Settings
-from dagster_project.engine.partitions import Cut, Partition
+from dagster_project.engine.partitions import Partition, cut_by
 
 if TYPE_CHECKING:
     from spark_jobs.tulu.sources import Mixture, Source
 
 
-def _cut(name: str, column: str) -> Cut:
-    return Cut(
-        dg.DynamicPartitionsDefinition(name=name), lambda key: {column: key}, lambda columns: str(columns[column])
-    )
-
-
-SOURCES = _cut("tulu_sources", "source")
+SOURCES = cut_by("tulu_sources", "source")
 """The sources of all mixtures of `[tulu] mixtures`."""
-MIXTURES = _cut("tulu_mixtures", "mixture")
+MIXTURES = cut_by("tulu_mixtures", "mixture")
 """`[tulu] mixtures`."""
-COLLECTIONS = _cut("tulu_collections", "collection")
+COLLECTIONS = cut_by("tulu_collections", "collection")
 """`[tulu] collection`, if prompts are given or written."""
-MODELS = _cut("tulu_models", "model")
+MODELS = cut_by("tulu_models", "model")
 """The models with recorded replies in `[tulu] results`."""
-RUNS = _cut("tulu_runs", "run")
+RUNS = cut_by("tulu_runs", "run")
 """The runs that `watershed tulu record` has named."""
 
 

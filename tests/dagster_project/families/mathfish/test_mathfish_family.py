@@ -200,7 +200,7 @@ def test_two_teachers_judge_by_keyboard_in_a_browser_and_agree_by_kappa(made: Ma
             for place, key in enumerate(keys):
                 page.keyboard.press(key)
                 page.locator("#progress", has_text=f"you have judged {place + 1}").wait_for()
-                page.locator("#said", has_text=f"{review.verdicts.items[place].problem}: ").wait_for()
+                page.locator("#status", has_text=f"{review.verdicts.items[place].problem}: ").wait_for()
         # An earlier verdict is changed, with a comment in which the keys are letters.
         for _ in keys:
             page.keyboard.press("ArrowLeft")
