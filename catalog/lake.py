@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from catalog.code_version import code_version
 from catalog.contract import Contract
 from catalog.creation import create
 from catalog.errors import WatershedError
@@ -356,11 +357,12 @@ def partition_sql(partition: Mapping[str, Any]) -> str:
 
 
 def commit_note(fingerprint: str, partition: Mapping[str, Any] | None) -> str:
-    """The note of a commit: the fingerprint and the partition that it replaced, as JSON.
+    """The note of a commit: the fingerprint, the partition that it replaced, and the version of the code, as JSON.
 
-    Spark writes it as `userMetadata`, so that both engines leave the same note.
+    Spark writes it as `userMetadata`, so that both engines leave the same note. It also says which code wrote it.
     """
-    return json.dumps({"fingerprint": fingerprint, "partition": partition_key(partition)}, sort_keys=True)
+    note = {"code": code_version(), "fingerprint": fingerprint, "partition": partition_key(partition)}
+    return json.dumps(note, sort_keys=True)
 
 
 def parts_sql(parts: Iterable[Part]) -> str | None:
@@ -374,7 +376,7 @@ def parts_note(parts: Sequence[Part]) -> str:
     if len(parts) == 1:
         return commit_note(parts[0].fingerprint, parts[0].partition)
     notes = [{"fingerprint": part.fingerprint, "partition": part.key} for part in parts]
-    return json.dumps({"written": notes}, sort_keys=True)
+    return json.dumps({"code": code_version(), "written": notes}, sort_keys=True)
 
 
 def _parse_note(text: object) -> dict[str, str]:

@@ -123,7 +123,8 @@ def _history_sql(root: str, made: list[str]) -> str:
     if not made:
         return (
             "SELECT NULL::VARCHAR AS name, NULL::BIGINT AS version, NULL::TIMESTAMPTZ AS written_at, "
-            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint WHERE false"
+            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint, "
+            "NULL::VARCHAR AS code WHERE false"
         )
     logs = {name: f"{table_path(root, name)}/_delta_log/" for name in made}
     globs = ", ".join(sql_literal(f"{_literal_glob(log)}*.json") for log in logs.values())
@@ -132,9 +133,9 @@ def _history_sql(root: str, made: list[str]) -> str:
     SELECT name, regexp_extract(filename, '{LOG_ENTRY}', 1)::BIGINT AS version,
            to_timestamp((commit ->> '$.timestamp')::BIGINT / 1000) AS written_at,
            commit ->> '$.operation' AS operation, part ->> '$.partition' AS partition,
-           part ->> '$.fingerprint' AS fingerprint
+           part ->> '$.fingerprint' AS fingerprint, note ->> '$.code' AS code
     FROM (
-        SELECT filename, commit, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
+        SELECT filename, commit, note, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
         FROM (
             SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
             FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true,
