@@ -61,6 +61,17 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A table whose rows people may order to forget, with all that names them in other tables."""
+
+    table: str
+    key: str
+    """The column that names a row, and from which the columns of other tables are derived."""
+    url: str | None = None
+    """The column with the web address of a row, for orders by the beginning of an address."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lineage:
     """The tables of a family that lineage follows."""
 
@@ -77,6 +88,10 @@ class Lineage:
     """Columns `family.table.column` beside the primary keys by which other tables name rows."""
     links: tuple[Link, ...] = ()
     """Links between rows that no column of a contract declares."""
+    origins: tuple[Origin, ...] = ()
+    """Tables whose rows people may order to forget."""
+    blanked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tables whose rows stay when what they name is forgotten: the columns that are then emptied."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from catalog.errors import WatershedError
 from catalog.lineage.links import place
@@ -47,7 +48,7 @@ def view_columns(name: str) -> dict[str, tuple[str, ...]]:
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
 
-    schema: dict[str, dict[str, dict[str, str]]] = {}
+    schema: dict[str, Any] = {}
     for contract in (CONTRACTS[table] for table in VIEWS[name].tables):
         schema.setdefault(contract.family, {})[contract.table] = {column.name: "TEXT" for column in contract.columns}
     try:

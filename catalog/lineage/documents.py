@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -328,11 +328,17 @@ def sequences_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) ->
 
 def readings_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[Reading]:
     """How often each run has read the document, by the records of its training steps."""
-    if not _made(connection, CORPUS.spans, CORPUS.shards):
+    return readings_of_documents(connection, [doc_id])
+
+
+def readings_of_documents(connection: duckdb.DuckDBPyConnection, doc_ids: Sequence[str]) -> list[Reading]:
+    """How often each run has read one of the documents, by the records of its training steps."""
+    if not doc_ids or not _made(connection, CORPUS.spans, CORPUS.shards):
         return []
-    places = SEQUENCES_OF_DOCUMENT.format(**dataclasses.asdict(CORPUS))
+    named = "doc_id IN (SELECT unnest($doc_ids::VARCHAR[]))"
+    places = SEQUENCES_OF_DOCUMENT.format(**dataclasses.asdict(CORPUS)).replace("doc_id = $doc_id", named)
     found = [
-        _rows(connection, Reading, READINGS, {"batches": table, "places": places}, doc_id=doc_id)
+        _rows(connection, Reading, READINGS, {"batches": table, "places": places}, doc_ids=list(doc_ids))
         for table in BATCHES
         if _made(connection, table)
     ]

@@ -101,6 +101,7 @@ class _Trace:
     connection: duckdb.DuckDBPyConnection
     direction: Direction
     via: dict[str, list[str]] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
 
     def follow(self, table: str, key: Mapping[str, Any]) -> list[Reached]:
         """Follow until no new row is found; tables are taken in the order in which data flows."""
@@ -167,6 +168,10 @@ class _Trace:
         )
 
     def _create(self, table: str) -> None:
+        # DuckDB reads the log of a table for every statement that names it.
+        if table in self.created:
+            return
+        self.created.add(table)
         self.connection.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS {_memory(table)} AS SELECT {_keys(table)} FROM {table} LIMIT 0"
         )

@@ -133,11 +133,10 @@ def trace(connection: duckdb.DuckDBPyConnection | LakeConnection, thing: Thing) 
     if made is None:
         command = CONTRACTS[thing.table].command
         raise WatershedError(f"{thing.table} is not made yet", f"run `{command or f'watershed make {thing.table}'}`")
-    if thing.version is not None and (made := versions.at(thing.table, thing.version)) is None:
-        last = versions.latest(thing.table)
-        raise WatershedError(
-            f"{thing.table} has no version {thing.version}", f"choose one up to {last.version if last else 0}"
-        )
+    if thing.version is not None:
+        latest, made = made.version, versions.at(thing.table, thing.version)
+        if made is None:
+            raise WatershedError(f"{thing.table} has no version {thing.version}", f"choose one up to {latest}")
     upstream: list[Reached] = []
     downstream: list[Reached] = []
     rows = row = None

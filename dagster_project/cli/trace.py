@@ -178,7 +178,22 @@ def _things(connection: duckdb.DuckDBPyConnection, what: str) -> list[Thing]:
     if found := named_things(connection, what):
         # A model is more often meant than the forecast of it.
         return sorted(found, key=lambda thing: thing.table not in lineage.MODELS)
+    _refuse_removed(connection, what)
     return [Thing(documents, {"doc_id": lineage.find_document(connection, what)})]
+
+
+def _refuse_removed(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Say that what has this name was removed by order, if it was."""
+    found = connection.execute(
+        "SELECT any_value(removal), strftime(min(ordered_at), '%Y-%m-%d') FROM watershed.removals "
+        "WHERE digest = sha256(identity || chr(10) || $name)",
+        {"name": name},
+    ).fetchall()
+    if found and found[0][0]:
+        raise WatershedError(
+            f"{name} was removed from the lake, by the order {found[0][0]} of {found[0][1]}",
+            "the order's file in the lake's folder _removals lists the runs that had read it",
+        )
 
 
 def _shard(number: str) -> str:

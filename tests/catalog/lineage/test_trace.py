@@ -208,9 +208,9 @@ def test_the_picture_is_sound_and_puts_sources_on_the_left(forecast: Trace, tmp_
     svg = draw(boxes, edges, 'Lineage of <a> & "b"')
     tree = ElementTree.fromstring(svg)
     left = {
-        title.text.split(":")[0]: float(group.find("{*}rect").get("x"))  # type: ignore[union-attr]
+        str(title.text).split(":")[0]: float(box.attrib["x"])
         for group in tree.iter("{http://www.w3.org/2000/svg}g")
-        for title in group.findall("{*}title")
+        for title, box in zip(group.findall("{*}title"), group.findall("{*}rect"), strict=True)
     }
     assert left.keys() == {box.name for box in boxes}
     assert left["dclm.pool"] < left["dclm.documents"] < left["models.checkpoints"] < left["ladder.predictions"]
