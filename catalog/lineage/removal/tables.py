@@ -101,7 +101,11 @@ def left_in_table(lake: Lake, contract: Contract, removals: Removals) -> list[st
     if rows := _unemptied(lake, contract, removals):
         found.append(f"{contract.name}: {rows:,} rows of the latest version")
     for path, kind in _dead(lake, contract, removals):
-        why = "it may be about to be committed, and is deleted when it is a day old" if kind == "young" else "unneeded"
+        why = (
+            "it may be about to be committed, and is deleted when it is a day old"
+            if kind == "young"
+            else "no version needs it now"
+        )
         found.append(f"{lake.path(contract.name)}/{path}: {why}")
     return found
 

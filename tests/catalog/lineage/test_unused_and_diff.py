@@ -21,6 +21,7 @@ from catalog.lake import Lake
 from catalog.lineage.unused import delete, kept_versions, unused
 from catalog.settings import Settings
 from catalog.sql.query import connect
+from catalog.storage.verify import verify
 from catalog.tables import CONTRACTS
 from dagster_project.cli import main
 from tests.small_lake import doc_id, good_rows, write_lake, write_rows
@@ -45,7 +46,7 @@ def day_old(path: Path) -> None:
     os.utime(path, (before, before))
 
 
-def test_what_a_latest_version_rests_on_is_kept_and_the_rest_is_deleted(tmp_path: Path, watershed) -> None:
+def test_what_a_latest_version_rests_on_is_kept_and_the_rest_is_deleted(tmp_path: Path) -> None:
     settings = write_lake(tmp_path, ("dclm.pool", "dclm.documents"))
     lake = Lake.of(settings)
     first = lake.version("dclm.documents")
@@ -63,7 +64,7 @@ def test_what_a_latest_version_rests_on_is_kept_and_the_rest_is_deleted(tmp_path
     with pytest.raises(WatershedError, match="was deleted by `watershed unused --delete`"):
         lake.table("dclm.documents", first)
     assert [each for each in unused(lake, connection) if each.kind == "version"] == []
-    assert watershed(settings, "check", "--storage").exit_code == 0
+    assert verify(lake, DOCUMENTS).faults == ()
 
 
 def test_files_that_no_kept_version_names_are_found_and_those_of_models_stay(tmp_path: Path, watershed) -> None:
