@@ -74,10 +74,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         )
 
 
-SHARED = {"demo": "demo: Project", "curated": "curated: Curated"}
-"""Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process."""
+SHARED = {"demo": ("demo: Project",), "spark": ("spark: SparkSession", "curated: Curated")}
+"""Fixtures that take minutes, and how a test asks for them: files that do are worked on by one process.
 
-LONGEST = ("demo", "test_ui_tour.py", "curated")
+A Java that starts and plans its first jobs takes half a minute of processor time, so that there is one for all tests.
+"""
+
+LONGEST = ("spark", "demo", "test_ui_tour.py")
 """Fixtures and files that take longest, in this order."""
 
 
@@ -85,7 +88,7 @@ LONGEST = ("demo", "test_ui_tour.py", "curated")
 def group_of(file: Path) -> str:
     """What is worked on by one process of `pytest -n`: a file, or all files that share a fixture."""
     text = file.read_text()
-    return next((name for name, asked in SHARED.items() if asked in text), str(file))
+    return next((name for name, asked in SHARED.items() if any(each in text for each in asked)), str(file))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
