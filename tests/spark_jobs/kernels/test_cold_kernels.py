@@ -16,7 +16,8 @@ import pytest
 from resiliparse.extract.html2text import extract_plain_text
 
 import spark_jobs.kernels
-from spark_jobs.kernels import compiled
+from spark_jobs.archives import extract as extraction
+from spark_jobs.kernels import compiled, warm
 from spark_jobs.kernels.exercises import EXERCISES, LAKE, sample
 
 ROOT = Path(spark_jobs.kernels.__file__).parents[2]
@@ -70,22 +71,28 @@ def test_every_entry_has_an_exercise_that_compiles_it() -> None:
     assert [entry.py_func.__qualname__ for entry in entries if len(entry.signatures) != 1] == []
 
 
-AT_ONCE = """
-import json, os, signal, sys
-import psutil
-from spark_jobs.archives.extract import extract
-from spark_jobs.kernels.html import text as html_text
-texts = [extract(open(path, "rb").read(), "text/html").text for path in sys.argv[1:]]
-compiling = psutil.Process().children()
-words = [process.cmdline() for process in compiling]
-for process in compiling:
-    os.killpg(process.pid, signal.SIGKILL)
-print(json.dumps([html_text.is_ready(), texts, len(html_text.parse_into.signatures), words]))
-"""
+def test_a_small_crawl_does_not_have_the_parser_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr("spark_jobs.kernels.html.text.is_ready", lambda: False)
+    monkeypatch.setattr(warm, "warm_in_background", lambda modules, processes: asked.append(modules))
+    for name, value in {"is_over": False, "until": 0.0, "read_bytes": 0, "is_compiling": False}.items():
+        monkeypatch.setattr(extraction._Waiting, name, value)
+    monkeypatch.setattr(extraction, "COMPILE_AFTER_BYTES", 1_000)
+    page = b"<p>Some text.</p>".ljust(400)
+    counts = []
+    for _ in range(4):
+        assert extraction.extract(page, "text/html").text == "Some text."
+        counts.append(len(asked))
+    assert counts == [0, 0, 1, 1]
+    assert asked == [["html"]]
+
+
 COLD = """
 import json, sys, time
+from spark_jobs.archives import extract as extraction
 from spark_jobs.archives.extract import extract
 from spark_jobs.kernels.html import text as html_text
+extraction.COMPILE_AFTER_BYTES = 1
 payloads = [open(path, "rb").read() for path in sys.argv[1:]]
 ready = html_text.is_ready()
 texts = [extract(payload, "text/html").text for payload in payloads]
@@ -99,38 +106,24 @@ print(json.dumps([ready, texts, compiled_here, again, loaded]))
 """
 
 
-PAGES = {
-    "plain.html": "<!doctype html><html><body><main><h1>Title</h1><p>Some <b>text</b>.</p></main></body></html>",
-    "table.html": "<body><nav>Menu</nav><table><tr><td>one<td>two</table><ul><li>first<li>second</ul>",
-    "sloppy.html": "<p>An <a href=x>unclosed <i>link<p>next &amp; last<div class=footer>foot</div>",
-}
-
-
-def output_in(folder: Path, program: str) -> list:
-    """What a program prints that is given PAGES as files, and whose machine code is kept in `folder`."""
-    for name, html in PAGES.items():
-        (folder / name).write_text(html)
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache")}
-    environment.pop(compiled.SHIPPED, None)
-    command = [sys.executable, "-c", program, *(str(folder / name) for name in PAGES)]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout)
-
-
-def test_pages_are_read_at_once_where_no_kernel_is_compiled(tmp_path: Path) -> None:
-    ready, texts, compiled_here, others = output_in(tmp_path, AT_ONCE)
-    assert texts == [extract_plain_text(html, main_content=True) for html in PAGES.values()]
-    # Nothing was compiled in the process that read the pages. It started another one that compiles.
-    assert (ready, compiled_here) == (False, 0)
-    (words,) = others
-    assert words[words.index("-m") + 1 :][:2] == ["spark_jobs.kernels.warm", "html"]
-
-
-@pytest.mark.campaign  # It compiles the kernels of a page.
+@pytest.mark.campaign
 def test_pages_are_read_at_once_while_another_process_compiles(tmp_path: Path) -> None:
-    outputs = [output_in(tmp_path, COLD) for _ in range(2)]
-    expected = [extract_plain_text(html, main_content=True) for html in PAGES.values()]
+    pages = {
+        "plain.html": "<!doctype html><html><body><main><h1>Title</h1><p>Some <b>text</b>.</p></main></body></html>",
+        "table.html": "<body><nav>Menu</nav><table><tr><td>one<td>two</table><ul><li>first<li>second</ul>",
+        "sloppy.html": "<p>An <a href=x>unclosed <i>link<p>next &amp; last<div class=footer>foot</div>",
+    }
+    for name, html in pages.items():
+        (tmp_path / name).write_text(html)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment.pop(compiled.SHIPPED, None)
+    command = [sys.executable, "-c", COLD, *(str(tmp_path / name) for name in pages)]
+    outputs = []
+    for _ in range(2):
+        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr[-2000:]
+        outputs.append(json.loads(run.stdout))
+    expected = [extract_plain_text(html, main_content=True) for html in pages.values()]
     (ready, texts, compiled_here, again, loaded), second = outputs
     # Nothing was compiled in the process that read the pages; what another one compiled is there, and says the same.
     assert (ready, texts, compiled_here, again, loaded) == (False, expected, 0, expected, 1)
