@@ -119,6 +119,29 @@ def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: d
     connection.execute(f"INSERT INTO watershed.tables VALUES {values}")
     made = [name for name in CONTRACTS if states[name] == MADE]
     connection.execute(f"CREATE OR REPLACE VIEW watershed.history AS {_history_sql(root, made)}")
+    connection.execute(f"CREATE OR REPLACE VIEW watershed.removals AS {_removals_sql(connection, root)}")
+
+
+def _removals_sql(connection: duckdb.DuckDBPyConnection, root: str) -> str:
+    """The list of removals: a row for each digest that an order names (`catalog.lineage.removal.orders`)."""
+    columns = {
+        "id": "VARCHAR",
+        "ordered_at": "TIMESTAMPTZ",
+        "done_at": "TIMESTAMPTZ",
+        "reason": "VARCHAR",
+        "keys": "JSON",
+    }
+    # DuckDB looks for the files of a view when the view is made.
+    pattern = sql_literal(f"{_literal_glob(root)}/_removals/*.json")
+    there = connection.cursor().sql(f"FROM glob({pattern}) LIMIT 1").fetchall()
+    typed = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
+    none = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
+    files = f"read_json({pattern}, columns = {{{typed}}}, format = 'unstructured')" if there else f"(SELECT {none})"
+    return f"""
+    SELECT id AS removal, ordered_at, done_at, reason, identity,
+           unnest((keys -> ('$."' || identity || '"'))::VARCHAR[]) AS digest
+    FROM (SELECT *, unnest(json_keys(keys)) AS identity FROM {files} WHERE id IS NOT NULL)
+    """
 
 
 def _history_sql(root: str, made: list[str]) -> str:
@@ -127,7 +150,8 @@ def _history_sql(root: str, made: list[str]) -> str:
     if not made:
         return (
             "SELECT NULL::VARCHAR AS name, NULL::BIGINT AS version, NULL::TIMESTAMPTZ AS written_at, "
-            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint WHERE false"
+            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint, "
+            "NULL::VARCHAR AS code WHERE false"
         )
     logs = {name: f"{table_path(root, name)}/_delta_log/" for name in made}
     globs = ", ".join(sql_literal(f"{_literal_glob(log)}*.json") for log in logs.values())
@@ -136,9 +160,9 @@ def _history_sql(root: str, made: list[str]) -> str:
     SELECT name, regexp_extract(filename, '{LOG_ENTRY}', 1)::BIGINT AS version,
            to_timestamp((commit ->> '$.timestamp')::BIGINT / 1000) AS written_at,
            commit ->> '$.operation' AS operation, part ->> '$.partition' AS partition,
-           part ->> '$.fingerprint' AS fingerprint
+           part ->> '$.fingerprint' AS fingerprint, note ->> '$.code' AS code
     FROM (
-        SELECT filename, commit, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
+        SELECT filename, commit, note, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
         FROM (
             SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
             FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true,

@@ -5,6 +5,7 @@ Both read a question as plain words: nothing in it is an operator of a query lan
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -127,6 +128,31 @@ class DiskBm25:
                 f"{self.folder} was not written: {error}", "free some space and run it again"
             ) from error
         self._index.reload()
+
+    @property
+    def deleted(self) -> int:
+        """Passages that are deleted and whose text is still in the files of the index."""
+        self._index.reload()
+        segments = json.loads((self.folder / "meta.json").read_text())["segments"]
+        return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in segments)
+
+    def merge(self) -> None:
+        """Write the index again without deleted passages.
+
+        Raises:
+            WatershedError: another process writes the index, or the disk is full.
+        """
+        self._index.reload()
+        searcher = self._index.searcher()
+        query = self._library.Query.all_query()
+        living = [searcher.doc(place) for _, place in searcher.search(query, max(len(self), 1)).hits]
+        stored = [(doc["id"][0], bytes(doc["stored"][0]).decode()) for doc in living]
+        # Title and text are searched and not stored, but what is stored with a passage holds both.
+        rows = ((id_, json.loads(each)) for id_, each in stored)
+        self.change(
+            add=((i, row["title"] or "", row["text"], json.dumps(row, ensure_ascii=False)) for i, row in rows),
+            every=True,
+        )
 
     def search(self, questions: Sequence[str], count: int = 10) -> list[Hits]:
         """Return the passages of each question that share a word with it, best first."""
