@@ -61,6 +61,21 @@ class SqlSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LicencesSettings:
+    """`[licences]`: which licences tables may carry; `watershed check` fails for others."""
+
+    commercial: bool = False
+    """Whether every table must allow commercial use."""
+    known: bool = False
+    """Whether the terms of every licence must be known."""
+    forbid: list[str] = field(default_factory=list)
+    """Identifiers of licences that no table may carry, as `watershed licences` shows them."""
+    accept: list[str] = field(default_factory=list)
+    """Conflicts that are accepted, as the check names them: an identifier, or two as in
+    "CC-BY-NC-SA-4.0 + CC-BY-SA-4.0"."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SparkSettings:
     """`[spark]`: how pool-sized tables are computed."""
 
@@ -356,6 +371,7 @@ class Settings:
     lake: LakeSettings
     crawl: CrawlSettings
     sql: SqlSettings
+    licences: LicencesSettings
     spark: SparkSettings
     trainer: TrainerSettings
     dagster: DagsterSettings
