@@ -191,17 +191,18 @@ def _constraint_drift(contract: Contract, table: Any) -> tuple[Drift, ...]:
 
 def _types(schema: Any) -> dict[str, str]:
     """The type of every column as Delta names it, without nullability."""
-    return {field["name"]: _type(field["type"]) for field in json.loads(schema.to_json())["fields"]}
+    return {field["name"]: delta_type(field["type"]) for field in json.loads(schema.to_json())["fields"]}
 
 
-def _type(type_: Any) -> str:
+def delta_type(type_: Any) -> str:
+    """A type as Delta names it in the schema of a log, in one word or with its parts: `array<string>`."""
     if isinstance(type_, str):
         return type_
     if type_["type"] == "array":
-        return f"array<{_type(type_['elementType'])}>"
+        return f"array<{delta_type(type_['elementType'])}>"
     if type_["type"] == "map":
-        return f"map<{_type(type_['keyType'])},{_type(type_['valueType'])}>"
-    inner = (f"{each['name']}:{_type(each['type'])}" for each in type_["fields"])
+        return f"map<{delta_type(type_['keyType'])},{delta_type(type_['valueType'])}>"
+    inner = (f"{each['name']}:{delta_type(each['type'])}" for each in type_["fields"])
     return f"struct<{','.join(inner)}>"
 
 

@@ -76,6 +76,20 @@ class LicencesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnergySettings:
+    """`[energy]`: the machine and the grid that estimates of energy and emissions assume."""
+
+    watts: float = 100.0
+    """Power of a machine without an accelerator while it works, in watts. A command that knows the accelerator uses its
+    power."""
+    pue: float = 1.1
+    """Energy of the building over that of the machines (PUE)."""
+    grams_per_kwh: float = 473.0
+    """Carbon intensity of the grid, in grams of CO2e a kWh. The default is the world's mean in 2024 (Ember, Global
+    Electricity Review 2025)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SparkSettings:
     """`[spark]`: how pool-sized tables are computed."""
 
@@ -372,6 +386,7 @@ class Settings:
     crawl: CrawlSettings
     sql: SqlSettings
     licences: LicencesSettings
+    energy: EnergySettings
     spark: SparkSettings
     trainer: TrainerSettings
     dagster: DagsterSettings

@@ -157,4 +157,4 @@ CODINGS = Contract(
 )
 
 CONTRACTS = (TAXONOMY, RAW, RESOURCES, REPAIRS, CODINGS)
-FAMILY = Family(name="cheatsheet", contracts=CONTRACTS, views=VIEWS)
+FAMILY = Family(name="cheatsheet", contracts=CONTRACTS, views=VIEWS, site="catalog.tables.cheatsheet.site")

@@ -257,4 +257,5 @@ FAMILY = Family(
     name="models",
     contracts=CONTRACTS,
     lineage=Lineage(batches=("models.batches",), models=("models.checkpoints", "models.targets")),
+    site="catalog.tables.models.site",
 )

@@ -252,4 +252,4 @@ COMPARISONS = Contract(
 )
 
 CONTRACTS = (POINTS, CHECKPOINTS, TARGETS, FITS, PREDICTIONS, OUTCOMES, COMPARISON_RUNS, COMPARISONS)
-FAMILY = Family(name="ladder", contracts=CONTRACTS)
+FAMILY = Family(name="ladder", contracts=CONTRACTS, site="catalog.tables.ladder.site")
