@@ -24,6 +24,7 @@ COMMANDS = {
     "check": ("dagster_project.cli.check", "check_command"),
     "repair": ("dagster_project.cli.repair", "repair_command"),
     "site": ("dagster_project.cli.site", "site_command"),
+    "croissant": ("dagster_project.cli.croissant", "croissant_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
     "registry": ("dagster_project.cli.registry", "registry_command"),

@@ -307,7 +307,8 @@ def _checks(site: SiteLake, contract: Contract) -> Markup:
         )
     colours = {"passed": "good", "warned": "warn", "failed": "bad"}
     rows = (
-        (moment(run.at), run.check, badge(run.outcome, colours[run.outcome]), short(run.words, 160)) for run in runs
+        (moment(run.at), run.check, badge(run.outcome, colours[run.outcome]), short(masked(run.words), 160))
+        for run in runs
     )
     return join((now, table(("when, UTC", "check", "outcome", "what was found"), rows, f"Checks of {contract.name}")))
 

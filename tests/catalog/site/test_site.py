@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 from playwright.sync_api import Page, expect, sync_playwright
-from small_lake import good_rows, write_lake, write_rows
+from small_lake import good_rows, row, settings_in, write_rows
 
 from catalog.cards.site.build import Built, build_site
 from catalog.cards.site.html import Markup, file_name, tag, web_link
@@ -26,15 +26,23 @@ from catalog.lake import Lake
 from catalog.settings import Settings
 from catalog.sql.query import connect
 from catalog.tables import CONTRACTS
+from catalog.tables.mathfish import ANSWERS
 from spark_jobs.cheatsheet.tables import tables as cheatsheet_tables
 from spark_jobs.mathfish.curriculum import connection_rows, standard_rows
 from spark_jobs.mathfish.labels import problem_and_label_rows
 from spark_jobs.mathfish.made import made_curriculum, made_problems
-from spark_jobs.mathfish.tasks import tasks_of
+from spark_jobs.mathfish.reading import read_problems
+from spark_jobs.mathfish.tasks import TaskRecipe, tasks_of
 
 HOSTILE = "<script>alert('x')</script> ask jane.doe@lake.example or +49 40 123 4567"
 SECRET = "Jane Doe lives at the lake."
 LARGEST = 100_000
+MADE = (
+    *("dclm.documents", "dclm.paragraphs", "dclm.scores", "dclm.shards", "models.checkpoints", "models.targets"),
+    *("models.metrics", "evals.examples", "evals.results", "evals.target", "ladder.points", "ladder.predictions"),
+    "ladder.outcomes",
+)
+"""Beginnings of the names of the tables that are made, beside those of the cheatsheet and of MathFish."""
 CHECKED = datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC)
 
 
@@ -56,27 +64,24 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     folder = tmp_path_factory.mktemp("site")
-    settings = write_lake(folder)
-    rows = {name: good_rows()[name] for name in ("dclm.documents", "evals.examples")}
+    settings = settings_in(folder)
+    rows = {name: rows for name, rows in good_rows().items() if name.startswith(MADE)}
     rows["dclm.documents"][0] |= {"text": SECRET, "url": "https://lake.example/~jane-doe"}
     rows["evals.examples"][0] |= {"context": HOSTILE, "choices": [HOSTILE, "no"]}
-    write_rows(settings, rows | _mathfish(), "e" * 16)
+    write_rows(settings, rows | _mathfish(folder))
     lake = Lake.of(settings)
     for name, table in cheatsheet_tables(None, "").items():
-        lake.replace(CONTRACTS[name], table, "e" * 16)
+        lake.replace(CONTRACTS[name], table, "f" * 16)
     run = CheckRun(at=CHECKED, check="contract", outcome="failed", words=f"score is at most 1; {HOSTILE}")
     built = build_site(settings, folder / "site", {"dclm.scores": [run]})
     return Site(built, settings)
 
 
-def _mathfish() -> dict[str, list[dict[str, object]]]:
-    from small_lake import row
-
-    from catalog.tables.mathfish import ANSWERS
-    from spark_jobs.mathfish.tasks import TaskRecipe
-
+def _mathfish(folder: Path) -> dict[str, list[dict[str, object]]]:
     tree = made_curriculum()
-    problems, labels = problem_and_label_rows(tree, made_problems())
+    file = folder / "problems.jsonl"
+    file.write_text("".join(f"{json.dumps(each)}\n" for each in made_problems()))
+    problems, labels = problem_and_label_rows(tree, read_problems([str(file)]))
     tasks = [task.row() for task in tasks_of(tree, problems[:4], TaskRecipe())]
     wrong = [
         row(ANSWERS, model="smollm2", task=task["task"], predicted=["no"], malformed="", score=0.0)
