@@ -25,6 +25,7 @@ COMMANDS = {
     "repair": ("dagster_project.cli.repair", "repair_command"),
     "site": ("dagster_project.cli.site", "site_command"),
     "croissant": ("dagster_project.cli.croissant", "croissant_command"),
+    "licences": ("dagster_project.cli.licences", "licences_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
     "registry": ("dagster_project.cli.registry", "registry_command"),

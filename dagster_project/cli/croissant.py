@@ -19,6 +19,7 @@ def croissant_command() -> None:
     \b
     Examples:
       watershed croissant export dclm.documents@2 --out documents
+      watershed croissant import downloads/croissant.json --out titanic
     """
 
 
@@ -53,3 +54,32 @@ def export_command(table: str, out: Path | None) -> None:
     files = f"{exported.files:,} {'file' if exported.files == 1 else 'files'}"
     say(f"{exported.table} version {exported.version}: {exported.rows:,} rows in {files}")
     say(f"read it with mlcroissant, from {exported.folder / METADATA}")
+
+
+@croissant_command.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder to write.  [default: the name of the data set]",
+)
+@user_errors()
+def import_command(file: Path, out: Path | None) -> None:
+    """Write every record set of a Croissant file (1.0 or 1.1) as a Parquet file, with the descriptions of its columns.
+
+    Files that it names are read from its own folder, archives included, after their digests are compared. Nothing is
+    fetched.
+
+    \b
+    Examples:
+      watershed croissant import downloads/croissant.json --out titanic
+    """
+    from catalog.cards.croissant.importing import read_croissant, write_parquet
+
+    found = read_croissant(file)
+    names = ", ".join(found.licences) or "none stated"
+    for path, record_set in write_parquet(found, out or Path(re.sub(r"[^\w.-]+", "-", found.name) or "imported")):
+        key = f", key {', '.join(record_set.key)}" if record_set.key else ""
+        say(f"{record_set.name}: {record_set.rows.num_rows:,} rows{key}, {path}")
+    say(f"licence: {names}")

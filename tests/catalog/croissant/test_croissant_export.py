@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 from pathlib import Path
-from typing import Any
 
-import mlcroissant as mlc
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from small_lake import good_rows, settings_in, write_rows
 
+from benchmarks.croissant_round_trip import difference, read_by_mlcroissant, read_by_us
 from catalog.cards.croissant.export import Exported, export_croissant
-from catalog.cards.croissant.metadata import CONFORMS, nested, semantic_version
+from catalog.cards.croissant.metadata import CONFORMS, semantic_version
 from catalog.errors import WatershedError
 from catalog.history import changes
 from catalog.lake import Lake
@@ -42,48 +39,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return Lake.of(settings)
 
 
-def read_back(folder: Path) -> list[dict[str, Any]]:
-    """The rows that mlcroissant reads of the only record set, by the names of their columns."""
-    data_set = mlc.Dataset(jsonld=folder / "croissant.json")
-    assert data_set.metadata.ctx.is_v1_1()
-    (records,) = data_set.metadata.record_sets
-    return [{key.split("/", 1)[1]: value for key, value in row.items()} for row in data_set.records(records.id)]
-
-
-def plain(value: Any, type_: pa.DataType) -> Any:
-    """A value of mlcroissant as Arrow gives it: text from bytes, nested values from JSON, nulls from NaN."""
-    if isinstance(value, (list, np.ndarray)):
-        return [plain(each, type_.value_type) for each in value]
-    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if nested(type_):
-        return json.loads(value)
-    if isinstance(value, bytes) and not pa.types.is_binary(type_):
-        return value.decode()
-    if isinstance(value, pd.Timestamp):
-        return value.to_pydatetime()
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def as_json(value: Any) -> Any:
-    """A nested value of Arrow after a way through JSON: maps are lists of pairs, times are text."""
-    return json.loads(json.dumps(value, default=lambda each: each.isoformat())) if value is not None else None
-
-
 def compare(lake: Lake, exported: Exported) -> None:
-    contract = CONTRACTS[exported.table]
-    table = lake.table(exported.table, exported.version).to_pyarrow_table()
-    types = {field.name: field.type for field in table.schema}
-    expected = [
-        {name: as_json(value) if nested(types[name]) else value for name, value in row.items()}
-        for row in table.to_pylist()
-    ]
-    found = [{name: plain(value, types[name]) for name, value in row.items()} for row in read_back(exported.folder)]
-
-    def key(row: dict[str, Any]) -> str:
-        return repr([row[name] for name in contract.primary_key])
-
-    assert sorted(found, key=key) == sorted(expected, key=key)
+    for reader in (read_by_mlcroissant, read_by_us):
+        assert difference(lake, exported, reader(exported.folder)) == "", reader.__name__
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -134,11 +92,11 @@ def test_removed_files_never_appear_and_every_version_is_itself(tmp_path: Path) 
     assert first is not None and last is not None
     for version, scores in ((first, [0.0, 0.4, 1.0]), (last - 1, [0.75]), (last, [0.25, 0.75])):
         exported = export_croissant(lake, contract, tmp_path / f"v{version}", version)
-        assert sorted(row["score"] for row in read_back(exported.folder)) == pytest.approx(scores)
+        assert sorted(row["score"] for row in read_by_mlcroissant(exported.folder)) == pytest.approx(scores)
         # A stray file beside those of the version is not one of its files.
         stray = exported.folder / "data" / "stray.parquet"
         stray.write_bytes((exported.folder / "data" / "part-00000.parquet").read_bytes())
-        assert len(read_back(exported.folder)) == len(scores)
+        assert len(read_by_mlcroissant(exported.folder)) == len(scores)
     history = changes(lake, "dclm.scores")
     versions = [semantic_version(history, version) for version in (first, last - 1, last)]
     assert versions == ["1.1.0", "2.0.0", "2.1.0"]
@@ -152,7 +110,14 @@ def test_an_empty_table_and_many_files(lake: Lake, tmp_path: Path, monkeypatch: 
     compare(lake, exported)
     empty = Lake.of(write_rows(settings_in(tmp_path), {"dclm.scores": []}))
     exported = export_croissant(empty, CONTRACTS["dclm.scores"], tmp_path / "empty")
-    assert (exported.rows, exported.files, read_back(exported.folder)) == (0, 1, [])
+    assert (exported.rows, exported.files, read_by_mlcroissant(exported.folder)) == (0, 1, [])
+
+
+def test_the_comparison_sees_a_difference(lake: Lake, tmp_path: Path) -> None:
+    exported = export_croissant(lake, CONTRACTS["dclm.scores"], tmp_path / "out")
+    rows = read_by_mlcroissant(exported.folder)
+    assert "score" in difference(lake, exported, [{**rows[0], "score": 0.123}, *rows[1:]])
+    assert difference(lake, exported, rows[1:]) == "2 rows, not 3"
 
 
 def test_what_cannot_be_exported_is_said(lake: Lake, tmp_path: Path) -> None:
@@ -166,5 +131,5 @@ def test_what_cannot_be_exported_is_said(lake: Lake, tmp_path: Path) -> None:
 
 def test_times_keep_their_zone(lake: Lake, tmp_path: Path) -> None:
     exported = export_croissant(lake, CONTRACTS["dclm.documents"], tmp_path / "out")
-    times = {row["crawled_at"] for row in read_back(exported.folder)}
+    times = {row["crawled_at"] for row in read_by_mlcroissant(exported.folder)}
     assert times == {pd.Timestamp(datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC))}
