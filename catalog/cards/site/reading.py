@@ -89,11 +89,12 @@ class SiteLake:
     def licences(self, name: str) -> tuple[Held, ...]:
         """The licences that a table carries, its own and the inherited ones, those of rows included."""
         if name not in self._held:
-            self._held[name] = licences_of(name, CONTRACTS, self._counts)
+            self._held[name] = licences_of(name, CONTRACTS, self.counts)
         return self._held[name]
 
     @cached_property
-    def _counts(self) -> Counts:
+    def counts(self) -> Counts:
+        """A function that counts the rows of a table by licence."""
         return rows_by_licence(self.lake)
 
     def address(self, name: str) -> str | None:

@@ -36,7 +36,8 @@
         searchOptions: {
           boost: { title: 3 },
           prefix: (term) => term.length > 1,
-          fuzzy: (term) => (term.length > 3 ? 0.2 : false),
+          // Two letters that changed places are two edits.
+          fuzzy: (term) => (term.length > 4 ? 0.3 : term.length > 3 ? 0.25 : false),
           combineWith: "AND",
           boostDocument: (id, term, fields) => ({ table: 2, model: 2, view: 1.4, column: 0.6 })[fields.kind] ?? 1,
         },
