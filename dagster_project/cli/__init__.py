@@ -26,6 +26,7 @@ COMMANDS = {
     "site": ("dagster_project.cli.site", "site_command"),
     "croissant": ("dagster_project.cli.croissant", "croissant_command"),
     "licences": ("dagster_project.cli.licences", "licences_command"),
+    "bom": ("dagster_project.cli.bom", "bom_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),
     "ladder": ("dagster_project.cli.ladder", "ladder_command"),
     "registry": ("dagster_project.cli.registry", "registry_command"),

@@ -52,13 +52,7 @@ def build_site(settings: Settings, out: Path, checks: Mapping[str, Sequence[Chec
         WatershedError: `out` holds something else than a site or cannot be written, or the object store does not
             answer.
 
-    Example:
-        >>> from pathlib import Path
-        >>> from catalog import load_settings
-        >>> from catalog.cards.site.build import build_site
-        >>> built = build_site(load_settings(), Path("site"))
-        >>> (built.folder / "tables" / "dclm.documents.html").is_file()
-        True
+    Example: `build_site(load_settings(), Path("site")).folder / "index.html"` is the page to open.
     """
     out = out.absolute()
     if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):

@@ -86,7 +86,7 @@ def file_name(name: str) -> str:
     Example:
         >>> from catalog.cards.site.html import file_name
         >>> file_name("70k-1xC"), file_name("../é")
-        ('70k-1xC', '4f0a7d96f7')
+        ('70k-1xC', '9cd7743f15')
     """
     plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")
     if plain == name and len(name) <= 80 and not name.startswith("."):
