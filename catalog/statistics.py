@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ BINS = 24
 VALUES = 12
 """Values whose counts are shown, of a column of text with no more distinct values than FEW."""
 FEW = 40
+COUNTED = 200_000
+"""Rows of a table up to which distinct values are counted exactly."""
 SEED = 0
 MEASURED = ("number", "time", "text", "entries", "bytes")
 """Kinds of columns that have a range and a histogram: of their values, or of their lengths."""
@@ -43,7 +45,9 @@ class ColumnStatistics:
     rows: int
     nulls: int
     distinct: int | None = None
-    """About how many distinct values there are (HyperLogLog); None if they are not counted."""
+    """Distinct values; None if they are not counted."""
+    exact: bool = True
+    """Whether distinct values were counted, rather than estimated by HyperLogLog within about a tenth."""
     low: Any = None
     high: Any = None
     mean: float | None = None
@@ -79,9 +83,10 @@ def table_statistics(
     present, total = _dataset(lake, contract.name, rows)
     kinds = {each.name: _kind(each) for each in contract.columns if each.name in present.schema.names}
     with _registered(connection, present) as view:
-        read, first = _first(connection, view, kinds)
+        exact = total <= COUNTED
+        read, first = _first(connection, view, kinds, exact)
         found = {
-            column.name: _measured(column, kinds[column.name], read, first[column.name], hidden)
+            column.name: replace(_measured(column, kinds[column.name], read, first[column.name], hidden), exact=exact)
             for column in contract.columns
             if column.name in kinds
         }
@@ -112,7 +117,7 @@ def _dataset(lake: Lake, name: str, rows: int) -> tuple[Any, int]:
 
 
 @contextmanager
-def _registered(connection: duckdb.DuckDBPyConnection, dataset: Any) -> Iterator[str]:
+def _registered(connection: duckdb.DuckDBPyConnection, dataset: Any) -> Generator[str]:
     name = "statistics_rows"
     connection.register(name, dataset)
     try:
@@ -148,7 +153,7 @@ def _number(name: str, kind: str, type_: str = "DOUBLE") -> str:
 
 
 def _first(
-    connection: duckdb.DuckDBPyConnection, view: str, kinds: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, view: str, kinds: Mapping[str, str], exact: bool
 ) -> tuple[int, dict[str, dict[str, Any]]]:
     """The number of rows, and by column: c (values), d (distinct), l (low), h (high) and m (mean)."""
     parts = ["count(*)"]
@@ -156,7 +161,8 @@ def _first(
         quoted = f'"{name}"'
         parts.append(f"count({quoted}) AS c{position}")
         if kind in ("number", "time", "text", "truth"):
-            parts.append(f"approx_count_distinct({quoted}) AS d{position}")
+            distinct = f"count(DISTINCT {quoted})" if exact else f"approx_count_distinct({quoted})"
+            parts.append(f"{distinct} AS d{position}")
         if kind in MEASURED:
             number = _number(name, kind)
             parts += [f"min({number}) AS l{position}", f"max({number}) AS h{position}", f"avg({number}) AS m{position}"]

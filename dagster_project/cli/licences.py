@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from dagster_project.cli.screen.errors import user_errors
@@ -61,7 +63,7 @@ def licences_command(what: str | None, as_json: bool) -> None:
             _line(as_json, row, f"{reading.terms.words}{problem}")
 
 
-def _line(as_json: bool, row: dict[str, object], words: str, key: str = "id") -> None:
+def _line(as_json: bool, row: Mapping[str, object], words: str, key: str = "id") -> None:
     import json
 
     if as_json:

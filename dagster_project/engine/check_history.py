@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from typing import Any
 
 from catalog.cards.site.reading import CheckRun
 from catalog.settings import Settings
@@ -36,13 +37,14 @@ def check_history(settings: Settings) -> dict[str, list[CheckRun]]:
     return found
 
 
-def _run(record: object) -> CheckRun | None:
-    event = getattr(getattr(record, "event", None), "dagster_event", None)
+def _run(record: Any) -> CheckRun | None:
+    """The evaluation that a record of Dagster holds; None for one that has only been planned."""
+    event = record.event.dagster_event if record.event else None
     if event is None or event.event_type_value != "ASSET_CHECK_EVALUATION":
         return None
     evaluation = event.asset_check_evaluation_data
     outcome = "passed" if evaluation.passed else "warned" if evaluation.severity.value == "WARN" else "failed"
-    at = datetime.datetime.fromtimestamp(record.create_timestamp, datetime.UTC)  # ty: ignore[unresolved-attribute]
+    at = datetime.datetime.fromtimestamp(record.create_timestamp, datetime.UTC)
     # The description is Markdown, whose escapes are not shown.
     words = re.sub(r"\\([^\w\s])", r"\1", evaluation.description or "")
     return CheckRun(at=at, check=evaluation.check_name, outcome=outcome, words=words)

@@ -117,8 +117,8 @@ def model_facts(site: SiteLake, run: str) -> ModelFacts:
         table=table,
         row=row,
         released=written or datetime.datetime.now(datetime.UTC),
-        trained_on=_data(site, trained),
-        tested_on=_data(site, tested),
+        trained_on=_data(site, trained, [*trained, *tested]),
+        tested_on=_data(site, tested, [*trained, *tested]),
         scores=scores,
         licences=licences_of(trained[0], CONTRACTS, site.counts) if trained else site.licences(table),
         energy=energy_of(site.settings.energy, float(row.get("seconds") or 0)),
@@ -142,16 +142,17 @@ def _trained_on(site: SiteLake, dataset: str) -> list[str]:
     return []
 
 
-def _data(site: SiteLake, names: list[str]) -> tuple[DataFacts, ...]:
-    made = [name for name in names if site.made(name)]
+def _data(site: SiteLake, names: list[str], listed: list[str]) -> tuple[DataFacts, ...]:
+    """The tables `names` that are made. Their sources are those of the tables `listed` that are made, too."""
     return tuple(
         DataFacts(
             contract=CONTRACTS[name],
             state=site.states[name],
             licences=site.licences(name),
-            sources=tuple(each for each in CONTRACTS[name].upstream if each in made),
+            sources=tuple(each for each in CONTRACTS[name].upstream if each in listed and site.made(each)),
         )
-        for name in made
+        for name in names
+        if site.made(name)
     )
 
 

@@ -54,9 +54,9 @@ class _Document:
         self._elements: list[Element] = []
         self._licences: dict[str, str] = {}
 
-    def add(self, kind: str, name: str, **properties: Any) -> str:
+    def add(self, kind: str, place: str, /, **properties: Any) -> str:
         """Add an element; returns its identifier."""
-        identifier = f"{self._base}:{name}"
+        identifier = f"{self._base}:{place}"
         given = {key: value for key, value in properties.items() if value not in (None, [], "")}
         self._elements.append({"type": kind, "spdxId": identifier, "creationInfo": CREATED, **given})
         return identifier

@@ -189,7 +189,7 @@ def _measures(found: ColumnStatistics | None) -> tuple[Any, Any, Any]:
     if found is None:
         return "", "", badge("missing in the lake", "warn")
     nulls = f"{found.nulls / found.rows:.1%}" if found.nulls else "0"
-    distinct = f"≈{count(found.distinct)}" if found.distinct is not None else ""
+    distinct = f"{'' if found.exact else '≈'}{count(found.distinct)}" if found.distinct is not None else ""
     if found.values:
         top = found.values[:VALUES_SHOWN]
         named = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 from catalog.cards.site.charts import bars
@@ -74,8 +75,8 @@ def _query() -> str:
     return tag("p", "The query behind these numbers: ", tag("code", 'watershed sql "FROM cheatsheet.findings"'))
 
 
-def _item(row: dict[str, object]) -> Item:
-    modalities, stages, categories = (list(map(str, row[key])) for key in ("modalities", "stages", "categories"))  # ty: ignore[not-iterable]
+def _item(row: dict[str, Any]) -> Item:
+    modalities, stages, categories = (list(map(str, row[key])) for key in ("modalities", "stages", "categories"))
     year = "updated often" if row["updated_frequently"] else str(row["year"] or "")
     return Item(
         title=str(row["name"]),

@@ -71,7 +71,7 @@ def test_spdx_is_read_by_its_bindings_and_says_trained_on_and_tested_on(facts: M
     with path.open("rb") as file:
         spdx.JSONLDDeserializer().read(file, found)
     found.link()
-    objects = list(found.foreach())
+    objects: list[Any] = list(found.foreach())
     (model,) = [each for each in objects if isinstance(each, spdx.ai_AIPackage)]
     assert model.name == RUN and model.verifiedUsing[0].hashValue == facts.row["sha256"]
     assert related(objects, "trainedOn") == {RUN: ["dclm.shards"]}

@@ -244,7 +244,7 @@ def splits(made: Made) -> None:
         record_set(
             "splits",
             field("splits/name", "sc:Text", None),
-            field("splits/url", "cr:Split", None),
+            field("splits/url", "sc:URL", None),
             dataType="cr:Split",
             key={"@id": "splits/name"},
             data=[

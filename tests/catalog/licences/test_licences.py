@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import license_expression
 import pytest
@@ -220,7 +221,7 @@ def test_a_table_that_is_only_kept_may_hold_licences_that_no_work_could_combine(
 def test_the_settings_forbid_licences_by_name_by_use_and_by_what_is_known() -> None:
     held = carried("MIT", "CC-BY-NC-4.0", "LicenseRef-Not-Stated")
 
-    def names(**settings: object) -> list[str]:
+    def names(**settings: Any) -> list[str]:
         return [each.name for each in conflicts(DERIVED, held, LicencesSettings(**settings))]
 
     assert names() == []
