@@ -111,7 +111,7 @@ def _evolve(lake: Lake, contract: Contract) -> Any:
     changed += [field.name for field in gained if not field.nullable]
     if changed:
         # Nothing has been written: the rows that are there, and those who read them, are as before.
-        from catalog.lineage.versions import descendants
+        from catalog.lineage.links import descendants
 
         found = [each for each in changes(table.schema(), Schema.from_arrow(contract.schema)) if each.column in changed]
         readers = [name for name in descendants(contract.name) if lake.exists(name)]

@@ -13,7 +13,7 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.evolution import Change, changes
 from catalog.lake import Lake
-from catalog.lineage.versions import descendants
+from catalog.lineage.links import descendants
 from catalog.sql.query import query
 
 SAMPLE = 5

@@ -11,8 +11,7 @@ from functools import cache
 from typing import Any
 
 from catalog.errors import WatershedError
-from catalog.lineage.links import place
-from catalog.lineage.versions import ancestors
+from catalog.lineage.links import ancestors, place
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS
 

@@ -7,6 +7,7 @@ table that is declared is traced and cleared without another line.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import pyarrow as pa
@@ -31,6 +32,16 @@ def links() -> tuple[Link, ...]:
     found = [link for contract in CONTRACTS.values() for link in _links_of(contract, identities)]
     # What a family declares about two tables replaces what their columns say one by one.
     return tuple(dict.fromkeys([*declared, *(link for link in found if (link.table, link.upstream) not in pairs)]))
+
+
+def ancestors(table: str) -> tuple[str, ...]:
+    """Every table that the table is made from, directly or not, the nearest first."""
+    return _walk(table, lambda name: CONTRACTS[name].upstream)
+
+
+def descendants(table: str) -> tuple[str, ...]:
+    """Every table that is made from the table, directly or not, the nearest first."""
+    return _walk(table, _made_of)
 
 
 def is_list(type_: pa.DataType) -> bool:
@@ -77,3 +88,18 @@ def _named(contract: Contract, identities: set[tuple[str, str]]) -> list[tuple[s
 
 def _same(type_: pa.DataType, theirs: pa.DataType) -> bool:
     return (type_.value_type if isinstance(type_, pa.ListType) else type_) == theirs
+
+
+def _made_of(table: str) -> list[str]:
+    return [contract.name for contract in CONTRACTS.values() if table in contract.upstream]
+
+
+def _walk(table: str, next_of: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    waiting = [table]
+    while waiting:
+        for name in next_of(waiting.pop(0)):
+            if name not in found and name != table:
+                found[name] = None
+                waiting.append(name)
+    return tuple(found)

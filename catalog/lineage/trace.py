@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lineage.links import links
+from catalog.lineage.links import ancestors, descendants, links
 from catalog.lineage.rows import Reached, follow, key_of, row_values, rows_named
-from catalog.lineage.versions import Version, Versions, ancestors, descendants, licences, made_from, sources
+from catalog.lineage.versions import Version, Versions, licences, made_from, sources
 from catalog.names import find
 from catalog.sql.connection import LakeConnection
 from catalog.sql.declare import MADE

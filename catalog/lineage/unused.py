@@ -20,8 +20,9 @@ from catalog.files import PARTIAL
 from catalog.inventory import downstream
 from catalog.lake import Lake
 from catalog.lineage.documents import MODELS
+from catalog.lineage.links import descendants
 from catalog.lineage.removal.tables import STRAY, files_of_versions, parquet_files
-from catalog.lineage.versions import Versions, descendants, made_from
+from catalog.lineage.versions import Versions, made_from
 from catalog.reads import not_recorded
 from catalog.storage.records import read_files
 from catalog.storage.removed import read_removed, write_removed

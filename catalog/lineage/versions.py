@@ -8,12 +8,11 @@ a run that failed, and a Dagster home that was lost.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
 
-from catalog.inventory import downstream
 from catalog.sql.connection import LakeConnection, unchecked
 from catalog.tables import CONTRACTS
 
@@ -82,16 +81,6 @@ class Versions:
         return next((each for each in reversed(self.of.get(table, ())) if each.written_at <= moment), None)
 
 
-def ancestors(table: str) -> tuple[str, ...]:
-    """Every table that the table is made from, directly or not, the nearest first."""
-    return _walk(table, lambda name: CONTRACTS[name].upstream)
-
-
-def descendants(table: str) -> tuple[str, ...]:
-    """Every table that is made from the table, directly or not, the nearest first."""
-    return _walk(table, downstream)
-
-
 def made_from(versions: Versions, found: Version) -> list[Version]:
     """The versions of all ancestors that a version rests on: of each, the one that was the latest for its reader."""
     read: dict[str, Version] = {}
@@ -105,17 +94,6 @@ def made_from(versions: Versions, found: Version) -> list[Version]:
                 read[name] = source
                 waiting.append(source)
     return list(read.values())
-
-
-def _walk(table: str, next_of: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    waiting = [table]
-    while waiting:
-        for name in next_of(waiting.pop(0)):
-            if name not in found and name != table:
-                found[name] = None
-                waiting.append(name)
-    return tuple(found)
 
 
 def licences(tables: Iterable[str]) -> dict[str, list[str]]:

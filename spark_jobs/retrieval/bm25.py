@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,23 +136,21 @@ class DiskBm25:
         segments = json.loads((self.folder / "meta.json").read_text())["segments"]
         return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in segments)
 
-    def merge(self) -> None:
+    def merge(self, read: Callable[[str], tuple[str, str]]) -> None:
         """Write the index again without deleted passages.
+
+        Args:
+            read: returns the title and the text of a passage from what is stored with it.
 
         Raises:
             WatershedError: another process writes the index, or the disk is full.
         """
         self._index.reload()
         searcher = self._index.searcher()
-        query = self._library.Query.all_query()
-        living = [searcher.doc(place) for _, place in searcher.search(query, max(len(self), 1)).hits]
-        stored = [(doc["id"][0], bytes(doc["stored"][0]).decode()) for doc in living]
-        # Title and text are searched and not stored, but what is stored with a passage holds both.
-        rows = ((id_, json.loads(each)) for id_, each in stored)
-        self.change(
-            add=((i, row["title"] or "", row["text"], json.dumps(row, ensure_ascii=False)) for i, row in rows),
-            every=True,
-        )
+        places = searcher.search(self._library.Query.all_query(), max(len(self), 1)).hits
+        living = [searcher.doc(place) for _, place in places]
+        rows = [(each["id"][0], bytes(each["stored"][0]).decode()) for each in living]
+        self.change(add=((id_, *read(stored), stored) for id_, stored in rows), every=True)
 
     def search(self, questions: Sequence[str], count: int = 10) -> list[Hits]:
         """Return the passages of each question that share a word with it, best first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ class Indexes:
         """Write the index of words again without the passages, whose text is in its files until then."""
         folder = index_folder(lake)
         if removals.concern(PASSAGES) and (folder / VECTORS).is_dir() and DiskBm25(folder / WORDS).deleted:
-            DiskBm25(folder / WORDS).merge()
+            DiskBm25(folder / WORDS).merge(_title_and_text)
 
     def advice(self, lake: Lake, connection: Any, keys: Mapping[str, Sequence[str]]) -> list[str]:
         """Return how many answers and training rows rest on the papers."""
@@ -125,6 +126,12 @@ class Indexes:
         cited = lake.read(REFERENCES.name, ["answer", "paper"]).to_pylist()
         answers = {row["answer"] for row in cited if row["paper"] in papers}
         return [f"{len(answers):,} answers rest on them and stay; see scholar.affected"] if answers else []
+
+
+def _title_and_text(stored: str) -> tuple[str, str]:
+    """The words that are searched, from what `datastore.documents` stores with a passage."""
+    row = json.loads(stored)
+    return row["title"] or "", row["text"]
 
 
 def _indexed(folder: Path, removals: Removals) -> list[str]:
