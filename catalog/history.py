@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.errors import WatershedError
-from catalog.inventory import delta_type
+from catalog.evolution import type_name
 from catalog.lake import Lake
 from catalog.storage.log import TableLog
 from catalog.storage.records import actions, entry_path
@@ -111,7 +111,7 @@ def _records(add: Mapping[str, Any]) -> int | None:
 
 
 def _new_types(schema: Mapping[str, Any], types: dict[str, str]) -> tuple[str, ...]:
-    plain = {each["name"]: delta_type(each["type"]) for each in schema["fields"]}
+    plain = {each["name"]: type_name(each["type"]) for each in schema["fields"]}
     changed = [f"+{name}" for name in plain if name not in types]
     changed += [f"-{name}" for name in types if name not in plain]
     changed += [

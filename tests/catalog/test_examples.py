@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_lake import write_lake
+from tests.small_lake import CURATED, write_lake
 
 EXAMPLES = {
     "catalog.sql.query": ["connect", "export_duckdb", "query"],
@@ -34,9 +34,9 @@ EXAMPLES = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a lake of a few rows in every table."""
+    """A project with a lake of a few rows in each table."""
     folder = tmp_path_factory.mktemp("project")
-    write_lake(folder)
+    write_lake(folder, CURATED)
     return folder
 
 
