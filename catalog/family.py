@@ -105,3 +105,7 @@ class Family:
     views: Mapping[str, View] = field(default_factory=dict)
     """Its SQL views, by name: `dclm.funnel`."""
     lineage: Lineage = Lineage()
+    site: str = ""
+    """The module of the pages and sections that the family adds to the site, which is imported when the site is built:
+    `pages(site)` yields pages of `catalog.cards.site.page`, `model_sections(site, table, row)` sections of a model's
+    page. Both may be missing."""

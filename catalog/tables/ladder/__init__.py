@@ -43,6 +43,7 @@ POINTS = Contract(
     upstream=("models.checkpoints", "evals.results", "evals.tasks"),
     source=f"derived; {PUBLISHED}",
     licence="as its upstream tables; of published runs, as they were published",
+    licences=("LicenseRef-Own-Licence",),
     owner=OWNER,
     expectations=(row_count(4), between("task_loss", 0), between("accuracy", 0, 1), between("chance", 0, 1)),
 )
@@ -261,4 +262,5 @@ FAMILY = Family(
             Link("ladder.outcomes", ("target", "task"), "evals.target_results", ("run", "task")),
         )
     ),
+    site="catalog.tables.ladder.site",
 )

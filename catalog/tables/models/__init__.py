@@ -264,4 +264,5 @@ FAMILY = Family(
             Link("models.batches", ("run",), "models.targets", ("run",)),
         ),
     ),
+    site="catalog.tables.models.site",
 )
