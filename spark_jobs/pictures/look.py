@@ -14,6 +14,8 @@ from pathlib import Path
 MOST_PIXELS = 64_000_000
 """Width times height. A decoded picture of this size takes 192 MB."""
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+ENDINGS = {**FORMATS, "MPO": "jpg"}
+"""Pillow calls a JPEG with further pictures behind the first, as telephones write them, MPO."""
 ORIENTATION = 0x0112
 """EXIF tag; 5 to 8 say that the picture is shown turned by a quarter."""
 
@@ -67,7 +69,7 @@ def look(picture: bytes | Path, most_pixels: int = MOST_PIXELS) -> Looked:
                 image.load()
                 turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
                 extrema = image.convert("RGB").getextrema()
-                ending = FORMATS[image.format or ""]
+                ending = ENDINGS[image.format or ""]
     except UnidentifiedImageError:
         raise NotAPicture("wrong_type", "the bytes are no JPEG, PNG or WebP") from None
     except Image.DecompressionBombError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,13 @@ def packaged_model() -> Path | None:
 @cache
 def _whisper(folder: Path) -> Any:
     try:
-        from faster_whisper import WhisperModel  # ty: ignore[import-not-found]
+        whisper = import_module("faster_whisper")
     except ImportError:
         raise WatershedError(
             "Whisper needs the package faster-whisper, which is not installed", "install the extra `speech`"
         ) from None
     try:
-        return WhisperModel(str(folder), device="cpu", compute_type="int8")
+        return whisper.WhisperModel(str(folder), device="cpu", compute_type="int8")
     except (RuntimeError, ValueError, OSError) as error:
         mend = "give the folder of a Whisper model in CTranslate2's layout"
         raise WatershedError(f"{folder} is no Whisper model: {str(error)[:200]}", mend) from None

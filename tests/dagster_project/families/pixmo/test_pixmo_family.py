@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from made_pixmo import write, write_pixmo  # ty: ignore[import-not-found]
 from picture_server import PictureHost, picture, picture_host  # ty: ignore[import-not-found]
 from webdataset.compat import WebDataset
@@ -20,6 +23,8 @@ from catalog.settings import load_settings
 from catalog.sql.query import connect
 from catalog.tables.pixmo import CAP
 from catalog.tables.pixmo.columns import MAKERS, SETS
+from catalog.tables.pixmo.views import needed_by
+from dagster_project.cli import main
 from dagster_project.families.pixmo.shown import hosts_page, outcomes_page, units_page
 from quality.gate import check
 from spark_jobs.pictures.rules import FetchRules
@@ -30,6 +35,7 @@ from spark_jobs.pixmo.samples import explained
 from spark_jobs.pixmo.shards import PictureShardRecipe, write_shards
 from spark_jobs.pixmo.tables import write_coordinates, write_dataset, write_hosts, write_pictures
 from spark_jobs.shards import pictures as written
+from tests.small_lake import RUNS, plant, write_lake
 
 Row = dict[str, Any]
 
@@ -178,6 +184,31 @@ def test_a_later_round_sees_what_was_lost_and_which_samples_need_it(made: Made) 
     assert needed == [("ask_model_anything", 3), ("cap", 3), ("cap_qa", 1), ("point_explanations", 1)]
     kept = made.rows("SELECT count(*) FROM pixmo.pictures WHERE outcome = 'http_error' AND path IS NOT NULL")
     assert kept == [(3,)], "what was stored once stays stored"
+
+
+def test_the_command_downloads_a_column_of_addresses_and_goes_on(made: Made, tmp_path: Path) -> None:
+    table, out = tmp_path / "urls.parquet", tmp_path / "out"
+    urls = [f"{made.host.url}/p/{number}" for number in (70, 71, 71)] + [f"{made.host.url}/gone", None]
+    pq.write_table(pa.table({"url": urls}), table)
+    words = ["pictures", str(table), "--url-column", "url", "--out", str(out), "--internal", made.host.place]
+    for _ in range(2):
+        done = CliRunner().invoke(main, words)
+        assert (done.exit_code, done.stdout) == (0, "ok: 2\nhttp_error: 1\n"), done.output
+        assert made.host.hits["/p/70"] == made.host.hits["/p/71"] == 1
+    refused = CliRunner().invoke(main, [*words[:2], "--url-column", "link", "--out", str(out)])
+    assert refused.exit_code == 2 and "has no column 'link'" in refused.stderr
+    refused = CliRunner().invoke(main, ["annotate", str(tmp_path / "none.png")])
+    assert refused.exit_code == 2 and "No such file" in refused.stderr
+
+
+def test_models_that_need_lost_pictures_are_found_by_the_data_set_that_they_were_trained_on(tmp_path: Path) -> None:
+    tables = ("pixmo.shards", "pixmo.samples", "pixmo.pictures", "models.checkpoints")
+    settings = write_lake(tmp_path, tables)
+    query = needed_by("models.checkpoints").sql
+    assert connect(settings).execute(query).fetchall() == []
+    plant(settings, "pixmo.pictures", {0: {"outcome": "http_error", "reason": "HTTP 404"}})
+    found = connect(settings).execute(query).fetchall()
+    assert found == [(run, "da7a5e7", "train", 1, 1) for run in sorted(RUNS)]
 
 
 def test_a_row_that_a_vision_model_wrote_breaks_the_promise_of_its_set(made: Made, tmp_path: Path) -> None:
