@@ -33,7 +33,7 @@ class Journal:
     """The outcomes of a download, a JSON line each. One process at a time holds it.
 
     Raises:
-        WatershedError: the file is no journal, or another process holds it.
+        WatershedError: the file is not a journal, or another process holds it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class Journal:
             row = json.loads(line)
             self.known[row["place"]] = row
         except (ValueError, KeyError, TypeError):
-            raise WatershedError(f"{self.path} is no journal of downloads", "delete it, and download again") from None
+            raise WatershedError(f"{self.path} is not a journal of downloads", "delete it, and download again") from None
 
     def add(self, found: Fetched) -> None:
         """Write an outcome."""

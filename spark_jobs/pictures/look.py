@@ -49,7 +49,7 @@ def look(picture: bytes | Path, most_pixels: int = MOST_PIXELS) -> Looked:
         most_pixels: the largest width times height that is decoded.
 
     Raises:
-        NotAPicture: it is no JPEG, PNG or WebP, is truncated or broken, or has more pixels.
+        NotAPicture: it is not a JPEG, PNG or WebP, is truncated or broken, or has more pixels.
 
     Example:
         >>> look(png)
@@ -71,7 +71,7 @@ def look(picture: bytes | Path, most_pixels: int = MOST_PIXELS) -> Looked:
                 extrema = image.convert("RGB").getextrema()
                 ending = ENDINGS[image.format or ""]
     except UnidentifiedImageError:
-        raise NotAPicture("wrong_type", "the bytes are no JPEG, PNG or WebP") from None
+        raise NotAPicture("wrong_type", "the bytes are not a JPEG, PNG or WebP") from None
     except Image.DecompressionBombError as error:
         raise NotAPicture("bomb", str(error)[:200]) from None
     except (OSError, ValueError, SyntaxError, KeyError, IndexError, EOFError, MemoryError) as error:

@@ -217,7 +217,7 @@ def test_a_file_that_is_no_journal_is_refused_and_one_that_is_held_too(tmp_path:
     held.close()
     Journal(tmp_path / "held.jsonl").close()
     (tmp_path / "journal.jsonl").write_text("[1]\n")
-    with pytest.raises(WatershedError, match="no journal"):
+    with pytest.raises(WatershedError, match="not a journal"):
         Journal(tmp_path / "journal.jsonl")
 
 
