@@ -62,7 +62,9 @@ class Journal:
             row = json.loads(line)
             self.known[row["place"]] = row
         except (ValueError, KeyError, TypeError):
-            raise WatershedError(f"{self.path} is not a journal of downloads", "delete it, and download again") from None
+            raise WatershedError(
+                f"{self.path} is not a journal of downloads", "delete it, and download again"
+            ) from None
 
     def add(self, found: Fetched) -> None:
         """Write an outcome."""
