@@ -106,6 +106,28 @@ MATHFISH: dict[str, list[dict[str, Any]]] = {
 }
 """A problem with its standard, and what a model and a rater say."""
 
+PICTURE_ROW = {"split": "train", "image_url": "https://lake.example/a.png", "image_sha256": SHA256, "maker": "person"}
+POINTED = {"dataset": "points", "unit": "percent", "known_by": "range", "certainty": 1.0, "apart": False, "why": ""}
+FETCHED = {"round": "first", "place": PICTURE_ROW["image_url"], "host": "lake.example", "outcome": "ok", "reason": ""}
+SAMPLED = {"split": "train", "shard": "shard_00000000"}
+PIXMO: dict[str, list[dict[str, Any]]] = {
+    **{
+        f"pixmo.{name}": [PICTURE_ROW]
+        for name in ("cap", "ask_model_anything", "cap_qa", "count", "point_explanations", "docs", "clocks")
+    },
+    "pixmo.points": [{**PICTURE_ROW, "collection_method": "pointing"}],
+    "pixmo.fetches": [FETCHED],
+    "pixmo.pictures": [{**FETCHED, "observed_sha256": SHA256, "declared_sha256": SHA256, "format": "png"}],
+    "pixmo.hosts": [{"round": "first", "host": "*", "given_share": 1.0, "rot": 0.0, "beyond": False}],
+    "pixmo.coordinates": [POINTED],
+    "pixmo.shards": [{**SAMPLED, "dataset": "da7a5e7", "sha256": SHA256}],
+    "pixmo.samples": [
+        {**SAMPLED, "sample": "00000000-000000", "dataset": "cap", "image_sha256": SHA256, "maker": "person"}
+        | {"place": PICTURE_ROW["image_url"]}
+    ],
+}
+"""A picture, what each dataset says of it, and the shard that holds it."""
+
 MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.models": [
         {"run": "10k-1xC", "kind": "dense", "experts": 0, "dataset": "da7a5e7", "sha256": SHA256},
@@ -362,7 +384,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         ),
         **{
             name: rows(name, *each)
-            for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER | MATHFISH).items()
+            for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER | MATHFISH | PIXMO).items()
         },
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
