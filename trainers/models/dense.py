@@ -185,6 +185,10 @@ class SwiGLU(nn.Module):
         return self.down(F.silu(gate_BTF) * up_BTF)
 
 
+def _unchanged(x_BTD: Tensor) -> Tensor:
+    return x_BTD
+
+
 class Block(nn.Module):
     """Attention, then the feed-forward layer, each added to the residual stream."""
 
@@ -196,16 +200,29 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.feed_forward_norm = norm(config, config.width)
 
-    def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-        return self.around(x_BTD, lambda read_BTD: self.attention(read_BTD, cos_T11P, sin_T11P, mask_B1TT))
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos_T11P: Tensor,
+        sin_T11P: Tensor,
+        mask_B1TT: Tensor | None = None,
+        drop: Callable[[Tensor], Tensor] = _unchanged,
+    ) -> Tensor:
+        return self.around(x_BTD, lambda read_BTD: self.attention(read_BTD, cos_T11P, sin_T11P, mask_B1TT), drop)
 
-    def around(self, x_BTD: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
-        """The block with another attention, (B, T, D) to (B, T, D), such as one that remembers."""
+    def around(
+        self, x_BTD: Tensor, attend: Callable[[Tensor], Tensor], drop: Callable[[Tensor], Tensor] = _unchanged
+    ) -> Tensor:
+        """The block with another attention, (B, T, D) to (B, T, D), such as one that remembers.
+
+        Args:
+            drop: what is done to each half's output before it is added to the stream, such as dropout.
+        """
         if self.pre:
-            x_BTD = x_BTD + attend(self.attention_norm(x_BTD))
-            return x_BTD + self.feed_forward(self.feed_forward_norm(x_BTD))
-        x_BTD = x_BTD + self.attention_norm(attend(x_BTD))
-        return x_BTD + self.feed_forward_norm(self.feed_forward(x_BTD))
+            x_BTD = x_BTD + drop(attend(self.attention_norm(x_BTD)))
+            return x_BTD + drop(self.feed_forward(self.feed_forward_norm(x_BTD)))
+        x_BTD = x_BTD + drop(self.attention_norm(attend(x_BTD)))
+        return x_BTD + drop(self.feed_forward_norm(self.feed_forward(x_BTD)))
 
 
 def _recomputed(block: Block, *given: Tensor | None) -> Tensor:
