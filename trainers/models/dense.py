@@ -124,7 +124,7 @@ class Attention(nn.Module):
         super().__init__()
         D, K = config.width, config.head_width
         self.heads, self.groups, self.head_width = config.heads, config.groups, K
-        self.query_key_value = nn.Linear(D, (config.heads + 2 * config.groups) * K, bias=False)
+        self.query_key_value = nn.Linear(D, (config.heads + 2 * config.groups) * K, bias=config.biased)
         self.out = nn.Linear(config.heads * K, D, bias=False)
         self.full_norm = config.qk_norm and config.qk_norm_width == "full"
         self.head_norm = config.qk_norm and config.qk_norm_width == "head"
@@ -290,7 +290,7 @@ class DenseDecoder(nn.Module):
         return self.embedding.weight if self.config.tied else self.unembedding.weight
 
     def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
-        """Draw every matrix from a normal truncated at three deviations (see `deviation`) and set gains to one.
+        """Draw every matrix from a normal truncated at three deviations (see `deviation`), with gains one and biases zero.
 
         The generator is on the CPU: the same seed gives the same weights on every device. `put` stores a whole drawn
         tensor in a parameter, which may hold but a part of it.
@@ -299,7 +299,9 @@ class DenseDecoder(nn.Module):
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 drawn = torch.ones(parameter.shape, dtype=torch.float32)
-                if not name.endswith("gain"):
+                if name.endswith("bias"):
+                    drawn.zero_()
+                elif not name.endswith("gain"):
                     scale = deviation(name, tuple(parameter.shape), self.config)
                     nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
                 put(parameter, drawn)

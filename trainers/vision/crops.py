@@ -143,6 +143,21 @@ class Layout:
         left, top = self._corner(crop)
         return self.fine.back(x + left, y + top)
 
+    def tokens_at(self, x: float, y: float) -> list[int]:
+        """The patch tokens, counted over tokens of kind PATCH, that show a point of the picture: one in each view."""
+        unit, views = self.config.patch * self.config.pool, [(self.whole, self.config.side, self.config.side)]
+        if self.fine is not None:
+            margin, window = sum(self.config.margins), self.config.window
+            views.append((self.fine, self.grid[0] * window + margin, self.grid[1] * window + margin))
+        found, before = [], 0
+        for place, rows, columns in views:
+            high, wide = rows // self.config.pool, columns // self.config.pool
+            at = place.onto(x, y)
+            column, row = (min(max(0, int(each // unit)), most - 1) for each, most in zip(at, (wide, high), strict=True))
+            found.append(before + row * wide + column)
+            before += high * wide
+        return found
+
     def _corner(self, crop: int) -> tuple[int, int]:
         """Left and top of a crop on the canvas."""
         row, column = divmod(crop - 1, self.grid[1])

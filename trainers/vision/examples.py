@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from trainers.process.errors import TrainerError
 from trainers.serving.tokenizers import TextTokenizer
 from trainers.vision.crops import PATCH, Layout
-from trainers.vision.model import PADDING, Inputs, Pictures
+from trainers.vision.model import PADDING, Grounding, Inputs, Pictures
 from trainers.vision.pictures import cut, decoded
 from trainers.vision.shape import VisionLanguageConfig
 from trainers.vision.shards import Annotation, Sample
@@ -48,6 +48,8 @@ class Row:
     pixels_CHW3: np.ndarray | None = None
     inside_CS: np.ndarray | None = None
     layout: Layout | None = None
+    grounded: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
+    """The tokens of each label that is pointed at, and the patch tokens of the picture that show its points."""
 
     @property
     def length(self) -> int:
@@ -91,6 +93,10 @@ class Examples:
         end: the token that ends an answer, and that begins a row.
         length: positions of a row at most; annotations that do not fit are left out.
         blind: leave the features of pictures out, for a baseline that never sees them.
+
+    Attributes:
+        always: whether a batch without a picture reads an empty one whose feature is not used. Ranks need it: FSDP
+            gathers the transformer on all of them or on none.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Examples:
         # The marker that a kind of picture token has: see crops.START to PATCH.
         self._markers = np.array(config.markers, dtype=np.int64)
         self._known: dict[str, tuple[int, ...]] = {}
+        self.always = False
 
     def encoded(self, text: str) -> tuple[int, ...]:
         """Tokens of a text."""
@@ -138,7 +145,21 @@ class Examples:
         targets = [len(branch.tokens) - branch.asked for _, branch in taken]
         weights = weights_of([style for style, _ in taken], targets, rule)
         branches = tuple(Branch(b.tokens, b.asked, w) for (_, b), w in zip(taken, weights, strict=True))
-        return Row(found.beginning, branches, found.pixels_CHW3, found.inside_CS, found.layout)
+        return replace(found, branches=branches, grounded=self._grounded(found.layout, sample.annotations))
+
+    def _grounded(
+        self, layout: Layout | None, annotations: Sequence[Annotation]
+    ) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+        if layout is None:
+            return ()
+        wide, high = layout.whole.from_width / 100, layout.whole.from_height / 100
+        found: dict[str, set[int]] = {}
+        for each in annotations:
+            if each.label and each.style in ("pointing", "counting"):
+                shown = found.setdefault(each.label, set())
+                for x, y in each.points:
+                    shown.update(layout.tokens_at(x * wide, y * high))
+        return tuple((self.encoded(f" {label}"), tuple(sorted(shown))) for label, shown in found.items())
 
     def of_picture(self, data: bytes | None, name: str = "the picture") -> Row:
         """The beginning of a row.
@@ -191,6 +212,31 @@ class Examples:
             places.append(here)
             row_of.append(np.full(len(here), b))
         if not pixels:
-            return None
+            return self._unused(device) if self.always else None
         joined = [np.concatenate(each) for each in (pixels, inside, pooled, row_of, places)]
         return Pictures(*(torch.from_numpy(each).to(device) for each in joined))
+
+    def grounding(self, rows: Sequence[Row], device: torch.device | str) -> Grounding | None:
+        """The labels of a batch and where they are shown; None for a batch without pictures or labels."""
+        seen = [row for row in rows if row.layout is not None]
+        labels = list(dict.fromkeys(label for row in seen for label, _ in row.grounded))
+        if not labels or self.blind:
+            return None
+        place = {label: number for number, label in enumerate(labels)}
+        sizes = [len(row.layout.pooled) for row in seen if row.layout is not None]
+        shown, start = np.zeros((sum(sizes), len(labels)), dtype=np.float32), 0
+        for row, size in zip(seen, sizes, strict=True):
+            for label, tokens in row.grounded:
+                shown[start + np.array(tokens, dtype=np.int64), place[label]] = 1.0
+            start += size
+        longest = max(map(len, labels))
+        tokens, used = np.zeros((len(labels), longest), dtype=np.int64), np.zeros((len(labels), longest), np.float32)
+        for number, label in enumerate(labels):
+            tokens[number, : len(label)], used[number, : len(label)] = label, 1.0
+        return Grounding(*(torch.from_numpy(each).to(device) for each in (tokens, used, shown)))
+
+    def _unused(self, device: torch.device | str) -> Pictures:
+        crops, numbers = self.config.crops, torch.zeros(1, dtype=torch.int64, device=device)
+        pixels = torch.zeros(1, crops.crop, crops.crop, 3, dtype=torch.uint8, device=device)
+        pooled = torch.zeros(1, crops.pool**2, dtype=torch.int64, device=device)
+        return Pictures(pixels, torch.ones(1, crops.side**2, device=device), pooled, numbers, numbers, used=False)

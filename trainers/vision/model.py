@@ -5,13 +5,14 @@ A branch sees the beginning and itself, and its positions go on from the beginni
 all of its annotations (Molmo 2, arXiv 2601.10611, section 3).
 
 Shape suffixes: B rows, T positions, D width of the decoder, N scored positions, V vocabulary; C, S, P, W as in
-transformer.py.
+transformer.py; L labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -43,6 +44,8 @@ class Pictures:
     """The row of the batch that a token is in."""
     place_P: Tensor
     """And its position there."""
+    used: bool = True
+    """False for an empty picture, whose feature counts nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,22 @@ class Inputs:
         return look_BTT[:, None]
 
 
+@dataclass(frozen=True)
+class Grounding:
+    """Which labels of a batch its picture tokens show."""
+
+    label_LS: Tensor
+    """The tokens of each label, filled up with others."""
+    used_LS: Tensor
+    """1.0 for the label's own tokens, else 0.0."""
+    shown_PL: Tensor
+    """1.0 where a picture token shows a point of a label, else 0.0."""
+
+
+SHARPNESS, THRESHOLD = 12.0, 0.5
+"""Of the grounding loss: what the cosine of a token and a label is multiplied by, once this is taken off."""
+
+
 class VisionLanguageModel(nn.Module):
     """Pictures and tokens in, hidden states, scores or weighted losses out."""
 
@@ -79,18 +98,43 @@ class VisionLanguageModel(nn.Module):
         self.connector = Connector(config.connector, config.vision, hidden, config.decoder.width)
         self.decoder = decoder(config.decoder)
 
-    def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> VisionLanguageModel:
+    def initialise(
+        self,
+        seed: int,
+        put: Callable[[Tensor, Tensor], object] = Tensor.copy_,
+        numbers: Mapping[int, int] = MappingProxyType({}),
+    ) -> VisionLanguageModel:
         """Draw every weight: the decoder's as its own `initialise`, others from a normal of deviation 1 / sqrt(inputs),
         truncated at three. Gains are one and biases zero; the positions of patches begin as sines and cosines of their
         rows and columns. The same seed gives the same weights on every device.
+
+        Args:
+            seed: decides the weights.
+            put: stores a whole drawn tensor in a parameter, which may hold but a part of it.
+            numbers: tokens that stand for whole numbers, with their values: to their embeddings sines and cosines of
+                the values are added, so that near numbers begin alike, as near patches do.
         """
-        self.decoder.initialise(seed, put)
+        if numbers:
+            self.decoder.initialise(seed, lambda parameter, drawn: put(parameter, self._numbered(drawn, numbers)))
+        else:
+            self.decoder.initialise(seed, put)
         generator = torch.Generator().manual_seed(seed + 1)
         with torch.no_grad():
             for part, module in (("vision", self.vision), ("connector", self.connector)):
                 for name, parameter in module.named_parameters():
                     put(parameter, self._drawn(f"{part}.{name}", tuple(parameter.shape), generator))
         return self
+
+    def _numbered(self, drawn: Tensor, numbers: Mapping[int, int]) -> Tensor:
+        config = self.config.decoder
+        if tuple(drawn.shape) != (config.vocab_size, config.width):
+            return drawn
+        waves = config.width // 8
+        frequency = 2 * torch.pi / 100 * 2.0 ** torch.linspace(-1, 4, waves)
+        for token, value in numbers.items():
+            angle = value * frequency
+            drawn[token, : 2 * waves] += config.init_std * torch.cat((angle.sin(), angle.cos()))
+        return drawn
 
     def _drawn(self, name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         drawn = torch.zeros(shape)
@@ -112,24 +156,30 @@ class VisionLanguageModel(nn.Module):
         patches_CSD = self.vision(pictures.pixels_CHW3, tuple(self.config.connector.layers))
         return self.connector(patches_CSD, pictures.inside_CS, pictures.pooled_PW)
 
-    def embedded(self, inputs: Inputs) -> Tensor:
+    def embedded(self, inputs: Inputs, feature_PD: Tensor | None) -> Tensor:
         """(B, T, D): embeddings of tokens, with the features of pictures added to their tokens."""
-        x_BTD = self.decoder.embedding(inputs.tokens_BT)
-        if inputs.pictures is None:
+        x_BTD, found = self.decoder.embedding(inputs.tokens_BT), inputs.pictures
+        if found is None or feature_PD is None:
             return x_BTD
-        found = inputs.pictures
-        feature_PD = self.features(found).to(x_BTD.dtype)
-        return x_BTD.index_put((found.row_P, found.place_P), feature_PD, accumulate=True)
+        if not found.used:
+            return x_BTD + 0.0 * feature_PD.sum()
+        return x_BTD.index_put((found.row_P, found.place_P), feature_PD.to(x_BTD.dtype), accumulate=True)
 
-    def hidden(self, inputs: Inputs, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def hidden(
+        self, inputs: Inputs, feature_PD: Tensor | None, drop: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         """Normed hidden states (B, T, D).
 
         Args:
+            inputs: the batch.
+            feature_PD: of its picture tokens; None leaves them out.
             drop: applied to what each half of a block adds.
         """
-        x_BTD, core = self.embedded(inputs), self.decoder
+        x_BTD, core = self.embedded(inputs, feature_PD), self.decoder
         mask_B1TT = inputs.mask(both_ways=self.config.both_ways)
-        cos, sin = (table[inputs.position_BT].view(*x_BTD.shape[:2], 1, 1, -1) for table in (core.cos_T11P, core.sin_T11P))
+        cos, sin = (
+            table[inputs.position_BT].view(*x_BTD.shape[:2], 1, 1, -1) for table in (core.cos_T11P, core.sin_T11P)
+        )
         more = (drop,) if drop is not None else ()
         for each in core.blocks:
             block = cast(Block, each)
@@ -146,21 +196,40 @@ class VisionLanguageModel(nn.Module):
         weight_BT: Tensor,
         z_loss: float = 0.0,
         drop: Callable[[Tensor], Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted sums over the positions whose weight is above 0.
+        grounding: Grounding | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weighted sums over the positions whose weight is above 0, and the grounding loss.
 
-        Returns (to descend, cross-entropy in nats, right): the first is the cross-entropy plus z_loss x
-        logsumexp(logits)^2, each times the weight; the last counts, with weights, the targets that are likeliest.
+        Returns (to descend, cross-entropy in nats, right, grounding): the first is the cross-entropy plus z_loss x
+        logsumexp(logits)^2, each times the weight; `right` counts, with weights, the targets that are likeliest.
         """
         chosen_BT = weight_BT > 0
-        x_ND = self.hidden(inputs, drop)[chosen_BT]
-        return weighted_cross_entropy(
+        feature_PD = self.features(inputs.pictures) if inputs.pictures is not None else None
+        x_ND = self.hidden(inputs, feature_PD, drop)[chosen_BT]
+        sums = weighted_cross_entropy(
             x_ND, self.decoder.output_weight, target_BT[chosen_BT], weight_BT[chosen_BT], z_loss
         )
+        if grounding is None or feature_PD is None:
+            return (*sums, sums[0].new_zeros(()))
+        return (*sums, self.grounding_loss(feature_PD, grounding))
+
+    def grounding_loss(self, feature_PD: Tensor, grounding: Grounding) -> Tensor:
+        """How well picture tokens match the labels that are pointed at in them, and no others.
+
+        A sigmoid loss over all pairs of a picture token and a label, as SigLIP's over pictures and texts (arXiv
+        2303.15343), divided by the pairs that belong together. A label is the mean of its tokens' embeddings.
+        """
+        embedded_LSD = self.decoder.embedding(grounding.label_LS) * grounding.used_LS[..., None]
+        label_LD = F.normalize(embedded_LSD.sum(1).float(), dim=-1)
+        cosine_PL = F.normalize(feature_PD.float(), dim=-1) @ label_LD.T
+        logit_PL = SHARPNESS * (cosine_PL - THRESHOLD)
+        total = F.binary_cross_entropy_with_logits(logit_PL, grounding.shown_PL, reduction="sum")
+        return total / grounding.shown_PL.sum().clamp(min=1.0)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Logits (B, T, V); position t scores the token at t + 1."""
-        return F.linear(self.hidden(inputs), self.decoder.output_weight)
+        feature_PD = self.features(inputs.pictures) if inputs.pictures is not None else None
+        return F.linear(self.hidden(inputs, feature_PD), self.decoder.output_weight)
 
 
 def _sine_positions(shape: tuple[int, ...], *, first: bool) -> Tensor:

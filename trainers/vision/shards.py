@@ -2,9 +2,9 @@
 
 A sample is two members of a tar with one stem: KEY.jpg, .jpeg, .png or .webp, and KEY.json with
 
-    {"image_sha256": hex, "width": pixels, "height": pixels, "source": dataset, "maker": person | transcript_merge |
-     program | vision_model, "annotations": [{"style": ..., "prompt": text or null, "text": ..., "points": [[x, y], ...],
-     "label": ..., "count": ...}, ...]}
+    {"image_sha256": hex, "width": pixels, "height": pixels, "source": data set, "maker": who wrote it, "annotations":
+     [{"style": ..., "prompt": text or null, "text": text or null, "points": [[x, y], ...], "label": text or null,
+     "count": number or null}, ...]}
 
 where points are percent of width and height. The headers of a tar are read once; nothing is unpacked to disk.
 """
@@ -75,14 +75,15 @@ class PictureShards:
     Args:
         files: tars, or patterns of them such as shards/pixmo-points-*.tar.
         styles: only annotations of these; () for all.
+        datasets: only samples of these data sets, as `source` of a sample names them; () for all.
 
     Raises:
         TrainerError: a tar is missing or damaged, a sample is not whole, or none has an annotation that is wanted.
     """
 
-    def __init__(self, files: Iterable[str], styles: Sequence[str] = ()) -> None:
+    def __init__(self, files: Iterable[str], styles: Sequence[str] = (), datasets: Sequence[str] = ()) -> None:
         self.paths = _paths(files)
-        self.styles = tuple(styles)
+        self.styles, self.datasets = tuple(styles), tuple(datasets)
         self._files = OpenFiles(self.paths)
         self._places: list[_Place] = []
         self.annotations: list[tuple[Annotation, ...]] = []
@@ -94,6 +95,7 @@ class PictureShards:
                     self.annotations.append(found)
         if not self._places:
             wanted = f" with an annotation of {', '.join(styles)}" if styles else ""
+            wanted += f" of {', '.join(datasets)}" if datasets else ""
             raise TrainerError(f"{', '.join(map(str, self.paths))}: no sample{wanted}", FORM)
 
     def __len__(self) -> int:
@@ -108,8 +110,9 @@ class PictureShards:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex SHA-256 of the tars' contents, in order, and of the styles that are read."""
-        return sha256_text(canonical_json([[sha256_file(path) for path in self.paths], list(self.styles)]))
+        """Hex SHA-256 of the tars' contents, in order, and of what is read of them."""
+        digests = [sha256_file(path) for path in self.paths]
+        return sha256_text(canonical_json([digests, list(self.styles), list(self.datasets)]))
 
     def _bytes(self, file: int, place: tuple[int, int]) -> bytes:
         held = bytearray(place[1])
@@ -125,6 +128,8 @@ class PictureShards:
         rows = parsed.get("annotations") if isinstance(parsed, dict) else None
         if not isinstance(rows, list) or len(rows) > MOST_ANNOTATIONS:
             raise TrainerError(f"{where} has no list of at most {MOST_ANNOTATIONS} annotations", FORM)
+        if self.datasets and parsed.get("source") not in self.datasets:
+            return ()
         found = (annotation_of(row, where) for row in rows)
         return tuple(each for each in found if not self.styles or each.style in self.styles)
 
