@@ -7,8 +7,8 @@
                   language: qwen3           (a folder of a language model; left out: a new decoder)
                   out: runs/captioner
 
-A second run with `stage: mixture` and `model: runs/captioner` goes on with a mixture of all data sets. The run folder is
-that of every training command: it resumes, and `python -m trainers.serve` serves it.
+A second run with `stage: mixture` and `model: runs/captioner` goes on with a mixture of all data sets. The run folder
+is that of every training command: it resumes, and `python -m trainers.serve` serves it.
 """
 
 from __future__ import annotations
@@ -59,11 +59,16 @@ def caption(config: CaptionConfig) -> dict[str, Any]:
         "vision_language": shape,
         "init": _digest(beginning.weights),
         "tokenizer": sha256_text(beginning.tokenizer.text),
-        "sources": [[name, source.fingerprint, share] for (name, source), share in zip(sources.items(), shares, strict=True)],
+        "sources": [
+            [name, source.fingerprint, share] for (name, source), share in zip(sources.items(), shares, strict=True)
+        ],
         "heldout": [[name, source.fingerprint] for name, source in heldout.items()],
         "optimiser": asdict(optimiser),
         **{name: config.of_stage(name) for name in ("rates", "warmups", "weighting", "dropout")},
-        **{name: getattr(config, name) for name in ("stage", "blind", "grounding", "length", "batch", "steps", "seed", "dtype")},
+        **{
+            name: getattr(config, name)
+            for name in ("stage", "blind", "grounding", "length", "batch", "steps", "seed", "dtype")
+        },
     }
     loader: MixedLoader[Any] = MixedLoader(list(sources.values()), shares, config.seed)
     plan = Plan(
@@ -76,7 +81,7 @@ def caption(config: CaptionConfig) -> dict[str, Any]:
         fingerprint=sha256_text(canonical_json(identity)),
         parts=2,
     )
-    objective = Captioning(config, beginning, loader, heldout, optimiser, config.steps)
+    objective = Captioning(config, beginning, loader, heldout, optimiser=optimiser, steps=config.steps)
     return train(plan, objective, loader)
 
 
@@ -96,8 +101,8 @@ def _texts(sources: Mapping[str, Pixmo]) -> Iterator[str]:
 
     for source in sources.values():
         chance = random.Random(0)
-        for annotations in source.annotations:
-            for each in annotations:
+        for said in source.annotations:
+            for each in said:
                 yield f"{turn(question(each, chance))} {answer(each)}"
 
 

@@ -290,7 +290,7 @@ class DenseDecoder(nn.Module):
         return self.embedding.weight if self.config.tied else self.unembedding.weight
 
     def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
-        """Draw every matrix from a normal truncated at three deviations (see `deviation`), with gains one and biases zero.
+        """Draw every matrix from a normal truncated at three deviations (see `deviation`); gains are one, biases zero.
 
         The generator is on the CPU: the same seed gives the same weights on every device. `put` stores a whole drawn
         tensor in a parameter, which may hold but a part of it.

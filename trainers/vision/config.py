@@ -72,8 +72,8 @@ class CaptionConfig(LoopConfig):
     vision: str = ""
     """Without `model`: a folder of CLIP or SigLIP in the Hugging Face format; "" for a new transformer of `shape`."""
     language: str = ""
-    """Without `model`: a folder of a language model in the Hugging Face format with its tokenizer.json, or a run; "" for
-    a new decoder of `shape`."""
+    """Without `model`: a folder of a language model in the Hugging Face format with its tokenizer.json, or a run; ""
+    for a new decoder of `shape`."""
     shape: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the parts that are new: {"vision": {...}, "connector": {...}, "decoder": {...}, "crops": {...}}."""
     tokenizer: str = ""
@@ -158,6 +158,4 @@ def optimiser_of(config: CaptionConfig) -> Optimiser:
         "epsilon": 1e-6,
         "z_loss": 1e-4,
     }
-    return Optimiser(
-        learning_rate=rates[fastest], warmup_steps=warmups[fastest], **{**usual, **config.optimiser}
-    )
+    return Optimiser(learning_rate=rates[fastest], warmup_steps=warmups[fastest], **{**usual, **config.optimiser})

@@ -153,7 +153,9 @@ class Layout:
         for place, rows, columns in views:
             high, wide = rows // self.config.pool, columns // self.config.pool
             at = place.onto(x, y)
-            column, row = (min(max(0, int(each // unit)), most - 1) for each, most in zip(at, (wide, high), strict=True))
+            column, row = (
+                min(max(0, int(each // unit)), most - 1) for each, most in zip(at, (wide, high), strict=True)
+            )
             found.append(before + row * wide + column)
             before += high * wide
         return found

@@ -6,7 +6,7 @@ A row begins with the tokens of its picture; each annotation is a branch behind 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -193,7 +193,10 @@ class Examples:
                 target[b, at : at + size - 1] = each.tokens[1:]
                 weight[b, at + each.asked - 1 : at + size - 1] = each.weight
                 at += size
-        put: Callable[[np.ndarray], Tensor] = lambda array: torch.from_numpy(array).to(device)
+
+        def put(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
         inputs = Inputs(put(tokens), put(position), put(branch), None if self.blind else self._pictures(rows, device))
         return inputs, put(target), put(weight)
 
@@ -214,7 +217,8 @@ class Examples:
         if not pixels:
             return self._unused(device) if self.always else None
         joined = [np.concatenate(each) for each in (pixels, inside, pooled, row_of, places)]
-        return Pictures(*(torch.from_numpy(each).to(device) for each in joined))
+        crops_CHW3, inside_CS, pooled_PW, row_P, place_P = (torch.from_numpy(each).to(device) for each in joined)
+        return Pictures(crops_CHW3, inside_CS, pooled_PW, row_P, place_P)
 
     def grounding(self, rows: Sequence[Row], device: torch.device | str) -> Grounding | None:
         """The labels of a batch and where they are shown; None for a batch without pictures or labels."""

@@ -66,9 +66,7 @@ def prompt(examples: Examples, asked: Asked) -> Row:
     """A picture and a question, up to where the reply begins."""
     begun = examples.of_picture(asked.picture)
     tokens = examples.encoded(turn(asked.question))
-    return Row(
-        begun.beginning, (Branch(tokens, len(tokens)),), begun.pixels_CHW3, begun.inside_CS, begun.layout
-    )
+    return Row(begun.beginning, (Branch(tokens, len(tokens)),), begun.pixels_CHW3, begun.inside_CS, begun.layout)
 
 
 @torch.inference_mode()
@@ -91,9 +89,7 @@ def _written(
         for (keys, values), each in zip(held, core.blocks, strict=True):
             block = cast(Block, each)
 
-            def attend(
-                y_BSD: Tensor, block: Block = block, keys: Tensor = keys, values: Tensor = values
-            ) -> Tensor:
+            def attend(y_BSD: Tensor, block: Block = block, keys: Tensor = keys, values: Tensor = values) -> Tensor:
                 q, k, v = queries_keys_values(block.attention, y_BSD, cos, sin)
                 end = start + y_BSD.shape[1]
                 keys[:, :, start:end], values[:, :, start:end] = k.transpose(1, 2), v.transpose(1, 2)

@@ -56,12 +56,14 @@ def read_vision(folder: Path) -> tuple[TransformerConfig, CropConfig, Weights]:
             f"{folder / CONFIG}: the model_type {parsed.get('model_type')!r} is not known here",
             f"give a folder of {', '.join(VISION_KINDS)}",
         )
-    inner = parsed.get("vision_config") if "vision_config" in parsed else parsed
+    inner: dict[str, Any] = parsed.get("vision_config") or parsed
     try:
         shape = _vision_shape(inner, kind, _normalisation(folder, kind))
         crops = CropConfig(crop=inner["image_size"], patch=inner["patch_size"], margins=(0, 0), mode="global")
     except (KeyError, TypeError) as error:
-        raise TrainerError(f"{folder / CONFIG} lacks or misstates {error}", "save the model again with transformers") from None
+        raise TrainerError(
+            f"{folder / CONFIG} lacks or misstates {error}", "save the model again with transformers"
+        ) from None
     with TensorFolder(folder) as tensors:
         found = _vision_weights(shape, tensors.read, tensors.shapes(), folder, crops)
     return shape, crops, found
@@ -92,7 +94,7 @@ def _normalisation(folder: Path, kind: str) -> tuple[Any, Any]:
     if not (folder / PREPROCESSOR).is_file():
         return usual
     parsed = read_json_object(folder / PREPROCESSOR)
-    return tuple(parsed.get(name, own) for name, own in zip(("image_mean", "image_std"), usual, strict=True))  # ty: ignore
+    return tuple(parsed.get(name, own) for name, own in zip(("image_mean", "image_std"), usual, strict=True))
 
 
 def _vision_weights(
@@ -211,7 +213,9 @@ def _molmo_shape(
         }
     )
     tokens, D = shapes[f"{VIT}positional_embedding"]
-    numbers = [int(m[1]) for name in shapes if (m := re.match(rf"{re.escape(VIT)}transformer\.resblocks\.(\d+)\.", name))]
+    numbers = [
+        int(m[1]) for name in shapes if (m := re.match(rf"{re.escape(VIT)}transformer\.resblocks\.(\d+)\.", name))
+    ]
     # OpenAI's CLIP: the patches of a side from the positions, the pixels of a patch from its matrix.
     side, patch = round((tokens - 1) ** 0.5), round((shapes[f"{VIT}patch_embedding.weight"][1] / 3) ** 0.5)
     vision = TransformerConfig(

@@ -194,6 +194,7 @@ class VisionLanguageModel(nn.Module):
         inputs: Inputs,
         target_BT: Tensor,
         weight_BT: Tensor,
+        *,
         z_loss: float = 0.0,
         drop: Callable[[Tensor], Tensor] | None = None,
         grounding: Grounding | None = None,
@@ -240,7 +241,9 @@ def _sine_positions(shape: tuple[int, ...], *, first: bool) -> Tensor:
     frequency = 1.0 / 100.0 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
     angle = torch.outer(torch.arange(side, dtype=torch.float64), frequency)
     waves = torch.cat((angle.sin(), angle.cos()), 1).float()
-    both = torch.cat((waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)), -1).reshape(side * side, -1)
+    both = torch.cat((waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)), -1).reshape(
+        side * side, -1
+    )
     found = torch.zeros(tokens, D)
     found[int(first) :, : min(D, both.shape[1])] = both[:, :D]
     return found

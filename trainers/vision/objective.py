@@ -70,6 +70,7 @@ class Captioning(Objective):
         beginning: Beginning,
         loader: MixedLoader[Any],
         heldout: Mapping[str, Pixmo],
+        *,
         optimiser: Optimiser,
         steps: int,
     ) -> None:
@@ -101,7 +102,9 @@ class Captioning(Objective):
         model = VisionLanguageModel(self.beginning.shape)
         model.decoder.recompute = self.config.recompute
         # What embeds or norms is not decayed, as little as biases.
-        self.undecayed = tuple(n for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n or "positions" in n)
+        self.undecayed = tuple(
+            n for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n or "positions" in n
+        )
         return model
 
     def initialise(self, model: nn.Module) -> None:
@@ -163,7 +166,12 @@ class Captioning(Objective):
         drop = self._drop(samples, weight_BT) if self.dropout else None
         share = self.config.grounding
         descend, nats, right, grounding = cast(VisionLanguageModel, model).losses(
-            inputs, target_BT, weight_BT, self.z_loss, drop, self.examples.grounding(rows, device) if share else None
+            inputs,
+            target_BT,
+            weight_BT,
+            z_loss=self.z_loss,
+            drop=drop,
+            grounding=self.examples.grounding(rows, device) if share else None,
         )
         total = weight_BT.sum().clamp(min=1e-9)
         notes = Notes(nats.item(), right.item(), total.item(), grounding.item())

@@ -52,14 +52,20 @@ def begin(config: CaptionConfig, texts: Iterable[str]) -> Beginning:
         vision, crops, weights = read_vision(Path(config.vision))
         parts["vision"] = vision
         # The size of a crop is that of the transformer; how pictures are cut is free.
-        given = {"margins": (4, 4) if crops.side > 8 else (0, 0), "mode": "overlap", **config.shape.get("crops", {})}
-        parts["crops"] = CropConfig(**{**given, "crop": crops.crop, "patch": crops.patch})
+        given: dict[str, Any] = {
+            "margins": (4, 4) if crops.side > 8 else (0, 0),
+            "mode": "overlap",
+            **config.shape.get("crops", {}),
+        }
+        parts["crops"] = CropConfig(**given, crop=crops.crop, patch=crops.patch)
         if "connector" not in config.shape:
             parts["connector"] = ConnectorConfig(layers=(-2, -min(9, vision.layers)), heads=max(1, vision.width // 64))
     if config.language:
         served = open_served(config.language)
         if not served.ends:
-            raise TrainerError(f"{config.language} names no token that ends a text", "set eos_token_id in its config.json")
+            raise TrainerError(
+                f"{config.language} names no token that ends a text", "set eos_token_id in its config.json"
+            )
         rows = served.decoder.config.vocab_size
         tokenizer, markers, rows = with_markers(served.tokenizer, rows)
         weights |= {f"decoder.{name}": weight.detach() for name, weight in served.decoder.named_parameters()}

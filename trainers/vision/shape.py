@@ -49,7 +49,9 @@ class TransformerConfig:
             if getattr(self, name) < 1:
                 raise TrainerError(f"vision.{name} is {getattr(self, name)}", "give 1 or more")
         if self.width % self.heads:
-            raise TrainerError(f"vision.width {self.width} and {self.heads} heads", "choose heads that divide the width")
+            raise TrainerError(
+                f"vision.width {self.width} and {self.heads} heads", "choose heads that divide the width"
+            )
         if len(self.mean) != 3 or len(self.deviation) != 3 or not all(each > 0 for each in self.deviation):
             raise TrainerError("vision.mean and vision.deviation are not three numbers each", "give one a colour")
 

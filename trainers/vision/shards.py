@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -199,7 +200,9 @@ def _places(path: Path, file: int) -> list[_Place]:
                 if kind:
                     most = MOST_JSON if kind == "words" else MOST_BYTES
                     if member.size > most:
-                        raise TrainerError(f"{path}: {member.name[:200]} has {member.size:,} bytes", f"the most is {most:,}")
+                        raise TrainerError(
+                            f"{path}: {member.name[:200]} has {member.size:,} bytes", f"the most is {most:,}"
+                        )
                     found.setdefault(str(name.with_suffix("")), {})[kind] = (member.offset_data, member.size)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise TrainerError(f"{path} is no whole tar: {error}", "copy the shard again in full") from None
@@ -247,9 +250,11 @@ def _chat(row: Mapping[str, Any], number: int) -> tuple[Annotation, ...]:
     turns = messages if fits and isinstance(messages, list) else []
     found = tuple(
         Annotation("text", asked["content"], reply["content"])
-        for asked, reply in zip(turns, turns[1:], strict=False)
+        for asked, reply in pairwise(turns)
         if asked.get("role") == "user" and reply.get("role") == "assistant"
     )
     if not found:
-        raise TrainerError(f"row {number + 1} has no user message with a reply", 'write {"messages": [...]} in each line')
+        raise TrainerError(
+            f"row {number + 1} has no user message with a reply", 'write {"messages": [...]} in each line'
+        )
     return found

@@ -1,7 +1,7 @@
 """A vision transformer over crops, and the connector that pools its patches.
 
-Shape suffixes: C crops, S patches of a crop (plus a class token), D width, H heads, K width of a head, P picture tokens,
-W patches of a picture token, L layers that are read, E width of the decoder.
+Shape suffixes: C crops, S patches of a crop (plus a class token), D width, H heads, K width of a head, P picture
+tokens, W patches of a picture token, L layers that are read, E width of the decoder.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ class VisionTransformer(nn.Module):
 class Connector(nn.Module):
     """Pools the patches of a token by attention, whose query is their mean, and maps the result to the decoder."""
 
-    def __init__(self, config: ConnectorConfig, vision: TransformerConfig, crops_hidden: int, decoder_width: int) -> None:
+    def __init__(
+        self, config: ConnectorConfig, vision: TransformerConfig, crops_hidden: int, decoder_width: int
+    ) -> None:
         super().__init__()
         reads, D = vision.width * len(config.layers), config.width or vision.width
         self.heads = config.heads

@@ -28,7 +28,14 @@ POINTING = (
     "Show me the {label}.",
 )
 COUNTING = ("How many {label} are there?", "Count the {label}.", "Tell me how many {label} are in the image.")
-PROMPTS = {"caption": CAPTION, "transcript": TRANSCRIPT, "pointing": POINTING, "counting": COUNTING}
+CLOCK = ("What time is being shown?", "What time does the clock show?", "What is the time on this clock?")
+PROMPTS = {
+    "caption": CAPTION,
+    "transcript": TRANSCRIPT,
+    "pointing": POINTING,
+    "counting": COUNTING,
+    "clock": CLOCK,
+}
 """Prompts of the styles that may come without one."""
 PREFIXED = {
     "caption": "long_caption",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -67,7 +67,7 @@ class Scene:
     """On the sign; "" without one."""
     time: str = ""
     """That the clock shows, such as 3:40; "" without one."""
-    caption: str = field(default="")
+    caption: str = ""
 
     def of(self, what: tuple[str, str]) -> list[Object]:
         """The objects of a colour and kind."""
@@ -153,10 +153,8 @@ def _drawn(split: Split, number: int, count: int, chance: np.random.Generator) -
     if chance.random() < ABSENT_SHARE:
         candidates = [(c, k.plural) for c in NAMES for k in KINDS if (c, k.plural) not in present]
         absent = candidates[chance.integers(len(candidates))]
-    scene = Scene(
-        f"{split}-{number:06d}", split, _jpeg(page), name, tuple(objects), target, absent, word, time
-    )
-    return Scene(**{**scene.__dict__, "caption": caption_of(scene)})
+    scene = Scene(f"{split}-{number:06d}", split, _jpeg(page), name, tuple(objects), target, absent, word, time)
+    return replace(scene, caption=caption_of(scene))
 
 
 def _target_colour(split: Split, kind: int, chance: np.random.Generator) -> tuple[str, bool | None]:
@@ -295,4 +293,3 @@ def caption_of(scene: Scene) -> str:
     if scene.word:
         found += f" A sign says {scene.word}."
     return found
-

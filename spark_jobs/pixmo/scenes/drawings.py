@@ -134,7 +134,9 @@ def texture(name: str, size: int, chance: np.random.Generator) -> NDArray[np.flo
     elif name == "cloudy":
         waves = [chance.uniform(0.02, 0.09, 2).astype(np.float32) for _ in range(4)]
         shifts = chance.uniform(0, 6.3, 4).astype(np.float32)
-        pattern = sum(np.sin(a * x + b * y + shift) for (a, b), shift in zip(waves, shifts, strict=True)) / 4 * 0.5 + 0.5
+        pattern = (
+            sum(np.sin(a * x + b * y + shift) for (a, b), shift in zip(waves, shifts, strict=True)) / 4 * 0.5 + 0.5
+        )
     else:
         pattern = np.zeros_like(x)
     share = np.asarray(pattern, dtype=np.float32)[..., None]

@@ -25,7 +25,10 @@ def slow_grid(height: int, width: int, config: CropConfig) -> tuple[int, int]:
     step, margin = config.window * config.patch, sum(config.margins) * config.patch
     high, wide = max(1, height - margin), max(1, width - margin)
     every = [(r, c) for r in range(1, 40) for c in range(1, 40) if r * c <= config.most_crops]
-    scale = {grid: min(np.float32(grid[0] * step) / np.float32(high), np.float32(grid[1] * step) / np.float32(wide)) for grid in every}
+    scale = {
+        grid: min(np.float32(grid[0] * step) / np.float32(high), np.float32(grid[1] * step) / np.float32(wide))
+        for grid in every
+    }
     large = [grid for grid in every if scale[grid] >= 1]
     best = min(scale[grid] for grid in large) if large else max(scale.values())
     return min((grid for grid in large or every if scale[grid] == best), key=lambda g: (g[0] * g[1], g[0]))
@@ -99,7 +102,9 @@ def centre(pixels_HW3: np.ndarray, near: tuple[float, float], reach: float) -> t
 def test_a_point_drawn_through_a_crop_and_back_lands_within_half_a_pixel() -> None:
     chance = np.random.default_rng(1)
     for height, width in [(int(h), int(w)) for h, w in chance.integers(60, 420, (200, 2))]:
-        shrunk = max(1.0, height / layout(height, width, SMALL).fine.height)  # ty: ignore[unresolved-attribute]
+        fine = layout(height, width, SMALL).fine
+        assert fine is not None
+        shrunk = max(1.0, height / fine.height)
         spread = 1.2 * shrunk
         x, y = (float(chance.uniform(5 * spread, size - 5 * spread)) for size in (width, height))
         found, crops_CHW3, inside = cut(blob(height, width, x, y, spread), SMALL)
@@ -108,7 +113,7 @@ def test_a_point_drawn_through_a_crop_and_back_lands_within_half_a_pixel() -> No
         crop = found.crop_of(x, y)
         expected = found.into(crop, x, y)
         assert 0 <= expected[0] <= 56 and 0 <= expected[1] <= 56
-        scale = found.fine.width / width  # ty: ignore[unresolved-attribute]
+        scale = fine.width / width
         drawn = centre(crops_CHW3[crop], expected, 5.5 * spread * scale)
         back = found.out_of(crop, *drawn)
         assert abs(back[0] - x) < 0.5 and abs(back[1] - y) < 0.5, (height, width, x, y, back)
