@@ -306,6 +306,46 @@ class RouterSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PixmoSettings:
+    """`[pixmo]`: files of the PixMo datasets, how their pictures are downloaded, and the shards made of them."""
+
+    data: str = "pixmo"
+    """Folder of downloaded repositories: pixmo-cap, pixmo-points and so on."""
+    annotations: str = "annotations"
+    """Folder that `watershed annotate` and `watershed captions` write to; its rows are read beside those of `data`."""
+    round: str = "first"
+    """Name of the round of downloads. A new name asks every address again, so that rot is seen."""
+    most_missing: float = 0.3
+    """Share of missing pictures, and of pictures that were lost since an earlier round, from which on a check warns."""
+    concurrency: int = 64
+    """Addresses in flight."""
+    per_host: int = 4
+    """Addresses of one host in flight."""
+    host_interval: float = 0.0
+    """Seconds between two requests to a host; 0 for no pause."""
+    attempts: int = 4
+    """Requests for an address whose failures may pass."""
+    first_pause: float = 1.0
+    """Seconds before the second attempt; it doubles before each further one."""
+    timeout: float = 60.0
+    """Seconds in which a picture must have arrived."""
+    largest: int = 50_000_000
+    """Most bytes of a picture."""
+    most_pixels: int = 64_000_000
+    """Most pixels of a picture."""
+    contact: str = ""
+    """Address in the User-Agent header, to which hosts can complain."""
+    internal: list[str] = field(default_factory=list)
+    """HOST:PORT of servers in this network that may be asked for pictures. All other internal addresses are refused."""
+    heldout: float = 0.02
+    """Share of pictures that are held out of training, besides those of published validation and test splits."""
+    samples_per_shard: int = 1000
+    """Most samples of a shard."""
+    seed: int = 0
+    """Seed of the split and the order of samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
     """`[models.NAME]`: a language model behind an OpenAI-compatible HTTP server."""
 
@@ -367,6 +407,7 @@ class Settings:
     scholar: ScholarSettings
     router: RouterSettings
     mathfish: MathfishSettings
+    pixmo: PixmoSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""
 

@@ -20,13 +20,14 @@ from dagster_project.families.ladder import assets as ladder
 from dagster_project.families.mathfish import assets as mathfish
 from dagster_project.families.models import assets as models
 from dagster_project.families.moe import assets as moe
+from dagster_project.families.pixmo import assets as pixmo
 from dagster_project.families.registry import assets as registry
 from dagster_project.families.router import assets as router
 from dagster_project.families.scholar import assets as scholar
 from dagster_project.families.tulu import assets as tulu
 from dagster_project.jobs import JOBS
 
-FAMILIES = (dclm, models, evals, ladder, moe, dialogues, tulu, registry, cheatsheet, scholar, router, mathfish)
+FAMILIES = (dclm, models, evals, ladder, moe, dialogues, tulu, registry, cheatsheet, scholar, router, mathfish, pixmo)
 """The asset modules, one for each family. A new family adds its module here."""
 
 

@@ -12,6 +12,7 @@
 - `scholar` cuts papers into passages, embeds them, and indexes them for `watershed ask`.
 - `router_domains` and `router` embed domains, train an expert on each, and compare routers between the experts.
 - `mathfish_data` and `mathfish` read standards and problems, and ask models about them.
+- `pixmo` reads the PixMo datasets, downloads their pictures, and writes picture shards.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -56,6 +57,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "router": _made("router", "run", ""),
     "mathfish_data": _made("mathfish", ""),
     "mathfish": _made("mathfish", "model"),
+    "pixmo": _made("pixmo"),
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -100,6 +102,8 @@ DESCRIPTIONS = {
     "to standards, and makes the prompts that models are asked.",
     "mathfish": "This job asks the models of `[mathfish] models` whether problems teach standards and which, follows "
     "their choices through the curriculum, and scores their answers.",
+    "pixmo": "This job reads the PixMo datasets of `[pixmo] data`, downloads the pictures that they name, finds "
+    "coordinates in the wrong unit, and writes picture shards.",
 }
 
 JOBS = tuple(

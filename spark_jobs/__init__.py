@@ -14,7 +14,8 @@ Engines:
 - `selection`: which documents a mixture takes, and how often
 - `contamination`: evaluation text in documents
 - `retrieval`: search over passages, and its evaluation
-- `shards`: tokenizing text and writing training shards
+- `shards`: tokenizing text, and writing training shards of texts and pictures
+- `pictures`: downloading pictures, and storing each once
 - `language_models`: requests to language models, every attempt a row
 - `kernels`: compiled inner loops over Arrow buffers
 
@@ -27,6 +28,6 @@ Families:
 - `curate`: a recipe on plain files, without Spark (`watershed curate`)
 - `scholar`: citations and rubrics of scientific answers
 - `mathfish`: replies about mathematical standards
-- `pixmo`: points, counts and answers about pictures
+- `pixmo`: the PixMo datasets and their pictures; points, counts and answers about pictures
 - `demo`: the crawl of this machine's documentation that the demo reads
 """

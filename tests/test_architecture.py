@@ -47,7 +47,7 @@ tables of their own. In `trainers` a family is a kind of training."""
 ENGINES = {
     "spark_jobs": {
         *("spark", "archives", "recipes", "measures", "edits", "dedup", "classifiers", "selection", "contamination"),
-        *("shards", "kernels", "language_models", "retrieval", "compute", "hash_order", "input_files"),
+        *("shards", "kernels", "language_models", "retrieval", "pictures", "compute", "hash_order", "input_files"),
         "light_imports",
     },
     "trainers": {"process", "core", "data", "models", "serving", "verifiers", "names"},

@@ -11,7 +11,20 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Family
 from catalog.names import close, find
-from catalog.tables import cheatsheet, dclm, dialogues, evals, ladder, mathfish, models, moe, router, scholar, tulu
+from catalog.tables import (
+    cheatsheet,
+    dclm,
+    dialogues,
+    evals,
+    ladder,
+    mathfish,
+    models,
+    moe,
+    pixmo,
+    router,
+    scholar,
+    tulu,
+)
 
 FAMILIES: tuple[Family, ...] = (
     dclm.FAMILY,
@@ -25,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     scholar.FAMILY,
     router.FAMILY,
     mathfish.FAMILY,
+    pixmo.FAMILY,
 )
 
 CONTRACTS: dict[str, Contract] = {contract.name: contract for family in FAMILIES for contract in family.contracts}

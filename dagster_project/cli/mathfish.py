@@ -136,7 +136,6 @@ def review_command(collection: str, port: int) -> None:
       watershed mathfish review
       watershed mathfish review --collection generated --port 8123
     """
-    from catalog.errors import WatershedError
     from catalog.lake import Lake
     from catalog.settings import load_settings
     from dagster_project.families.mathfish.review.server import ReviewServer
@@ -144,12 +143,7 @@ def review_command(collection: str, port: int) -> None:
 
     lake = Lake.of(load_settings())
     items = items_of(lake, collection)
-    try:
-        server = ReviewServer(Verdicts(lake, items), port)
-    except OSError as error:
-        raise WatershedError(
-            f"port {port} cannot be used: {error.strerror or error}", "choose another --port"
-        ) from None
+    server = ReviewServer(Verdicts(lake, items), port)
     say(f"{len(items):,} problems to judge at {server.url} (Ctrl+C ends)")
     with server:
         server.serve_forever()

@@ -1,0 +1,1 @@
+"""Assets of the PixMo datasets: their rows, pictures and shards."""

@@ -1,0 +1,126 @@
+"""pixmo.shards and pixmo.samples: samples in a random order, as tars whose pictures are read one shard at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from catalog.errors import WatershedError
+from catalog.lake import Lake
+from catalog.progress import track
+from catalog.tables.pixmo import SAMPLES, SHARDS
+from spark_jobs.pixmo.pictures import store_of
+from spark_jobs.pixmo.samples import Picked, order_of, picked_samples, split_of
+from spark_jobs.shards.format import MANIFEST, shard_name
+from spark_jobs.shards.pictures import (
+    MAKERS,
+    PictureLine,
+    PictureSample,
+    write_picture_dataset,
+    write_picture_manifest,
+    write_picture_shard,
+)
+
+SPLITS = ("train", "heldout")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureShardRecipe:
+    """How samples become shards."""
+
+    heldout: float = 0.02
+    """Share of pictures that are held out, besides those of published validation and test splits."""
+    samples_per_shard: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.heldout < 1 or self.samples_per_shard < 1:
+            raise WatershedError(
+                f"picture shards: {self.heldout} held out, {self.samples_per_shard} samples a shard",
+                "set [pixmo] heldout to at least 0 and below 1, and samples_per_shard to at least 1",
+            )
+
+
+def write_shards(lake: Lake, recipe: PictureShardRecipe, fingerprint: str) -> list[Row]:
+    """Write the data set `fingerprint`, pixmo.samples and pixmo.shards, and return the rows of the latter.
+
+    Raises:
+        WatershedError: no row has a picture, a stored picture has changed, or the disk is full.
+    """
+    folder, store = lake.folder(SHARDS.name, fingerprint), store_of(lake)
+    samples = picked_samples(lake)
+    if not samples:
+        raise WatershedError(
+            "no row of the PixMo tables has a picture that is stored",
+            'look at `watershed sql "FROM pixmo.lost"`, and materialise pixmo.pictures again',
+        )
+    parts: dict[str, list[Picked]] = {split: [] for split in SPLITS}
+    for sample in sorted(samples, key=lambda sample: order_of(sample, recipe.seed)):
+        parts[split_of(sample, recipe.heldout, recipe.seed)].append(sample)
+    shards, rows = list[Row](), list[Row]()
+    each = recipe.samples_per_shard
+    total = sum(-(-len(part) // each) for part in parts.values())
+    with track("writing picture shards", total, "shards") as task:
+        for split, part in parts.items():
+            # Its presence would mark the split as complete.
+            (folder / split / MANIFEST).unlink(missing_ok=True)
+            lines = []
+            for number, start in enumerate(range(0, len(part), each)):
+                picked = part[start : start + each]
+                pictures = [_sample(sample, *store.read(sample.sha256)) for sample in picked]
+                line = write_picture_shard(folder / split, split, number, pictures)
+                lines.append(line)
+                shards.append(_shard_row(line, lake.relative(folder / split / f"{line.shard}.tar"), fingerprint))
+                rows += _sample_rows(split, number, picked)
+                task.advance(1)
+            write_picture_manifest(folder / split, lines)
+    write_picture_dataset(folder, fingerprint=fingerprint, seed=recipe.seed)
+    lake.replace(SAMPLES, pa.Table.from_pylist(rows, schema=SAMPLES.schema), fingerprint)
+    lake.replace(SHARDS, pa.Table.from_pylist(shards, schema=SHARDS.schema), fingerprint)
+    return shards
+
+
+def _sample(picked: Picked, data: bytes, ending: str) -> PictureSample:
+    return PictureSample(
+        picture=data,
+        ending=ending,
+        width=picked.width,
+        height=picked.height,
+        source=picked.dataset,
+        annotations=picked.annotations,
+    )
+
+
+def _shard_row(line: PictureLine, path: str, fingerprint: str) -> Row:
+    return {
+        "split": line.split,
+        "shard": line.shard,
+        "dataset": fingerprint,
+        "path": path,
+        "bytes": line.bytes,
+        "sha256": line.sha256,
+        "samples": line.samples,
+        "annotations": line.annotations,
+    }
+
+
+def _sample_rows(split: str, number: int, picked: Sequence[Picked]) -> list[Row]:
+    return [
+        {
+            "split": split,
+            "shard": shard_name(number),
+            "sample": f"{number:08d}-{place:06d}",
+            "dataset": sample.dataset,
+            "image_sha256": sample.sha256,
+            "place": sample.place,
+            "maker": max((each.maker for each in sample.annotations), key=MAKERS.index),
+            "annotations": len(sample.annotations),
+            "rows": list(sample.rows),
+        }
+        for place, sample in enumerate(picked)
+    ]
