@@ -105,6 +105,7 @@ class Captioning(Objective):
         self.undecayed = tuple(
             n for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n or "positions" in n
         )
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         return model
 
     def initialise(self, model: nn.Module) -> None:
@@ -232,7 +233,7 @@ class Captioning(Objective):
 
     def result(self, tokens: int, measured: Mapping[str, float]) -> dict[str, Any]:
         shares = dict(zip(self.config.sources, self.loader.weights, strict=True))
-        return {**measured, "rates": shares, "blind": self.config.blind}
+        return {**measured, "rates": shares, "blind": self.config.blind, "parameters": self.parameters}
 
     def state(self) -> dict[str, Any]:
         return {
