@@ -163,7 +163,7 @@ def relaxed_accuracy(reply: str, answer: str, tolerance: float = 0.05) -> float:
     """
     mine, true = _as_number(reply), _as_number(answer)
     if mine is not None and true:
-        return float(abs(mine - true) <= tolerance * abs(true) + 1e-12)
+        return float(abs(mine - true) / abs(true) <= tolerance)
     if mine is not None and true is not None:
         return float(mine == true)
     return float(" ".join(reply.lower().split()) == " ".join(answer.lower().split()))

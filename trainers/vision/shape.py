@@ -126,15 +126,3 @@ def from_mapping(values: Mapping[str, Any]) -> VisionLanguageConfig:
         markers=values["markers"],
         both_ways=values.get("both_ways", False),
     )
-
-
-def parameter_count(config: VisionLanguageConfig) -> dict[str, int]:
-    """Parameters by part: of the transformer, the connector and the decoder."""
-    import torch
-
-    from trainers.vision.model import VisionLanguageModel
-
-    with torch.device("meta"):
-        model = VisionLanguageModel(config)
-    parts = ("vision", "connector", "decoder")
-    return {part: sum(p.numel() for p in getattr(model, part).parameters()) for part in parts}
