@@ -96,6 +96,11 @@ class Contract:
     upstream: tuple[str, ...] = ()
     source: str = "derived"
     licence: str = "as its upstream tables"
+    """The licence in words, for people."""
+    licences: tuple[str, ...] = ()
+    """The same as SPDX identifiers or LicenseRefs, where the words alone are not understood; see `catalog.licences`."""
+    licence_column: str | None = None
+    """The column that states the licence of each row, if there is one."""
     owner: str = "data"
     """The role that owns the table. `[dagster.owners]` of watershed.toml names the people."""
     freshness: datetime.timedelta | None = None
@@ -113,6 +118,7 @@ class Contract:
             *self.primary_key,
             *self.partition_by,
             *self.named_by,
+            *((self.licence_column,) if self.licence_column else ()),
             *(e.column for e in self.expectations if e.column),
         ):
             if used not in names:

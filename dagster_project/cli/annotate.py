@@ -11,7 +11,7 @@ from dagster_project.cli.screen.say import say
 
 
 @click.command("annotate")
-@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="The port; by default a free one.")
 @click.option("--recogniser", default="", metavar="NAME", help="Entry of [models], or folder of a Whisper model.")
 @user_errors(RUN_AGAIN)

@@ -11,7 +11,7 @@ from dagster_project.cli.screen.say import say
 
 
 @click.command("captions")
-@click.argument("recordings", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("recordings", type=click.Path(path_type=Path))
 @click.option("--recogniser", default="", metavar="NAME", help="Entry of [models], or folder of a Whisper model.")
 @click.option("--model", default="", metavar="NAME", help="Entry of [models] that merges transcripts; else they vote.")
 @user_errors(RUN_AGAIN)

@@ -11,12 +11,16 @@ from dagster_project.cli.screen.say import say
 
 
 @click.command("pictures")
-@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the pictures.")
-@click.option("--url-column", default="image_url", show_default=True, help="Column of addresses.")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder that receives the pictures."
+)
+@click.option("--url-column", default="image_url", show_default=True, help="Column that holds the addresses.")
 @click.option("--sha256-column", default="", help="Column of the digests that pictures must have.")
 @click.option("--concurrency", default=64, show_default=True, type=click.IntRange(1, 4096), help="Pictures in flight.")
-@click.option("--per-host", default=4, show_default=True, type=click.IntRange(1, 256), help="Those of one host.")
+@click.option(
+    "--per-host", default=4, show_default=True, type=click.IntRange(1, 256), help="Pictures of one host in flight."
+)
 @click.option("--contact", default="", help="Address in the User-Agent header, to which hosts can complain.")
 @click.option("--internal", multiple=True, metavar="HOST:PORT", help="Server in this network that may be asked.")
 @user_errors(RUN_AGAIN)

@@ -7,6 +7,7 @@ again; what was in flight when the process was killed is.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 from collections import deque
@@ -29,35 +30,41 @@ FSYNC_EVERY = 200
 
 
 class Journal:
-    """The outcomes of a download, a JSON line each.
+    """The outcomes of a download, a JSON line each. One process at a time holds it.
 
     Raises:
-        WatershedError: the file is no journal.
+        WatershedError: the file is not a journal, or another process holds it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self.known: dict[str, dict[str, Any]] = {}
-        whole = 0
-        if path.exists():
-            with path.open("rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._remember(line)
-                    whole += len(line)
-            # A line that the killed process did not end.
-            os.truncate(path, whole)
-        self._file: IO[bytes] = path.open("ab")
         self._unsynced = 0
+        self._file: IO[bytes] = path.open("ab+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise WatershedError(f"another process downloads by {path}", "wait until it has ended") from None
+        self._file.seek(0)
+        whole = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            self._remember(line)
+            whole += len(line)
+        # A line that a killed process did not end.
+        self._file.truncate(whole)
 
     def _remember(self, line: bytes) -> None:
         try:
             row = json.loads(line)
             self.known[row["place"]] = row
         except (ValueError, KeyError, TypeError):
-            raise WatershedError(f"{self.path} is no journal of downloads", "delete it, and download again") from None
+            raise WatershedError(
+                f"{self.path} is not a journal of downloads", "delete it, and download again"
+            ) from None
 
     def add(self, found: Fetched) -> None:
         """Write an outcome."""

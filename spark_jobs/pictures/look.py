@@ -14,6 +14,8 @@ from pathlib import Path
 MOST_PIXELS = 64_000_000
 """Width times height. A decoded picture of this size takes 192 MB."""
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+ENDINGS = {**FORMATS, "MPO": "jpg"}
+"""Pillow calls a JPEG with further pictures behind the first, as telephones write them, MPO."""
 ORIENTATION = 0x0112
 """EXIF tag; 5 to 8 say that the picture is shown turned by a quarter."""
 
@@ -47,7 +49,7 @@ def look(picture: bytes | Path, most_pixels: int = MOST_PIXELS) -> Looked:
         most_pixels: the largest width times height that is decoded.
 
     Raises:
-        NotAPicture: it is no JPEG, PNG or WebP, is truncated or broken, or has more pixels.
+        NotAPicture: it is not a JPEG, PNG or WebP, is truncated or broken, or has more pixels.
 
     Example:
         >>> look(png)
@@ -67,9 +69,9 @@ def look(picture: bytes | Path, most_pixels: int = MOST_PIXELS) -> Looked:
                 image.load()
                 turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
                 extrema = image.convert("RGB").getextrema()
-                ending = FORMATS[image.format or ""]
+                ending = ENDINGS[image.format or ""]
     except UnidentifiedImageError:
-        raise NotAPicture("wrong_type", "the bytes are no JPEG, PNG or WebP") from None
+        raise NotAPicture("wrong_type", "the bytes are not a JPEG, PNG or WebP") from None
     except Image.DecompressionBombError as error:
         raise NotAPicture("bomb", str(error)[:200]) from None
     except (OSError, ValueError, SyntaxError, KeyError, IndexError, EOFError, MemoryError) as error:

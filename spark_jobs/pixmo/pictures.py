@@ -72,8 +72,15 @@ def named_pictures(lake: Lake) -> Named:
     return Named(one, tuple(sorted(held)))
 
 
-def fetch_rows(found: Mapping[str, Row], round_name: str) -> list[Row]:
-    """Rows of pixmo.fetches, with placeholders that are known by their repetition."""
+def fetch_rows(found: Mapping[str, Row], named: Named, round_name: str) -> list[Row]:
+    """Rows of pixmo.fetches, with placeholders that are known by their repetition.
+
+    An outcome in the journal may be older than the digest that the datasets give now.
+    """
+    found = {place: {**row, "declared_sha256": named.urls[place]} for place, row in found.items()}
+    for row in found.values():
+        if row["outcome"] == "ok" and row["declared_sha256"] not in (None, row["observed_sha256"]):
+            row |= {"outcome": "changed", "reason": "the bytes are others than those that were annotated"}
     given = [
         (place, row["host"], row["declared_sha256"], row["observed_sha256"])
         for place, row in found.items()

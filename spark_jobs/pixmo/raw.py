@@ -86,7 +86,7 @@ def _cap_qa(row: Row) -> Row:
     roles, turns = parts[1::2], [part.strip() for part in parts[2::2]]
     expected = ["USER", "ASSISTANT"] * (len(roles) // 2)
     if parts[0].strip() or roles != expected or turns[-1] or not all(turns[:-1]):
-        raise Malformed("its question is no conversation of [USER] and [ASSISTANT] in turn")
+        raise Malformed("its question is not a conversation of [USER] and [ASSISTANT] in turn")
     return {"question": turns[-2], "answer": answer, "before": turns[:-2]}
 
 
@@ -173,7 +173,7 @@ def _pairs(points: list[Any]) -> list[Row]:
 
 def _two(point: Any) -> tuple[Any, Any]:
     if not isinstance(point, (list, tuple)) or len(point) != 2:
-        raise Malformed("a point is no pair of numbers")
+        raise Malformed("a point is not a pair of numbers")
     return point[0], point[1]
 
 

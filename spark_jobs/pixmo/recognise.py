@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,16 @@ def packaged_model() -> Path | None:
 @cache
 def _whisper(folder: Path) -> Any:
     try:
-        from faster_whisper import WhisperModel  # ty: ignore[import-not-found]
+        whisper = import_module("faster_whisper")
     except ImportError:
         raise WatershedError(
             "Whisper needs the package faster-whisper, which is not installed", "install the extra `speech`"
         ) from None
     try:
-        return WhisperModel(str(folder), device="cpu", compute_type="int8")
+        return whisper.WhisperModel(str(folder), device="cpu", compute_type="int8")
     except (RuntimeError, ValueError, OSError) as error:
         mend = "give the folder of a Whisper model in CTranslate2's layout"
-        raise WatershedError(f"{folder} is no Whisper model: {str(error)[:200]}", mend) from None
+        raise WatershedError(f"{folder} is not a Whisper model: {str(error)[:200]}", mend) from None
 
 
 def by_whisper(folder: Path, language: str = "en") -> Recognise:
@@ -65,8 +66,8 @@ def by_whisper(folder: Path, language: str = "en") -> Recognise:
                 str(path), language=language, beam_size=5, condition_on_previous_text=False, without_timestamps=True
             )
             return " ".join(segment.text.strip() for segment in segments)
-        except Exception as error:  # PyAV raises its own errors for what is no recording
-            raise WatershedError(f"{path.name} is no recording: {str(error)[:150]}", "record it again") from None
+        except Exception as error:  # PyAV raises its own errors for what is not a recording
+            raise WatershedError(f"{path.name} is not a recording: {str(error)[:150]}", "record it again") from None
 
     return recognise
 

@@ -26,17 +26,17 @@ Row = dict[str, Any]
 Say = Callable[[Row, Sequence[tuple[float, float]]], Iterator[Annotation]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Picked:
-    """A sample before its picture is read."""
+    """A sample before its rows and its picture are read."""
 
     dataset: str
     sha256: str
     place: str
     width: int
     height: int
-    annotations: tuple[Annotation, ...]
-    rows: tuple[str, ...]
+    rows: tuple[int, ...]
+    """Positions of its rows in the table of the dataset."""
     held_out: bool
     """Whether a row of the picture, in any dataset, is of a published validation or test split."""
 
@@ -131,70 +131,79 @@ SAY: dict[str, Say] = {
 }
 
 
-def picked_samples(lake: Lake, datasets: Sequence[str] = SETS) -> list[Picked]:
-    """Every sample of the datasets, sorted by dataset and digest; texts are held in memory, pictures are not."""
-    pictures = {
-        row["place"]: row
-        for row in lake.read("pixmo.pictures", ["place", "outcome", "observed_sha256", "width", "height"]).to_pylist()
-        if row["outcome"] in GIVEN
-    }
-    rows = {name: lake.read(f"pixmo.{name}").to_pylist() for name in datasets}
-    held_out = {
-        pictures[place]["observed_sha256"]
-        for each in rows.values()
-        for row in each
-        if row["split"] != "train" and (place := place_of(row)) in pictures
-    }
-    placed = {
-        (row["dataset"], row["file"], row["row"]): row
-        for row in lake.read("pixmo.coordinates", ["dataset", "file", "row", "points", "apart"]).to_pylist()
-    }
-    return [
-        sample
-        for name in datasets
-        for sample in _of_set(name, rows[name], pictures=pictures, placed=placed, held_out=held_out)
-    ]
+class Samples:
+    """The samples of the datasets of a lake.
 
+    Columns are held as Arrow, and rows become Python objects when a sample is asked for.
+    """
 
-def _of_set(
-    name: str,
-    rows: Sequence[Row],
-    *,
-    pictures: Mapping[str, Row],
-    placed: Mapping[tuple[str, str, int], Row],
-    held_out: set[str],
-) -> list[Picked]:
-    by_digest: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if (place := place_of(row)) in pictures:
-            by_digest[pictures[place]["observed_sha256"]].append(row)
-    found = []
-    for digest, each in sorted(by_digest.items()):
-        annotations: list[Annotation] = []
-        used = []
-        for row in each:
-            where = placed.get((name, row["file"], row["row"])) if name in POINTED else None
-            if where is not None and where["apart"]:
-                continue
-            points = [(point["x"], point["y"]) for point in where["points"]] if where else []
-            said = list(SAY[name](row, points))
-            annotations += said
-            used += [f"{row['file']}:{row['row']}"] if said else []
-        if annotations:
-            picture = pictures[place_of(each[0])]
+    def __init__(self, lake: Lake, datasets: Sequence[str] = SETS) -> None:
+        self.datasets = tuple(datasets)
+        self._tables = {name: lake.read(f"pixmo.{name}") for name in datasets}
+        self._pictures = {
+            row["place"]: row
+            for row in lake.read(
+                "pixmo.pictures", ["place", "outcome", "observed_sha256", "width", "height"]
+            ).to_pylist()
+            if row["outcome"] in GIVEN
+        }
+        self._coordinates = lake.read("pixmo.coordinates", ["dataset", "file", "row", "points", "apart"])
+        keys = zip(*(self._coordinates[name].to_pylist() for name in ("dataset", "file", "row")), strict=True)
+        self._placed = {key: position for position, key in enumerate(keys)}
+
+    def picked(self) -> list[Picked]:
+        """Every picture of every dataset, sorted by dataset and digest."""
+        by_set: dict[str, dict[str, list[int]]] = {}
+        held_out: set[str] = set()
+        for name, table in self._tables.items():
+            groups: dict[str, list[int]] = defaultdict(list)
+            columns = [table[column].to_pylist() for column in ("image_url", "image_sha256", "split")]
+            for number, (url, digest, split) in enumerate(zip(*columns, strict=True)):
+                place = place_of({"image_url": url, "image_sha256": digest})
+                if place in self._pictures:
+                    groups[place].append(number)
+                    if split != "train":
+                        held_out.add(self._pictures[place]["observed_sha256"])
+            by_set[name] = groups
+        return [sample for name, groups in by_set.items() for sample in self._of_set(name, groups, held_out)]
+
+    def _of_set(self, name: str, groups: Mapping[str, Sequence[int]], held_out: set[str]) -> list[Picked]:
+        # Several addresses can give the same picture.
+        by_digest: dict[str, list[str]] = defaultdict(list)
+        for place in sorted(groups):
+            by_digest[self._pictures[place]["observed_sha256"]].append(place)
+        found = []
+        for digest, places in sorted(by_digest.items()):
+            picture = self._pictures[places[0]]
             found.append(
                 Picked(
                     dataset=name,
                     sha256=digest,
-                    place=picture["place"],
+                    place=places[0],
                     width=picture["width"],
                     height=picture["height"],
-                    annotations=tuple(annotations),
-                    rows=tuple(used),
+                    rows=tuple(sorted(number for place in places for number in groups[place])),
                     held_out=digest in held_out,
                 )
             )
-    return found
+        return found
+
+    def said(self, sample: Picked) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
+        """What a dataset says of a picture, and the rows that say it, as FILE:ROW; both empty if all are set apart."""
+        annotations: list[Annotation] = []
+        used = []
+        for row in self._tables[sample.dataset].take(list(sample.rows)).to_pylist():
+            points: list[tuple[float, float]] = []
+            if sample.dataset in POINTED:
+                position = self._placed[sample.dataset, row["file"], row["row"]]
+                (where,) = self._coordinates.slice(position, 1).to_pylist()
+                if where["apart"]:
+                    continue
+                points = [(point["x"], point["y"]) for point in where["points"]]
+            said = list(SAY[sample.dataset](row, points))
+            annotations += said
+            used += [f"{row['file']}:{row['row']}"] if said else []
+        return tuple(annotations), tuple(used)
 
 
 def split_of(sample: Picked, heldout: float, seed: int) -> str:

@@ -13,10 +13,11 @@ from catalog.lake import Lake
 from catalog.progress import track
 from catalog.tables.pixmo import SAMPLES, SHARDS
 from spark_jobs.pixmo.pictures import store_of
-from spark_jobs.pixmo.samples import Picked, order_of, picked_samples, split_of
-from spark_jobs.shards.format import MANIFEST, shard_name
+from spark_jobs.pixmo.samples import Picked, Samples, order_of, split_of
+from spark_jobs.shards.format import MANIFEST
 from spark_jobs.shards.pictures import (
     MAKERS,
+    Annotation,
     PictureLine,
     PictureSample,
     write_picture_dataset,
@@ -52,15 +53,9 @@ def write_shards(lake: Lake, recipe: PictureShardRecipe, fingerprint: str) -> li
     Raises:
         WatershedError: no row has a picture, a stored picture has changed, or the disk is full.
     """
-    folder, store = lake.folder(SHARDS.name, fingerprint), store_of(lake)
-    samples = picked_samples(lake)
-    if not samples:
-        raise WatershedError(
-            "no row of the PixMo tables has a picture that is stored",
-            'look at `watershed sql "FROM pixmo.lost"`, and materialise pixmo.pictures again',
-        )
+    folder, store, samples = lake.folder(SHARDS.name, fingerprint), store_of(lake), Samples(lake)
     parts: dict[str, list[Picked]] = {split: [] for split in SPLITS}
-    for sample in sorted(samples, key=lambda sample: order_of(sample, recipe.seed)):
+    for sample in sorted(samples.picked(), key=lambda sample: order_of(sample, recipe.seed)):
         parts[split_of(sample, recipe.heldout, recipe.seed)].append(sample)
     shards, rows = list[Row](), list[Row]()
     each = recipe.samples_per_shard
@@ -69,31 +64,57 @@ def write_shards(lake: Lake, recipe: PictureShardRecipe, fingerprint: str) -> li
         for split, part in parts.items():
             # Its presence would mark the split as complete.
             (folder / split / MANIFEST).unlink(missing_ok=True)
-            lines = []
-            for number, start in enumerate(range(0, len(part), each)):
-                picked = part[start : start + each]
-                pictures = [_sample(sample, *store.read(sample.sha256)) for sample in picked]
-                line = write_picture_shard(folder / split, split, number, pictures)
+            lines: list[PictureLine] = []
+            for start in range(0, len(part), each):
+                made = [(sample, *samples.said(sample)) for sample in part[start : start + each]]
+                made = [one for one in made if one[1]]
+                task.advance(1)
+                if not made:
+                    continue
+                pictures = [_sample(sample, said, *store.read(sample.sha256)) for sample, said, _ in made]
+                line = write_picture_shard(folder / split, split, len(lines), pictures)
+                rows += [
+                    _sample_row(line, place, sample, said, used) for place, (sample, said, used) in enumerate(made)
+                ]
                 lines.append(line)
                 shards.append(_shard_row(line, lake.relative(folder / split / f"{line.shard}.tar"), fingerprint))
-                rows += _sample_rows(split, number, picked)
-                task.advance(1)
             write_picture_manifest(folder / split, lines)
+    if not shards:
+        raise WatershedError(
+            "no row of the PixMo tables has a picture that is stored",
+            'look at `watershed sql "FROM pixmo.lost"`, and materialise pixmo.pictures again',
+        )
     write_picture_dataset(folder, fingerprint=fingerprint, seed=recipe.seed)
     lake.replace(SAMPLES, pa.Table.from_pylist(rows, schema=SAMPLES.schema), fingerprint)
     lake.replace(SHARDS, pa.Table.from_pylist(shards, schema=SHARDS.schema), fingerprint)
     return shards
 
 
-def _sample(picked: Picked, data: bytes, ending: str) -> PictureSample:
+def _sample(picked: Picked, annotations: tuple[Annotation, ...], data: bytes, ending: str) -> PictureSample:
     return PictureSample(
         picture=data,
         ending=ending,
         width=picked.width,
         height=picked.height,
         source=picked.dataset,
-        annotations=picked.annotations,
+        annotations=annotations,
     )
+
+
+def _sample_row(
+    line: PictureLine, place: int, sample: Picked, annotations: Sequence[Annotation], rows: Sequence[str]
+) -> Row:
+    return {
+        "split": line.split,
+        "shard": line.shard,
+        "sample": line.members[place].key,
+        "dataset": sample.dataset,
+        "image_sha256": sample.sha256,
+        "place": sample.place,
+        "maker": max((each.maker for each in annotations), key=MAKERS.index),
+        "annotations": len(annotations),
+        "rows": list(rows),
+    }
 
 
 def _shard_row(line: PictureLine, path: str, fingerprint: str) -> Row:
@@ -107,20 +128,3 @@ def _shard_row(line: PictureLine, path: str, fingerprint: str) -> Row:
         "samples": line.samples,
         "annotations": line.annotations,
     }
-
-
-def _sample_rows(split: str, number: int, picked: Sequence[Picked]) -> list[Row]:
-    return [
-        {
-            "split": split,
-            "shard": shard_name(number),
-            "sample": f"{number:08d}-{place:06d}",
-            "dataset": sample.dataset,
-            "image_sha256": sample.sha256,
-            "place": sample.place,
-            "maker": max((each.maker for each in sample.annotations), key=MAKERS.index),
-            "annotations": len(sample.annotations),
-            "rows": list(sample.rows),
-        }
-        for place, sample in enumerate(picked)
-    ]

@@ -70,7 +70,7 @@ def _spoken(row: Any, place: str, folder: Path) -> Spoken:
     if not isinstance(recordings, list) or not 0 < len(recordings) <= MOST_RECORDINGS:
         raise WatershedError(f"{place} has no list of 1 to {MOST_RECORDINGS} recordings", MEND)
     if (image is None) == (url is None) or not all(isinstance(each, str) for each in (*recordings, image or url)):
-        raise WatershedError(f"{place} has neither image nor image_url, or a field that is no text", MEND)
+        raise WatershedError(f"{place} has neither image nor image_url, or a field that is not a text", MEND)
     paths = [folder / each for each in (*recordings, *([image] if image else []))]
     if missing := [each for each in paths if not each.is_file()]:
         raise WatershedError(f"{place}: {missing[0]} does not exist", MEND)

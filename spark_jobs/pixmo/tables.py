@@ -53,7 +53,7 @@ def write_pictures(lake: Lake, round_name: str, rules: FetchRules, fingerprint: 
     wanted = [Wanted(url=url, sha256=digest) for url, digest in named.urls.items()]
     with track("downloading pictures", len(wanted), "pictures") as task:
         found = download(wanted, store_of(lake), journal, rules, report=lambda each: task.advance(1))
-    fetched = fetch_rows(found, round_name)
+    fetched = fetch_rows(found, named, round_name)
     rows = picture_rows(lake, named, fetched, rules.most_pixels)
     earlier = lake.read(FETCHES.name).to_pylist() if lake.exists(FETCHES.name) else []
     others = [row for row in earlier if row["round"] != round_name]

@@ -3,7 +3,7 @@
 The card of PixMo-Points says pixels, Molmo's code reads percent, and PixMo-Count has pixels; rows of the other unit in
 a set would teach a model to point at the wrong place. A row shows its unit in three ways.
 
-- Range: a coordinate above 100 is no percentage, and one beyond the width or height is no pixel.
+- Range: a coordinate above 100 is not a percentage, and one beyond the width or height is not a pixel.
 - Area: all points of a picture of 640 x 480 lie in its upper left 100 x 100 pixels by chance in 3% of rows of a point.
 - Digits: percentages are published with one decimal, pixels whole or with many. How often is counted in the rows of the
   set whose range decides.

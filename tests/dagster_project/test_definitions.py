@@ -52,7 +52,7 @@ def test_the_jobs_make_every_table_once(graph: dg.AssetGraph) -> None:
 
 def test_no_asset_has_more_than_a_few_thousand_partitions_and_the_graph_draws_at_once(graph: dg.AssetGraph) -> None:
     keys = graph.get_all_asset_keys()
-    assert len(keys) <= 120
+    assert len(keys) <= 150
     with dg.DagsterInstance.ephemeral() as instance:
         for cut in {step.cut for step in steps().ordered if step.cut}:
             everything = [f"{g}-{local}" for g in range(10) for local in range(10)]

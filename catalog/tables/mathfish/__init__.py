@@ -14,6 +14,6 @@ CONTRACTS = (
     *(STANDARDS, CONNECTIONS, PROBLEMS, LABELS, ALIGNMENT),
     *(TASKS, ANSWERS, TRAVERSALS, JUDGEMENTS, RESULTS, VERDICTS),
 )
-FAMILY = Family(name="mathfish", contracts=CONTRACTS, views=VIEWS)
+FAMILY = Family(name="mathfish", contracts=CONTRACTS, views=VIEWS, site="catalog.tables.mathfish.site")
 
 __all__ = [contract.table.upper() for contract in CONTRACTS]

@@ -38,7 +38,7 @@ CAP = _dataset(
     "cap",
     "Dense captions: a row per picture, with what people said of it and the caption that was merged from that.",
     (
-        text("caption", "The caption. MAKER says who wrote it.", personal_data="opinion"),
+        text("caption", "The caption.", personal_data="opinion"),
         texts("transcripts", "What people said, as recognised, unchanged.", personal_data="opinion"),
     ),
     "ODC-By-1.0",

@@ -44,7 +44,7 @@ SAMPLES = Contract(
         text("dataset", "The PixMo dataset."),
         text("image_sha256", "Digest of the picture."),
         text("place", "Address of the picture, as in pixmo.pictures."),
-        text("maker", "Who wrote the annotations; the last of MAKERS, if they differ."),
+        text("maker", "Who wrote the annotations. Of several makers, the one farthest from a person."),
         integer("annotations", "Annotations of the sample."),
         texts("rows", "Rows that they come from, as FILE:ROW."),
     ),

@@ -19,10 +19,29 @@ FROM pixmo.samples s JOIN pixmo.pictures p USING (place)
 WHERE p.outcome NOT IN ('ok', 'held') ORDER BY s.split, s.sample
 """
 
+NEEDED = """
+SELECT m.run, m.dataset, s.split, count(DISTINCT s.image_sha256) AS lost_pictures, count(*) AS lost_samples
+FROM {models} m JOIN pixmo.shards USING (dataset) JOIN pixmo.samples s USING (split, shard)
+JOIN pixmo.pictures p USING (place)
+WHERE p.outcome NOT IN ('ok', 'held') GROUP BY ALL ORDER BY lost_samples DESC, m.run, s.split
+"""
+
 UNITS = """
 SELECT dataset, declared, set_unit, unit, known_by, why, count(*) AS rows
 FROM pixmo.coordinates GROUP BY ALL ORDER BY dataset, why, rows DESC
 """
+
+
+def needed_by(models: str) -> View:
+    """The view of the models that were trained on pictures which their hosts no longer give.
+
+    Args:
+        models: a table of models, with `run` and `dataset`, the fingerprint of the picture shards.
+    """
+    tables = (models, "pixmo.shards", "pixmo.samples", "pixmo.pictures")
+    text = f"Models of {models} that were trained on pictures which their hosts no longer give, and how many."
+    return View(text, tables, NEEDED.format(models=models))
+
 
 VIEWS = {
     "pixmo.makers": View(

@@ -6,7 +6,7 @@ so that it can be checked years later. The view `scholar.affected` lists what re
 
 from __future__ import annotations
 
-from catalog.family import Family
+from catalog.family import Family, Lineage, Origin
 from catalog.tables.scholar.answers import (
     ANSWERS,
     CANDIDATES,
@@ -47,4 +47,13 @@ ANSWER_TABLES = (ANSWERS, CANDIDATES, DRAFTS, REFERENCES, CITATIONS, QUOTATIONS)
 """What `watershed ask` writes."""
 
 CONTRACTS = (PAPERS, REJECTED, PASSAGES, EMBEDDINGS, INDEX, WITHDRAWALS, *ANSWER_TABLES, TRAINING)
-FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS)
+LINEAGE = Lineage(
+    origins=(Origin(table=PAPERS.name, key="paper", url="url"),),
+    # What was answered stays on record, and `scholar.affected` lists it; the words of the paper go.
+    blanked={
+        CANDIDATES.name: (),
+        REFERENCES.name: ("title", "quoted"),
+        QUOTATIONS.name: ("text",),
+    },
+)
+FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS, lineage=LINEAGE)

@@ -32,13 +32,14 @@ PAPERS = Contract(
     primary_key=("paper",),
     source="the files of [scholar] papers: peS2o and Semantic Scholar records, texts and PDFs",
     licence=LICENCE,
+    licence_column="licence",
     owner=OWNER,
     expectations=(matches("version", r"^[0-9a-f]{16}$"), between("citations", 0), between("year", 1000, 2200)),
 )
 
 REJECTED = Contract(
     name="scholar.rejected",
-    description="Files and records of the sources that are no paper, and why.",
+    description="Files and records of the sources that are not papers, and why.",
     columns=(
         text("source", "File, without its folders."),
         integer("place", "Line of the record, from 1; 0 for the whole file."),

@@ -23,7 +23,7 @@ def _points() -> tuple[ScoreRow, Summarise]:
             regions = [Region(box=(box[0], box[1], box[2], box[3])) for box in _numbers(boxes, 4, "boxes")]
         else:
             if not isinstance(masks, list):
-                raise WatershedError("the field 'masks' is no list", "give the run lengths of each mask")
+                raise WatershedError("the field 'masks' is not a list", "give the run lengths of each mask")
             regions = [Region(mask_HW=mask_from_runs(each, width, height)) for each in masks]
         points = [(x, y) for x, y in _numbers(row.get("points") or [], 2, "points")]
         if points and len(points) != len(regions):
@@ -106,7 +106,7 @@ def _choice() -> tuple[ScoreRow, Summarise]:
     from spark_jobs.pixmo.answers import choice_accuracy
 
     def score(row: Row, options: Options) -> Row:
-        choices = _texts(row["choices"])
+        choices = _texts(row["choices"], "choices")
         if not 0 <= row["answer"] < len(choices):
             raise WatershedError(f"the answer is {row['answer']}", "give the place of the right choice, from 0")
         return {"score": choice_accuracy(row["response"], choices, row["answer"])}
@@ -114,9 +114,9 @@ def _choice() -> tuple[ScoreRow, Summarise]:
     return score, mean_score
 
 
-def _texts(value: list[Any]) -> list[str]:
+def _texts(value: list[Any], name: str = "answers") -> list[str]:
     if not value or not all(isinstance(each, str) for each in value):
-        raise WatershedError("a list of texts is none, or empty", "give at least one text")
+        raise WatershedError(f"the field {name!r} is not a list of texts", "give at least one text")
     return value
 
 

@@ -69,7 +69,7 @@ def caption_questions(making: Making) -> dict[str, Any]:
 
 
 @table_asset(POINTS, code_version="1", recipe=files_of("points"), identity=literals)
-def points(making: Making) -> dict[str, Any]:
+def pointed_places(making: Making) -> dict[str, Any]:
     """Reads places that people pointed at, in the unit of the file."""
     return _load(making, POINTS)
 

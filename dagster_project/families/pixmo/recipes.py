@@ -92,7 +92,7 @@ def threshold(settings: Settings, _: Any) -> float:
     """Return `[pixmo] most_missing`.
 
     Raises:
-        WatershedError: it is no share.
+        WatershedError: it is not a share.
     """
     chosen = settings.pixmo.most_missing
     if not 0 <= chosen <= 1:

@@ -28,7 +28,7 @@ def recogniser_of(settings: Settings, name: str = "") -> Recognise | None:
         folder = settings.project / Path(name).expanduser()
         if not (folder / MODEL_FILE).is_file():
             raise WatershedError(
-                f"{name!r} is no entry of [models], and no folder of a Whisper model",
+                f"{name!r} is not an entry of [models], nor a folder of a Whisper model",
                 "write a section [models.NAME], or give a folder with model.bin",
             )
         return by_whisper(folder)

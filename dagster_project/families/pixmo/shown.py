@@ -18,7 +18,7 @@ REASONS = {
     "outside": "outside the picture in both units",
     "unknown": "percent and pixels are both likely",
     "size": "in pixels of a picture whose size is unknown",
-    "number": "a coordinate is no finite number",
+    "number": "a coordinate is not a finite number",
 }
 
 Row = dict[str, Any]

@@ -210,9 +210,14 @@ def again_and_again(host: PictureHost, folder: Path) -> None:
     download(wanted, PictureStore(folder / "pictures"), folder / "journal.jsonl", rules)
 
 
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_journal_is_refused_and_one_that_is_held_too(tmp_path: Path) -> None:
+    held = Journal(tmp_path / "held.jsonl")
+    with pytest.raises(WatershedError, match="another process"):
+        Journal(tmp_path / "held.jsonl")
+    held.close()
+    Journal(tmp_path / "held.jsonl").close()
     (tmp_path / "journal.jsonl").write_text("[1]\n")
-    with pytest.raises(WatershedError, match="no journal"):
+    with pytest.raises(WatershedError, match="not a journal"):
         Journal(tmp_path / "journal.jsonl")
 
 

@@ -135,7 +135,7 @@ def test_recordings_become_a_row_with_its_transcripts(whisper: Endpoint, tmp_pat
         ("[]", "no list"),
         ('{"image": "a.png", "recordings": []}', "no list"),
         ('{"recordings": ["0.wav"]}', "neither image nor image_url"),
-        ('{"image_url": "u", "recordings": [7]}', "no text"),
+        ('{"image_url": "u", "recordings": [7]}', "not a text"),
         ('{"image_url": "u", "recordings": ["none.wav"]}', "does not exist"),
     ],
 )

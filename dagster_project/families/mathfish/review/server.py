@@ -61,7 +61,7 @@ class _Handler(LocalHandler):
         elif parts.path == "/item":
             rater, at = query.get("rater", ""), query.get("at", "")
             if not is_name(rater) or not (at == "" or (at.isascii() and at.isdigit() and len(at) < 10)):
-                self.refuse(HTTPStatus.BAD_REQUEST, "the rater has no name, or the place is no number")
+                self.refuse(HTTPStatus.BAD_REQUEST, "the rater has no name, or the place is not a number")
                 return
             self.send_value(self.server.state(rater, int(at) if at else None))
         elif parts.path == "/agreement":
@@ -87,6 +87,6 @@ class _Handler(LocalHandler):
         except WatershedError as error:
             self.refuse(HTTPStatus.BAD_REQUEST, error.cause)
         except (ValueError, KeyError, TypeError, RecursionError):
-            self.refuse(HTTPStatus.BAD_REQUEST, "this is no verdict")
+            self.refuse(HTTPStatus.BAD_REQUEST, "this is not a verdict")
         else:
             self.send_value(self.server.state(rater, None))

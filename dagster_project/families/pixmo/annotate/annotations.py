@@ -49,7 +49,7 @@ def pictures_of(places: Sequence[Path], lake: Lake) -> list[Picture]:
     """The pictures of files and folders, in the order of their names, each stored in the lake.
 
     Raises:
-        WatershedError: there are none, or a file that was named is no picture.
+        WatershedError: there are none, or a file that was named is not a picture.
     """
     paths: list[tuple[Path, bool]] = []
     for place in places:
@@ -156,7 +156,7 @@ class Annotations:
 
 def _text(text: Any, what: str) -> str:
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
-        raise WatershedError(f"the {what} is no text, or too long", f"write at most {LONGEST_TEXT:,} characters")
+        raise WatershedError(f"the {what} is not a text, or too long", f"write at most {LONGEST_TEXT:,} characters")
     clean = text.encode("utf-8", "replace").decode().strip()
     if not clean:
         raise WatershedError(f"the {what} is empty", "write it, and save again")
@@ -165,7 +165,7 @@ def _text(text: Any, what: str) -> str:
 
 def _percent(number: Any) -> float:
     if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
-        raise WatershedError("a point is no number", "reload the page")
+        raise WatershedError("a point is not a number", "reload the page")
     if not 0 <= number <= 100:
         raise WatershedError("a point lies outside the picture", "place it on the picture")
     return round(float(number), 1)

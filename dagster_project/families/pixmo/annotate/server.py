@@ -66,7 +66,7 @@ class AnnotateServer(LocalServer):
         """Save what the page sent to a path.
 
         Raises:
-            WatershedError: it is no annotation.
+            WatershedError: it is not an annotation.
             KeyError, TypeError, ValueError: a field is missing or of another type.
         """
         place = value["place"]
@@ -137,7 +137,7 @@ class _Handler(LocalHandler):
         except WatershedError as error:
             self.refuse(HTTPStatus.BAD_REQUEST, f"{error.cause}: {error.mend}")
         except (ValueError, KeyError, TypeError, RecursionError):
-            self.refuse(HTTPStatus.BAD_REQUEST, "this is no annotation")
+            self.refuse(HTTPStatus.BAD_REQUEST, "this is not an annotation")
         else:
             self.send_value(self.server.state(value["place"]))
 

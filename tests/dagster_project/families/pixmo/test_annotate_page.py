@@ -170,7 +170,7 @@ def test_a_request_from_elsewhere_or_of_no_annotation_is_refused(server: Annotat
 def test_a_named_file_that_is_no_picture_is_refused(tmp_path: Path, server: AnnotateServer) -> None:
     (tmp_path / "a.png").write_bytes(b"no")
     lake = server.annotations.lake
-    with pytest.raises(WatershedError, match=r"a\.png: the bytes are no JPEG"):
+    with pytest.raises(WatershedError, match=r"a\.png: the bytes are not a JPEG"):
         pictures_of([tmp_path / "a.png"], lake)
     with pytest.raises(WatershedError, match="no picture was found"):
         pictures_of([tmp_path], lake)

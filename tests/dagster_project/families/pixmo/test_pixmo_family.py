@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from made_pixmo import write, write_pixmo  # ty: ignore[import-not-found]
 from picture_server import PictureHost, picture, picture_host  # ty: ignore[import-not-found]
 from webdataset.compat import WebDataset
@@ -20,6 +23,8 @@ from catalog.settings import load_settings
 from catalog.sql.query import connect
 from catalog.tables.pixmo import CAP
 from catalog.tables.pixmo.columns import MAKERS, SETS
+from catalog.tables.pixmo.views import needed_by
+from dagster_project.cli import main
 from dagster_project.families.pixmo.shown import hosts_page, outcomes_page, units_page
 from quality.gate import check
 from spark_jobs.pictures.rules import FetchRules
@@ -30,6 +35,7 @@ from spark_jobs.pixmo.samples import explained
 from spark_jobs.pixmo.shards import PictureShardRecipe, write_shards
 from spark_jobs.pixmo.tables import write_coordinates, write_dataset, write_hosts, write_pictures
 from spark_jobs.shards import pictures as written
+from tests.small_lake import RUNS, plant, write_lake
 
 Row = dict[str, Any]
 
@@ -46,13 +52,16 @@ class Made:
     host: PictureHost
     points: list[Row]
     pages: dict[str, dict[str, Any]]
+    connection: Any = None
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
-        return connect(load_settings(self.folder)).execute(sql).fetchall()
+        """The rows of a query, over tables as they were when the first query of a round was asked."""
+        self.connection = self.connection or connect(load_settings(self.folder))
+        return self.connection.execute(sql).fetchall()
 
     def round(self, name: str) -> None:
         """Download a round of pictures, and count hosts."""
+        self.connection = None
         rules = FetchRules(internal=(self.host.place,), first_pause=0.01)
         self.pages["pictures"] = outcomes_page(write_pictures(self.lake, name, rules, name))
         self.pages["hosts"] = hosts_page(write_hosts(self.lake, 0.2, name))
@@ -180,6 +189,30 @@ def test_a_later_round_sees_what_was_lost_and_which_samples_need_it(made: Made) 
     assert kept == [(3,)], "what was stored once stays stored"
 
 
+def test_the_command_downloads_a_column_of_addresses_and_goes_on(made: Made, tmp_path: Path) -> None:
+    table, out = tmp_path / "urls.parquet", tmp_path / "out"
+    urls = [f"{made.host.url}/p/{number}" for number in (70, 71, 71)] + [f"{made.host.url}/gone", None]
+    pq.write_table(pa.table({"url": urls}), table)
+    words = ["pictures", str(table), "--url-column", "url", "--out", str(out), "--internal", made.host.place]
+    for _ in range(2):
+        done = CliRunner().invoke(main, words)
+        assert (done.exit_code, done.stdout) == (0, "ok: 2\nhttp_error: 1\n"), done.output
+        assert made.host.hits["/p/70"] == made.host.hits["/p/71"] == 1
+    refused = CliRunner().invoke(main, [*words[:2], "--url-column", "link", "--out", str(out)])
+    assert refused.exit_code == 2 and "has no column 'link'" in refused.stderr
+    refused = CliRunner().invoke(main, ["annotate", str(tmp_path / "none.png")])
+    assert refused.exit_code == 2 and "No such file" in refused.stderr
+
+
+def test_models_that_need_lost_pictures_are_found_by_the_data_set_that_they_were_trained_on(tmp_path: Path) -> None:
+    tables = ("pixmo.shards", "pixmo.samples", "pixmo.pictures", "models.checkpoints")
+    settings = write_lake(tmp_path, tables)
+    query = needed_by("models.checkpoints").sql
+    plant(settings, "pixmo.pictures", {0: {"outcome": "http_error", "reason": "HTTP 404"}})
+    found = connect(settings).execute(query).fetchall()
+    assert found == [(run, "da7a5e7", "train", 1, 1) for run in sorted(RUNS)]
+
+
 def test_a_row_that_a_vision_model_wrote_breaks_the_promise_of_its_set(made: Made, tmp_path: Path) -> None:
     row = {"image_url": "https://example.org/a.png", "caption": "Seen.", "transcripts": []}
     write(tmp_path, "cap", [{**row, "maker": "vision_model"}, {**row, "maker": None}])
@@ -197,11 +230,11 @@ def test_a_row_that_a_vision_model_wrote_breaks_the_promise_of_its_set(made: Mad
         ("cap", {"caption": "", "transcripts": []}, "row 0: it has no caption"),
         ("cap", {"caption": "a", "transcripts": [], "maker": "robot"}, "maker is 'robot'"),
         ("cap", {"caption": "a", "transcripts": [], "image_sha256": "12"}, "64 hex digits"),
-        ("cap", {"caption": "a", "transcripts": [], "image": {"bytes": b"GIF89a"}}, "no JPEG, PNG or WebP"),
-        ("cap_qa", {"question": "[ASSISTANT] a [USER]", "answer": "b"}, "no conversation"),
+        ("cap", {"caption": "a", "transcripts": [], "image": {"bytes": b"GIF89a"}}, "not a JPEG, PNG or WebP"),
+        ("cap_qa", {"question": "[ASSISTANT] a [USER]", "answer": "b"}, "not a conversation"),
         ("count", {"label": "a", "count": 1, "points": {"x": [1.0], "y": []}}, "1 x and 0 y"),
         ("docs", {"image_id": "a", "questions": {"question": ["a"], "answer": []}}, "1 questions and 0 answers"),
-        ("point_explanations", {"question": "a", "points": [[[1.0, 2.0, 3.0]]]}, "no pair of numbers"),
+        ("point_explanations", {"question": "a", "points": [[[1.0, 2.0, 3.0]]]}, "not a pair of numbers"),
         ("points", {"label": "a", "points": [], "collection_method": "guess"}, "collection_method is 'guess'"),
     ],
 )

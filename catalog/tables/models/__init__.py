@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, timestamp
 from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
-from catalog.family import Family, Lineage
+from catalog.family import Family, Lineage, Link
 
 OWNER = "training"
 
@@ -256,5 +256,13 @@ CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY
 FAMILY = Family(
     name="models",
     contracts=CONTRACTS,
-    lineage=Lineage(batches=("models.batches",), models=("models.checkpoints", "models.targets")),
+    lineage=Lineage(
+        batches=("models.batches",),
+        models=("models.checkpoints", "models.targets"),
+        links=(
+            Link("models.batches", ("run",), "models.checkpoints", ("run",)),
+            Link("models.batches", ("run",), "models.targets", ("run",)),
+        ),
+    ),
+    site="catalog.tables.models.site",
 )
