@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 )
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors(RUN_AGAIN)
-def demo_command(  # noqa: PLR0911, PLR0915, PLR0917 (a branch a demo; click passes them by name)
+def demo_command(  # noqa: PLR0911, PLR0912, PLR0915, PLR0917 (a branch a demo; click passes them)
     which: str | None,
     size: str,
     crawl: tuple[str, ...],
