@@ -66,7 +66,7 @@ CAPTIONERS = Contract(
         text("sha256", "Digest of the weights."),
     ),
     primary_key=("stage",),
-    upstream=("pixmo.shards",),
+    upstream=("pixmo.shards", "pixmo.samples"),
     licence=_LICENCE,
     owner=OWNER,
     expectations=(one_of("stage", STAGES), matches("sha256", DIGEST), between("steps", 1)),
@@ -89,7 +89,7 @@ REPLIES = Contract(
         boolean("valid", "Whether the reply has the published form; true for tasks without one."),
     ),
     primary_key=("model", "scene", "task", "question"),
-    upstream=("pixmo.scenes", "pixmo.captioners", "pixmo.pictures"),
+    upstream=("pixmo.scenes", "pixmo.captioners"),
     licence=_LICENCE,
     owner=OWNER,
     expectations=(
