@@ -22,11 +22,13 @@ class Energy:
     @property
     def energy_words(self) -> str:
         """The energy with its unit, in three digits."""
-        return f"{self.kwh:.3g} kWh"
+        return f"{self.kwh:,.0f} kWh" if self.kwh >= 1000 else f"{self.kwh:.3g} kWh"
 
     @property
     def emission_words(self) -> str:
         """The emissions with their unit, in three digits."""
+        if self.kg_co2e >= 1000:
+            return f"{self.kg_co2e:,.0f} kg CO2e"
         return f"{self.kg_co2e:.3g} kg CO2e" if self.kg_co2e >= 1 else f"{1000 * self.kg_co2e:.3g} g CO2e"
 
 

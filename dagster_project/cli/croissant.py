@@ -29,7 +29,7 @@ def croissant_command() -> None:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The folder to write. An earlier export there is replaced.  [default: the name of the table]",
+    help="The folder to write, by default the name of the table. An earlier export there is replaced.",
 )
 @user_errors()
 def export_command(table: str, out: Path | None) -> None:
@@ -62,7 +62,7 @@ def export_command(table: str, out: Path | None) -> None:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The folder to write.  [default: the name of the data set]",
+    help="The folder to write, by default the name of the data set.",
 )
 @user_errors()
 def import_command(file: Path, out: Path | None) -> None:

@@ -44,7 +44,8 @@ def _run(record: Any) -> CheckRun | None:
         return None
     evaluation = event.asset_check_evaluation_data
     outcome = "passed" if evaluation.passed else "warned" if evaluation.severity.value == "WARN" else "failed"
-    at = datetime.datetime.fromtimestamp(record.create_timestamp, datetime.UTC)
+    # The record itself is as old as the plan of the run.
+    at = datetime.datetime.fromtimestamp(record.event.timestamp, datetime.UTC)
     # The description is Markdown, whose escapes are not shown.
     words = re.sub(r"\\([^\w\s])", r"\1", evaluation.description or "")
     return CheckRun(at=at, check=evaluation.check_name, outcome=outcome, words=words)

@@ -24,6 +24,8 @@ TOP_SHARE, TOP_LEAST = 0.10, 5
 SMALL_SHARE, SMALL_MOST = 0.05, 1_000
 """The same for small and medium enterprises: 5%, or 1,000 domains if that is fewer."""
 LISTED = 2_000
+REMOVALS = "watershed.removals"
+"""The list of what people ordered to forget: see `watershed forget`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,12 @@ def eu_summary(site: SiteLake, facts: ModelFacts, *, small: bool = False) -> Sum
     ]
     processing += [
         Answer(asked="Licences that the data carries", answer=", ".join(each.id for each in facts.licences)),
-        Answer(asked="Measures to respect reservations of rights (opt-outs)", answer=OWN),
+        asked.number("Removals ordered (opt-outs, requests)", f"SELECT count(DISTINCT removal) FROM {REMOVALS}"),
+        asked.number(
+            "Removals carried out", f"SELECT count(DISTINCT removal) FROM {REMOVALS} WHERE done_at IS NOT NULL"
+        ),
+        asked.number("Documents and other things that they name", f"SELECT count(DISTINCT digest) FROM {REMOVALS}"),
+        Answer(asked="Measures to respect reservations of rights when the data was collected", answer=OWN),
         Answer(asked="Removal of illegal content", answer=OWN),
     ]
     processing += [

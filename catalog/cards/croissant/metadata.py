@@ -171,7 +171,7 @@ def offer(held: Held) -> dict[str, Any]:
         "@type": ["CreativeWork", "odrl:Offer"],
         "name": held.id,
         "description": f"{held.title}: {held.terms.words}. Stated by {', '.join(held.tables)}."
-        + (f" {held.problem.capitalize()}." if held.problem else ""),
+        + (f" {held.problem[:1].upper()}{held.problem[1:]}." if held.problem else ""),
         **({"url": url} if (url := licence_of(held.id).url) else {}),
         **({"odrl:permission": permission} if known else {}),
         **({"odrl:prohibition": never} if never else {}),

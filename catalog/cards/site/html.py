@@ -96,12 +96,20 @@ def file_name(name: str) -> str:
 
 
 def count(number: float | None) -> str:
-    """A number for people: 1,234 or 0.0512 or 1.2e+10."""
+    """A number for people: 1,234 or 0.0512 or 1.2e+16.
+
+    Example:
+        >>> from catalog.cards.site.html import count
+        >>> count(12882.4), count(65.3912), count(0.05123), count(None)
+        ('12,882', '65.39', '0.05123', '–')
+    """
     if number is None:
         return "–"
-    if isinstance(number, int) or float(number).is_integer():
-        return f"{int(number):,}" if abs(number) < 1e15 else f"{float(number):.4g}"
-    return f"{number:,.4g}" if abs(number) < 1e6 else f"{number:.4g}"
+    if abs(number) >= 1e15:
+        return f"{float(number):.4g}"
+    if abs(number) >= 1000 or float(number).is_integer():
+        return f"{number:,.0f}"
+    return f"{number:.4g}"
 
 
 def table(head: Iterable[Any], rows: Iterable[Iterable[Any]], caption: str, **attributes: Any) -> Markup:

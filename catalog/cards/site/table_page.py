@@ -57,7 +57,7 @@ def table_page(site: SiteLake, contract: Contract) -> Page:
         Section(
             title="Licence",
             body=licence_table(site.licences(contract.name), site, contract.name),
-            note=contract.licence.capitalize() + ".",
+            note=f"{contract.licence[:1].upper()}{contract.licence[1:]}.",
         )
     )
     sections.append(Section(title="Expectations", body=_expectations(contract)))

@@ -111,6 +111,7 @@ def test_each_number_of_the_summary_is_what_its_query_gives(site: SiteLake, fact
     assert answers["Size of the training text, in tokens"].answer == "20"
     assert answers["The same in bytes of text"].answer == "80"
     assert answers["Domains"].answer == "2"
+    assert answers["Removals ordered (opt-outs, requests)"].answer == "0"
     assert answers["First crawled page"].answer == "2026-01-02"
     asked = [each for each in answers.values() if each.query and re.fullmatch(r"[\d,]+", each.answer)]
     assert len(asked) >= 5

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
+from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS  # ty: ignore[import-not-found]
 from playwright.sync_api import Page, expect, sync_playwright
 from small_lake import good_rows, row, settings_in, write_rows
 
