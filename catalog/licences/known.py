@@ -193,7 +193,7 @@ LICENCES: dict[str, Licence] = {
             UNKNOWN,
             (NOT_STATED, "no licence stated", "unknown", "none", "no licence", "not specified", "unspecified", "n/a",
              "null", "not stated", "none stated", "no license found", "unlicensed", "NOASSERTION"),
-            ("LicenseRef-Web-Page", "each web page its own", "each page its own"),
+            ("LicenseRef-Web-Page", "each web page its own", "each page its own", "each picture its own"),
             ("LicenseRef-Own-Licence", "as each source states it", "as they were published",
              "as the licence of each data set says", "as the licence of each paper says"),
             ("LicenseRef-Proprietary", "proprietary", "all rights reserved", "copyrighted", "proprietary"),

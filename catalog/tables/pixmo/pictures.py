@@ -47,7 +47,7 @@ PICTURES = Contract(
     primary_key=("place",),
     upstream=SOURCE_TABLES,
     source="the hosts of the pictures",
-    licence="of each picture",
+    licence="each picture its own",
     owner=OWNER,
     expectations=(
         one_of("outcome", OUTCOMES),
@@ -72,7 +72,7 @@ FETCHES = Contract(
     primary_key=("round", "place"),
     upstream=SOURCE_TABLES,
     source="the hosts of the pictures",
-    licence="of each picture",
+    licence="each picture its own",
     owner=OWNER,
     expectations=(one_of("outcome", OUTCOMES),),
 )
