@@ -375,6 +375,26 @@ class PixmoSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaptionerSettings:
+    """`[captioner]`: composed scenes, and the models of pictures that are trained on the shards."""
+
+    scenes: str = ""
+    """Folder of the scenes that `watershed demo pixmo` composed; empty for none."""
+    captions: int = 400
+    """Optimiser steps of the first stage: captions with pointing."""
+    mixture: int = 1200
+    """Optimiser steps of the second stage: all data sets, with losses weighted by annotations."""
+    blind: int = 200
+    """Optimiser steps of the baseline that never sees a picture."""
+    batch: int = 16
+    """Samples a step."""
+    asked: int = 200
+    """Scenes of each split that the models are asked about, at most."""
+    seed: int = 0
+    """Seed of weights and order."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointSettings:
     """`[models.NAME]`: a language model behind an OpenAI-compatible HTTP server."""
 
@@ -439,6 +459,7 @@ class Settings:
     router: RouterSettings
     mathfish: MathfishSettings
     pixmo: PixmoSettings
+    captioner: CaptionerSettings
     models: dict[str, EndpointSettings] = field(default_factory=dict)
     """`[models]`: language models by the name that commands and assets use."""
 

@@ -13,6 +13,7 @@
 - `router_domains` and `router` embed domains, train an expert on each, and compare routers between the experts.
 - `mathfish_data` and `mathfish` read standards and problems, and ask models about them.
 - `pixmo` reads the PixMo datasets, downloads their pictures, and writes picture shards.
+- `captioner` trains models on the picture shards, and scores what they answer about scenes.
 
 Every table belongs to exactly one job, or is written by a command. tests/dagster_project/test_definitions.py fails for
 a table of a new family until a job names it.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import dagster as dg
 
 from catalog.tables import CONTRACTS, evals, models
+from catalog.tables.pixmo import CAPTIONERS, REPLIES, SCENES, SCORES
 from catalog.tables.tulu import CURVES, HELDOUT, ROLLOUTS, SAMPLE_LOSSES
 
 
@@ -36,6 +38,9 @@ def _made(family: str, *partitions: str) -> tuple[str, ...]:
     made = [contract for contract in CONTRACTS.values() if contract.family == family and not contract.command]
     return tuple(each.name for each in made if not partitions or "".join(each.partition_by) in partitions)
 
+
+CAPTIONER = tuple(each.name for each in (SCENES, CAPTIONERS, REPLIES, SCORES))
+"""The tables of PixMo about models that are trained on its shards."""
 
 TABLES: dict[str, tuple[str, ...]] = {
     "curation": (*_made("dclm"), evals.EXAMPLES.name, evals.TASKS.name),
@@ -57,7 +62,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "router": _made("router", "run", ""),
     "mathfish_data": _made("mathfish", ""),
     "mathfish": _made("mathfish", "model"),
-    "pixmo": _made("pixmo"),
+    "pixmo": tuple(name for name in _made("pixmo") if name not in CAPTIONER),
+    "captioner": CAPTIONER,
 }
 """The tables that each job makes, by the name of the job."""
 
@@ -100,6 +106,8 @@ DESCRIPTIONS = {
     "routers between the experts with a single encoder and with multi-task training.",
     "mathfish_data": "This job reads the standards, problems and teachers' verdicts of `[mathfish]`, inherits labels "
     "to standards, and makes the prompts that models are asked.",
+    "captioner": "This job trains a captioner, a model of all data sets and a baseline without pictures on the picture "
+    "shards, asks them about scenes of which everything is known, and scores their answers.",
     "mathfish": "This job asks the models of `[mathfish] models` whether problems teach standards and which, follows "
     "their choices through the curriculum, and scores their answers.",
     "pixmo": "This job reads the PixMo datasets of `[pixmo] data`, downloads the pictures that they name, finds "

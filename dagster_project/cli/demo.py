@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @click.argument(
     "which",
     required=False,
-    type=click.Choice(["dialogues", "mathfish", "posttrain", "router", "scholar"]),
-    metavar="[dialogues|mathfish|posttrain|router|scholar]",
+    type=click.Choice(["dialogues", "mathfish", "pixmo", "posttrain", "router", "scholar"]),
+    metavar="[dialogues|mathfish|pixmo|posttrain|router|scholar]",
 )
 @click.option(
     "--size",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 )
 @click.option("--plan", is_flag=True, help="Prints what would be made and how large it would be, and runs nothing.")
 @user_errors(RUN_AGAIN)
-def demo_command(  # noqa: PLR0917 (click passes them by name)
+def demo_command(  # noqa: PLR0911, PLR0912, PLR0915, PLR0917 (a branch a demo; click passes them)
     which: str | None,
     size: str,
     crawl: tuple[str, ...],
@@ -96,6 +96,9 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
     With `mathfish`, SmolLM2 and a tiny model that is trained first say which standards of a curriculum problems teach,
     and are compared with random answers by grade.
 
+    With `pixmo`, scenes are composed of drawings, and a model learns from them to caption, point and count. It is
+    compared with a baseline that never sees a picture.
+
     \b
     Examples:
       watershed demo --size smoke --plan
@@ -103,6 +106,7 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
       watershed demo dialogues --size smoke
       watershed demo posttrain --size smoke
       watershed demo posttrain --seeds 3 --controls
+      watershed demo pixmo --size smoke
       watershed demo router --size smoke
       watershed demo scholar --size smoke
       watershed demo mathfish --size smoke
@@ -126,6 +130,11 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
         from dagster_project.cli.demo_mathfish import run_mathfish
 
         run_mathfish(size, standards, problems)
+        return
+    if which == "pixmo":
+        from dagster_project.cli.demo_pixmo import run_pixmo
+
+        run_pixmo(size)
         return
     if which == "dialogues":
         from dagster_project.cli.demo_dialogues import run_dialogues

@@ -147,3 +147,55 @@ def levenshtein(one: str, other: str) -> int:
             current.append(min(before[column] + 1, current[-1] + 1, before[column - 1] + (mine != theirs)))
         before = current
     return before[-1]
+
+
+NUMERIC = re.compile(r"^[-+]?(?:\d{1,15}(?:,\d{3}){0,5}|\d{0,15})(?:\.\d{1,15})?%?$")
+
+
+def relaxed_accuracy(reply: str, answer: str, tolerance: float = 0.05) -> float:
+    """ChartQA's relaxed accuracy (arXiv 2203.10244): a number within a share of the true one, else the same text.
+
+    Years are no exception, as in the published code; a true 0 must be met exactly. A percentage is its hundredth.
+
+    Example:
+        >>> relaxed_accuracy("104", "100"), relaxed_accuracy("106", "100"), relaxed_accuracy("Blue", "blue")
+        (1.0, 0.0, 1.0)
+    """
+    mine, true = _as_number(reply), _as_number(answer)
+    if mine is not None and true:
+        return float(abs(mine - true) / abs(true) <= tolerance)
+    if mine is not None and true is not None:
+        return float(mine == true)
+    return float(" ".join(reply.lower().split()) == " ".join(answer.lower().split()))
+
+
+def _as_number(text: str) -> float | None:
+    plain = text.strip().removesuffix(".")
+    if not plain or len(plain) > 40 or not NUMERIC.fullmatch(plain) or not any(each.isdigit() for each in plain):
+        return None
+    value = float(plain.rstrip("%").replace(",", ""))
+    return value / 100 if plain.endswith("%") else value
+
+
+CHOSEN = re.compile(r"^\W*(?:(?:the )?(?:correct )?(?:answer|option)(?: is)?\W*)?\(?([A-Z])\b", flags=re.I)
+
+
+def choice_accuracy(reply: str, choices: Sequence[str], answer: int) -> float:
+    """Whether a reply names the right choice: by its letter, or else by its whole text.
+
+    Args:
+        reply: of the model.
+        choices: texts, whose letters are A, B and so on.
+        answer: the place of the right one.
+
+    Example:
+        >>> choice_accuracy("(b)", ["cat", "dog"], 1), choice_accuracy("Dog.", ["cat", "dog"], 1)
+        (1.0, 1.0)
+    """
+    normal = vqa_normal(reply)
+    same = [place for place, choice in enumerate(choices) if vqa_normal(choice) == normal]
+    if same:
+        return float(answer in same)
+    found = CHOSEN.match(reply)
+    place = ord(found[1].upper()) - ord("A") if found else -1
+    return float(place == answer and place < len(choices))

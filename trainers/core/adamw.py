@@ -7,6 +7,7 @@ torch's compiler: four seconds a process, as long as a small model of a ladder t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -32,9 +33,14 @@ class AdamW:
         self.second = {name: torch.zeros_like(local(p)) for name, p in self.parameters.items()}
         self.steps = {name: torch.zeros((), device=p.device) for name, p in self.parameters.items()}
 
-    def step(self, rate: float) -> None:
-        """One update at learning rate `rate` of the parameters that have a gradient; the gradients are then dropped."""
-        for decay, group in self._groups():
+    def step(self, rate: float, rates: Mapping[str, float] = MappingProxyType({})) -> None:
+        """One update of the parameters that have a gradient; the gradients are then dropped.
+
+        Args:
+            rate: the learning rate.
+            rates: another learning rate for parameters whose names begin with a key, such as "vision.".
+        """
+        for decay, own, group in self._groups(rate, rates):
             grads = {name: grad for name in group if (grad := self.parameters[name].grad) is not None}
             names = list(grads)
             if not names:
@@ -51,7 +57,7 @@ class AdamW:
                 amsgrad=False,
                 beta1=self.settings.beta1,
                 beta2=self.settings.beta2,
-                lr=rate,
+                lr=own,
                 weight_decay=decay,
                 eps=self.settings.epsilon,
                 maximize=False,
@@ -59,10 +65,16 @@ class AdamW:
         for parameter in self.parameters.values():
             parameter.grad = None
 
-    def _groups(self) -> list[tuple[float, list[str]]]:
+    def _groups(self, rate: float, rates: Mapping[str, float]) -> list[tuple[float, float, list[str]]]:
+        """Decay, learning rate and names of the parameters that are updated together."""
         decayed = [name for name in self.parameters if name not in self.undecayed]
         undecayed = [name for name in self.undecayed if name in self.parameters]
-        return [(self.settings.weight_decay, decayed), (0.0, undecayed)]
+        found: dict[tuple[float, float], list[str]] = {}
+        for decay, names in ((self.settings.weight_decay, decayed), (0.0, undecayed)):
+            for name in names:
+                own = next((value for prefix, value in rates.items() if name.startswith(prefix)), rate)
+                found.setdefault((decay, own), []).append(name)
+        return [(decay, own, names) for (decay, own), names in found.items()]
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """First and second moments and step counts, each by parameter name: this rank's parts."""

@@ -406,7 +406,8 @@ class Trainer:
         )
 
     def _update_weights(self) -> None:
-        self.optimiser.step(self.schedule.rate(self.position.step))
+        step = self.position.step
+        self.optimiser.step(self.schedule.rate(step), self.objective.rates(step))
 
     def _count(self, loss: float, seconds: float) -> None:
         self.position.loss_sum += loss

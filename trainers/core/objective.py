@@ -147,6 +147,14 @@ class Objective(ABC):
         del tokens
         return dict(measured)
 
+    def rates(self, step: int) -> Mapping[str, float]:
+        """Learning rates of optimiser step `step`, from 1, for parts of the model that do not follow the plan's.
+
+        A key is what the names of the part's parameters begin with, such as "vision.".
+        """
+        del step
+        return {}
+
     def state(self) -> dict[str, Any]:
         """JSON values of its own that a checkpoint must carry, under names that no other field of state.json has."""
         return {}

@@ -33,7 +33,7 @@ def swiglu_width(width: int, *, ratio: float = 8 / 3, multiple_of: int = 256) ->
 class DenseConfig:
     """Everything that decides a dense decoder's weights and function."""
 
-    kind: Literal["dense", "llama", "moe"] = "dense"
+    kind: Literal["dense", "llama", "qwen2", "moe"] = "dense"
     vocab_size: int
     """V: rows of the input embedding and of the output matrix."""
     sequence_length: int
@@ -105,6 +105,11 @@ class DenseConfig:
         """G: heads of keys and values."""
         return self.key_value_heads or self.heads
 
+    @property
+    def biased(self) -> bool:
+        """Whether queries, keys and values have a bias."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class LlamaConfig(DenseConfig):
@@ -113,7 +118,7 @@ class LlamaConfig(DenseConfig):
     Models that others trained have these two; those that are trained here do not need them.
     """
 
-    kind: Literal["dense", "llama", "moe"] = "llama"
+    kind: Literal["dense", "llama", "qwen2", "moe"] = "llama"
     head_size: int = 0
     """K, an even number; 0: D / H. Qwen 3 has heads that together are wider than the residual stream."""
     rope_divisors: tuple[float, ...] = ()
@@ -144,10 +149,22 @@ class LlamaConfig(DenseConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Qwen2Config(LlamaConfig):
+    """A decoder of the Qwen 2 family, in Molmo-7B-D for one: as Llama, with a bias of queries, keys and values."""
+
+    kind: Literal["dense", "llama", "qwen2", "moe"] = "qwen2"
+
+    @property
+    def biased(self) -> bool:
+        """Whether queries, keys and values have a bias."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
 class MoEConfig(DenseConfig):
     """A decoder whose feed-forward layers are mixtures of SwiGLU experts, as OLMoE (arXiv 2409.02060)."""
 
-    kind: Literal["dense", "llama", "moe"] = "moe"
+    kind: Literal["dense", "llama", "qwen2", "moe"] = "moe"
     experts: int = 64
     """E a layer."""
     experts_per_token: int = 8
@@ -177,7 +194,12 @@ class MoEConfig(DenseConfig):
             )
 
 
-KINDS: dict[str, type[DenseConfig]] = {"dense": DenseConfig, "llama": LlamaConfig, "moe": MoEConfig}
+KINDS: dict[str, type[DenseConfig]] = {
+    "dense": DenseConfig,
+    "llama": LlamaConfig,
+    "qwen2": Qwen2Config,
+    "moe": MoEConfig,
+}
 
 
 def model_config(values: Mapping[str, Any]) -> DenseConfig:
@@ -211,6 +233,8 @@ def _input_embedding(config: DenseConfig) -> int:
 def _count(config: DenseConfig, experts: int) -> int:
     d, queries, keys = config.width, config.heads * config.head_width, config.groups * config.head_width
     attention = 2 * d * queries + 2 * d * keys
+    if config.biased:
+        attention += queries + 2 * keys
     if config.qk_norm:
         attention += queries + keys if config.qk_norm_width == "full" else 2 * config.head_width
     feed_forward = experts * 3 * d * config.hidden

@@ -124,7 +124,7 @@ class Attention(nn.Module):
         super().__init__()
         D, K = config.width, config.head_width
         self.heads, self.groups, self.head_width = config.heads, config.groups, K
-        self.query_key_value = nn.Linear(D, (config.heads + 2 * config.groups) * K, bias=False)
+        self.query_key_value = nn.Linear(D, (config.heads + 2 * config.groups) * K, bias=config.biased)
         self.out = nn.Linear(config.heads * K, D, bias=False)
         self.full_norm = config.qk_norm and config.qk_norm_width == "full"
         self.head_norm = config.qk_norm and config.qk_norm_width == "head"
@@ -185,6 +185,10 @@ class SwiGLU(nn.Module):
         return self.down(F.silu(gate_BTF) * up_BTF)
 
 
+def _unchanged(x_BTD: Tensor) -> Tensor:
+    return x_BTD
+
+
 class Block(nn.Module):
     """Attention, then the feed-forward layer, each added to the residual stream."""
 
@@ -196,16 +200,29 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.feed_forward_norm = norm(config, config.width)
 
-    def forward(self, x_BTD: Tensor, cos_T11P: Tensor, sin_T11P: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-        return self.around(x_BTD, lambda read_BTD: self.attention(read_BTD, cos_T11P, sin_T11P, mask_B1TT))
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos_T11P: Tensor,
+        sin_T11P: Tensor,
+        mask_B1TT: Tensor | None = None,
+        drop: Callable[[Tensor], Tensor] = _unchanged,
+    ) -> Tensor:
+        return self.around(x_BTD, lambda read_BTD: self.attention(read_BTD, cos_T11P, sin_T11P, mask_B1TT), drop)
 
-    def around(self, x_BTD: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
-        """The block with another attention, (B, T, D) to (B, T, D), such as one that remembers."""
+    def around(
+        self, x_BTD: Tensor, attend: Callable[[Tensor], Tensor], drop: Callable[[Tensor], Tensor] = _unchanged
+    ) -> Tensor:
+        """The block with another attention, (B, T, D) to (B, T, D), such as one that remembers.
+
+        Args:
+            drop: what is done to each half's output before it is added to the stream, such as dropout.
+        """
         if self.pre:
-            x_BTD = x_BTD + attend(self.attention_norm(x_BTD))
-            return x_BTD + self.feed_forward(self.feed_forward_norm(x_BTD))
-        x_BTD = x_BTD + self.attention_norm(attend(x_BTD))
-        return x_BTD + self.feed_forward_norm(self.feed_forward(x_BTD))
+            x_BTD = x_BTD + drop(attend(self.attention_norm(x_BTD)))
+            return x_BTD + drop(self.feed_forward(self.feed_forward_norm(x_BTD)))
+        x_BTD = x_BTD + drop(self.attention_norm(attend(x_BTD)))
+        return x_BTD + drop(self.feed_forward_norm(self.feed_forward(x_BTD)))
 
 
 def _recomputed(block: Block, *given: Tensor | None) -> Tensor:
@@ -273,7 +290,7 @@ class DenseDecoder(nn.Module):
         return self.embedding.weight if self.config.tied else self.unembedding.weight
 
     def initialise(self, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> DenseDecoder:
-        """Draw every matrix from a normal truncated at three deviations (see `deviation`) and set gains to one.
+        """Draw every matrix from a normal truncated at three deviations (see `deviation`); gains are one, biases zero.
 
         The generator is on the CPU: the same seed gives the same weights on every device. `put` stores a whole drawn
         tensor in a parameter, which may hold but a part of it.
@@ -282,7 +299,9 @@ class DenseDecoder(nn.Module):
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 drawn = torch.ones(parameter.shape, dtype=torch.float32)
-                if not name.endswith("gain"):
+                if name.endswith("bias"):
+                    drawn.zero_()
+                elif not name.endswith("gain"):
                     scale = deviation(name, tuple(parameter.shape), self.config)
                     nn.init.trunc_normal_(drawn, 0.0, scale, -3 * scale, 3 * scale, generator=generator)
                 put(parameter, drawn)

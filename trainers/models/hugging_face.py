@@ -6,6 +6,7 @@ Six architectures, by their names in transformers:
     OlmoeForCausalLM    norms before, QK-norm over the full width, experts
     LlamaForCausalLM    norms before, no QK-norm; rotary frequencies as they are, divided by one number, or Llama 3.1's
     MistralForCausalLM  as Llama; read up to the window of its attention, within which it is full attention
+    Qwen2ForCausalLM    as Llama with a bias of queries, keys and values
     Qwen3ForCausalLM    as Llama with QK-norm over each head, and heads of a width of their own
     OlmoForCausalLM     as Llama with LayerNorm that has no gain (read only)
 
@@ -31,6 +32,7 @@ ARCHITECTURES = {
     "olmoe": "OlmoeForCausalLM",
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "olmo": "OlmoForCausalLM",
 }
@@ -42,13 +44,15 @@ Weights = Mapping[str, Tensor]
 
 
 def model_type(config: DenseConfig) -> str:
-    """The architecture that a decoder is written as: "olmo2", "olmoe", "llama" or "qwen3".
+    """The architecture that a decoder is written as: "olmo2", "olmoe", "llama", "qwen2" or "qwen3".
 
     Raises:
         TrainerError: none of them computes this function.
     """
     mend = "export a model with RMSNorm and QK-norm over the full width"
     before = config.norm_placement == "pre"
+    if config.biased and (not before or config.qk_norm):
+        raise TrainerError("of these architectures only Qwen2 has biases, with norms before and no QK-norm", mend)
     if config.norm != "rms":
         raise TrainerError(f"neither Olmo2, Olmoe, Llama nor Qwen3 has the norm {config.norm!r}", mend)
     if config.kind == "moe" and not before:
@@ -58,7 +62,7 @@ def model_type(config: DenseConfig) -> str:
             raise TrainerError("neither Olmo2 nor Olmoe has heads of a width of their own or scaled positions", mend)
         return "olmoe" if before else "olmo2"
     if before and config.kind != "moe":
-        return "qwen3" if config.qk_norm else "llama"
+        return "qwen2" if config.biased else "qwen3" if config.qk_norm else "llama"
     width = f"QK-norm a {config.qk_norm_width}" if config.qk_norm else "no QK-norm"
     raise TrainerError(f"neither Olmo2 nor Olmoe has {width}", mend)
 
@@ -162,10 +166,11 @@ def _llama_parts(parsed: Mapping[str, Any], theta: float, place: str) -> dict[st
     ordinary = parsed["hidden_size"] // parsed["num_attention_heads"]
     head_width = parsed.get("head_dim") or ordinary
     divisors = rope_divisors(parsed, head_width, theta, place)
-    if head_width * parsed["num_attention_heads"] == parsed["hidden_size"] and not divisors:
+    biased = parsed["model_type"] == "qwen2"
+    if head_width * parsed["num_attention_heads"] == parsed["hidden_size"] and not divisors and not biased:
         return {}
     own = 0 if head_width * parsed["num_attention_heads"] == parsed["hidden_size"] else head_width
-    return {"kind": "llama", "head_size": own, "rope_divisors": divisors}
+    return {"kind": "qwen2" if biased else "llama", "head_size": own, "rope_divisors": divisors}
 
 
 def _length(kind: str, parsed: Mapping[str, Any]) -> int:
@@ -214,6 +219,10 @@ def to_tensors(config: DenseConfig, weights: Weights, kind: str = "") -> Iterato
         qkv = weights[f"{here}attention.query_key_value.weight"].split(rows)
         for name, part in zip(("q_proj", "k_proj", "v_proj"), qkv, strict=True):
             yield f"{there}self_attn.{name}.weight", part
+        if config.biased:
+            biases = weights[f"{here}attention.query_key_value.bias"].split(rows)
+            for name, part in zip(("q_proj", "k_proj", "v_proj"), biases, strict=True):
+                yield f"{there}self_attn.{name}.bias", part
         yield f"{there}self_attn.o_proj.weight", weights[f"{here}attention.out.weight"]
         if config.qk_norm:
             for name, gain in zip(("q_norm", "k_norm"), _qk_gains(config, weights, here), strict=True):
@@ -274,6 +283,9 @@ def from_tensors(config: DenseConfig, kind: str, read: Callable[[str], Tensor]) 
         here, there = f"blocks.{layer}.", f"model.layers.{layer}."
         qkv = [read(f"{there}self_attn.{name}.weight") for name in ("q_proj", "k_proj", "v_proj")]
         found[f"{here}attention.query_key_value.weight"] = torch.cat(qkv)
+        if config.biased:
+            biases = [read(f"{there}self_attn.{name}.bias") for name in ("q_proj", "k_proj", "v_proj")]
+            found[f"{here}attention.query_key_value.bias"] = torch.cat(biases)
         found[f"{here}attention.out.weight"] = read(f"{there}self_attn.o_proj.weight")
         found |= _qk_norms_from(config, read, here, there)
         for name, ours in _norms(config).items():

@@ -116,14 +116,16 @@ def _check_type(place: str, value: Any, kind: Any, default: Any) -> None:
     if origin is Mapping and not isinstance(value, Mapping):
         raise TrainerError(f"{place} is {value!r}", "give fields, each with a value")
     if origin is Sequence:
-        _check_items(place, value, get_args(kind)[0])
+        _check_items(place, value, get_args(kind)[0], default)
 
 
-def _check_items(place: str, value: Any, kind: Any) -> None:
+def _check_items(place: str, value: Any, kind: Any, default: Any) -> None:
     if not isinstance(value, list | tuple):
         raise TrainerError(f"{place} is {value!r}", "give a list")
+    # Items may be below 0 where those of the default are.
+    least = min(default) if kind in (int, float) and isinstance(default, tuple) and default else None
     for number, item in enumerate(value):
-        _check_type(f"{place}[{number}]", item, kind, None)
+        _check_type(f"{place}[{number}]", item, kind, least)
 
 
 def _one_line(error: Exception) -> str:

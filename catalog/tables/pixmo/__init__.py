@@ -6,6 +6,7 @@ Source: "Molmo and PixMo: Open Weights and Open Data for State-of-the-Art Vision
 from __future__ import annotations
 
 from catalog.family import Family
+from catalog.tables.pixmo.captioner import CAPTIONERS, REPLIES, SCENES, SCORES
 from catalog.tables.pixmo.datasets import (
     ASK_MODEL_ANYTHING,
     CAP,
@@ -21,12 +22,13 @@ from catalog.tables.pixmo.pictures import COORDINATES, FETCHES, HOSTS, PICTURES
 from catalog.tables.pixmo.training import SAMPLES, SHARDS
 from catalog.tables.pixmo.views import VIEWS
 
-CONTRACTS = (*DATASETS, FETCHES, PICTURES, HOSTS, COORDINATES, SHARDS, SAMPLES)
+CONTRACTS = (*DATASETS, FETCHES, PICTURES, HOSTS, COORDINATES, SHARDS, SAMPLES, SCENES, CAPTIONERS, REPLIES, SCORES)
 FAMILY = Family(name="pixmo", contracts=CONTRACTS, views=VIEWS)
 
 __all__ = [
     "ASK_MODEL_ANYTHING",
     "CAP",
+    "CAPTIONERS",
     "CAP_QA",
     "CLOCKS",
     "CONTRACTS",
@@ -40,6 +42,9 @@ __all__ = [
     "PICTURES",
     "POINTS",
     "POINT_EXPLANATIONS",
+    "REPLIES",
     "SAMPLES",
+    "SCENES",
+    "SCORES",
     "SHARDS",
 ]

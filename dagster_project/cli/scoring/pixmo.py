@@ -1,4 +1,4 @@
-"""Scorers of pictures: points, counts, VQA and ANLS."""
+"""Scorers of answers about pictures: points, counts, VQA, ANLS, relaxed accuracy and choices."""
 
 from __future__ import annotations
 
@@ -93,9 +93,30 @@ def _anls() -> tuple[ScoreRow, Summarise]:
     return score, mean_score
 
 
-def _texts(value: list[Any]) -> list[str]:
+def _relaxed() -> tuple[ScoreRow, Summarise]:
+    from spark_jobs.pixmo.answers import relaxed_accuracy
+
+    def score(row: Row, options: Options) -> Row:
+        return {"score": max(relaxed_accuracy(row["response"], answer) for answer in _texts(row["answers"]))}
+
+    return score, mean_score
+
+
+def _choice() -> tuple[ScoreRow, Summarise]:
+    from spark_jobs.pixmo.answers import choice_accuracy
+
+    def score(row: Row, options: Options) -> Row:
+        choices = _texts(row["choices"], "choices")
+        if not 0 <= row["answer"] < len(choices):
+            raise WatershedError(f"the answer is {row['answer']}", "give the place of the right choice, from 0")
+        return {"score": choice_accuracy(row["response"], choices, row["answer"])}
+
+    return score, mean_score
+
+
+def _texts(value: list[Any], name: str = "answers") -> list[str]:
     if not value or not all(isinstance(each, str) for each in value):
-        raise WatershedError("the field 'answers' is not a list of texts", "give at least one answer")
+        raise WatershedError(f"the field {name!r} is not a list of texts", "give at least one text")
     return value
 
 
@@ -137,5 +158,19 @@ SCORERS = (
         {"response": TEXT, "answers": LIST},
         {"id": "1", "response": "paris", "answers": ["Paris"]},
         _anls,
+    ),
+    Scorer(
+        "relaxed",
+        "ChartQA's relaxed accuracy: a number within 5% of the true one, or else the same text.",
+        {"response": TEXT, "answers": LIST},
+        {"id": "1", "response": "104", "answers": ["100"]},
+        _relaxed,
+    ),
+    Scorer(
+        "pictured-choice",
+        "Whether a reply names the right choice, by its letter or its text, as AI2D and MMMU ask.",
+        {"response": TEXT, "choices": LIST, "answer": (int,)},
+        {"id": "1", "response": "B", "choices": ["cat", "dog"], "answer": 1},
+        _choice,
     ),
 )

@@ -23,6 +23,12 @@ from catalog.tables.pixmo import (
 )
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
+from dagster_project.families.pixmo.captioner_assets import (
+    captioners,
+    composed_scenes,
+    picture_replies,
+    picture_scores,
+)
 from dagster_project.families.pixmo.recipes import (
     files_of,
     literals,
@@ -138,3 +144,11 @@ def picture_shards(making: Making) -> dict[str, Any]:
     rows = write_shards(making.lake, making.recipe, making.fingerprint)
     making.wrote(making.lake.folder(SHARDS.name, making.fingerprint))
     return {"shards": len(rows), **{name: sum(row[name] for row in rows) for name in ("samples", "annotations")}}
+
+
+__all__ = [
+    "captioners",
+    "composed_scenes",
+    "picture_replies",
+    "picture_scores",
+]

@@ -1,0 +1,146 @@
+"""Training of models of pictures on the shards, and their answers, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catalog.lake import Lake
+from catalog.settings import Settings
+from catalog.tables.pixmo import CAPTIONERS, SHARDS
+from dagster_project.engine.making import Making
+from dagster_project.engine.trainer_process import start
+
+DATASETS = {"cap": "captions", "points": "pointing", "count": "pointing", "cap_qa": "academic", "clocks": "academic"}
+"""The group of the mixture that a data set belongs to."""
+FIRST = {"captions": 0.3, "pointing": 0.7}
+SECOND = {"captions": 0.15, "academic": 0.15, "pointing": 0.7}
+"""Shares of the groups in the stages. Molmo's own are for data sets a hundred times as large and a pretrained model."""
+RATE, WARMUP = 2e-3, 60
+"""For a model that is trained from nothing."""
+GROUNDING = 0.5
+
+
+@dataclass(frozen=True)
+class CaptionerRecipe:
+    """What decides the models, besides the shards."""
+
+    captions: int
+    mixture: int
+    blind: int
+    batch: int
+    seed: int
+
+
+def captioner_recipe(settings: Settings, _: Any) -> CaptionerRecipe:
+    """Return the steps, batch and seed of `[captioner]`."""
+    chosen = settings.captioner
+    return CaptionerRecipe(chosen.captions, chosen.mixture, chosen.blind, chosen.batch, chosen.seed)
+
+
+def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[str, dict[str, Any]]:
+    """The configuration of each stage, in order; the second goes on from the first."""
+    rows = lake.read(SHARDS.name, ["split", "path"]).to_pylist()
+    tars = sorted(str(lake.files / row["path"]) for row in rows if row["split"] == "train")
+    held = {
+        row["dataset"]
+        for row in lake.read("pixmo.samples", ["dataset", "split"]).to_pylist()
+        if row["split"] == "train"
+    }
+    present = {name: group for name, group in DATASETS.items() if name in held}
+
+    def sources(groups: dict[str, float]) -> dict[str, Any]:
+        taken = {name: group for name, group in present.items() if group in groups}
+        return {
+            "sources": {name: {"group": group, "shards": tars, "datasets": [name]} for name, group in taken.items()},
+            "groups": {group: share for group, share in groups.items() if group in taken.values()},
+        }
+
+    shared = {
+        "batch": recipe.batch,
+        "seed": recipe.seed,
+        "dropout": 0.0,
+        "keep_checkpoints": 1,
+        "optimiser": {"z_loss": 0.0},
+        "rates": dict.fromkeys(("vision", "connector", "decoder"), RATE),
+        "warmups": dict.fromkeys(("vision", "connector", "decoder"), WARMUP),
+    }
+    first, second = folder / "captions", folder / "mixture"
+    seen = {"grounding": GROUNDING}
+    return {
+        # The rate of the first stage stays high, because the second goes on with it.
+        "captions": {
+            **shared,
+            **seen,
+            **sources(FIRST),
+            "steps": recipe.captions,
+            "optimiser": {"z_loss": 0.0, "final_fraction": 0.5},
+            "out": str(first),
+        },
+        "mixture": {
+            **shared,
+            **seen,
+            **sources(SECOND),
+            "stage": "mixture",
+            "model": str(first),
+            "steps": recipe.mixture,
+            "rates": dict.fromkeys(("vision", "connector", "decoder"), 0.75 * RATE),
+            "out": str(second),
+        },
+        "blind": {
+            **shared,
+            **sources(SECOND),
+            "stage": "mixture",
+            "blind": True,
+            "steps": recipe.blind,
+            "out": str(folder / "blind"),
+        },
+    }
+
+
+def train_captioners(making: Making) -> list[dict[str, Any]]:
+    """Train the stages, or resume them, and return their rows."""
+    from catalog.files import sha256_of
+
+    lake, folder = making.lake, making.lake.folder(CAPTIONERS.name, making.fingerprint)
+    found = []
+    for stage, chosen in configurations(lake, making.recipe, folder).items():
+        config = {**chosen, "device": making.settings.trainer.device, "run": stage}
+        start(making, "trainers.caption", config, stage, ranks=False)
+        result = json.loads((Path(config["out"]) / "result.json").read_text())
+        place = Path(result["checkpoint"])
+        found.append(
+            {
+                "stage": stage,
+                "steps": result["steps"],
+                "tokens": result["tokens"],
+                "parameters": result["parameters"],
+                "train_loss": result["train_loss"],
+                "seconds": result["seconds"],
+                "path": lake.relative(place),
+                "sha256": sha256_of(place / "model.pt"),
+            }
+        )
+    making.wrote(folder)
+    return found
+
+
+def ask(making: Making, model: str, asked: list[dict[str, Any]], *, blind: bool) -> list[str]:
+    """The replies of a stage's model, in the order of the questions (id, picture, question)."""
+    lake = making.lake
+    (row,) = [row for row in lake.read(CAPTIONERS.name).to_pylist() if row["stage"] == model]
+    with tempfile.TemporaryDirectory() as folder:
+        given, out = Path(folder) / "asked.jsonl", Path(folder) / "replies.jsonl"
+        given.write_text("".join(json.dumps(each) + "\n" for each in asked))
+        config: dict[str, Any] = {
+            "model": str(lake.files / row["path"]),
+            "asked": str(given),
+            "out": str(out),
+            "blind": blind,
+        }
+        config |= {"device": making.settings.trainer.device, "batch": 64, "most": 200}
+        start(making, "trainers.answer_pictures", config, f"replies of {model}", ranks=False)
+        return [json.loads(line)["reply"] for line in out.read_text().splitlines()]
