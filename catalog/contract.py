@@ -103,6 +103,10 @@ class Contract:
     expectations: tuple[Expectation, ...] = ()
     named_by: tuple[str, ...] = ()
     """Columns that name a row to people, if its primary key does not."""
+    tags: tuple[str, ...] = ()
+    """Words that the table can be found and filtered by."""
+    modalities: tuple[str, ...] = ()
+    """What the rows hold for models: text, image, audio, video, tabular; empty for results and other records."""
     command: str | None = None
     """The command that writes the table; None if only Dagster writes it."""
     schema: pa.Schema = field(init=False, repr=False, compare=False)

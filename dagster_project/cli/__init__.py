@@ -21,6 +21,7 @@ COMMANDS = {
     "sql": ("dagster_project.cli.sql", "sql_command"),
     "tables": ("dagster_project.cli.tables", "tables_command"),
     "describe": ("dagster_project.cli.tables", "describe_command"),
+    "search": ("dagster_project.cli.search", "search_command"),
     "check": ("dagster_project.cli.check", "check_command"),
     "repair": ("dagster_project.cli.repair", "repair_command"),
     "trace": ("dagster_project.cli.trace", "trace_command"),

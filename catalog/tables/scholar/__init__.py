@@ -6,7 +6,7 @@ so that it can be checked years later. The view `scholar.affected` lists what re
 
 from __future__ import annotations
 
-from catalog.family import Family
+from catalog.family import Family, Searchable
 from catalog.tables.scholar.answers import (
     ANSWERS,
     CANDIDATES,
@@ -47,4 +47,13 @@ ANSWER_TABLES = (ANSWERS, CANDIDATES, DRAFTS, REFERENCES, CITATIONS, QUOTATIONS)
 """What `watershed ask` writes."""
 
 CONTRACTS = (PAPERS, REJECTED, PASSAGES, EMBEDDINGS, INDEX, WITHDRAWALS, *ANSWER_TABLES, TRAINING)
-FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS)
+SEARCHABLE = Searchable(
+    kind="paper",
+    tables=(PAPERS.name,),
+    sql=f"""
+    SELECT coalesce(title, paper) AS name, licence, ['text'] AS modalities, left(text, 300) AS description,
+           concat_ws(' ', paper, doi, year, left(text, 2000)) AS detail
+    FROM {PAPERS.name}
+    """,
+)
+FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS, searchable=(SEARCHABLE,))
