@@ -8,6 +8,7 @@ with its comments, and the data card.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -198,6 +199,17 @@ class Contract:
                 f"rows for {self.name} do not fit its contract: {error}",
                 f"cast the column, or change its type in catalog/tables/{self.family}",
             ) from error
+
+
+def conforming(contract: Contract, rows: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
+    """The stream of `rows` with the contract's columns, each batch cast as `Contract.conform` does it."""
+    schema = pa.schema([field.remove_metadata() for field in contract.schema])
+
+    def cast() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            yield from contract.conform(pa.Table.from_batches([batch])).cast(schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, cast())
 
 
 def _field(column: Column) -> pa.Field:

@@ -27,6 +27,7 @@ from catalog.errors import WatershedError
 from catalog.family import Searchable
 from catalog.fingerprint import fingerprint
 from catalog.lake import Lake
+from catalog.projects.registry import register
 from catalog.search.entries import Entry, row_entries, table_entries, view_entry
 from catalog.search.made import MadeTables
 from catalog.search.words import Vocabulary, parse, typed_words
@@ -139,6 +140,7 @@ class SearchIndex:
 
     def __init__(self, settings: Settings) -> None:
         self.lake = Lake.of(settings)
+        self._project = settings.project
         self._lock = threading.Lock()
         self._made = MadeTables(self.lake)
         self._digests: dict[str, tuple[Contract, str]] = {}
@@ -227,6 +229,7 @@ class SearchIndex:
             self._signs = dict(self._connection.execute("SELECT name, sign FROM groups").fetchall())
             self._data_version = version
             self._generation += 1
+        register(self._project)
         made = self._made.look(list(CONTRACTS))
         wanted, entries_of = self._groups(made)
         changed = [name for name, sign in wanted.items() if self._signs.get(name) != sign]

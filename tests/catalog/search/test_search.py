@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.search.index import FILE, Filters, SearchIndex
-from catalog.settings import Settings, load_settings
+from catalog.settings import Settings
 from catalog.tables import CONTRACTS, FAMILIES
 from catalog.tables.router import DOMAINS
 from dagster_project.cli.search import search_command
@@ -160,9 +160,8 @@ def test_a_new_table_is_found_at_once_and_a_removed_one_never(project: Settings,
     lake.replace(DOMAINS, rows, "e" * 16)
 
 
-def test_the_words_of_a_removed_row_leave_the_file(project: Settings, tmp_path: Path) -> None:
-    shutil.copytree(project.project, tmp_path / "copy")
-    copied = load_settings(tmp_path / "copy")
+def test_the_words_of_a_removed_row_leave_the_file(tmp_path: Path) -> None:
+    copied = write_lake(tmp_path, (DOMAINS.name,))
     lake = Lake.of(copied)
     rows = lake.read(DOMAINS.name)
     secret = rows.set_column(0, rows.schema.field("domain"), pa.array(["xylophonist"] * rows.num_rows))
@@ -200,13 +199,12 @@ def test_a_changed_contract_is_indexed_again(index: SearchIndex, monkeypatch: py
     assert "dclm.spans" not in names(index, "zebras", limit=100)
 
 
-def test_a_file_that_is_no_index_is_made_anew(project: Settings, tmp_path: Path) -> None:
-    shutil.copytree(project.project, tmp_path / "copy")
-    copied = load_settings(tmp_path / "copy")
+def test_a_file_that_is_no_index_is_made_anew(tmp_path: Path) -> None:
+    copied = write_lake(tmp_path, (DOMAINS.name,))
     copied.dagster_home.mkdir(exist_ok=True)
     (copied.dagster_home / FILE).write_bytes(b"not a database" * 1000)
     with SearchIndex(copied) as index:
-        assert names(index, "documents")
+        assert names(index, "domains")
     sqlite3.connect(copied.dagster_home / FILE).execute("SELECT count(*) FROM entries")
 
 
