@@ -139,7 +139,7 @@ def _duplicates(  # noqa: PLR0917
     expectation: Expectation,
     beside: bool,
 ) -> Iterator[Broken]:
-    columns = [quoted(name) for name in expectation["column_list"] or (expectation.column,)]
+    columns = [quoted(name) for name in expectation["column_list"] or (str(expectation.column),)]
     listed, present = ", ".join(columns), " OR ".join(f"{column} IS NOT NULL" for column in columns)
     rule = f"{listed.replace(chr(34), '')} is unique"
     where = f"WHERE ({present}) QUALIFY count(*) OVER (PARTITION BY {listed}) > 1"

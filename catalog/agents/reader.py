@@ -52,8 +52,8 @@ class Reader:
         >>> from catalog import load_settings
         >>> from catalog.agents.reader import Reader
         >>> reader = Reader(load_settings())
-        >>> reader.query("SELECT url, words FROM dclm.documents LIMIT 1").rows
-        [['[personal data: may name a person]', 4]]
+        >>> reader.query("SELECT DISTINCT url FROM dclm.documents WHERE url IS NOT NULL").rows
+        [['[personal data: may name a person]']]
     """
 
     settings: Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from catalog.contract import Contract
@@ -80,29 +80,30 @@ def table_entries(contract: Contract) -> Iterator[Entry]:
         >>> [(entry.kind, entry.name) for entry in table_entries(CONTRACTS["evals.registry_scores"])][:2]
         [('table', 'evals.registry_scores'), ('column', 'evals.registry_scores.evaluation')]
     """
-    shared = {"table": contract.name, "licence": contract.licence, "modalities": contract.modalities}
-    columns = " ".join(words_of(column.name) for column in contract.columns)
-    yield Entry(
+    blank = Entry(
         kind="table",
         name=contract.name,
+        table=contract.name,
         description=contract.description,
+        licence=contract.licence,
         tags=contract.tags,
-        detail=f"{columns} {contract.source} {contract.licence} {contract.owner}",
-        **shared,
+        modalities=contract.modalities,
     )
+    columns = " ".join(words_of(column.name) for column in contract.columns)
+    yield replace(blank, detail=f"{columns} {contract.source} {contract.licence} {contract.owner}")
     for column in contract.columns:
         personal = ("personal data",) if column.personal_data else ()
-        yield Entry(
+        yield replace(
+            blank,
             kind="column",
             name=f"{contract.name}.{column.name}",
             description=column.description,
             tags=(*contract.tags, *personal),
             detail=f"{column.type} {column.personal_data or ''}",
-            **shared,
         )
     if contract.source != "derived":
         source = f"A source of {contract.name}: {contract.description}"
-        yield Entry(kind="source", name=contract.source, description=source, tags=contract.tags, **shared)
+        yield replace(blank, kind="source", name=contract.source, description=source)
 
 
 def view_entry(name: str, view: View) -> Entry:

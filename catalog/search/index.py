@@ -134,8 +134,8 @@ class SearchIndex:
         >>> from catalog import load_settings
         >>> from catalog.search.index import SearchIndex
         >>> with SearchIndex(load_settings()) as index:
-        ...     [hit.name for hit in index.search("documnets", limit=1).hits]
-        ['dclm.documents']
+        ...     [hit.name for hit in index.search("payload digets", limit=1).hits]
+        ['dclm.documents.payload_digest']
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -50,7 +50,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "repair", "trace", "ladder")
 COMMANDS += ("registry", "cheatsheet", "compare", "plan", "model", "evals", "serve", "ask", "dialogues", "score")
-COMMANDS += ("shards", "tulu", "rescore")
+COMMANDS += ("shards", "tulu", "rescore", "search", "add", "mcp")
 
 
 def imported(project: Path, *words: str) -> set[str]:

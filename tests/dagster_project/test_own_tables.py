@@ -139,7 +139,8 @@ def test_nothing_is_due_until_a_file_or_the_contract_changes(project: Project, m
     listed.write_text(text)
 
 
-def test_a_module_that_fails_is_named(project: Project) -> None:
+def test_a_module_that_fails_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATERSHED_PROJECT", str(project.folder))
     broken = project.folder / "assets" / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
     try:
@@ -149,7 +150,10 @@ def test_a_module_that_fails_is_named(project: Project) -> None:
         broken.unlink()
 
 
-def test_the_assets_of_a_project_leave_with_it(project: Project, tmp_path: Path) -> None:
-    own.load(project.settings)
-    own.load(load_settings(tmp_path))
-    assert "weather.days" not in {contract.name for step in own.REGISTERED for contract in step.contracts}
+def test_the_assets_of_a_project_leave_with_it(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATERSHED_PROJECT", str(project.folder))
+    assert "weather.days" in steps().by_table
+    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
+    assert "weather.days" not in steps().by_table

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from newcomer_files import ROWS, write_newcomer_files
 
 from catalog.adding.breaking import BrokenContract, require_kept
 from catalog.adding.names import column_names
@@ -33,6 +32,7 @@ from catalog.sql.engine import open_engine
 from catalog.sql.query import connect
 from catalog.tables import CONTRACTS
 from quality.gate import check
+from tests.catalog.adding.newcomer_files import ROWS, write_newcomer_files
 
 
 @dataclass(frozen=True)
