@@ -197,11 +197,16 @@ def greedy(url: str, question: str, most: int, **extra: Any) -> Any:
     return asked(url, "/v1/chat/completions", messages=messages, temperature=0, max_tokens=most, **extra)
 
 
-def next_tokens(url: str, prompt: Sequence[int]) -> dict[int, float]:
-    """llama.cpp's log-probabilities of the likeliest tokens after a prompt, by token id."""
-    # It reports no probabilities of a reply that ends within a character, as one token of an emoji does.
-    found = asked(url, "/completion", prompt=list(prompt), n_predict=4, n_probs=TOP, temperature=0)
-    return {entry["id"]: entry["logprob"] for entry in found["completion_probabilities"][0]["top_logprobs"]}
+def next_tokens(url: str, prompt: Sequence[int]) -> tuple[list[int], dict[int, float]]:
+    """llama.cpp's log-probabilities of the likeliest next tokens, by token id, and the tokens that they follow.
+
+    llama.cpp reports no probabilities of a token that ends within a character, as the first ones of an emoji do. The
+    tokens returned are the prompt and all tokens before the first one with probabilities.
+    """
+    found = asked(url, "/completion", prompt=list(prompt), n_predict=4, n_probs=TOP, temperature=0, return_tokens=True)
+    first = found["completion_probabilities"][0]
+    before = found["tokens"][: found["tokens"].index(first["id"])]
+    return [*prompt, *before], {entry["id"]: entry["logprob"] for entry in first["top_logprobs"]}
 
 
 def our_next_tokens(url: str, prompt: Sequence[int], tokens: Sequence[int]) -> dict[int, float]:
@@ -255,17 +260,17 @@ def compare(questions: Sequence[str], most: int, threads: int, folder: Path) -> 
     with ours(threads) as url:
         alone, together, replies = speeds(url, questions, most, return_token_ids=True)
         report |= {"ours_tokens_per_s": alone, "ours_together_tokens_per_s": together}
-        mine = [our_next_tokens(url, r.prompt, list(found)) for r, found in zip(expected, theirs, strict=True)]
+        mine = [our_next_tokens(url, before, list(found)) for before, found in theirs]
     report["same_prompts"] = sum(a["prompt_token_ids"] == r.prompt for a, r in zip(replies, expected, strict=True))
     report["same_replies"] = sum(
         reply["choices"][0]["token_ids"] == reference.tokens for reply, reference in zip(replies, expected, strict=True)
     )
     report["same_likeliest_as_llama_cpp"] = sum(
-        max(a, key=a.__getitem__) == max(b, key=b.__getitem__) for a, b in zip(mine, theirs, strict=True)
+        max(a, key=a.__getitem__) == max(b, key=b.__getitem__) for a, (_, b) in zip(mine, theirs, strict=True)
     )
     report["largest_difference_from_llama_cpp"] = max(
         abs(found[token] - logprob)
-        for found, others in zip(mine, theirs, strict=True)
+        for found, (_, others) in zip(mine, theirs, strict=True)
         for token, logprob in others.items()
     )
     return report

@@ -89,7 +89,7 @@ def group_of(file: Path) -> str:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name bytes that are no short text by their argument.
+    """Name bytes that are not short text by their argument.
 
     Compressed bytes hold the time, so that two processes of pytest-xdist would collect tests of different names.
     """

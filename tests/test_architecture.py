@@ -224,6 +224,6 @@ def test_definitions_load_without_torch_spark_or_great_expectations() -> None:
 
 
 def test_every_test_file_has_a_name_of_its_own() -> None:
-    # pytest imports test files by their names alone, because their folders are no packages.
+    # pytest imports test files by their names alone, because their folders are not packages.
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []

@@ -101,7 +101,7 @@ def repair_advice(name: str) -> str:
 def log_faults(store: Store) -> list[LogFault]:
     """The faults of a table's log that make its rows doubtful, in the order of versions. Empty for no table at all."""
     faults: list[LogFault] = []
-    # What a writer changes between two looks is no fault: it is looked at twice.
+    # What a writer changes between two looks is not a fault: it is looked at twice.
     for _ in range(2):
         log = TableLog.of(store)
         if store.local and _trusted.get(store.root) == log:

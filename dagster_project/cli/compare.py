@@ -156,7 +156,9 @@ def _folders(first: str, second: str, heldout: Path | None, questions: tuple[Pat
             )
         return None
     if not all(there):
-        raise WatershedError(f"{paths[there.index(False)]} is no folder of documents", "give two folders of documents")
+        raise WatershedError(
+            f"{paths[there.index(False)]} is not a folder of documents", "give two folders of documents"
+        )
     if paths[0].resolve() == paths[1].resolve():
         raise WatershedError(f"{first} and {second} are the same folder", "name two that differ")
     if not heldout and not questions:

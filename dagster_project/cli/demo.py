@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -156,6 +157,9 @@ def demo_command(  # noqa: PLR0917 (click passes them by name)
 
     # Machine code is made beside the crawl and the start of Spark.
     warm_in_background(LAKE)
+    if size == "smoke":
+        # Java's second compiler takes a third of its processor time here, and ends too soon to give it back.
+        os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
     settings = choose(load_settings(), size, crawl, snapshot)
     if not crawl:
         write_demo_crawl(console, settings, size)

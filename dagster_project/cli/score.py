@@ -170,5 +170,5 @@ def _numbers(text: str | None) -> tuple[int, ...]:
         return ()
     pieces = [piece.strip() for piece in text.split(",")]
     if not all(piece.isascii() and piece.isdecimal() and 0 < int(piece) < 10**6 for piece in pieces):
-        exit_with_error(f"-k {text!r} is no list of numbers of at least 1", "write -k 10 or -k 1,10,100")
+        exit_with_error(f"-k {text!r} is not a list of numbers of at least 1", "write -k 10 or -k 1,10,100")
     return tuple(dict.fromkeys(int(piece) for piece in pieces))

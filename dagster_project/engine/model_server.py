@@ -45,7 +45,7 @@ def served(settings: Settings, name: str) -> Generator[str]:
     """
     entry = settings.models[name]
     path = settings.project / Path(entry.serve).expanduser()
-    # What is no path may be the name of a packaged model.
+    # What is not a path may be the name of a packaged model.
     model = str(path) if path.exists() else entry.serve
     words = ["--model", model, "--name", entry.model or name, "--device", settings.trainer.device]
     with serving(words, name) as url:

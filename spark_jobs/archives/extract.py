@@ -33,6 +33,9 @@ REMEMBERED_BYTES = 64_000_000
 """Memory for the last extracted pages; a page that was crawled twice is extracted once."""
 LOOK_AGAIN_SECONDS = 0.5
 """Time between two looks whether another process has compiled the kernels of main content."""
+COMPILE_AFTER_BYTES = 100_000_000
+"""A process has the kernels of main content compiled after this much HTML. Compilation costs as much processor time as
+the kernels save on about a gigabyte, so a small crawl is done sooner without them."""
 _TEXTUAL = ("xml", "json", "javascript")
 """Endings of media types that are text and that a browser can show as a page."""
 _REPLACEMENT = "�"
@@ -89,7 +92,7 @@ def extract(payload: bytes, content_type: str | None = None, charset: str | None
 
 def _main_content(html: str, page: bytes) -> str:
     """The main content of a page. `page` is `html` in UTF-8. Raises what resiliparse raises."""
-    if _kernels_are_ready():
+    if _kernels_are_ready(len(page)):
         from spark_jobs.kernels.html.text import main_content
 
         text = main_content(page)
@@ -105,21 +108,28 @@ class _Waiting:
 
     is_over = False
     until = 0.0
+    read_bytes = 0
+    is_compiling = False
 
 
-def _kernels_are_ready() -> bool:
+def _kernels_are_ready(page_bytes: int) -> bool:
     """Whether main content is read by kernels by now; until they are compiled, resiliparse reads the same text.
 
-    The first call of a process has them compiled by another one, if need be. Looking for machine code takes a look at
-    the clock a page, and at the disk once in LOOK_AGAIN_SECONDS.
+    A process that has read COMPILE_AFTER_BYTES has them compiled by another one, if need be. Looking for machine code
+    takes a look at the clock a page, and at the disk once in LOOK_AGAIN_SECONDS.
     """
-    if not _Waiting.is_over and time.monotonic() >= _Waiting.until:
-        from spark_jobs.kernels.html.text import is_ready
+    if _Waiting.is_over:
+        return True
+    _Waiting.read_bytes += page_bytes
+    if not _Waiting.is_compiling and _Waiting.read_bytes >= COMPILE_AFTER_BYTES:
         from spark_jobs.kernels.warm import warm_in_background
 
+        _Waiting.is_compiling = True
+        warm_in_background(["html"], processes=1)
+    if time.monotonic() >= _Waiting.until:
+        from spark_jobs.kernels.html.text import is_ready
+
         _Waiting.is_over = is_ready()
-        if not _Waiting.is_over and not _Waiting.until:
-            warm_in_background(["html"], processes=1)
         _Waiting.until = time.monotonic() + LOOK_AGAIN_SECONDS
     return _Waiting.is_over
 

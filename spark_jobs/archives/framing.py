@@ -390,7 +390,7 @@ def _record(reader: _RecordReader, address: int, limit: int, *, may_be_alone: bo
         body = reader.position
         stated = headers.get("content-length", "")
         if not stated.isdecimal() or len(stated) > MAX_DIGITS:
-            reason = f"Content-Length is {stated[:SHOWN_CHARACTERS]!r}, which is no size"
+            reason = f"Content-Length is {stated[:SHOWN_CHARACTERS]!r}, which is not a size"
         else:
             length = int(stated)
             believed = partial(_may_be_believed, headers, length, reader.doubted)

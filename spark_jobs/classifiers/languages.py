@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _LETTER = re.compile(r"[^\W\d_]")
-"""A letter, or one of the numbers that are no digits, such as a superscript."""
+"""A letter, or one of the numbers that are not digits, such as a superscript."""
 LANGUAGE_CHARACTERS = 16_384
 LANGUAGE_WINDOWS = 8
 """The language of a longer text is identified from LANGUAGE_CHARACTERS characters, in evenly spread windows."""

@@ -43,7 +43,7 @@ async def converse(client: Client, recipe: DialogueRecipe, number: int, plan: st
         spoken.prompt_tokens = _sum(spoken.prompt_tokens, row.prompt_tokens)
         spoken.reply_tokens = _sum(spoken.reply_tokens, row.reply_tokens)
         text, done = message_of(row.text)
-        # "DONE" without a word of its own is no message.
+        # "DONE" without a word of its own is not a message.
         if text or not done:
             if row.truncated:
                 spoken.cut.append(len(spoken.messages))

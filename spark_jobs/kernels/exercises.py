@@ -288,8 +288,9 @@ EXERCISES: dict[str, Callable[[pa.Array], None]] = {
 }
 """The exercise of each module, by its name in this package; what takes longest to compile comes first."""
 LAKE = (
-    *("statistics", "minhash", "fasttext", "text_hash", "html"),
+    *("statistics", "minhash", "fasttext", "text_hash"),
     *("line_rules", "urls", "marks", "long_words", "candidates", "cuts", "repeats", "lengths"),
     *("near_copies", "similar_sets", "union_find", "bloom", "byte_pairs"),
 )
-"""The modules that the tables of the lake are computed with, in the order in which they are needed."""
+"""The modules that the tables of the lake are computed with, in the order in which they are needed. `html` is compiled
+when enough pages have been read (`archives/extract.py`)."""

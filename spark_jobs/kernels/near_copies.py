@@ -3,7 +3,7 @@
 Copies are joined in a union-find, and two documents that are already connected are not compared. A run of a thousand
 copies of one page therefore takes a thousand comparisons instead of half a million. Two large clusters in a run would
 still be compared document by document, so their distances from the first document of one of them are computed: by the
-triangle inequality, documents whose distances differ too much are no copies. The clusters are the same as if
+triangle inequality, documents whose distances differ too much are not copies. The clusters are the same as if
 every two documents of every run were compared, and they depend neither on the order of the runs nor on the order of the
 documents within a run.
 
@@ -225,7 +225,7 @@ def _similarities(left, right, values, bounds, compare, found):
 @entry
 def _connect(members, starts, values, bounds, compare, threshold, parents, waiting, far, edges):
     count = 0
-    # The share of unequal values and the Jaccard distance are metrics. What is further apart is no copy.
+    # The share of unequal values and the Jaccard distance are metrics. What is further apart is not a copy.
     most = 1.0 - threshold + 1e-9
     for run in range(len(starts) - 1):
         size = starts[run + 1] - starts[run]

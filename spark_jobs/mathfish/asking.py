@@ -187,7 +187,7 @@ def read_recorded(path: Any) -> dict[str, str]:
     """Recorded replies by the id of their prompt: JSON lines with `id` and `response`, or `model-response`.
 
     Raises:
-        WatershedError: the file cannot be read, or a line is no such row.
+        WatershedError: the file cannot be read, or a line is not such a row.
     """
     mend = "write one JSON object a line with id and response"
     found: dict[str, str] = {}

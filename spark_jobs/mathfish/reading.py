@@ -73,7 +73,7 @@ def read_groups(path: Path) -> tuple[DomainGroup, ...]:
     """Read domain groups: a JSON object from names to `domain_cats` and `description`.
 
     Raises:
-        WatershedError: the file cannot be read, or is no such object.
+        WatershedError: the file cannot be read, or is not such an object.
     """
     mend = 'write {"Functions": {"domain_cats": ["F"], "description": "..."}, ...}'
     try:
@@ -109,7 +109,7 @@ def read_problems(places: Sequence[str]) -> Iterator[Row]:
     """Yield the problems of files, folders and patterns: their fields, each of one type.
 
     Raises:
-        WatershedError: a file cannot be read, a row is no problem, or an id is there twice.
+        WatershedError: a file cannot be read, a row is not a problem, or an id is there twice.
     """
     seen: dict[str, str] = {}
     for file in input_files(places, KINDS):
@@ -129,9 +129,9 @@ def _problem(place: str, row: Any) -> Row:
     if isinstance(problem, int) and not isinstance(problem, bool):
         problem = str(problem)
     if not isinstance(problem, str) or not problem or len(problem) > 200 or not problem.isprintable():
-        raise WatershedError(f"{place}: id is no text of 1 to 200 printable characters", PROBLEM_MEND)
+        raise WatershedError(f"{place}: id is not a string of 1 to 200 printable characters", PROBLEM_MEND)
     if not isinstance(body, str):
-        raise WatershedError(f"{place}: text is no text", PROBLEM_MEND)
+        raise WatershedError(f"{place}: text is not a string", PROBLEM_MEND)
     metadata, elements = (_object(place, name, row.get(name)) for name in ("metadata", "elements"))
     labels, worked = _labels(place, row.get("standards"))
     kind = metadata.get("problem_activity_type")
@@ -160,7 +160,7 @@ def _object(place: str, name: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise WatershedError(f"{place}: {name} is no object", PROBLEM_MEND)
+        raise WatershedError(f"{place}: {name} is not an object", PROBLEM_MEND)
     # A Parquet struct has every field of the file; those that the row lacks are null.
     return {key: each for key, each in value.items() if each is not None}
 
@@ -169,7 +169,7 @@ def _labels(place: str, value: Any) -> tuple[list[list[str]], str]:
     """The labels of a row as pairs, and the worked answer of a row of GSM8K."""
     value = [] if value is None else value
     if not isinstance(value, list) or len(value) > MOST_LABELS:
-        raise WatershedError(f"{place}: standards is no list of pairs", PROBLEM_MEND)
+        raise WatershedError(f"{place}: standards is not a list of pairs", PROBLEM_MEND)
     if len(value) == 2 and value[0] == "Answering" and isinstance(value[1], str):
         return [], value[1]
     for pair in value:

@@ -118,9 +118,9 @@ def published(row: Any, place: str) -> Published:
     if not isinstance(row, dict) or not isinstance(row.get("id"), str | int):
         raise refuse("no object with an id")
     if not isinstance(messages, list) or not 2 <= len(messages) <= MOST_TURNS:
-        raise refuse("messages is no list of two turns or more")
+        raise refuse("messages is not a list of two turns or more")
     if not all(isinstance(turn, dict) for turn in messages):
-        raise refuse("a turn is no object")
+        raise refuse("a turn is not an object")
     turns, last = [(turn.get("role"), turn) for turn in messages[:-1]], messages[-1]
     if [role for role, _ in turns] != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
         raise refuse("turns of user and assistant do not alternate")
@@ -160,12 +160,12 @@ def _prompt(turn: Mapping[str, Any], refuse: Any) -> str:
     if not isinstance(template, str):
         raise refuse("a turn of the user has no prompt_template")
     if not isinstance(options, list) or len(options) > len(LETTERS) or not all(isinstance(one, str) for one in options):
-        raise refuse(f"options is no list of at most {len(LETTERS)} texts")
+        raise refuse(f"options is not a list of at most {len(LETTERS)} texts")
     values: dict[str, str] = {"options": lettered(options), "few_shots": ""}
     for name in ("problem_activity", "standard_description", "few_shots"):
         if name in turn:
             if not isinstance(value := turn[name], str):
-                raise refuse(f"{name} is no text")
+                raise refuse(f"{name} is not a string")
             values[name] = value
     # The card of the data set writes the plural.
     if isinstance(plural := turn.get("standards_description"), str):

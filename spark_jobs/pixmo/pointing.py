@@ -64,7 +64,7 @@ def mask_from_runs(runs: Any, width: int, height: int) -> np.ndarray:
             raise WatershedError(f"a mask has the size {runs.get('size')}", f"give masks of [{height}, {width}]")
         runs = runs.get("counts")
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
-        raise WatershedError("a mask is no list of run lengths", "give uncompressed run lengths, down the columns")
+        raise WatershedError("a mask is not a list of run lengths", "give uncompressed run lengths, down the columns")
     if sum(runs) != width * height:
         raise WatershedError(f"the runs of a mask cover {sum(runs):,} pixels", f"cover all {width * height:,} pixels")
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)

@@ -35,7 +35,7 @@ def calibrated(
         vectors: the table (n, dimensions).
         queries: vectors to search for (queries, dimensions) in float32.
         target: recall@10 against exact search, 0..1.
-        own: the position of each query in the table, if it is one of the vectors; it then is no neighbour of itself.
+        own: the position of each query in the table, if it is one of the vectors; it then is not a neighbour of itself.
     """
     spare = 0 if own is None else 1
     true = _without(exact_neighbours(vectors, queries, NEIGHBOURS + spare)[0], own)[:, :NEIGHBOURS]

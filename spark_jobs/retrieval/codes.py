@@ -54,7 +54,7 @@ class CodeChoices:
             small = "exact" if vectors <= EXACT_VECTORS else "usearch"
             return small if vectors <= USEARCH_VECTORS else "ivf-rabitq"
         if self.kind not in KINDS:
-            raise WatershedError(f"{self.kind!r} is no kind of index", f"choose auto, {', '.join(KINDS)}")
+            raise WatershedError(f"{self.kind!r} is not a kind of index", f"choose auto, {', '.join(KINDS)}")
         # Lists cannot be trained on a handful of vectors, and nothing is won by a graph of them.
         return self.kind if vectors >= FEWEST_CODED else "exact"
 

@@ -173,7 +173,7 @@ def encoder_of(name: str, *, cache: Path, project: Path | None = None, device: s
     if (folder / "model.safetensors").is_file() and (folder / "tokenizer.json").is_file():
         return _static(folder)
     raise WatershedError(
-        f"{name!r} is no encoder: neither {WORDLLAMA}, {MINILM} nor a folder with modules.json or tokenizer.json",
+        f"{name!r} is not an encoder: neither {WORDLLAMA}, {MINILM} nor a folder with modules.json or tokenizer.json",
         "name a packaged encoder, or the folder of a model of sentence-transformers or of static embeddings",
     )
 

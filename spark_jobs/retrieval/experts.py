@@ -74,14 +74,14 @@ def expert_encoder(name: str, *, cache: Path, project: Path, device: str = "cpu"
     """Return an encoder that takes adapters; see `encoders.encoder_of`.
 
     Raises:
-        WatershedError: it is no model of sentence-transformers, or a package is not installed.
+        WatershedError: it is not a model of sentence-transformers, or a package is not installed.
     """
     if name == MINILM:
         return ExpertEncoder(name, packaged_minilm(cache), device=device)
     folder = project / Path(name).expanduser()
     if not (folder / "modules.json").is_file():
         raise WatershedError(
-            f"{name!r} is no encoder that takes adapters: {folder} has no modules.json",
+            f"{name!r} is not an encoder that takes adapters: {folder} has no modules.json",
             f"name {MINILM}, or the folder of a model of sentence-transformers",
         )
     return ExpertEncoder(folder.name, folder, device=device)

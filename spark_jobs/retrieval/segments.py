@@ -77,7 +77,7 @@ class TableWriter:
                 "give one vector for each id",
             )
         if not np.isfinite(vectors).all():
-            raise WatershedError("a vector holds a value that is no finite number", "embed the passages again")
+            raise WatershedError("a vector holds a value that is not a finite number", "embed the passages again")
         with np.errstate(over="ignore"):
             half = np.ascontiguousarray(vectors, dtype=np.float16)
         if not np.isfinite(half).all():

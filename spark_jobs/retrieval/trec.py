@@ -78,7 +78,7 @@ def _grade(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"the grade {text[:40]!r} is no whole number") from None
+        raise ValueError(f"the grade {text[:40]!r} is not a whole number") from None
 
 
 def _score(text: str) -> float:
@@ -87,5 +87,5 @@ def _score(text: str) -> float:
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise ValueError(f"the score {text[:40]!r} is no finite number")
+        raise ValueError(f"the score {text[:40]!r} is not a finite number")
     return score

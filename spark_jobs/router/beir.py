@@ -130,7 +130,7 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise WatershedError(f"{place}: it is no JSON object", FORM)
+            raise WatershedError(f"{place}: it is not a JSON object", FORM)
         yield place, row
 
 
@@ -141,8 +141,8 @@ def _text(row: Mapping[str, Any], name: str, place: str, default: str | None = N
     if name == "title" and value is None:
         value = ""
     if not isinstance(value, str) or (name == "_id" and (not value.strip() or len(value) > 1000)):
-        raise WatershedError(f"{place}: {name} is no text", FORM)
-    # Half a surrogate is no character; an id is kept to the letter otherwise.
+        raise WatershedError(f"{place}: {name} is not a string", FORM)
+    # Half a surrogate is not a character; an id is kept to the letter otherwise.
     return value.encode("utf-8", "replace").decode()
 
 
@@ -158,7 +158,7 @@ def _judgements(path: Path) -> dict[str, dict[str, int]]:
         try:
             grade = int(pieces[2])
         except ValueError:
-            raise WatershedError(f"{place}: the score {pieces[2][:40]!r} is no whole number", mend) from None
+            raise WatershedError(f"{place}: the score {pieces[2][:40]!r} is not a whole number", mend) from None
         of_query = found.setdefault(pieces[0], {})
         if pieces[1] in of_query:
             raise WatershedError(

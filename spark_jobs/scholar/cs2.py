@@ -68,7 +68,7 @@ def citation_scores(sections: Sequence[Mapping[str, Any]]) -> tuple[float, float
     precisions: list[float] = []
     for section in sections:
         if not isinstance(section, Mapping):
-            raise WatershedError("a section is no object", 'write {"text", "claims", "title_only"}')
+            raise WatershedError("a section is not an object", 'write {"text", "claims", "title_only"}')
         if section.get("claims") is None:
             claims += len(sentences(str(section.get("text", ""))))
             continue
@@ -109,7 +109,7 @@ def _ids(claim: Any, name: str) -> list[str]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise WatershedError(f"a claim's {name!r} is no list", 'write {"supporting": [], "non_supporting": []}')
+        raise WatershedError(f"a claim's {name!r} is not a list", 'write {"supporting": [], "non_supporting": []}')
     return [str(each) for each in found]
 
 

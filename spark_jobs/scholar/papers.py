@@ -1,7 +1,7 @@
 """Papers of files: peS2o and Semantic Scholar records, passages of ScholarQABench, texts and PDFs.
 
 Records of one paper are merged: Semantic Scholar's record of the same corpus id or DOI gives year, citations, licence
-and retraction to the full text of peS2o. What is no paper is a row with its reason, and stops nothing.
+and retraction to the full text of peS2o. What is not a paper is a row with its reason, and stops nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file or record that is no paper."""
+    """A file or record that is not a paper."""
 
     source: str
     place: int
@@ -72,7 +72,7 @@ class Rejected:
 
 
 class _NoPaperError(Exception):
-    """Why a record is no paper."""
+    """Why a record is not a paper."""
 
 
 def read_papers(places: Sequence[str]) -> tuple[list[Paper], list[Rejected]]:
@@ -160,10 +160,10 @@ def _records(file: InputFile) -> Iterator[Paper | Rejected]:
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
-                    raise _NoPaperError("the line is no JSON object")
+                    raise _NoPaperError("the line is not a JSON object")
                 yield from _of_record(record, file.path.name)
             except (ValueError, RecursionError):
-                yield Rejected(file.path.name, number, "the line is no JSON")
+                yield Rejected(file.path.name, number, "the line is not JSON")
             except _NoPaperError as error:
                 yield Rejected(file.path.name, number, str(error))
 

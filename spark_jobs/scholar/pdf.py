@@ -38,7 +38,7 @@ def read_pdf(path: Path) -> PdfText:
     """Return the text of a PDF.
 
     Raises:
-        NotReadableError: the file is no PDF, is encrypted or too large, or its pages hold no text.
+        NotReadableError: the file is not a PDF, is encrypted or too large, or its pages hold no text.
     """
     with path.open("rb") as file:
         if b"%PDF-" not in file.read(1024):

@@ -229,7 +229,7 @@ def _token_stream(file: TextFile, raw: np.dtype[Any]) -> NDArray[Any]:
     header = LLM_C_HEADER if int.from_bytes(begin[:4], "little") == LLM_C_MAGIC else 0
     if (file.bytes - header) % raw.itemsize or file.bytes <= header:
         raise WatershedError(
-            f"{file.path}: {file.bytes - header:,} bytes are no whole number of {raw.name}", "give --token-type"
+            f"{file.path}: {file.bytes - header:,} bytes are not a whole number of {raw.name}", "give --token-type"
         )
     return np.memmap(file.path, dtype=raw.newbyteorder("<"), mode="r", offset=header)
 

@@ -102,7 +102,7 @@ def read_vocabulary(place: Path, end: str | None = None) -> Vocabulary:
     if not path.is_file():
         raise WatershedError(f"{path}: no such file", mend)
     if path.stat().st_size > MOST_BYTES:
-        raise WatershedError(f"{path}: {path.stat().st_size:,} bytes are no tokenizer", mend)
+        raise WatershedError(f"{path}: {path.stat().st_size:,} bytes are not a tokenizer", mend)
     try:
         tokenizer = load_tokenizer(path)
     except Exception as error:  # the library has one error for all that is wrong with a file

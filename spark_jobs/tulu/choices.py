@@ -24,7 +24,7 @@ def read_question(task: Task, raw: Raw) -> tuple[str, list[str], list[bool]]:
     """The question of an instance, its choices, and which of them are true.
 
     Raises:
-        WatershedError: it is no row of the data set's configuration `multiple_choice`.
+        WatershedError: it is not a row of the data set's configuration `multiple_choice`.
 
     Example:
         >>> from spark_jobs.tulu.suites import tasks
@@ -99,7 +99,7 @@ def sum_at_end(tokens: Sequence[str], logprobs: Sequence[float | None], size: in
     """The sum over the last tokens, as many as have `size` bytes; one that begins before them counts whole.
 
     Args:
-        tokens: as OpenAI spells them, bytes that are no whole character as `bytes:\\xe2\\x82`.
+        tokens: as OpenAI spells them, bytes that are not a whole character as `bytes:\\xe2\\x82`.
 
     Raises:
         ValueError: the tokens have fewer bytes, or one of them has no log-probability.

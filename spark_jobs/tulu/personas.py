@@ -130,7 +130,7 @@ def read_skill(path: Path) -> Skill:
     known = set(Skill.__dataclass_fields__)
     if not isinstance(raw, dict) or (raw.keys() - known):
         unknown = sorted(map(str, raw.keys() - known))[0] if isinstance(raw, dict) else "the file"
-        raise WatershedError(f"{path}: {unknown} is no entry of a skill", mend)
+        raise WatershedError(f"{path}: {unknown} is not an entry of a skill", mend)
     texts = {name: raw.get(name, "") for name in ("name", "about", "ask", "verifier", "evaluation")}
     limits = raw.get("constraints", [0, 0])
     sound = (
@@ -153,7 +153,7 @@ def read_constraints(path: Path = CONSTRAINTS) -> tuple[Constraint, ...]:
     """Read constraints from JSON lines.
 
     Raises:
-        WatershedError: the file cannot be read, or a line is no constraint.
+        WatershedError: the file cannot be read, or a line is not a constraint.
     """
     return tuple(_constraint(row, f"{path}:{number}") for number, row in _lines(path))
 
@@ -192,7 +192,7 @@ def _constraint(row: Any, place: str) -> Constraint:
     )
     if not sound:
         raise WatershedError(
-            f"{place} is no constraint", "write id, group, text, and kwargs with a list of values for each argument"
+            f"{place} is not a constraint", "write id, group, text, and kwargs with a list of values for each argument"
         )
     return Constraint(**{name: row[name] for name in ("id", "group", "text", "kwargs")})
 

@@ -143,7 +143,7 @@ def _selected(where: Mapping[str, str], raw: Any) -> bool:
 
 
 def _raw_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """Each row of a file as it is; a line that is no JSON as None."""
+    """Each row of a file as it is; a line that is not JSON as None."""
     mend = "give Parquet or JSON-lines files, and download a damaged one again"
     try:
         if path.suffix == ".parquet":
@@ -251,13 +251,13 @@ def read_messages(value: Any) -> list[Row]:
     """Messages with role, content, reasoning and tool_calls from a list of objects, or from JSON of one.
 
     Raises:
-        Malformed: it is no list of messages.
+        Malformed: it is not a list of messages.
     """
     if isinstance(value, str):
         try:
             value = bounded_json(value)
         except MalformedReply:
-            raise Malformed("messages are text that is no JSON") from None
+            raise Malformed("messages are text that is not JSON") from None
     if not isinstance(value, list) or not value:
         raise Malformed("messages are not a list, or empty")
     found = []

@@ -206,7 +206,7 @@ def _check(mixture: Mixture, path: Path) -> None:
         if bool(each.repository) == bool(each.table) and each.files == FILES:
             raise WatershedError(f"{path}: source {each.name} has no rows", "give repository, files or table")
         if not set(each.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.") or each.name.startswith("."):
-            raise WatershedError(f"{path}: {each.name!r} is no name of a source", f"use {NAME}")
+            raise WatershedError(f"{path}: {each.name!r} is not a name of a source", f"use {NAME}")
     counted = sum(each.count or 0 for each in mixture.sources)
     weighted = any(each.weight is not None for each in mixture.sources)
     if counted > mixture.total or (counted != mixture.total and not weighted):

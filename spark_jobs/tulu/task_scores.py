@@ -32,7 +32,9 @@ def _answers(row: Row) -> list[str]:
     value = row.get("answer")
     found = value if isinstance(value, list) else [value]
     if not found or not all(isinstance(each, str | int | float) for each in found):
-        raise WatershedError(f"row {str(row.get('id'))[:40]}: answer is no text or list of texts", "give the answers")
+        raise WatershedError(
+            f"row {str(row.get('id'))[:40]}: answer is neither a string nor a list of strings", "give the answers"
+        )
     return [str(each) for each in found]
 
 

@@ -17,7 +17,7 @@ def read_rows(paths: Sequence[Path]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of some files, numbered from 0 over all of them.
 
     Raises:
-        TrainerError: a file cannot be read, or a line is no JSON object.
+        TrainerError: a file cannot be read, or a line is not a JSON object.
     """
     number = 0
     for path in paths:
@@ -39,5 +39,5 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise TrainerError(f"{place} is not JSON", "write one JSON object a line") from None
     if not isinstance(row, dict):
-        raise TrainerError(f"{place} is no JSON object", "write one JSON object a line")
+        raise TrainerError(f"{place} is not a JSON object", "write one JSON object a line")
     return row

@@ -117,5 +117,5 @@ def read_runs(path: Path | str, kind: type[EmbedConfig]) -> list[EmbedConfig]:
     shared = {name: value for name, value in values.items() if name != "runs"}
     runs = values["runs"]
     if not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
-        raise TrainerError(f"{path}: runs is no list of fields", "give a list, each entry with the fields of a run")
+        raise TrainerError(f"{path}: runs is not a list of fields", "give a list, each entry with the fields of a run")
     return [from_mapping({**shared, **run}, kind, f"{path}, run {n}") for n, run in enumerate(runs, start=1)]

@@ -28,7 +28,7 @@ SEEDS = 1_000_003
 class Contrastive(Objective):
     """-log softmax of similarity / temperature of a query's own document, over all documents of the batch (InfoNCE).
 
-    Other documents that answer the query, and repeated ones, are no negatives.
+    Other documents that answer the query, and repeated ones, are not negatives.
 
     Args:
         encoder: the model of sentence-transformers, its adapters put in.

@@ -84,15 +84,15 @@ def read_pairs(files: Iterable[str], *, fewest: int = 1) -> Pairs:
 def _pair(row: dict[str, Any], number: int) -> Pair:
     negatives = row.get("negatives") or []
     if not isinstance(negatives, list) or len(negatives) > MOST_NEGATIVES:
-        raise TrainerError(f"row {number + 1}: negatives is no list of at most {MOST_NEGATIVES} texts", FORM)
+        raise TrainerError(f"row {number + 1}: negatives is not a list of at most {MOST_NEGATIVES} texts", FORM)
     texts = [_text(row.get(name), name, number) for name in ("query", "positive")]
     return Pair(*texts, tuple(_text(each, "negatives", number) for each in negatives))
 
 
 def _text(value: Any, name: str, number: int) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise TrainerError(f"row {number + 1}: {name} is no text, or an empty one", FORM)
-    # Half a surrogate is no character, and no tokenizer reads it.
+        raise TrainerError(f"row {number + 1}: {name} is not a string, or an empty one", FORM)
+    # Half a surrogate is not a character, and no tokenizer reads it.
     return value[:MOST_CHARACTERS].encode("utf-8", "replace").decode()
 
 

@@ -144,7 +144,7 @@ def wanted_tasks(models: Models, headers: Sequence[Sequence[str]], names: Sequen
     """The named tasks, or all that every run was measured on; declared ones before those that columns tell.
 
     Raises:
-        TrainerError: a name that is no task, or no task that all runs have.
+        TrainerError: a name that is not a task, or no task that all runs have.
     """
     found = [found_tasks(header) for header in headers]
     common = {name: task for name, task in found[0].items() if all(name in each for each in found)}
@@ -171,7 +171,7 @@ def read_models(path: Path) -> Models:
     for size, model in parsed["models"].items():
         mend = "give params, flops_per_token, runs"
         if not isinstance(model, dict):
-            raise TrainerError(f"{path}: model {size} is no object", mend)
+            raise TrainerError(f"{path}: model {size} is not an object", mend)
         for key in ("params", "flops_per_token", "runs"):
             if key not in model:
                 raise TrainerError(f"{path}: model {size} has no {key!r}", mend)
@@ -182,7 +182,7 @@ def read_models(path: Path) -> Models:
         )
         names = model["runs"]
         if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-            raise TrainerError(f"{place}: `runs` is no list of file names", 'write "runs": ["190M-1xC.csv"]')
+            raise TrainerError(f"{place}: `runs` is not a list of file names", 'write "runs": ["190M-1xC.csv"]')
         for name in names:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise TrainerError(f"{place}: the file {name!r} is not in the folder of the runs", "name a file in it")
@@ -192,7 +192,9 @@ def read_models(path: Path) -> Models:
             runs[name] = (str(size), *numbers)
     targets = parsed.get("targets", {})
     if not isinstance(targets, dict):
-        raise TrainerError(f"{path}: `targets` is no object", 'write "targets": {"7B-4T": {"params": N, "tokens": D}}')
+        raise TrainerError(
+            f"{path}: `targets` is not an object", 'write "targets": {"7B-4T": {"params": N, "tokens": D}}'
+        )
     return Models(
         path=path,
         runs=runs,

@@ -120,7 +120,7 @@ def declared_tasks(written: object, place: str) -> dict[str, Task]:
     """
     mend = 'write {"tasks": {"mine": {"accuracy": "COLUMN", "bits_per_byte": "COLUMN", "chance": 0.5}}}'
     if not isinstance(written, dict):
-        raise TrainerError(f"{place}: `tasks` is no object", mend)
+        raise TrainerError(f"{place}: `tasks` is not an object", mend)
     found = {}
     for name, fields in written.items():
         known = ("accuracy", BITS_PER_BYTE, SOFT_LOG)

@@ -28,7 +28,7 @@ class Adapters:
     alpha: float = 32.0
     """The output of an adapter is multiplied by alpha / rank."""
     targets: Sequence[str] = DENSE_TARGETS
-    """Names of the matrices that get one. The experts of a mixture are no matrices by themselves and get none."""
+    """Names of the matrices that get one. The experts of a mixture are not matrices by themselves and get none."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.targets if name not in DENSE_TARGETS]

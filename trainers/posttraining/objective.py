@@ -195,7 +195,7 @@ class PostTraining(Objective):
     def router_terms(self, model: nn.Module, layout: Layout, weight: float) -> tuple[Tensor, RoutingSums | None]:
         """What the last forward pass adds to the loss of samples of this weight, and its routing for the metrics.
 
-        The load-balancing loss is that of all tokens of the step that are no padding, however they are laid out and cut
+        The load-balancing loss is that of all tokens of the step other than padding, however they are laid out and cut
         into pieces. As the loop weights the losses of pieces by their samples, and these terms are means over tokens,
         they are scaled by the quotient of the two shares.
         """

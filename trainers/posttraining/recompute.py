@@ -89,7 +89,7 @@ def recomputed(config: RecomputeConfig) -> Update:
     run = Path(config.run)
     identity: dict[str, Any] = read_config_json(run)["identity"]
     if "replies" not in identity:
-        raise TrainerError(f"{run} is no run of trainers.rlvr", "give one; other runs have no rollouts")
+        raise TrainerError(f"{run} is not a run of trainers.rlvr", "give one; other runs have no rollouts")
     if not 1 <= config.step <= identity["steps"]:
         raise TrainerError(f"step is {config.step}", f"the run has the steps 1 to {identity['steps']}")
     before = _before(run, config)

@@ -102,7 +102,7 @@ class Verified(PostTraining):
         for name, parameter in value.named_parameters():
             if name not in found or found[name].shape != parameter.shape:
                 raise TrainerError(
-                    f"{self.rl.value} is no reward model of the policy's shape", "train one from `model`"
+                    f"{self.rl.value} is not a reward model of the policy's shape", "train one from `model`"
                 )
             put(parameter, found[name])
 

@@ -103,7 +103,7 @@ def rollout_of(line: str, place: str) -> Rollout:
     """A rollout from its line.
 
     Raises:
-        TrainerError: it is no JSON object, lacks a field, or its tokens are not those that were drawn.
+        TrainerError: it is not a JSON object, lacks a field, or its tokens are not those that were drawn.
     """
     mend = "train on the rows as the policy wrote them"
     try:
@@ -122,7 +122,7 @@ def rollout_of(line: str, place: str) -> Rollout:
         labels = np.array([False] * len(prompt) + [True] * len(reply), dtype=np.bool_)
         tokens, version = np.array(prompt + reply, dtype=np.int32), int(row["policy_version"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrainerError(f"{place} is no rollout: {error!r}"[:300], mend) from None
+        raise TrainerError(f"{place} is not a rollout: {error!r}"[:300], mend) from None
     return Rollout(
         tokens=tokens,
         labels=labels,

@@ -42,12 +42,12 @@ def _message(value: Any) -> Message:
     if isinstance(content, list):
         content = "".join(_part(part) for part in content)
     if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
-        raise UnusableRow("tool_calls is no list of calls")
+        raise UnusableRow("tool_calls is not a list of calls")
     if not isinstance(content, str) and not (content is None and calls):
         raise UnusableRow("a message has no text")
     for name in ("reasoning_content", "thinking"):
         if value.get(name) is not None and not isinstance(value[name], str):
-            raise UnusableRow(f"{name} is no text")
+            raise UnusableRow(f"{name} is not a string")
     # A field that is null is absent, as files of one schema write it.
     found = {name: each for name, each in value.items() if each is not None} | {"content": content or ""}
     # Most templates read reasoning_content, and GPT-OSS's reads thinking: a row that has one has both.
@@ -58,7 +58,7 @@ def _message(value: Any) -> Message:
 def _part(value: Any) -> str:
     text = value.get("text") if isinstance(value, dict) and value.get("type") == "text" else None
     if not isinstance(text, str):
-        raise UnusableRow("a message has a part that is no text")
+        raise UnusableRow("a message has a part that is not text")
     return text
 
 
@@ -96,7 +96,7 @@ def tools_of(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     if tools is None or tools == []:
         return None
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise UnusableRow("tools is no list of descriptions")
+        raise UnusableRow("tools is not a list of descriptions")
     return tools
 
 

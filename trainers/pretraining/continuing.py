@@ -160,7 +160,7 @@ def continuing(config: RunConfig) -> Continuing | None:
 
 
 def _left_at(out: Path) -> int | None:
-    """The step at which the run in `out` left another; None of a run that has not begun, or that is no branch."""
+    """The step at which the run in `out` left another; None of a run that has not begun, or that is not a branch."""
     if not (out / RUN).is_file():
         return None
     return read_config_json(out)["identity"].get("branch", {}).get("step")

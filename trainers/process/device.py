@@ -67,5 +67,5 @@ def peak_flops(device: torch.device, dtype: str) -> tuple[str, float] | None:
 
 
 def known_part(name: str) -> str | None:
-    """The entry of PEAKS for a device's name, whose whole words it must be: an "NVIDIA L40" is no L4."""
+    """The entry of PEAKS for a device's name, whose whole words it must be: an "NVIDIA L40" is not an L4."""
     return next((part for part in PEAKS if re.search(rf"\b{part}\b", name)), None)

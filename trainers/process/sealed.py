@@ -39,7 +39,7 @@ def read_sealed(path: Path, kinds: Mapping[str, type | tuple[type, ...]], mend: 
         mend: what a user does about a damaged file.
 
     Raises:
-        TrainerError: the file cannot be read, is no JSON object with these fields, or differs from its digest.
+        TrainerError: the file cannot be read, is not a JSON object with these fields, or differs from its digest.
     """
     try:
         fields = json.loads(path.read_bytes())

@@ -103,7 +103,7 @@ class Asked(BaseModel):
         """Biases by token.
 
         Raises:
-            BadRequest: a key is no token of the vocabulary.
+            BadRequest: a key is not a token of the vocabulary.
         """
         found = {}
         for key, bias in (self.logit_bias or {}).items():
@@ -163,7 +163,7 @@ def parsed(body: bytes, kind: type[BaseModel]) -> Any:
     """The request in a body.
 
     Raises:
-        BadRequest: the body is no JSON object, or a field of it is missing, unknown or wrong.
+        BadRequest: the body is not a JSON object, or a field of it is missing, unknown or wrong.
     """
     import orjson
 

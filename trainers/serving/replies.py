@@ -157,7 +157,7 @@ class Form:
         }
 
     def _name(self, token: int) -> str:
-        """The text of a token; one that is no whole text gets its bytes as OpenAI writes them, bytes:\\xe2\\x82."""
+        """The text of a token; one that is not a whole text gets its bytes as OpenAI writes them, bytes:\\xe2\\x82."""
         spelt = self.tokenizer.token_bytes(token)
         try:
             return spelt.decode("utf-8")

@@ -105,7 +105,7 @@ class TextTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without markers; bytes that are no whole character are U+FFFD."""
+        """The text of tokens, without markers; bytes that are not a whole character are U+FFFD."""
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
 
     def number(self, marker: str) -> int | None:

@@ -30,7 +30,7 @@ def score_choice(response: str, answer: str, choices: Sequence[str] = ()) -> Ver
     Args:
         response: the reply of the model.
         answer: the letter of the right option, A for the first.
-        choices: the texts of the options, if known: letters beyond them are no answers.
+        choices: the texts of the options, if known: letters beyond them are not answers.
 
     Example:
         >>> score_choice("I think the answer is (B).", "B").score

@@ -146,7 +146,7 @@ def serve_lines(answer: Any, memory: int, lock: Callable[[], None]) -> None:
         lock: called once, before the first request, to give up what answers do not need.
     """
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # What a library prints is no answer.
+    # What a library prints is not an answer.
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)

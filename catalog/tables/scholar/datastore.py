@@ -39,7 +39,7 @@ PAPERS = Contract(
 
 REJECTED = Contract(
     name="scholar.rejected",
-    description="Files and records of the sources that are no paper, and why.",
+    description="Files and records of the sources that are not papers, and why.",
     columns=(
         text("source", "File, without its folders."),
         integer("place", "Line of the record, from 1; 0 for the whole file."),

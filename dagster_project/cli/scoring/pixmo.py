@@ -23,7 +23,7 @@ def _points() -> tuple[ScoreRow, Summarise]:
             regions = [Region(box=(box[0], box[1], box[2], box[3])) for box in _numbers(boxes, 4, "boxes")]
         else:
             if not isinstance(masks, list):
-                raise WatershedError("the field 'masks' is no list", "give the run lengths of each mask")
+                raise WatershedError("the field 'masks' is not a list", "give the run lengths of each mask")
             regions = [Region(mask_HW=mask_from_runs(each, width, height)) for each in masks]
         points = [(x, y) for x, y in _numbers(row.get("points") or [], 2, "points")]
         if points and len(points) != len(regions):
@@ -95,7 +95,7 @@ def _anls() -> tuple[ScoreRow, Summarise]:
 
 def _texts(value: list[Any]) -> list[str]:
     if not value or not all(isinstance(each, str) for each in value):
-        raise WatershedError("the field 'answers' is no list of texts", "give at least one answer")
+        raise WatershedError("the field 'answers' is not a list of texts", "give at least one answer")
     return value
 
 

@@ -42,7 +42,7 @@ def read_row(
     """A line as an object that has an `id` and all `fields`, after `prepare`.
 
     Raises:
-        WatershedError: the line is no such object. The message does not name the file.
+        WatershedError: the line is not such an object. The message does not name the file.
     """
     mend = f"write one JSON object a line with id, {', '.join(fields)}"
     if line is None:
@@ -69,4 +69,4 @@ def read_row(
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")

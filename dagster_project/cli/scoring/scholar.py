@@ -77,7 +77,9 @@ def _rouge() -> tuple[ScoreRow, Summarise]:
     def score(row: Row, options: Options) -> Row:
         answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
         if not answers or not all(isinstance(each, str) for each in answers):
-            raise WatershedError("the field 'answer' is no list of texts", "give an answer, or a list of at least one")
+            raise WatershedError(
+                "the field 'answer' is not a list of texts", "give an answer, or a list of at least one"
+            )
         return {"score": rouge_l(row["response"], answers)}
 
     return score, mean_score

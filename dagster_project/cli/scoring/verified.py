@@ -61,7 +61,7 @@ def _choice() -> tuple[ScoreRow, Summarise]:
         answer, choices = row["answer"].strip().strip("().").upper(), row.get("choices", [])
         if not re.fullmatch("[A-Z]", answer):
             raise WatershedError(
-                f"the answer {row['answer'][:40]!r} is no letter", "give the letter of the right option"
+                f"the answer {row['answer'][:40]!r} is not a letter", "give the letter of the right option"
             )
         if not isinstance(choices, list) or not all(isinstance(each, str) for each in choices):
             raise WatershedError("the field 'choices' is not a list of texts", "give the texts of the options, or none")

@@ -112,7 +112,9 @@ def _with_url(settings: Settings, model: str | None) -> tuple[Settings, str | No
 def _served_model(url: str) -> str:
     """Return the first model that a server lists; a server that lists none is asked for `default`."""
     if not url.startswith(("http://", "https://")):
-        raise WatershedError(f"{url} is no address of a server", "write http://HOST:PORT/v1, or the name of an entry")
+        raise WatershedError(
+            f"{url} is not an address of a server", "write http://HOST:PORT/v1, or the name of an entry"
+        )
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=10) as response:
             listed = json.loads(response.read(1_000_000))

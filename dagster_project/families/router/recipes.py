@@ -48,7 +48,7 @@ def folders_of(settings: Settings) -> dict[str, tuple[Path, bool]]:
             raise WatershedError(
                 f"[router] names the domain {folder.name!r} twice"
                 if folder.name in found
-                else f"[router] names {place!r}, which is no name of a domain",
+                else f"[router] names {place!r}, which is not a name of a domain",
                 "give each domain a folder whose name is its own",
             )
         found[folder.name] = folder, expert

@@ -54,7 +54,7 @@ def prompt_recipe(settings: Settings, _: Partition | None) -> PromptRecipe:
     files = tuple(folder(settings, place) for place in chosen.prompts)
     for path in files:
         if not path.is_file():
-            raise WatershedError(f"[tulu] prompts: {path} is no file", "correct the entry")
+            raise WatershedError(f"[tulu] prompts: {path} is not a file", "correct the entry")
     if not chosen.persona_prompts:
         return PromptRecipe(files, "", None)
     from spark_jobs.tulu.personas import PERSONAS, PersonaRecipe, load_skill, read_constraints, read_personas
@@ -143,7 +143,7 @@ def judge_recipe(settings: Settings, _: Partition | None) -> JudgeRecipe | None:
 
 @table_asset(JUDGEMENTS, code_version="1", recipe=judge_recipe, cut=COLLECTIONS, keys=collection_keys)
 def tulu_judgements(making: Making) -> dict[str, Any]:
-    """Asks the judge about each aspect of all replies to a prompt, in one call. N/A is no number."""
+    """Asks the judge about each aspect of all replies to a prompt, in one call. N/A is not a number."""
     from dagster_project.engine.model_server import answering
     from spark_jobs.tulu.aspects import judgements as judged
 

@@ -170,7 +170,7 @@ def token_recipe(settings: Settings, _: Partition | None) -> tuple[dict[str, Pat
         raise WatershedError(f"[tulu] has {given} and no {lacking}", f"set {lacking}, or neither, for no counts")
     for name, path in found.items():
         if not path.is_file():
-            raise WatershedError(f"[tulu] {name}: {path} is no file", "correct the entry")
+            raise WatershedError(f"[tulu] {name}: {path} is not a file", "correct the entry")
     if found and (markers := found["tokenizer"].with_name("tokenizer_config.json")).is_file():
         found["markers"] = markers
     return found, tuple(settings.tulu.stop)

@@ -27,7 +27,7 @@ def lines(path: Path) -> Iterator[tuple[int, Row]]:
     """The objects of a file of JSON lines, with the numbers of their lines from 1.
 
     Raises:
-        WatershedError: the file cannot be read, or a line is no object.
+        WatershedError: the file cannot be read, or a line is not an object.
     """
     mend = "give the file as the run wrote it"
     try:
@@ -222,4 +222,4 @@ def _steps_of(folder: Path) -> int:
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["steps"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise WatershedError(f"{path} is no result of a run", "give the folder as the run wrote it") from None
+        raise WatershedError(f"{path} is not a result of a run", "give the folder as the run wrote it") from None

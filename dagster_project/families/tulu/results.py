@@ -34,7 +34,7 @@ def read_replies(path: Path) -> Iterator[Row]:
     """The rows of a file of recorded replies: `id`, `response`, an optional `sample`, and what the scorer reads.
 
     Raises:
-        WatershedError: the file cannot be read, or a line is no such row; the cause names file and line.
+        WatershedError: the file cannot be read, or a line is not such a row; the cause names file and line.
     """
     mend = "write one JSON object a line with id, response and what the scorer of the task reads"
     try:
@@ -94,7 +94,8 @@ def tasks_of_files(folder: Path) -> dict[str, Path]:
     found = {path.stem: path for path in sorted(folder.glob("*.jsonl"))}
     if unknown := sorted(found.keys() - tasks().keys()):
         raise WatershedError(
-            f"{found[unknown[0]]}: {unknown[0]} is no task of tulu.tasks", f"name the file after {', '.join(tasks())}"
+            f"{found[unknown[0]]}: {unknown[0]} is not a task of tulu.tasks",
+            f"name the file after {', '.join(tasks())}",
         )
     return found
 

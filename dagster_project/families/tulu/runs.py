@@ -61,7 +61,7 @@ def recorded_runs(settings: Settings) -> dict[str, RecordedRun]:
             run = RecordedRun(**texts, data=tuple(map(str, values["data"])))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise WatershedError(
-                f"{path} is no entry of a run", "remove it, and record the run again: `watershed tulu record`"
+                f"{path} is not an entry of a run", "remove it, and record the run again: `watershed tulu record`"
             ) from None
         found[run.run] = run
     return found
@@ -137,7 +137,9 @@ def record(
     """
     name = run or folder.absolute().name
     if not NAME.fullmatch(name):
-        raise WatershedError(f"{name[:60]!r} is no name of a run", "give one with --run, of letters, digits, . - and _")
+        raise WatershedError(
+            f"{name[:60]!r} is not a name of a run", "give one with --run, of letters, digits, . - and _"
+        )
     entry = RecordedRun(
         run=name, folder=str(folder.absolute()), data=tuple(str(path.absolute()) for path in data), before=before
     )

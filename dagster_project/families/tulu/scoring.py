@@ -147,7 +147,7 @@ def version_of(scorer: str) -> str:
 
 
 def _code(path: Path) -> str:
-    """The code of a file without comments and docstrings, so that a changed word in them is no new version."""
+    """The code of a file without comments and docstrings, so that a changed word in them is not a new version."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and node.body:

@@ -51,7 +51,7 @@ class TokenCounter:
             read = TextTokenizer.from_file(tokenizer)
         except TrainerError as error:
             raise WatershedError(
-                f"{tokenizer} is no tokenizer.json: {error.cause[-100:]}", "give another file"
+                f"{tokenizer} is not a tokenizer.json: {error.cause[-100:]}", "give another file"
             ) from None
         date = datetime.strptime(PostTrainingConfig.template_date, "%Y-%m-%d").replace(tzinfo=UTC)
         opened = ChatTemplate.from_file(template).fixed(date, {}, markers_beside(tokenizer))
@@ -85,7 +85,7 @@ def markers_beside(tokenizer: Path) -> dict[str, str]:
     """The markers in the tokenizer_config.json beside a tokenizer; none where there is no such file.
 
     Raises:
-        WatershedError: the file is no JSON object.
+        WatershedError: the file is not a JSON object.
     """
     place = tokenizer.with_name("tokenizer_config.json")
     if not place.is_file():
@@ -95,7 +95,7 @@ def markers_beside(tokenizer: Path) -> dict[str, str]:
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        raise WatershedError(f"{place} is no JSON object", "copy it again, or remove it")
+        raise WatershedError(f"{place} is not a JSON object", "copy it again, or remove it")
     found = {}
     for name in MARKERS:
         value = values.get(name)

@@ -130,7 +130,7 @@ def skipping_shares(data, start, words, characters, room, glue, ratios, first_co
                 room.slots[left] = room.positions[left] = word
                 room.grams[left] = hash_bytes(glue, begin, stop, _SEED)
                 left += 1
-        # A longer n-gram has a longer prefix, so a word that is no candidate now does not become one later.
+        # A longer n-gram has a longer prefix, so a word that is not a candidate now does not become one later.
         candidates = left
         repeated = _skip_through(left, size, room)
         ratios[first_column + size - FIRST_DUPLICATE, document] = repeated / characters

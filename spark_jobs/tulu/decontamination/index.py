@@ -128,7 +128,7 @@ def build_index(evaluations: Sequence[Evaluation]) -> Index:
     order = np.flatnonzero(probe)
     order = order[np.argsort(grams[order], kind="stable")]
     probe_counts = np.bincount(grams[order], minlength=len(distinct))
-    # An n-gram of a short field that is no probe would be looked for in vain.
+    # An n-gram of a short field that is not a probe would be looked for in vain.
     needed = (width == N) | (probe_counts > 0)
     renumbered = np.cumsum(needed) - 1
     renumbered[~needed] = -1

@@ -100,7 +100,7 @@ def test_a_wrong_scorer_rule_or_cut_off_is_named(tmp_path: Path) -> None:
         ([], "no scorer is given"),
         (["gsm8k"], "no file is given"),
         (["gsm8k", "x", "--rule", "lenient"], "gsm8k has no rule 'lenient'"),
-        (["code", "x", "-k", "0"], "-k '0' is no list of numbers"),
+        (["code", "x", "-k", "0"], "-k '0' is not a list of numbers"),
     ):
         result = CliRunner().invoke(main, ["score", *arguments])
         assert (result.exit_code, cause in result.stderr) == (2, True), result.stderr

@@ -106,7 +106,7 @@ def test_the_page_shows_the_paper_beside_ours_and_dialogues_as_text() -> None:
     assert f"| {markdown('turns_with_plan')} | 4 | 8.47 | 13.24 | 8.02 |" in beside
     assert "**before:** It is 1, I swear." in read
     assert f"**{markdown('critique (no-lies)')}:** It swears." in read
-    # What a model wrote is no markup of the page.
+    # What a model wrote is not markup of the page.
     assert r"**after:** It may be 1 \| 2." in read and "<b>" not in read
     nothing = statistics_page(statistics("a", stages), stages | {"revisions": []})
     assert nothing["dialogues before and after"].value == "No dialogue has been revised."

@@ -105,7 +105,7 @@ def test_counted_tokens_are_trained_tokens(tmp_path: Path, tokenizer: Path, name
             assert [counts[n]["chosen_tokens"], counts[n]["rejected_tokens"]] == [each.targets for each in examples]
         assert left_out.keys() == set(range(len(rows))) - kept.keys()
         for n, reason in left_out.items():
-            # A prompt without a reply is no failure: it is what a policy answers.
+            # A prompt without a reply is not a failure: it is what a policy answers.
             assert counts[n]["failure"] == (None if reason == "it holds no reply" else reason[:200])
 
 
@@ -115,7 +115,7 @@ def test_reasoning_and_tool_calls_are_counted_as_they_are_trained_on(tmp_path: P
     plain, called, thought = (counter.count(row) for row in stored([RAW[0], RAW[2], RAW[3]]))
     bare = [{name: text for name, text in m.items() if name in ("role", "content")} for m in RAW[3]["messages"]]
     dull = counter.count(stored([{"messages": bare}])[0])
-    # "Own thought: I look." is in the reasoning alone, and the arguments of a call are no text in quotation marks.
+    # "Own thought: I look." is in the reasoning alone, and the arguments of a call are not text in quotation marks.
     assert thought["trained_tokens"] > dull["trained_tokens"] + 5
     assert called["trained_tokens"] > plain["trained_tokens"] and called["failure"] is None
 
@@ -123,5 +123,5 @@ def test_reasoning_and_tool_calls_are_counted_as_they_are_trained_on(tmp_path: P
 def test_a_broken_tokenizer_config_is_a_user_error(tmp_path: Path, tokenizer: Path) -> None:
     for name, text in (("tokenizer.json", tokenizer.read_text()), ("tokenizer_config.json", "[1"), ("t.jinja", "x")):
         (tmp_path / name).write_text(text)
-    with pytest.raises(WatershedError, match="is no JSON object"):
+    with pytest.raises(WatershedError, match="is not a JSON object"):
         TokenCounter.open(tmp_path / "tokenizer.json", tmp_path / "t.jinja")

@@ -16,7 +16,8 @@ import pytest
 from resiliparse.extract.html2text import extract_plain_text
 
 import spark_jobs.kernels
-from spark_jobs.kernels import compiled
+from spark_jobs.archives import extract as extraction
+from spark_jobs.kernels import compiled, warm
 from spark_jobs.kernels.exercises import EXERCISES, LAKE, sample
 
 ROOT = Path(spark_jobs.kernels.__file__).parents[2]
@@ -70,10 +71,28 @@ def test_every_entry_has_an_exercise_that_compiles_it() -> None:
     assert [entry.py_func.__qualname__ for entry in entries if len(entry.signatures) != 1] == []
 
 
+def test_a_small_crawl_does_not_have_the_parser_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr("spark_jobs.kernels.html.text.is_ready", lambda: False)
+    monkeypatch.setattr(warm, "warm_in_background", lambda modules, processes: asked.append(modules))
+    for name, value in {"is_over": False, "until": 0.0, "read_bytes": 0, "is_compiling": False}.items():
+        monkeypatch.setattr(extraction._Waiting, name, value)
+    monkeypatch.setattr(extraction, "COMPILE_AFTER_BYTES", 1_000)
+    page = b"<p>Some text.</p>".ljust(400)
+    counts = []
+    for _ in range(4):
+        assert extraction.extract(page, "text/html").text == "Some text."
+        counts.append(len(asked))
+    assert counts == [0, 0, 1, 1]
+    assert asked == [["html"]]
+
+
 COLD = """
 import json, sys, time
+from spark_jobs.archives import extract as extraction
 from spark_jobs.archives.extract import extract
 from spark_jobs.kernels.html import text as html_text
+extraction.COMPILE_AFTER_BYTES = 1
 payloads = [open(path, "rb").read() for path in sys.argv[1:]]
 ready = html_text.is_ready()
 texts = [extract(payload, "text/html").text for payload in payloads]
@@ -87,6 +106,7 @@ print(json.dumps([ready, texts, compiled_here, again, loaded]))
 """
 
 
+@pytest.mark.campaign
 def test_pages_are_read_at_once_while_another_process_compiles(tmp_path: Path) -> None:
     pages = {
         "plain.html": "<!doctype html><html><body><main><h1>Title</h1><p>Some <b>text</b>.</p></main></body></html>",

@@ -67,7 +67,7 @@ def test_a_traversal_follows_the_choices_of_the_model(tree: Curriculum, problems
     own = [row for row in problems if row["positive"]]
     right = traversals(Recorded(gold_replies(tree, own)), "gold", tree, own, tasks=TaskRecipe(), recipe=AskRecipe())
     for row in right:
-        # Clusters of the same words are one option; the one that is no label has no recorded reply.
+        # Clusters of the same words are one option; the one that is not a label has no recorded reply.
         assert row["predicted"] == row["labels"], row
     measures = summarise_traversals(right)
     assert measures["acc"] == measures["weak_acc"] == measures["in_gold_group"] == 1.0

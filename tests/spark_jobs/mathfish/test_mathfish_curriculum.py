@@ -132,12 +132,12 @@ def test_a_parquet_edition_gives_the_same_problems(tmp_path: Path) -> None:
 
 BAD_PROBLEMS = [
     ([1], "no JSON object"),
-    ([{"text": "x"}], "id is no text"),
-    ([{"id": "a", "text": 5}], "text is no text"),
-    ([{"id": "a", "text": "x", "standards": {"a": 1}}], "standards is no list"),
+    ([{"text": "x"}], "id is not a string"),
+    ([{"id": "a", "text": 5}], "text is not a string"),
+    ([{"id": "a", "text": "x", "standards": {"a": 1}}], "standards is not a list"),
     ([{"id": "a", "text": "x", "standards": [["Alignment"]]}], "no pair of texts"),
-    ([{"id": "a", "text": "x", "metadata": [1]}], "metadata is no object"),
-    ([{"id": "a\x1b", "text": "x"}], "id is no text"),
+    ([{"id": "a", "text": "x", "metadata": [1]}], "metadata is not an object"),
+    ([{"id": "a\x1b", "text": "x"}], "id is not a string"),
     ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "also at"),
 ]
 

@@ -64,9 +64,9 @@ def test_files_are_read(tmp_path: Path) -> None:
     ("text", "cause"),
     [
         ("q1 Q0 d1 1 2.5 t\nq1 Q0 d1 2 2.0 t\n", ":2: the document 'd1' stands twice for the query 'q1'"),
-        ("q1 Q0 d1 1 nan t\n", ":1: the score 'nan' is no finite number for the document 'd1' of the query 'q1'"),
-        ("q1 Q0 d1 1 inf t\n", "is no finite number"),
-        ("q1 Q0 d1 1 high t\n", "is no finite number"),
+        ("q1 Q0 d1 1 nan t\n", ":1: the score 'nan' is not a finite number for the document 'd1' of the query 'q1'"),
+        ("q1 Q0 d1 1 inf t\n", "is not a finite number"),
+        ("q1 Q0 d1 1 high t\n", "is not a finite number"),
         ("q1 Q0 d1 1\n", ":1: 4 columns, not 6"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Papers of every source, merged; and what is no paper, with its reason."""
+"""Papers of every source, merged; and what is not a paper, with its reason."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_what_is_no_paper_is_a_row_and_stops_nothing(tmp_path: Path) -> None:
     assert reasons["not.pdf", 0] == "it is not a PDF: its first bytes lack %PDF-"
     assert "pypdfium2 cannot read it" in reasons["broken.pdf", 0]
     assert reasons["empty.txt", 0] == "it is empty"
-    assert reasons["lines.jsonl", 1] == reasons["lines.jsonl", 5] == "the line is no JSON"
-    assert reasons["lines.jsonl", 2] == "the line is no JSON object"
+    assert reasons["lines.jsonl", 1] == reasons["lines.jsonl", 5] == "the line is not JSON"
+    assert reasons["lines.jsonl", 2] == "the line is not a JSON object"
     assert "neither an id nor a DOI" in reasons["lines.jsonl", 3]
     assert reasons["lines.jsonl: 1", 0] == "it has neither text nor abstract"
     assert "cannot be read" in reasons["cut.jsonl.gz", 0]

@@ -229,7 +229,7 @@ def test_finished_shards_are_recognised_damaged_ones_made_again_and_other_ones_r
         ("x.jsonl", b'{"text": "\xff"}\n', r"x\.jsonl:1: not valid JSON in UTF-8"),
         ("x.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 1000)[:-20], r"x\.jsonl\.gz: damaged or cut short"),
         ("x.parquet", b"PAR1", r"x\.parquet: not a Parquet file"),
-        ("x.bin", b"\x01\x00\x02", r"x\.bin: 3 bytes are no whole number of uint16"),
+        ("x.bin", b"\x01\x00\x02", r"x\.bin: 3 bytes are not a whole number of uint16"),
         ("x.bin", np.array([1, 2, 60000], "<u2").tobytes(), r"x\.bin: token 60000 at 2 is none of 500"),
         ("x.npy", b"\x93NUMPY\x01\x00", r"x\.npy: not a NumPy array"),
         ("x.txt", b"text", r"x\.txt: a file of this kind cannot be read"),

@@ -180,10 +180,10 @@ def test_what_no_run_can_have_is_refused_by_name(data: Path, tmp_path: Path, cha
 @pytest.mark.parametrize(
     ("line", "cause"),
     [
-        ('{"query": "a"}', "row 2: positive is no text"),
-        ('{"query": " ", "positive": "b"}', "row 2: query is no text, or an empty one"),
-        ('{"query": "a", "positive": "b", "negatives": "c"}', "row 2: negatives is no list"),
-        ("[1]", "line 2 is no JSON object"),
+        ('{"query": "a"}', "row 2: positive is not a string"),
+        ('{"query": " ", "positive": "b"}', "row 2: query is not a string, or an empty one"),
+        ('{"query": "a", "positive": "b", "negatives": "c"}', "row 2: negatives is not a list"),
+        ("[1]", "line 2 is not a JSON object"),
         ("{", "line 2 is not JSON"),
     ],
 )

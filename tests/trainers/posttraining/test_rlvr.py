@@ -204,7 +204,7 @@ def test_a_reply_that_was_tokenized_again_is_refused(made, trained, tmp_path):
     refused({**row, "tokens": tokens}, "not those that were drawn; a text that is tokenized again is another reply")
     refused(sealed_row({**row, "tokens": [*row["tokens"], 5]}), "logprobs has")
     refused({**row, "policy_version": 1}, "not those that were drawn")
-    refused({name: value for name, value in row.items() if name != "digest"}, "is no rollout")
+    refused({name: value for name, value in row.items() if name != "digest"}, "is not a rollout")
     assert digest_of_row(row) == row["digest"]
 
 

@@ -41,7 +41,7 @@ def words(text: str) -> list[str]:
 
 
 def spaced_words(text: str) -> list[str]:
-    """What white space separates, without the punctuation around it; what is punctuation alone is no word.
+    """What white space separates, without the punctuation around it; what is punctuation alone is not a word.
 
     Example:
         >>> spaced_words('"Well," she said - it\\'s done!')

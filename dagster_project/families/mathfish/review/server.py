@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts.path == "/item":
             rater, at = query.get("rater", ""), query.get("at", "")
             if not is_name(rater) or not (at == "" or (at.isascii() and at.isdigit() and len(at) < 10)):
-                self._refuse(HTTPStatus.BAD_REQUEST, "the rater has no name, or the place is no number")
+                self._refuse(HTTPStatus.BAD_REQUEST, "the rater has no name, or the place is not a number")
                 return
             self._json(self.server.state(rater, int(at) if at else None))
         elif parts.path == "/agreement":
@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         except WatershedError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, error.cause)
         except (ValueError, KeyError, TypeError, RecursionError):
-            self._refuse(HTTPStatus.BAD_REQUEST, "this is no verdict")
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is not a verdict")
         else:
             self._json(self.server.state(rater, None))
 

@@ -66,7 +66,7 @@ class Verdicts:
         if not is_name(rater):
             raise WatershedError("the rater has no name", f"give a name of at most {LONGEST_NAME} characters")
         if verdict not in CHOICES or len(comment) > LONGEST_COMMENT:
-            raise WatershedError("this is no verdict", mend)
+            raise WatershedError("this is not a verdict", mend)
         if key not in {item.key for item in self.items}:
             raise WatershedError("this problem is not judged for this standard", mend)
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

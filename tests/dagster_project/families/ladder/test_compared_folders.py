@@ -128,7 +128,7 @@ def test_without_questions_two_folders_are_refused_and_so_are_one_folder_and_an_
     (tmp_path / "empty").mkdir()
     for arguments, cause in (
         ((sides["clean"], sides["mixed"]), "nothing to ask both folders about"),
-        ((sides["clean"], "unselected"), "unselected is no folder of documents"),
+        ((sides["clean"], "unselected"), "unselected is not a folder of documents"),
         ((sides["clean"], sides["clean"], "--heldout", sides["books"]), "are the same folder"),
         (("selected", "unselected", "--heldout", sides["books"]), "selected is not one"),
     ):
