@@ -184,7 +184,7 @@ class Contract:
             )
             raise WatershedError(
                 f"rows for {self.name} do not fit its contract: {problems}",
-                f"change the rows, or the contract in catalog/tables/{self.family}",
+                f"change the rows, or the contract of {self.name}",
             )
         for column in self.columns:
             if not column.nullable and table[column.name].null_count:
@@ -197,7 +197,7 @@ class Contract:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise WatershedError(
                 f"rows for {self.name} do not fit its contract: {error}",
-                f"cast the column, or change its type in catalog/tables/{self.family}",
+                f"cast the column, or change its type in the contract of {self.name}",
             ) from error
 
 

@@ -30,7 +30,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 TABLE_KEYS = frozenset(
     "name description licence source owner primary_key partition_by tags modalities upstream named_by minimum_rows "
-    "fresh_for_days command columns left_out".split()
+    "fresh_for_days command columns left_out search_name search_text".split()
 )
 COLUMN_KEYS = frozenset(
     "name from type description nullable personal_data derived_from minimum maximum one_of matches references "
@@ -49,6 +49,10 @@ class OwnTable:
     """The name in the files of every column that is called otherwise in the table."""
     left_out: tuple[str, ...] = ()
     """Columns of the files that the table does not have."""
+    search_name: str = ""
+    """The column that search finds rows by; empty if it finds none."""
+    search_text: tuple[str, ...] = ()
+    """More columns that rows are found by; the first one is shown."""
 
     @property
     def files_list(self) -> Path:
@@ -126,7 +130,20 @@ def _own_table(found: Mapping[str, Any], path: Path) -> OwnTable:
         command=_text(found, "command") or None,
     )
     names = {each["name"]: each["from"] for each in entries if "from" in each}
-    return OwnTable(contract=contract, path=path, names=names, left_out=_texts(found, "left_out"))
+    table = OwnTable(
+        contract=contract,
+        path=path,
+        names=names,
+        left_out=_texts(found, "left_out"),
+        search_name=_text(found, "search_name"),
+        search_text=_texts(found, "search_text"),
+    )
+    for column in (table.search_name, *table.search_text) if table.search_name or table.search_text else ():
+        if column not in contract.schema.names:
+            raise _Fault(f"search_name and search_text name the column {column!r}, which is not declared")
+        if column in contract.personal_data:
+            raise _Fault(f"search_name and search_text name {column!r}, which holds personal data")
+    return table
 
 
 def _column(entry: Mapping[str, Any]) -> Column:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ from catalog.errors import WatershedError
 from catalog.family import Searchable
 from catalog.fingerprint import fingerprint
 from catalog.lake import Lake
-from catalog.projects.registry import register
+from catalog.projects.contract_file import OwnTable
+from catalog.projects.registry import own_tables, register
+from catalog.projects.types import quoted
 from catalog.search.entries import Entry, row_entries, table_entries, view_entry
 from catalog.search.made import MadeTables
 from catalog.search.words import Vocabulary, parse, typed_words
@@ -148,6 +151,8 @@ class SearchIndex:
         self._data_version = -1
         self._generation = 0
         self._problems: list[str] = []
+        self._contracts: tuple[Contract, ...] = ()
+        self._seen: tuple[set[str], dict[str, str], int] = (set(), {}, -1)
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._connection = _opened(settings.dagster_home / FILE, self.lake.root)
         self._vocabulary = Vocabulary(self._connection)
@@ -231,12 +236,20 @@ class SearchIndex:
             self._generation += 1
         register(self._project)
         made = self._made.look(list(CONTRACTS))
+        contracts = tuple(CONTRACTS.values())
+        signs = self._row_signs(made)
+        seen = (made, signs, self._generation)
+        if seen == self._seen and len(contracts) == len(self._contracts) and all(map(is_, contracts, self._contracts)):
+            return
         wanted, entries_of = self._groups(made)
         changed = [name for name, sign in wanted.items() if self._signs.get(name) != sign]
         gone = [name for name in self._signs if name not in wanted]
         self._problems = []
         if changed or gone:
             self._write(changed, gone, wanted, entries_of)
+        # What could not be read is tried again by the next search.
+        self._contracts = () if self._problems else contracts
+        self._seen = (made, signs, self._generation)
 
     def _groups(self, made: set[str]) -> tuple[dict[str, str], dict[str, Callable[[], Iterable[Entry]]]]:
         """The sign of every group that the index is to hold, and what makes its entries."""
@@ -250,13 +263,15 @@ class SearchIndex:
             if made.issuperset(view.tables):
                 wanted[f"view {name}"] = f"made {fingerprint(view.description, view.tables)}"
                 entries_of[f"view {name}"] = lambda name=name, view=view: [view_entry(name, view)]
-        for family in FAMILIES:
-            for searchable in family.searchable:
-                if made.issuperset(searchable.tables):
-                    group = f"rows {searchable.kind} {searchable.tables[0]} {fingerprint(searchable.sql)}"
-                    wanted[group] = "made " + "; ".join(map(self._made.sign, searchable.tables))
-                    entries_of[group] = partial(self._rows, searchable)
+        for searchable in _searchable(made):
+            group = f"rows {searchable.kind} {searchable.tables[0]} {fingerprint(searchable.sql)}"
+            wanted[group] = "made " + "; ".join(map(self._made.sign, searchable.tables))
+            entries_of[group] = partial(self._rows, searchable)
         return wanted, entries_of
+
+    def _row_signs(self, made: set[str]) -> dict[str, str]:
+        """The last commit of every table that rows are searched of."""
+        return {name: self._made.sign(name) for each in _searchable(made) for name in each.tables}
 
     def _rows(self, searchable: Searchable) -> list[Entry]:
         # One engine for all declarations that have changed: to open it takes as long as to read a small table.
@@ -320,6 +335,24 @@ class SearchIndex:
         self._generation += 1
 
 
+def _searchable(made: set[str]) -> list[Searchable]:
+    """The declarations of rows whose tables are all made: those of families, and of the project's own tables."""
+    declared = [each for family in FAMILIES for each in family.searchable]
+    own = [_own_rows(table) for table in own_tables().values() if table.search_name]
+    return [each for each in (*declared, *own) if made.issuperset(each.tables)]
+
+
+def _own_rows(table: OwnTable) -> Searchable:
+    """What the contract of a project's own table says that its rows are found by."""
+    described = [f"{quoted(column)}::VARCHAR" for column in table.search_text]
+    detail = f"concat_ws(' ', {', '.join(described)})" if described else "''"
+    sql = (
+        f"SELECT {quoted(table.search_name)}::VARCHAR AS name, {described[0] if described else 'NULL'} AS description, "
+        f"{detail} AS detail FROM {table.contract.name}"
+    )
+    return Searchable(kind="row", tables=(table.contract.name,), sql=sql)
+
+
 def _insert(connection: sqlite3.Connection, group: str, number: int, entry: Entry) -> None:
     connection.execute(
         "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -358,10 +391,16 @@ def _opened(path: Path, root: str) -> sqlite3.Connection:
     about = {"format": FORMAT, "lake": root, "sqlite": sqlite3.sqlite_version}
     with suppress(sqlite3.Error, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = _connected(str(path))
-        if _about(connection) == about:
-            return connection
-        connection.close()
+        try:
+            connection = _connected(str(path))
+            if _about(connection) == about:
+                return connection
+            connection.close()
+        except sqlite3.OperationalError:
+            # The file cannot be opened or written, or another process has locked it; it may be sound.
+            raise
+        except sqlite3.DatabaseError:
+            pass
         for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
             each.unlink(missing_ok=True)
         connection = _connected(str(path))

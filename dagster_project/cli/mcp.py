@@ -20,12 +20,16 @@ INSTRUCTIONS = (
 
 @click.command("mcp")
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="The most time of a query."
+    "--seconds",
+    type=click.FloatRange(0.1, 600),
+    default=10.0,
+    show_default=True,
+    help="The most seconds that a query may take.",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 10_000), default=200, show_default=True, help="The most rows of a query."
 )
-@click.option("--memory", default="2GB", show_default=True, help="The most memory of a query.")
+@click.option("--memory", default="2GB", show_default=True, help="The most memory that a query may use.")
 @click.option(
     "--texts",
     is_flag=True,
@@ -42,9 +46,10 @@ def mcp_command(seconds: float, rows: int, memory: str, texts: bool) -> None:
 
     \b
     Examples:
-      uv run --extra mcp watershed mcp
+      watershed mcp
+      watershed mcp --seconds 30 --rows 1000
       # The entry of an agent's configuration.
-      {"mcpServers": {"watershed": {"command": "watershed", "args": ["mcp"], "env": {"WATERSHED_PROJECT": "/lake"}}}}
+      {"mcpServers": {"watershed": {"command": "watershed", "args": ["mcp"]}}}
     """
     from catalog.agents.reader import Limits
     from catalog.agents.tools import Tools

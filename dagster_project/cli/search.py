@@ -22,7 +22,9 @@ NAME_WIDTH, TEXT_WIDTH = 60, 200
 @click.option("--licence", help="Finds only what has these letters in its licence, such as odc-by.")
 @click.option("--modality", help="Finds only what is of this modality: text, image, audio, video or tabular.")
 @click.option("--kind", help="Finds only this kind: table, view, column, source, model, evaluation, paper ...")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most entries.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most entries that are printed."
+)
 @click.option("--declared", is_flag=True, help="Also finds tables that are declared and not made yet.")
 @click.option("--json", "as_json", is_flag=True, help="Prints a JSON object with all entries.")
 @user_errors()

@@ -81,20 +81,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WATERSHED_PROJECT", str(folder))
         words = ["weather.days", str(folder / "days.csv"), "--key", "day", "--key", "town", "--licence", "CC0-1.0"]
-        first = CliRunner().invoke(add_command, words)
-        before = Lake.of(load_settings()).version("weather.days")
-        refused = CliRunner().invoke(add_command, ["weather.days", str(folder / "later.csv")])
-        after = Lake.of(load_settings()).version("weather.days")
+        first = CliRunner().invoke(add_command, [*words, "--propose"])
         (folder / "contracts" / "warmest.toml").write_text(CONTRACT)
         (folder / "assets").mkdir()
         (folder / "assets" / "warmest.py").write_text(MODULE)
+        # One run makes both.
         make_by_command(load_settings(), ["weather.warmest"])
+        before = Lake.of(load_settings()).version("weather.days")
+        refused = CliRunner().invoke(add_command, ["weather.days", str(folder / "later.csv")])
+        after = Lake.of(load_settings()).version("weather.days")
     return Project(folder, first, refused, (before, after))
 
 
 def test_a_file_becomes_a_table_through_its_asset(project: Project) -> None:
     assert project.first.exit_code == 0, project.first.output
-    assert "weather.days: 14 rows" in project.first.output
+    assert "weather.days: a contract for 14 rows, proposed in contracts/weather.days.toml" in project.first.output
     lake = Lake.of(project.settings)
     assert lake.read("weather.days").num_rows == 14
     table = own_tables()["weather.days"]
@@ -112,7 +113,7 @@ def test_a_later_file_that_breaks_the_contract_ends_with_exit_code_2(project: Pr
 
 
 def test_a_module_of_the_project_makes_a_table_of_it(project: Project) -> None:
-    rows = Lake.of(project.settings).read("weather.warmest").to_pylist()
+    rows = Lake.of(project.settings).read("weather.warmest").sort_by("town").to_pylist()
     assert rows == [{"town": "a", "degrees": 7.5}, {"town": "b", "degrees": 7.5}]
 
 

@@ -26,7 +26,7 @@ from catalog.lake import Lake
 from catalog.projects.contract_file import OwnTable, contract_toml, read_contract
 from catalog.projects.files_list import read_list, write_list
 from catalog.projects.registry import FOLDER, own_tables
-from catalog.search.index import SearchIndex
+from catalog.search.index import Filters, SearchIndex
 from catalog.settings import Settings, load_settings
 from catalog.sql.engine import open_engine
 from catalog.sql.query import connect
@@ -109,6 +109,29 @@ def test_every_table_has_checks_a_card_and_is_found(project: Project) -> None:
         for name in ROWS:
             assert f"own.{name}" in [hit.name for hit in index.search(name.replace("_", " ")).hits]
         assert "own.people.e_mail" in [hit.name for hit in index.search("e mail people").hits]
+
+
+def test_rows_are_found_by_the_columns_that_a_contract_names(project: Project) -> None:
+    path = project.settings.project / FOLDER / "own.events.toml"
+    before = path.read_text()
+    with SearchIndex(project.settings) as index:
+        assert not index.search("2026 buy", filters=Filters(kind="row")).hits
+        path.write_text(f'search_name = "kind"\nsearch_text = ["at"]\n{before}')
+        hits = index.search("buy 2026", filters=Filters(kind="row")).hits
+        assert (hits[0].name, hits[0].table) == ("buy", "own.events")
+        path.write_text(before)
+        assert not index.search("2026 buy", filters=Filters(kind="row")).hits
+
+
+def test_search_names_no_column_that_is_missing_or_personal(tmp_path: Path) -> None:
+    columns = '[[columns]]\nname = "who"\ntype = "VARCHAR"\ndescription = "Who."\npersonal_data = "names"\n'
+    text = f'name = "own.people"\ndescription = "People."\nprimary_key = ["who"]\nsearch_name = "NAME"\n{columns}'
+    (tmp_path / "people.toml").write_text(text)
+    with pytest.raises(WatershedError, match="'NAME', which is not declared"):
+        read_contract(tmp_path / "people.toml")
+    (tmp_path / "people.toml").write_text(text.replace("NAME", "who"))
+    with pytest.raises(WatershedError, match="'who', which holds personal data"):
+        read_contract(tmp_path / "people.toml")
 
 
 def test_what_is_proposed_can_be_read_back(project: Project) -> None:
