@@ -22,7 +22,7 @@ MANY, AGE_S = 200, 0.5
 """From this number of contracts on, their files are looked at once in these seconds, unless one is new or gone."""
 _SEEN: tuple[Path | None, int, float] = (None, 0, 0.0)
 """The project that was registered last, the time of its folder of contracts, and when its files were looked at."""
-_READ: dict[Path, tuple[tuple[int, int], OwnTable]] = {}
+_READ: dict[str, tuple[tuple[int, int], OwnTable]] = {}
 """Contracts by file, with the time and size of the file that was read."""
 
 
@@ -60,11 +60,11 @@ def _found(folder: Path) -> dict[str, OwnTable]:
     tables: dict[str, OwnTable] = {}
     entries = [each for each in os.scandir(folder) if each.name.endswith(".toml")] if folder.is_dir() else []
     for entry in sorted(entries, key=lambda each: each.name):
-        stat, path = entry.stat(), folder / entry.name
+        stat, path = entry.stat(), entry.path
         sign = (stat.st_mtime_ns, stat.st_size)
         known = _READ.get(path)
         if known is None or known[0] != sign:
-            known = _READ[path] = (sign, read_contract(path))
+            known = _READ[path] = (sign, read_contract(Path(path)))
         table = known[1]
         if table.contract.family in taken or table.contract.family == "watershed":
             raise WatershedError(

@@ -51,9 +51,17 @@ class Entry:
 
         A column's name is the last part alone, so that a table is found before its columns.
         """
-        name = self.name.rsplit(".", maxsplit=1)[-1] if self.kind == "column" else self.name
-        joined = re.sub(r"[\W_]+", "", name) if len(name) < 64 else ""
-        return f"{words_of(name)} {joined}"
+        joined = re.sub(r"[\W_]+", "", self._own_name) if len(self._own_name) < 64 else ""
+        return f"{words_of(self._own_name)} {joined}"
+
+    @property
+    def _own_name(self) -> str:
+        return self.name.rsplit(".", maxsplit=1)[-1] if self.kind == "column" else self.name
+
+    @property
+    def spelled(self) -> tuple[str, str, str, str]:
+        """The texts whose words a typing error is compared with: those that are indexed, without joined names."""
+        return words_of(self._own_name), self.keywords, self.description, self.detail
 
     @property
     def texts(self) -> tuple[str, str, str, str]:

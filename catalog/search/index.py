@@ -12,6 +12,7 @@ be deleted at any time.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -52,6 +53,7 @@ KINDS = {"table": 2.0, "view": 1.7, "model": 1.3, "evaluation": 1.3, "data set":
 """Factors of scores by kind of entry; 1 for columns and rows of other kinds."""
 CALLED = 4.0
 """Factor of an entry whose name, or the last part of it, is what was typed."""
+NOT_WORDS = re.compile(r"[\W_]+")
 RANKED = 400
 """Entries that SQLite ranks before kinds count."""
 
@@ -320,7 +322,7 @@ class SearchIndex:
                     low, high = (low, high + 1) if there else (min(low, 0) - 1, high)
                     _insert(self._connection, group, high if there else low, entry)
                 run("INSERT INTO groups VALUES (?, ?)", (group, wanted[group]))
-            self._vocabulary.learn(text for entries in fresh.values() for each in entries for text in each.texts)
+            self._vocabulary.learn(text for entries in fresh.values() for each in entries for text in each.spelled)
             if dropped:
                 self._vocabulary.prune()
             if any(group.startswith("rows ") for group in dropped):
@@ -369,8 +371,11 @@ def _insert(connection: sqlite3.Connection, group: str, number: int, entry: Entr
 
 def _hit(row: tuple[Any, ...], typed: str) -> Hit:
     number, _, kind, name, table, family, description, licence, tags, modalities, rank = row
-    whole = "".join(typed_words(name))
-    called = typed in (whole, "".join(typed_words(name.rsplit(".", maxsplit=1)[-1])))
+    # Words that say nothing are left out of what was typed, so that they are left out of a name that may be it.
+    called = NOT_WORDS.sub("", name).casefold().endswith(typed) and typed in (
+        "".join(typed_words(name)),
+        "".join(typed_words(name.rsplit(".", maxsplit=1)[-1])),
+    )
     return Hit(
         kind=kind,
         name=name,
