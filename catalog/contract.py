@@ -8,7 +8,7 @@ with its comments, and the data card.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -97,6 +97,11 @@ class Contract:
     upstream: tuple[str, ...] = ()
     source: str = "derived"
     licence: str = "as its upstream tables"
+    """The licence in words, for people."""
+    licences: tuple[str, ...] = ()
+    """The same as SPDX identifiers or LicenseRefs, where the words alone are not understood; see `catalog.licences`."""
+    licence_column: str | None = None
+    """The column that states the licence of each row, if there is one."""
     owner: str = "data"
     """The role that owns the table. `[dagster.owners]` of watershed.toml names the people."""
     freshness: datetime.timedelta | None = None
@@ -118,6 +123,7 @@ class Contract:
             *self.primary_key,
             *self.partition_by,
             *self.named_by,
+            *((self.licence_column,) if self.licence_column else ()),
             *(e.column for e in self.expectations if e.column),
         ):
             if used not in names:
@@ -201,13 +207,19 @@ class Contract:
             ) from error
 
 
-def conforming(contract: Contract, rows: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
-    """The stream of `rows` with the contract's columns, each batch cast as `Contract.conform` does it."""
+def conforming(
+    contract: Contract, rows: Iterable[pa.RecordBatch], keep: Callable[[pa.Table], pa.Table] = lambda table: table
+) -> pa.RecordBatchReader:
+    """The stream of `rows` with the contract's columns, each batch cast as `Contract.conform` does it.
+
+    Args:
+        keep: returns the rows of a batch that are written.
+    """
     schema = pa.schema([field.remove_metadata() for field in contract.schema])
 
     def cast() -> Iterator[pa.RecordBatch]:
         for batch in rows:
-            yield from contract.conform(pa.Table.from_batches([batch])).cast(schema).to_batches()
+            yield from keep(contract.conform(pa.Table.from_batches([batch]))).cast(schema).to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, cast())
 

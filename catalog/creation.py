@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
+from catalog.evolution import changes, in_words
 from catalog.literals import sql_literal
 from catalog.object_store import is_object_store
 from catalog.storage.records import write_records
@@ -109,8 +110,15 @@ def _evolve(lake: Lake, contract: Contract) -> Any:
     changed = [name for name, field in stored.items() if name not in wanted or wanted[name].type != field.type]
     changed += [field.name for field in gained if not field.nullable]
     if changed:
+        # Nothing has been written: the rows that are there, and those who read them, are as before.
+        from catalog.lineage.links import descendants
+
+        found = [each for each in changes(table.schema(), Schema.from_arrow(contract.schema)) if each.column in changed]
+        readers = [name for name in descendants(contract.name) if lake.exists(name)]
+        also = f"; {', '.join(readers)} {'is' if len(readers) == 1 else 'are'} made from it" if readers else ""
         raise WatershedError(
-            f"{lake.path(contract.name)}: stored columns differ from the contract: {', '.join(changed)}",
+            f"{lake.path(contract.name)}: stored columns differ from the contract: {', '.join(changed)} "
+            f"({in_words(found)}){also}",
             "move the table's folder away and run it again: it is made anew from what it reads",
         )
     if gained:

@@ -44,6 +44,33 @@ class Decision:
     """Whether `sql` gives a row per recipe, rather than at most one."""
 
 
+@dataclass(frozen=True)
+class Link:
+    """How rows of one table name rows of another that they were made from.
+
+    A column that is `derived_from` a primary key, and an expectation `references`, are such links without being
+    declared (`catalog.lineage.links`).
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    """Columns of `table`; a list stands for each of its values."""
+    upstream: str
+    theirs: tuple[str, ...]
+    """The columns of `upstream` with the same values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A table whose rows people may order to forget, with all that names them in other tables."""
+
+    table: str
+    key: str
+    """The column that names a row, and from which the columns of other tables are derived."""
+    url: str | None = None
+    """The column with the web address of a row, for orders by the beginning of an address."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
     """The tables of a family that lineage follows."""
@@ -57,6 +84,14 @@ class Lineage:
     """Tables of models that were trained on a data set, with the columns of `models.checkpoints`."""
     answers: Mapping[str, str] = field(default_factory=dict)
     """For a table of models, the table of their answers, with the columns of `evals.results`."""
+    identities: tuple[str, ...] = ()
+    """Columns `family.table.column` beside the primary keys by which other tables name rows."""
+    links: tuple[Link, ...] = ()
+    """Links between rows that no column of a contract declares."""
+    origins: tuple[Origin, ...] = ()
+    """Tables whose rows people may order to forget."""
+    blanked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tables whose rows stay when what they name is forgotten: the columns that are then emptied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +122,7 @@ class Family:
     lineage: Lineage = Lineage()
     searchable: tuple[Searchable, ...] = ()
     """Rows that search finds beside tables and columns."""
+    site: str = ""
+    """The module of the pages and sections that the family adds to the site, which is imported when the site is built:
+    `pages(site)` yields pages of `catalog.cards.site.page`, `model_sections(site, table, row)` sections of a model's
+    page. Both may be missing."""

@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.creation import constraint_sql
+from catalog.evolution import type_name
 from catalog.lake import Lake, Written, partition_key
 from catalog.storage.records import recorded_versions
+from catalog.storage.removed import Removed, read_removed
 from catalog.tables import CONTRACTS
 
 
@@ -51,6 +53,8 @@ class TableState:
     """The keys of the partitions that the last run was to make; empty for a table without partitions."""
     checksums_from: int | None = None
     """The first version whose files have recorded checksums; None if none has."""
+    removed: Removed = field(default_factory=Removed)
+    """The orders to forget that were carried out on the table, and the versions that cannot be read since."""
 
     @property
     def made(self) -> bool:
@@ -127,6 +131,7 @@ def table_state(lake: Lake, contract: Contract) -> TableState:
         partitions=lake.written(contract.name),
         expected=lake.planned_partitions(contract.name),
         checksums_from=min(recorded_versions(lake.store(contract.name)), default=None),
+        removed=read_removed(lake.store(contract.name)),
     )
 
 
@@ -191,18 +196,7 @@ def _constraint_drift(contract: Contract, table: Any) -> tuple[Drift, ...]:
 
 def _types(schema: Any) -> dict[str, str]:
     """The type of every column as Delta names it, without nullability."""
-    return {field["name"]: _type(field["type"]) for field in json.loads(schema.to_json())["fields"]}
-
-
-def _type(type_: Any) -> str:
-    if isinstance(type_, str):
-        return type_
-    if type_["type"] == "array":
-        return f"array<{_type(type_['elementType'])}>"
-    if type_["type"] == "map":
-        return f"map<{_type(type_['keyType'])},{_type(type_['valueType'])}>"
-    inner = (f"{each['name']}:{_type(each['type'])}" for each in type_["fields"])
-    return f"struct<{','.join(inner)}>"
+    return {field["name"]: type_name(field["type"]) for field in json.loads(schema.to_json())["fields"]}
 
 
 def _kind(type_: str) -> str:

@@ -11,10 +11,11 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from catalog.code_version import code_version
 from catalog.contract import Contract, conforming
 from catalog.creation import create
 from catalog.errors import WatershedError
@@ -34,7 +35,11 @@ from catalog.storage.records import (
     write_partitions,
     write_records,
 )
+from catalog.storage.removed import refuse_unreadable
 from catalog.storage.store import Store
+
+if TYPE_CHECKING:
+    from catalog.lineage.removal.orders import Removals
 
 WHOLE = ""
 """The partition key of a table that is written as a whole."""
@@ -149,7 +154,7 @@ class Lake:
         """The `deltalake.DeltaTable`, at `version` or the latest.
 
         Raises:
-            WatershedError: the table does not exist, or its log is damaged.
+            WatershedError: the table does not exist, its log is damaged, or rows of the version were removed.
         """
         from catalog.storage.native import NativeTable
 
@@ -161,6 +166,8 @@ class Lake:
         if damage := self.damage(name):
             raise damage
         record_read(name)
+        if version is not None:
+            refuse_unreadable(self.store(name), name, version)
         with self.readable(name):
             return NativeTable(self.path(name), version=version, storage_options=dict(self.storage_options) or None)
 
@@ -266,12 +273,24 @@ class Lake:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
         from deltalake.exceptions import DeltaError
 
+        from catalog.lineage.removal.orders import kept_rows
+
         self.create(contract)
+        removals = self.removals()
+
+        def keep(table: pa.Table) -> pa.Table:
+            return kept_rows(contract, table, removals)
+
+        kept = (
+            _without_comments(keep(contract.conform(rows)))
+            if isinstance(rows, pa.Table)
+            else conforming(contract, rows, keep)
+        )
         target = DeltaTable(self.path(contract.name), storage_options=dict(self.storage_options) or None)
         try:
             write_deltalake(
                 target,
-                _without_comments(contract.conform(rows)) if isinstance(rows, pa.Table) else conforming(contract, rows),
+                kept,
                 mode=mode,  # ty: ignore[invalid-argument-type]
                 predicate=predicate,
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),
@@ -282,7 +301,31 @@ class Lake:
                 "the previous version is unchanged; correct the rows or the disk and run it again",
             ) from error
         self.record(contract.name)
+        self.clear_again(contract, removals)
         return target.version()
+
+    def removals(self) -> Removals:
+        """What people ordered to forget; no table may hold it.
+
+        Raises:
+            WatershedError: an order cannot be read.
+        """
+        from catalog.lineage.removal.orders import read_removals
+
+        return read_removals(Store(self.root, self.storage_options))
+
+    def clear_again(self, contract: Contract, before: Removals) -> None:
+        """Remove what was ordered to be forgotten while rows were being written; every writer calls this at its end.
+
+        Args:
+            contract: the table that was written.
+            before: the removals that its rows were compared with.
+        """
+        now = self.removals()
+        if (now.keys, now.prefixes) != (before.keys, before.prefixes):
+            from catalog.lineage.removal.tables import clear_table
+
+            clear_table(self, contract, now)
 
     def record(self, name: str) -> None:
         """Record the sizes and digests of what the last commits wrote; every writer calls this after its commit.
@@ -364,11 +407,12 @@ def partition_sql(partition: Mapping[str, Any]) -> str:
 
 
 def commit_note(fingerprint: str, partition: Mapping[str, Any] | None) -> str:
-    """The note of a commit: the fingerprint and the partition that it replaced, as JSON.
+    """The note of a commit: the fingerprint, the partition that it replaced, and the version of the code, as JSON.
 
-    Spark writes it as `userMetadata`, so that both engines leave the same note.
+    Spark writes it as `userMetadata`, so that both engines leave the same note. It also says which code wrote it.
     """
-    return json.dumps({"fingerprint": fingerprint, "partition": partition_key(partition)}, sort_keys=True)
+    note = {"code": code_version(), "fingerprint": fingerprint, "partition": partition_key(partition)}
+    return json.dumps(note, sort_keys=True)
 
 
 def parts_sql(parts: Iterable[Part]) -> str | None:
@@ -382,7 +426,7 @@ def parts_note(parts: Sequence[Part]) -> str:
     if len(parts) == 1:
         return commit_note(parts[0].fingerprint, parts[0].partition)
     notes = [{"fingerprint": part.fingerprint, "partition": part.key} for part in parts]
-    return json.dumps({"written": notes}, sort_keys=True)
+    return json.dumps({"code": code_version(), "written": notes}, sort_keys=True)
 
 
 def _parse_note(text: object) -> dict[str, str]:

@@ -62,6 +62,35 @@ class SqlSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LicencesSettings:
+    """`[licences]`: which licences tables may carry; `watershed check` fails for others."""
+
+    commercial: bool = False
+    """Whether every table must allow commercial use."""
+    known: bool = False
+    """Whether the terms of every licence must be known."""
+    forbid: list[str] = field(default_factory=list)
+    """Identifiers of licences that no table may carry, as `watershed licences` shows them."""
+    accept: list[str] = field(default_factory=list)
+    """Conflicts that are accepted, as the check names them: an identifier, or two as in
+    "CC-BY-NC-SA-4.0 + CC-BY-SA-4.0"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergySettings:
+    """`[energy]`: the machine and the grid that estimates of energy and emissions assume."""
+
+    watts: float = 100.0
+    """Power of a machine without an accelerator while it works, in watts. A command that knows the accelerator uses its
+    power."""
+    pue: float = 1.1
+    """Energy of the building over that of the machines (PUE)."""
+    grams_per_kwh: float = 473.0
+    """Carbon intensity of the grid, in grams of CO2e a kWh. The default is the world's mean in 2024 (Ember, Global
+    Electricity Review 2025)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SparkSettings:
     """`[spark]`: how pool-sized tables are computed."""
 
@@ -357,6 +386,8 @@ class Settings:
     lake: LakeSettings
     crawl: CrawlSettings
     sql: SqlSettings
+    licences: LicencesSettings
+    energy: EnergySettings
     spark: SparkSettings
     trainer: TrainerSettings
     dagster: DagsterSettings

@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -239,8 +239,12 @@ def make(
     tables: Collection[str] = (),
     force: Collection[str] = (),
     tags: Mapping[str, str] = MappingProxyType({}),
+    *,
+    before: Callable[[], None] = lambda: None,
 ) -> list[StepCost]:
     """Run every group of `groups`, and return the cost of each step. The runs carry `tags`.
+
+    `before` is called once before the first of them, and not at all if nothing is due.
 
     Raises:
         WatershedError: A step or a blocking check failed. Steps that finished before it keep their tables.
@@ -250,7 +254,10 @@ def make(
     carried = {**tags, SKIP_FRESH_TAG: "true", FORCE_TAG: ",".join(force), PROCESS_TAG: process_tag()}
     costs: list[StepCost] = []
     try:
-        for group in groups(settings, tables, force):
+        due = groups(settings, tables, force)
+        if due:
+            before()
+        for group in due:
             costs.extend(_run(group, jobs.resolve_job_def(group.job), settings, instance, carried))
     finally:
         # A crawl that cannot be listed does not hide why nothing was made.

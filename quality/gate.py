@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import WHOLE, Lake
+from catalog.licences.inherited import rows_by_licence
 from catalog.progress import track
 from catalog.settings import Settings
 from catalog.sql.engine import open_engine
 from catalog.storage.verify import Verified, stored_bytes, verify
 from catalog.tables import CONTRACTS, contract
 from quality.expectations import Reading, check_table
+from quality.licences import LICENCES, licence_outcomes
 from quality.outcome import Outcome
 from quality.storage import PARTITIONS, STORAGE, partition_outcomes, storage_outcomes
 
@@ -52,6 +54,7 @@ def check(
 
     Returns:
         An outcome per expectation, table by table, after one for the columns of the table, and then one for its files.
+        Licences that do not go together, or that the settings forbid, are failures after these.
         A table whose log is damaged has an outcome for each fault alone.
 
     Raises:
@@ -70,6 +73,7 @@ def check(
     made, _ = select(lake, tables)
     checker = _checker(engine)
     connection = open_engine(lake)
+    counts = rows_by_licence(lake)
     outcomes: list[Outcome] = []
     try:
         with track("check", len(made), "tables") as task:
@@ -79,6 +83,7 @@ def check(
                     lake, each, lambda table=each, due=due: checker(Reading.of(connection, lake, table, due))
                 )
                 outcomes += [] if partial else partition_outcomes(lake, each.name)
+                outcomes += licence_outcomes(settings, each, counts)
                 task.advance(note=each.name)
     finally:
         connection.close()
@@ -92,7 +97,7 @@ def remember(lake: Lake, outcomes: Sequence[Outcome]) -> None:
     """
     for table in dict.fromkeys(outcome.table for outcome in outcomes):
         judged = [outcome for outcome in outcomes if outcome.table == table and outcome.version is not None]
-        judged = [outcome for outcome in judged if outcome.label not in (STORAGE, PARTITIONS)]
+        judged = [outcome for outcome in judged if outcome.label not in (STORAGE, PARTITIONS, LICENCES)]
         broken: dict[str, str] = {}
         for outcome in judged:
             if outcome.failed:

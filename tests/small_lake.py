@@ -425,22 +425,45 @@ def write_rows(settings: Settings, rows: dict[str, list[dict[str, Any]]], finger
     return settings
 
 
+def tables_of(*families: str) -> tuple[str, ...]:
+    """The names of all tables of `families`."""
+    return tuple(name for name in CONTRACTS if name.split(".")[0] in families)
+
+
+CURATED = (
+    *tables_of("dclm"),
+    *("models.checkpoints", "models.targets", "models.metrics", "models.batches"),
+    *("evals.tasks", "evals.examples", "evals.results", "evals.target_results"),
+    *("ladder.points", "ladder.fits", "ladder.predictions"),
+)
+"""The tables from a crawl to a forecast. A connection binds every table that is made, so that a lake of these alone is
+opened in a quarter of the time of a lake with all tables."""
+
+
 def write_lake(folder: Path, names: tuple[str, ...] = ()) -> Settings:
-    """A lake in `folder` with the good rows of the tables `names`, or of all."""
-    if not names:
-        shutil.copytree(_whole_lake(), folder, dirs_exist_ok=True)
-        return settings_in(folder)
-    rows = good_rows()
-    return write_rows(settings_in(folder), {name: rows[name] for name in names})
+    """A lake in `folder` with the good rows of the tables `names`, or of all.
+
+    It is a copy of a lake that this process writes once, a table when it is first asked for. The logs of Delta hold
+    relative paths, so that a copy works as well.
+    """
+    written = _written_lake()
+    for name in names or good_rows():
+        _write_once(name)
+        place = Path(Lake.of(written).path(name))
+        shutil.copytree(place, folder / place.relative_to(written.project), dirs_exist_ok=True)
+    return settings_in(folder)
 
 
 @cache
-def _whole_lake() -> Path:
-    """A lake with all tables, written once. The logs of Delta hold relative paths, so that a copy works as well."""
+def _written_lake() -> Settings:
     folder = Path(tempfile.mkdtemp(prefix="watershed-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    write_rows(settings_in(folder), good_rows())
-    return folder
+    return settings_in(folder)
+
+
+@cache
+def _write_once(name: str) -> None:
+    write_rows(_written_lake(), {name: good_rows()[name]})
 
 
 def plant(settings: Settings, name: str, changes: dict[int, dict[str, Any]], drop: tuple[str, ...] = ()) -> None:

@@ -60,6 +60,7 @@ def facts(contract: Contract, state: TableState | None = None) -> list[tuple[str
             ("bytes", f"{state.bytes:,} in {state.files:,} {'file' if state.files == 1 else 'files'}"),
             ("partitions", state.partition_count),
             ("checksums", state.checksums),
+            ("removals", state.removed.words),
             ("version", f"{state.version}, written {state.written_at:%Y-%m-%d %H:%M:%S} UTC"),
         ]
     return [(name, value) for name, value in rows if value]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -133,6 +133,17 @@ class TrainedModel:
     accuracy: float | None
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a run has read of a document in training."""
+
+    run: str
+    sequences: int
+    """Sequences with a part of it, each as often as it was read."""
+    tokens: int
+    """Tokens of it, each as often as it was read."""
+
+
 (CORPUS,) = (family.lineage.corpus for family in FAMILIES if family.lineage.corpus)
 """The tables of documents and shards. A doc_id, or `train/0/17`, names no family, so one family alone declares them."""
 DECISIONS = tuple(decision for family in FAMILIES for decision in family.lineage.decisions)
@@ -194,6 +205,14 @@ SELECT '{models}' AS "table", m.run, m.parameters, m.tokens, m.heldout_bits_per_
 FROM {models} m {scores} WHERE m.dataset = $dataset
 """
 
+READINGS = """
+SELECT run, count(*) AS sequences, sum(tokens)::BIGINT AS tokens
+FROM (SELECT run, split, shard, dataset, unnest(sequences)::BIGINT AS sequence FROM {batches})
+JOIN (SELECT split, shard, dataset, sequence, sum(stop_token - first_token) AS tokens FROM ({places}) GROUP BY ALL)
+     USING (split, shard, dataset, sequence)
+GROUP BY run ORDER BY run
+"""
+
 FIND_DOCUMENT = f"find one with SELECT doc_id, url FROM {CORPUS.documents}"
 
 
@@ -207,6 +226,14 @@ def origin(connection: duckdb.DuckDBPyConnection, doc_id: str) -> Origin:
     if not found:
         raise WatershedError(f"no document is called {doc_id}", FIND_DOCUMENT)
     return found[0]
+
+
+def find_documents(connection: duckdb.DuckDBPyConnection, prefix: str) -> list[str]:
+    """Up to two doc_ids that begin with `prefix`; none if there are no documents."""
+    if not _made(connection, CORPUS.documents):
+        return []
+    sql = "SELECT doc_id FROM {documents} WHERE starts_with(doc_id, $prefix) LIMIT 2"
+    return [row["doc_id"] for row in _dicts(connection, sql, prefix=prefix.lower())]
 
 
 def find_document(connection: duckdb.DuckDBPyConnection, prefix: str) -> str:
@@ -297,6 +324,25 @@ def sequences_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) ->
     if not _made(connection, CORPUS.spans, CORPUS.shards):
         return []
     return _rows(connection, SequenceOfDocument, SEQUENCES_OF_DOCUMENT, doc_id=doc_id)
+
+
+def readings_of_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[Reading]:
+    """How often each run has read the document, by the records of its training steps."""
+    return readings_of_documents(connection, [doc_id])
+
+
+def readings_of_documents(connection: duckdb.DuckDBPyConnection, doc_ids: Sequence[str]) -> list[Reading]:
+    """How often each run has read one of the documents, by the records of its training steps."""
+    if not doc_ids or not _made(connection, CORPUS.spans, CORPUS.shards):
+        return []
+    named = "doc_id IN (SELECT unnest($doc_ids::VARCHAR[]))"
+    places = SEQUENCES_OF_DOCUMENT.format(**dataclasses.asdict(CORPUS)).replace("doc_id = $doc_id", named)
+    found = [
+        _rows(connection, Reading, READINGS, {"batches": table, "places": places}, doc_ids=list(doc_ids))
+        for table in BATCHES
+        if _made(connection, table)
+    ]
+    return sorted((reading for each in found for reading in each), key=lambda reading: reading.run)
 
 
 def decisions_about(connection: duckdb.DuckDBPyConnection, doc_id: str) -> list[DocumentDecisions]:

@@ -39,8 +39,8 @@ def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
     """
     for family in sorted({name.split(".")[0] for name in (*CONTRACTS, *VIEWS)} | {"watershed"}):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {family}")
-    faults = _faults(connection, root)
-    states = {name: _declare_table(connection, contract, root, faults[name]) for name, contract in CONTRACTS.items()}
+    logs = _logs(connection, root)
+    states = {name: _declare_table(connection, contract, root, *logs[name]) for name, contract in CONTRACTS.items()}
     for name, view in VIEWS.items():
         missing = [table for table in view.tables if states[table] != MADE]
         damaged = [table for table in missing if states[table] != NOT_MADE]
@@ -64,9 +64,11 @@ def table_path(root: str, name: str) -> str:
     return f"{root}/{name.replace('.', '/')}"
 
 
-def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, root: str, fault: str | None) -> str:
+def _declare_table(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, root: str, logged: bool, fault: str | None
+) -> str:
     path = table_path(root, contract.name)
-    if fault or ("://" not in root and not (Path(path) / LOG).is_dir()):
+    if fault or not logged:
         # What was declared before the damage must not answer either.
         connection.execute(f"DROP VIEW IF EXISTS {contract.name}; DROP MACRO TABLE IF EXISTS {contract.name}_at")
         return f"{DAMAGED}: {path}/{fault}" if fault else NOT_MADE
@@ -83,23 +85,25 @@ def _declare_table(connection: duckdb.DuckDBPyConnection, contract: Contract, ro
     return MADE
 
 
-def _faults(connection: duckdb.DuckDBPyConnection, root: str) -> dict[str, str | None]:
-    """The first fault of each table's log; None for a sound log, and for no table at all."""
+def _logs(connection: duckdb.DuckDBPyConnection, root: str) -> dict[str, tuple[bool, str | None]]:
+    """Whether each table has a log, and the log's first fault: None for a sound log, and for no table at all."""
 
-    def first(name: str) -> str | None:
+    def look(name: str) -> tuple[bool, str | None]:
         store = Store(table_path(root, name))
         if store.local:
-            faults = log_faults(store)
+            logged, faults = (Path(store.root) / LOG).is_dir(), log_faults(store)
         else:
             # DuckDB has the keys of the object store, and one listing holds the log and its records.
             found = connection.cursor().sql(f"FROM glob({sql_literal(f'{store.root}/_*/*')})").fetchall()
-            faults = missing_entries(store, [path.removeprefix(f"{store.root}/") for (path,) in found])
-        return str(faults[0]) if faults else None
+            names = [path.removeprefix(f"{store.root}/") for (path,) in found]
+            # DuckDB's own look for a table that is not there takes several requests more.
+            logged, faults = any(each.startswith(f"{LOG}/") for each in names), missing_entries(store, names)
+        return logged, str(faults[0]) if faults else None
 
     if "://" not in root:
-        return {name: first(name) for name in CONTRACTS}
+        return {name: look(name) for name in CONTRACTS}
     with ThreadPoolExecutor(LISTINGS) as pool:
-        return dict(zip(CONTRACTS, pool.map(first, CONTRACTS), strict=True))
+        return dict(zip(CONTRACTS, pool.map(look, CONTRACTS), strict=True))
 
 
 def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: dict[str, str]) -> None:
@@ -115,6 +119,29 @@ def _declare_catalog(connection: duckdb.DuckDBPyConnection, root: str, states: d
     connection.execute(f"INSERT INTO watershed.tables VALUES {values}")
     made = [name for name in CONTRACTS if states[name] == MADE]
     connection.execute(f"CREATE OR REPLACE VIEW watershed.history AS {_history_sql(root, made)}")
+    connection.execute(f"CREATE OR REPLACE VIEW watershed.removals AS {_removals_sql(connection, root)}")
+
+
+def _removals_sql(connection: duckdb.DuckDBPyConnection, root: str) -> str:
+    """The list of removals: a row for each digest that an order names (`catalog.lineage.removal.orders`)."""
+    columns = {
+        "id": "VARCHAR",
+        "ordered_at": "TIMESTAMPTZ",
+        "done_at": "TIMESTAMPTZ",
+        "reason": "VARCHAR",
+        "keys": "JSON",
+    }
+    # DuckDB looks for the files of a view when the view is made.
+    pattern = sql_literal(f"{_literal_glob(root)}/_removals/*.json")
+    there = connection.cursor().sql(f"FROM glob({pattern}) LIMIT 1").fetchall()
+    typed = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
+    none = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
+    files = f"read_json({pattern}, columns = {{{typed}}}, format = 'unstructured')" if there else f"(SELECT {none})"
+    return f"""
+    SELECT id AS removal, ordered_at, done_at, reason, identity,
+           unnest((keys -> ('$."' || identity || '"'))::VARCHAR[]) AS digest
+    FROM (SELECT *, unnest(json_keys(keys)) AS identity FROM {files} WHERE id IS NOT NULL)
+    """
 
 
 def _history_sql(root: str, made: list[str]) -> str:
@@ -123,7 +150,8 @@ def _history_sql(root: str, made: list[str]) -> str:
     if not made:
         return (
             "SELECT NULL::VARCHAR AS name, NULL::BIGINT AS version, NULL::TIMESTAMPTZ AS written_at, "
-            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint WHERE false"
+            "NULL::VARCHAR AS operation, NULL::VARCHAR AS partition, NULL::VARCHAR AS fingerprint, "
+            "NULL::VARCHAR AS code WHERE false"
         )
     logs = {name: f"{table_path(root, name)}/_delta_log/" for name in made}
     globs = ", ".join(sql_literal(f"{_literal_glob(log)}*.json") for log in logs.values())
@@ -132,9 +160,9 @@ def _history_sql(root: str, made: list[str]) -> str:
     SELECT name, regexp_extract(filename, '{LOG_ENTRY}', 1)::BIGINT AS version,
            to_timestamp((commit ->> '$.timestamp')::BIGINT / 1000) AS written_at,
            commit ->> '$.operation' AS operation, part ->> '$.partition' AS partition,
-           part ->> '$.fingerprint' AS fingerprint
+           part ->> '$.fingerprint' AS fingerprint, note ->> '$.code' AS code
     FROM (
-        SELECT filename, commit, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
+        SELECT filename, commit, note, unnest(coalesce((note -> '$.written')::JSON[], [note])) AS part
         FROM (
             SELECT filename, commitInfo AS commit, TRY_CAST(commitInfo ->> '$.userMetadata' AS JSON) AS note
             FROM read_json([{globs}], columns = {{commitInfo: 'JSON'}}, format = 'newline_delimited', filename = true,

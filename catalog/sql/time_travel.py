@@ -14,8 +14,11 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.lake import sql_literal
+from catalog.object_store import is_object_store
 from catalog.sql.connection import unchecked
 from catalog.sql.declare import DAMAGED, MADE, damaged_table
+from catalog.storage.removed import refuse_unreadable
+from catalog.storage.store import Store
 
 _GAP = rb"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _CLAUSE = re.compile(rb"AT%b\(%b(VERSION|TIMESTAMP)%b=>" % (_GAP, _GAP, _GAP), re.IGNORECASE | re.DOTALL)
@@ -37,7 +40,8 @@ def resolve(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """`sql` with every AT clause on a table of the lake replaced by a view of that version.
 
     Raises:
-        WatershedError: the table has no such version, or no version as old as the time, or it is damaged.
+        WatershedError: the table has no such version, or no version as old as the time, it is damaged, or rows of the
+            version were removed by order.
     """
     raw = sql.encode()
     travels = _find(raw)
@@ -139,6 +143,9 @@ def _version(connection: duckdb.DuckDBPyConnection, travel: _Travel) -> int:
 
 
 def _view_at(connection: duckdb.DuckDBPyConnection, name: str, path: str, version: int) -> str:
+    if not is_object_store(path):
+        # In an object store, DuckDB's own keys read the rows, and a deleted file says the same in other words.
+        refuse_unreadable(Store(path), name, version)
     catalog, family = f"version_{version}", name.split(".", maxsplit=1)[0]
     unchecked(connection).execute(
         f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}; CREATE SCHEMA IF NOT EXISTS {catalog}.{family};"

@@ -163,6 +163,22 @@ def write_record(store: Store, version: int, log: Iterable[str]) -> None:
     store.write(record_path(version), _encoded(record))
 
 
+def rewrite_record(store: Store, before: Record) -> None:
+    """Record a version whose log entry was rewritten: its data files keep the digests that they were written with.
+
+    Raises:
+        WatershedError: the disk is full.
+    """
+    belonging = [path for path in store.listed(LOG) if version_of(path) == before.version]
+    record = Record(
+        version=before.version,
+        log=measured(store, belonging),
+        data={path: recorded for path, recorded in before.data.items() if store.size(path) is not None},
+        entry=store.read(entry_path(before.version)).decode(),
+    )
+    store.write(record_path(before.version), _encoded(record))
+
+
 def measured(store: Store, paths: Sequence[str]) -> dict[str, Recorded]:
     """The sizes and digests of those files that exist. They are on the disk when this returns."""
 
@@ -187,7 +203,7 @@ def read_record(store: Store, version: int) -> Record:
         ValueError: it is damaged.
         FileNotFoundError: there is none.
     """
-    found = _decoded(store.read(record_path(version)))
+    found = unsealed(store.read(record_path(version)))
     if found.get("version") != version:
         raise ValueError(f"it is the record of version {found.get('version')}")
     log, data = ({p: Recorded(*each) for p, each in found[part].items()} for part in ("log", "data"))
@@ -209,7 +225,7 @@ def write_files(store: Store, version: int, written: Mapping[str, Mapping[str, R
     """Record the files outside the table that were written with `version`, by partition key and path."""
     path = record_path(version).replace(".json", ".files.json")
     before = read_files(store, version)
-    store.write(path, _sealed({**before, **written}))
+    store.write(path, sealed({**before, **written}))
 
 
 def read_files(store: Store, version: int) -> dict[str, dict[str, Recorded]]:
@@ -221,14 +237,14 @@ def read_files(store: Store, version: int) -> dict[str, dict[str, Recorded]]:
     path = record_path(version).replace(".json", ".files.json")
     if store.size(path) is None:
         return {}
-    found = _decoded(store.read(path))
+    found = unsealed(store.read(path))
     return {key: {name: Recorded(*each) for name, each in files.items()} for key, files in found.items()}
 
 
 def write_partitions(store: Store, keys: Sequence[str]) -> None:
     """Record the partitions that the table is to have, by key."""
     if list(keys) != list(read_partitions(store)):
-        store.write(PARTITIONS, _sealed({"partitions": list(keys)}))
+        store.write(PARTITIONS, sealed({"partitions": list(keys)}))
 
 
 def read_partitions(store: Store) -> tuple[str, ...]:
@@ -236,7 +252,7 @@ def read_partitions(store: Store) -> tuple[str, ...]:
     if store.size(PARTITIONS) is None:
         return ()
     try:
-        return tuple(_decoded(store.read(PARTITIONS))["partitions"])
+        return tuple(unsealed(store.read(PARTITIONS))["partitions"])
     except (ValueError, KeyError):
         return ()
 
@@ -253,7 +269,7 @@ def write_broken(store: Store, broken: Broken) -> None:
     """Record the outcome of a check. Of a table that was never broken, nothing is recorded."""
     before = read_broken(store)
     if broken != before and (broken.partitions or before.partitions):
-        store.write(BROKEN, _sealed({"version": broken.version, "partitions": dict(broken.partitions)}))
+        store.write(BROKEN, sealed({"version": broken.version, "partitions": dict(broken.partitions)}))
 
 
 def read_broken(store: Store) -> Broken:
@@ -261,7 +277,7 @@ def read_broken(store: Store) -> Broken:
     if store.size(BROKEN) is None:
         return Broken(-1, {})
     try:
-        found = _decoded(store.read(BROKEN))
+        found = unsealed(store.read(BROKEN))
         return Broken(int(found["version"]), {str(key): str(what) for key, what in found["partitions"].items()})
     except (ValueError, KeyError, TypeError, AttributeError):
         return Broken(-1, {})
@@ -297,18 +313,23 @@ def _points_at(store: Store, version: int) -> bool:
 
 
 def _encoded(record: Record) -> bytes:
-    return _sealed(
+    return sealed(
         {"version": record.version, "log": dict(record.log), "data": dict(record.data), "entry": record.entry}
     )
 
 
-def _sealed(value: Any) -> bytes:
+def sealed(value: Any) -> bytes:
     """`value` as JSON in one line, and the SHA-256 of that line in a second one."""
     line = json.dumps(value, sort_keys=True).encode()
     return line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n"
 
 
-def _decoded(data: bytes) -> Any:
+def unsealed(data: bytes) -> Any:
+    """What `sealed` wrote.
+
+    Raises:
+        ValueError: it differs from its own checksum.
+    """
     line, _, digest = data.partition(b"\n")
     if hashlib.sha256(line).hexdigest().encode() + b"\n" != digest:
         raise ValueError("it differs from its own checksum")

@@ -112,6 +112,14 @@ class Store:
         file.write(data)
         file.close()
 
+    def remove(self, path: str) -> None:
+        """Delete a file; nothing happens if it does not exist."""
+        if self.local:
+            with suppress(FileNotFoundError):
+                Path(self.root, path).unlink()
+        elif self.size(path) is not None:
+            self._handler.delete_file(path)
+
     def flush(self, path: str) -> None:
         """Wait until the file or folder is on the disk. An object store has stored what it has accepted."""
         if self.local:

@@ -241,6 +241,7 @@ PUBLISHED = Contract(
     partition_by=("collection",),
     source="Self-Directed Synthetic Dialogues and Revisions (arXiv 2407.18421): allenai/sdsd-dialogues, -revisions",
     licence="ODC-BY and the terms of each model, as the cards of the collections say",
+    licences=("ODC-By-1.0", "LicenseRef-Model-Terms"),
     owner=OWNER,
     expectations=(row_count(1), between("row", 0), between("adherence", 0, 1)),
 )

@@ -79,16 +79,21 @@ def _make(settings: Settings, instance: dg.DagsterInstance, names: list[str], fo
     from dagster_project.cli.screen.bars import Bars, wide_console
     from dagster_project.cli.screen.summary import costs_table
     from dagster_project.run import command_tags, make
-    from spark_jobs.kernels.exercises import LAKE
-    from spark_jobs.kernels.warm import warm_in_background
     from spark_jobs.spark.session import make_lacking_cache
 
     console, began = wide_console(), time.monotonic()
-    # Machine code is made beside the start of Spark.
-    warm_in_background(LAKE)
     with Bars(console).listening():
-        costs = make(settings, instance, names, force=force, tags=command_tags())
+        costs = make(settings, instance, names, force=force, tags=command_tags(), before=_compile_kernels)
     make_lacking_cache()
     export_duckdb(settings, settings.project / "lake.duckdb")
     console.print(costs_table(costs) if costs else "Everything is up to date: nothing was made again.")
     console.print(f"{time.monotonic() - began:,.0f} s in all")
+
+
+def _compile_kernels() -> None:
+    """Start to make machine code beside the start of Spark, unless it has been made."""
+    from spark_jobs.kernels.exercises import LAKE
+    from spark_jobs.kernels.warm import is_warm, warm_in_background
+
+    if not is_warm(LAKE):
+        warm_in_background(LAKE)

@@ -13,6 +13,7 @@ from dagster_project.cli.screen.numbers import number
 from dagster_project.cli.screen.say import data, say
 
 if TYPE_CHECKING:
+    from catalog.energy import Energy
     from trainers.ladder.budget import Bill
 
 
@@ -93,13 +94,25 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
             number(active, "--active") if active else None,
         )
     found = bill(workload, gpu=gpu, gpus=gpus, price=price)
+    energy = _energy(found)
     if as_json:
-        data(json.dumps(found.as_dict()))
+        estimated = {"kwh": energy.kwh, "kg_co2e": energy.kg_co2e, "energy_assumptions": energy.assumptions}
+        data(json.dumps(found.as_dict() | estimated))
     else:
-        _print(found)
+        _print(found, energy)
 
 
-def _print(found: Bill) -> None:
+def _energy(found: Bill) -> Energy:
+    """The energy of the run at the full power of its GPUs."""
+    from catalog.energy import energy_of
+    from catalog.settings import load_settings
+    from trainers.ladder.budget import GPUS
+
+    seconds = found.days * 24 * 3600
+    return energy_of(load_settings().energy, seconds, machines=found.gpus, watts=GPUS[found.gpu].watts)
+
+
+def _print(found: Bill, energy: Energy) -> None:
     from catalog.printable import human_bytes
 
     memory = f"{human_bytes(found.memory_per_gpu_bytes)} of {human_bytes(found.gpu_memory_bytes)}"
@@ -112,6 +125,7 @@ def _print(found: Bill) -> None:
         ("GPU-hours", f"{found.gpu_hours:,.4g} on {found.gpu}, at {found.utilisation:.0%} of its peak"),
         ("time", f"{found.days:,.3g} days on {found.gpus} GPUs"),
         ("cost", f"{found.cost:,.0f} at {found.price_per_gpu_hour:g} per GPU-hour"),
+        ("energy", f"{energy.energy_words}, {energy.emission_words}. {energy.assumptions}"),
         ("memory per GPU", f"{memory}, {fits}"),
         ("pool", f"{found.pool_tokens:,} tokens, {human_bytes(found.storage_bytes)} of compressed text"),
     ):

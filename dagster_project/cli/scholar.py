@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 from dagster_project.cli.screen.say import say
+
+if TYPE_CHECKING:
+    from catalog.lake import Lake
+    from catalog.lineage.removal.run import Plan
+    from catalog.settings import Settings
 
 
 @click.group("scholar")
@@ -56,11 +62,32 @@ def withdraw_command(paper: str, kind: str, reason: str) -> None:
         store = project_datastore(settings)
     except WatershedError:
         store = None
-    found = withdraw(Lake.of(settings), store, paper, kind, reason)
+    lake = Lake.of(settings)
+    # Before its passages go: they are what other tables and the indexes know it by.
+    plan = _removal_plan(settings, lake, paper) if kind == "forgotten" else None
+    found = withdraw(lake, store, paper, kind, reason)
     say(f"{paper} is {kind}: {found.passages:,} passages were deleted from the indexes")
     say(f"{found.answers:,} answers and {found.training:,} training rows rest on it")
     if found.answers or found.training:
         say('see them by `watershed sql "SELECT * FROM scholar.affected"`')
+    if plan is not None:
+        from catalog.lineage.removal.run import order_removal
+        from dagster_project.cli.forget import finish
+
+        finish(settings, order_removal(lake, plan, reason))
+
+
+def _removal_plan(settings: Settings, lake: Lake, paper: str) -> Plan | None:
+    """Return what `watershed forget` would do about a paper; None if it is in no table."""
+    from catalog.errors import WatershedError
+    from catalog.lineage.removal.run import plan_removal
+    from catalog.sql.query import connect
+    from dagster_project.cli.forget import removal_holders
+
+    try:
+        return plan_removal(lake, connect(settings), [paper], [], removal_holders())
+    except WatershedError:
+        return None
 
 
 @scholar_command.command("training")

@@ -1,4 +1,4 @@
-"""The command `watershed trace`: follows a document to the models, or a training sequence or step to its documents."""
+"""The command `watershed trace`: what a thing of the lake was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,13 @@ if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
 
-    from catalog.lineage.documents import (
-        DocumentDecisions,
-        DocumentInSequence,
-        DocumentInStep,
-        Origin,
-        TrainedModel,
-    )
+    from catalog.lineage.documents import Origin
+    from catalog.lineage.trace import Thing
     from catalog.settings import Settings
-
-PLACES_SHOWN = 8
-LABEL = 11
 
 
 @click.command("trace")
-@click.argument("what", metavar="DOC_ID|SPLIT/SHARD/SEQUENCE", required=False)
+@click.argument("what", metavar="THING", required=False)
 @click.option("--run", metavar="NAME", help="A training run, as the table models.batches names it. It needs --step.")
 @click.option("--step", type=click.IntRange(1), metavar="NUMBER", help="The optimiser step of the run, counted from 1.")
 @click.option(
@@ -38,22 +30,62 @@ LABEL = 11
     is_flag=True,
     help="Reads each text from its WARC archive again, prints it, and compares it with the text in the lake.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Prints the trace as JSON.")
+@click.option(
+    "--graph",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draws the trace into a file that ends in .svg or .html.",
+)
+@click.option(
+    "--openlineage",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Writes an OpenLineage event for each commit of the table, or of all tables, one a line.",
+)
 @user_errors()
-def trace_command(what: str | None, run: str | None, step: int | None, text: bool) -> None:
-    """Follow a document to the models that read it, or a training sequence or step to its web pages.
+def trace_command(  # noqa: PLR0917
+    what: str | None,
+    run: str | None,
+    step: int | None,
+    text: bool,
+    as_json: bool,
+    graph: Path | None,
+    openlineage: Path | None,
+) -> None:
+    """Say what a thing was made from and what was made from it: rows, versions, code, sources and licences.
+
+    THING is the name of a row: a document (or the beginning of its id), a model, the target of a forecast, the uuid of
+    an evaluation, an answer. TABLE:NAME chooses the table if several have a row of that name. Otherwise THING is a
+    table, TABLE@VERSION, a column TABLE.COLUMN, a shard SPLIT/SHARD, or a training sequence SPLIT/SHARD/SEQUENCE.
+
+    The trace follows the commits of the lake and the links between rows that the contracts declare. It does not need
+    the runs that Dagster has recorded.
 
     \b
     Examples:
-      # A document, by its id or by the beginning of its id.
+      # From a forecast to the documents that it rests on.
+      watershed trace ladder.predictions:130k-0.2xC
+      # A document, by its id or by the beginning of its id: who made it, and which models read it, how often.
       watershed trace 3f0c12ab
+      # A version of a table, with the versions of all that it was made from; a column; both as a picture.
+      watershed trace dclm.mixture@3
+      watershed trace dclm.mixture.bucket
+      watershed trace dclm.mixture --graph mixture.html
       # The 18th sequence of the first training shard, then with the text of its documents.
       watershed trace train/0/17
       watershed trace train/0/17 --text
       # The documents in the third batch of a run.
       watershed trace --run 70k-1xC --step 3
+      # Every commit of the lake, for another catalogue.
+      watershed trace --openlineage events.jsonl
     """
-    if (what is None) == (run is None) or (run is None) != (step is None):
-        raise click.UsageError("name a document, a sequence, or --run and --step together")
+    if (what is not None) + (run is not None) > 1 or (run is None) != (step is None):
+        raise click.UsageError("name one thing, or --run and --step together")
+    if what is None and run is None and openlineage is None:
+        raise click.UsageError("name a thing, --run and --step, or --openlineage FILE")
+    if (as_json or graph) and what is None:
+        raise click.UsageError("--json and --graph need a THING")
     from catalog.settings import load_settings
     from catalog.sql.query import connect
     from dagster_project.cli.screen.render import console
@@ -61,14 +93,19 @@ def trace_command(what: str | None, run: str | None, step: int | None, text: boo
     settings = load_settings()
     connection = connect(settings)
     screen = console()
+    documents: list[str] = []
     if run is not None and step is not None:
-        documents = _trace_step(screen, connection, run, step)
-    elif what is not None and "/" in what:
-        documents = _trace_sequence(screen, connection, *_parse(what))
-    else:
-        documents = [_trace_document(screen, connection, what or "")]
+        from dagster_project.cli.screen.traced_documents import print_step
+
+        documents = print_step(screen, connection, run, step)
+    elif what is not None and (as_json or graph):
+        _write(connection, what, as_json, graph)
+    elif what is not None:
+        documents = _trace_thing(screen, connection, what)
     for doc_id in dict.fromkeys(documents) if text else ():
         _print_text(screen, settings, connection, doc_id)
+    if openlineage:
+        _write_events(settings, connection, what, openlineage)
 
 
 def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
@@ -92,137 +129,133 @@ def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
     return record.payload_digest or "", extracted.text
 
 
-def _parse(what: str) -> tuple[str, str, int]:
-    found = re.fullmatch(r"(\w+)/(?:shard_)?(\d+)/(\d+)", what)
-    if not found:
+_SEQUENCE = re.compile(r"(\w+)/(?:shard_)?(\d+)(?:/(\d+))?")
+
+
+def _trace_thing(screen: Console, connection: duckdb.DuckDBPyConnection, what: str) -> list[str]:
+    """Print the trace of a thing, and return the documents in it whose text can be read again."""
+    from catalog.lineage import documents as lineage
+    from catalog.lineage.columns import downstream_columns, known_column, upstream_columns
+    from catalog.lineage.trace import trace
+    from dagster_project.cli.screen.traced import print_columns, print_others, print_trace
+    from dagster_project.cli.screen.traced_documents import print_document, print_sequence
+
+    if (place := _SEQUENCE.fullmatch(what)) and place[3]:
+        return print_sequence(screen, connection, place[1], _shard(place[2]), int(place[3]))
+    if what.count(".") == 2 and known_column(what):
+        print_columns(screen, what, upstream_columns(what), downstream_columns(what))
+        return []
+    thing, *others = _things(connection, what)
+    if thing.table == lineage.CORPUS.documents and thing.key is not None and list(thing.key) == ["doc_id"]:
+        documents = [print_document(screen, connection, str(thing.key["doc_id"]))]
+    else:
+        documents = []
+        print_trace(screen, trace(connection, thing), lineage.CORPUS.documents)
+    print_others(screen, others)
+    return documents
+
+
+def _things(connection: duckdb.DuckDBPyConnection, what: str) -> list[Thing]:
+    """Return what `what` may mean, the likeliest first.
+
+    Raises:
+        WatershedError: It means nothing in the lake.
+    """
+    from catalog.lineage import documents as lineage
+    from catalog.lineage.trace import Thing, named_things
+
+    if place := _SEQUENCE.fullmatch(what):
+        key = {"split": place[1], "shard": _shard(place[2])}
+        lineage.shard_of(connection, key["split"], key["shard"])
+        return [Thing(lineage.CORPUS.shards, key)]
+    if "/" in what and "." not in what and not (found := named_things(connection, what)):
         raise WatershedError(f"{what!r} is not of the form SPLIT/SHARD/SEQUENCE", "write it as train/0/17")
-    return found[1], f"shard_{int(found[2]):08}", int(found[3])
+    documents = lineage.CORPUS.documents
+    if re.fullmatch("[0-9a-f]{32}", what):
+        whole = lineage.find_documents(connection, what)
+        if whole:
+            return [Thing(documents, {"doc_id": what})]
+    if found := named_things(connection, what):
+        # A model is more often meant than the forecast of it.
+        return sorted(found, key=lambda thing: thing.table not in lineage.MODELS)
+    _refuse_removed(connection, what)
+    return [Thing(documents, {"doc_id": lineage.find_document(connection, what)})]
 
 
-def _trace_document(screen: Console, connection: duckdb.DuckDBPyConnection, prefix: str) -> str:
-    from catalog.lineage import documents as lineage
-
-    doc_id = lineage.find_document(connection, prefix)
-    found = lineage.origin(connection, doc_id)
-    _title(screen, "document", doc_id)
-    _print_origin(screen, found)
-    for decided in lineage.decisions_about(connection, doc_id):
-        _print_fate(screen, decided)
-    places = lineage.sequences_of_document(connection, doc_id)
-    if not places:
-        _line(screen, "sequences", "none: the document is in no shard")
-        return doc_id
-    for place in places[:PLACES_SHOWN]:
-        _line(screen, "sequence", f"{place.name}  tokens {place.first_token:,} to {place.stop_token - 1:,}")
-    if len(places) > PLACES_SHOWN:
-        _line(screen, "", f"and {len(places) - PLACES_SHOWN:,} more")
-    for dataset in dict.fromkeys(place.dataset for place in places):
-        _print_readers(screen, dataset, lineage.models_of_dataset(connection, dataset))
-    return doc_id
-
-
-def _trace_sequence(
-    screen: Console, connection: duckdb.DuckDBPyConnection, split: str, shard: str, sequence: int
-) -> list[str]:
-    from catalog.lineage import documents as lineage
-
-    held = lineage.shard_of(connection, split, shard)
-    pieces = lineage.documents_of_sequence(connection, split, shard, sequence)
-    _title(screen, "sequence", f"{split}/{shard}/{sequence}")
-    length = held.sequence_length + 1
-    _line(screen, "tokens", f"{sequence * length:,} to {(sequence + 1) * length - 1:,} of the shard")
-    _line(screen, "shard", f"{held.path}  sha256 {held.sha256}")
-    _print_pieces(screen, pieces)
-    _print_readers(screen, held.dataset, lineage.models_of_dataset(connection, held.dataset))
-    return [piece.doc_id for piece in pieces]
-
-
-def _trace_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str, step: int) -> list[str]:
-    from catalog.lineage import documents as lineage
-
-    batch, documents = lineage.documents_of_step(connection, run, step)
-    _title(screen, "batch", f"{run}, step {step}")
-    _line(screen, "read", f"{batch.sequences:,} sequences of {batch.shards:,} shards, {len(documents):,} documents")
-    _line(screen, "data set", batch.dataset)
-    _print_read(screen, documents)
-    return [document.doc_id for document in documents]
-
-
-def _print_read(screen: Console, documents: list[DocumentInStep]) -> None:
-    for document in documents:
-        where = f"{document.warc} at byte {document.record_offset:,}"
-        _line(
-            screen,
-            "document",
-            f"{document.doc_id}  {document.tokens:>6,} tokens  {where}  {document.url or ''}".rstrip(),
+def _refuse_removed(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Say that what has this name was removed by order, if it was."""
+    found = connection.execute(
+        "SELECT any_value(removal), strftime(min(ordered_at), '%Y-%m-%d') FROM watershed.removals "
+        "WHERE digest = sha256(identity || chr(10) || $name)",
+        {"name": name},
+    ).fetchall()
+    if found and found[0][0]:
+        raise WatershedError(
+            f"{name} was removed from the lake, by the order {found[0][0]} of {found[0][1]}",
+            "the order's file in the lake's folder _removals lists the runs that had read it",
         )
 
 
-def _print_origin(screen: Console, found: Origin) -> None:
-    from dagster_project.cli.screen.render import moment
-
-    crawled = f", crawled {moment(found.crawled_at)} UTC" if found.crawled_at else ""
-    _line(screen, "page", f"{found.url or 'no address'}{crawled}")
-    _line(screen, "archive", f"{found.uri} at byte {found.record_offset:,}  {found.payload_digest or ''}".rstrip())
-    language = f", {found.language} {found.language_score or 0:.2f}" if found.language else ""
-    why = f"none: {found.state}{f' ({found.reason})' if found.reason else ''}"
-    _line(screen, "text", f"{found.text_bytes:,} bytes{language}" if found.state == "ok" else why)
+def _shard(number: str) -> str:
+    return f"shard_{int(number):08}"
 
 
-def _print_fate(screen: Console, decided: DocumentDecisions) -> None:
-    if decided.recipe:
-        _line(screen, "verdict", f"{decided.recipe}: {'kept' if decided.kept else f'dropped by {decided.first_rule}'}")
-    if decided.duplicate_of:
-        _line(screen, "duplicate", f"of {decided.duplicate_of}, one of {decided.cluster_size} copies")
-    elif decided.cluster_size:
-        _line(screen, "duplicate", f"represents a cluster of {decided.cluster_size} copies")
-    if decided.score is not None:
-        _line(screen, "score", f"{decided.score:.3f}, bucket {decided.bucket}")
-    if decided.split:
-        times = "once" if decided.repeats == 1 else f"{decided.repeats} times"
-        _line(screen, "mixture", f"{decided.split}, read {times} in a pass")
+def _write(connection: duckdb.DuckDBPyConnection, what: str, as_json: bool, graph: Path | None) -> None:
+    """Print a trace as JSON, and draw it."""
+    import json
+
+    from catalog.lineage import documents as lineage
+    from catalog.lineage.columns import downstream_columns, known_column, upstream_columns
+    from catalog.lineage.drawing import write_graph
+    from catalog.lineage.trace import trace
+    from dagster_project.cli.screen.say import data
+
+    if what.count(".") == 2 and known_column(what) and not graph:
+        found = {"column": what, "upstream": upstream_columns(what), "downstream": downstream_columns(what)}
+        data(json.dumps(found))
+        return
+    place = _SEQUENCE.fullmatch(what)
+    sequence = int(place[3]) if place and place[3] else None
+    thing, *others = _things(connection, what if sequence is None else what.rpartition("/")[0])
+    found = trace(connection, thing)
+    if graph:
+        write_graph(found, graph)
+        say(f"{graph}: {len(found.upstream) + len(found.downstream) or len(found.read) + len(found.readers):,} tables")
+    if as_json:
+        printed = {**found.as_json(), "also": [other.name for other in others]}
+        if thing.table == lineage.CORPUS.documents and thing.key:
+            readings = lineage.readings_of_document(connection, str(thing.key["doc_id"]))
+            printed["readings"] = [vars(reading) for reading in readings]
+        if sequence is not None and thing.key:
+            pieces = lineage.documents_of_sequence(
+                connection, str(thing.key["split"]), str(thing.key["shard"]), sequence
+            )
+            printed["documents"] = [vars(piece) for piece in pieces]
+        data(json.dumps(printed))
 
 
-def _print_pieces(screen: Console, pieces: list[DocumentInSequence]) -> None:
-    for piece in pieces:
-        span = f"{piece.first_token:,} to {piece.stop_token - 1:,}"
-        where = f"{piece.warc} at byte {piece.record_offset:,}"
-        _line(screen, "document", f"{piece.doc_id}  tokens {span:<14}  {where}  {piece.url or ''}".rstrip())
+def _write_events(settings: Settings, connection: duckdb.DuckDBPyConnection, what: str | None, path: Path) -> None:
+    from catalog.lineage.openlineage import write_events
+    from catalog.lineage.versions import Versions
+    from catalog.tables import CONTRACTS
 
-
-def _print_readers(screen: Console, dataset: str, readers: list[TrainedModel]) -> None:
-    _line(screen, "data set", f"{dataset}, read by {len(readers) or 'no'} {'model' if len(readers) == 1 else 'models'}")
-    width = max((len(reader.run) for reader in readers), default=0)
-    for reader in readers:
-        accuracy = f"  accuracy {reader.accuracy:.1%}" if reader.accuracy is not None else ""
-        kind = "target" if reader.table == "models.targets" else "model"
-        size = f"{reader.parameters:>12,} parameters {reader.tokens:>14,} tokens"
-        _line(screen, kind, f"{reader.run:<{width}}  {size}  {reader.heldout_bits_per_byte:.3f} bits/byte{accuracy}")
+    tables = [_things(connection, what)[0].table] if what else list(CONTRACTS)
+    count = write_events(Versions(connection), settings.lake_root, path, tables)
+    say(f"{path}: {count:,} events")
 
 
 def _print_text(screen: Console, settings: Settings, connection: duckdb.DuckDBPyConnection, doc_id: str) -> None:
     from catalog.lineage import documents as lineage
+    from dagster_project.cli.screen.traced import line, title
 
     found = lineage.origin(connection, doc_id)
     digest, text = read_again(settings, found)
     stored = lineage.text_of(connection, doc_id)
     same = "the same as in dclm.documents" if text == stored else "NOT the text in dclm.documents"
     screen.print()
-    _title(screen, "text", doc_id)
-    _line(screen, "read again", f"{found.uri} at byte {found.record_offset:,}: {len(text.encode()):,} bytes, {same}")
+    title(screen, "text", doc_id)
+    line(screen, "read again", f"{found.uri} at byte {found.record_offset:,}: {len(text.encode()):,} bytes, {same}")
     if digest != (found.payload_digest or ""):
-        _line(screen, "payload", f"{digest}, NOT the digest in dclm.documents")
+        line(screen, "payload", f"{digest}, NOT the digest in dclm.documents")
     say()
     say(text)
-
-
-def _title(screen: Console, kind: str, name: str) -> None:
-    from rich.text import Text
-
-    screen.print(Text(f"{kind} ", style="dim") + Text(name, style="bold"), soft_wrap=True)
-
-
-def _line(screen: Console, label: str, value: str) -> None:
-    from rich.text import Text
-
-    screen.print(Text(f"  {label:<{LABEL}}", style="dim") + Text(value), soft_wrap=True)

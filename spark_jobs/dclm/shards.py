@@ -160,11 +160,14 @@ def _write_tables(
     folders = [str(writer.folder / MADE / split) for split in SPLITS]
     spans = spark.read.schema(schema).option("pathGlobFilter", "*.parquet").parquet(*folders)
     write.replace(spans, SPANS, lake, fingerprint)
-    rows = [_row(note, parse_line(note["line"]), writer, lake, fingerprint) for note in made]
+    rows = [shard_row(note, parse_line(note["line"]), writer, lake, fingerprint) for note in made]
     lake.replace(SHARDS_TABLE, pa.Table.from_pylist(rows, schema=SHARDS_TABLE.schema), fingerprint)
 
 
-def _row(note: dict[str, Any], line: ManifestLine, writer: ShardWriter, lake: Lake, fingerprint: str) -> dict[str, Any]:
+def shard_row(
+    note: dict[str, Any], line: ManifestLine, writer: ShardWriter, lake: Lake, fingerprint: str
+) -> dict[str, Any]:
+    """The row of dclm.shards of a shard with this note, whose line of the manifest is `line`."""
     return {
         "split": line.split,
         "shard": line.shard,

@@ -5,8 +5,9 @@ Both read a question as plain words: nothing in it is an operator of a query lan
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,29 @@ class DiskBm25:
                 f"{self.folder} was not written: {error}", "free some space and run it again"
             ) from error
         self._index.reload()
+
+    @property
+    def deleted(self) -> int:
+        """Passages that are deleted and whose text is still in the files of the index."""
+        self._index.reload()
+        segments = json.loads((self.folder / "meta.json").read_text())["segments"]
+        return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in segments)
+
+    def merge(self, read: Callable[[str], tuple[str, str]]) -> None:
+        """Write the index again without deleted passages.
+
+        Args:
+            read: returns the title and the text of a passage from what is stored with it.
+
+        Raises:
+            WatershedError: another process writes the index, or the disk is full.
+        """
+        self._index.reload()
+        searcher = self._index.searcher()
+        places = searcher.search(self._library.Query.all_query(), max(len(self), 1)).hits
+        living = [searcher.doc(place) for _, place in places]
+        rows = [(each["id"][0], bytes(each["stored"][0]).decode()) for each in living]
+        self.change(add=((id_, *read(stored), stored) for id_, stored in rows), every=True)
 
     def search(self, questions: Sequence[str], count: int = 10) -> list[Hits]:
         """Return the passages of each question that share a word with it, best first."""

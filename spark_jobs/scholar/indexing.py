@@ -111,6 +111,14 @@ def _plan(
     return added, gone
 
 
+def forget_known(folder: Path, forgotten: Callable[[str], bool]) -> None:
+    """Leave papers out of the list of those that are indexed."""
+    known = _known(folder)
+    if any(map(forgotten, known.get("papers", ()))):
+        papers = {paper: digest for paper, digest in known["papers"].items() if not forgotten(paper)}
+        write_whole(folder / KNOWN, json.dumps({**known, "papers": papers}).encode())
+
+
 def _known(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / KNOWN).read_text()))

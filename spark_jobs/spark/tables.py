@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ import pyarrow.dataset as pads
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lake import Lake, Part, parts_note, parts_sql
+from catalog.lineage.removal.orders import Removals, carriers
 from spark_jobs.spark.failures import mendable
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 
@@ -58,12 +59,14 @@ def replace_parts(frame: DataFrame, contract: Contract, lake: Lake, parts: Seque
     from pyspark.errors import PySparkException
 
     lake.create(contract)
+    removals = lake.removals()
     before = lake.version(contract.name) or 0
     if missing := [name for name in contract.schema.names if name not in frame.columns]:
         raise WatershedError(
             f"rows for {contract.name} do not fit its contract: lacks {', '.join(missing)}",
             f"bring the rows or catalog/tables/{contract.family}.py into agreement",
         )
+    frame = _kept(frame, contract, removals)
     writer = frame.select(*contract.schema.names).write.format("delta").mode("overwrite")
     note = parts_note(parts)
     writer = writer.option("userMetadata", note)
@@ -76,6 +79,7 @@ def replace_parts(frame: DataFrame, contract: Contract, lake: Lake, parts: Seque
         refused = lake.refusal(error) if "org.apache.hadoop.fs.s3a" in str(error) else None
         raise refused or mendable(error, contract.name) from error
     lake.record(contract.name)
+    lake.clear_again(contract, removals)
     table = lake.table(contract.name)
     # Other processes may have written other partitions meanwhile: the commit is known by its note.
     commits = table.history(table.version() - before) if table.version() > before else []
@@ -87,13 +91,36 @@ def replace_parts(frame: DataFrame, contract: Contract, lake: Lake, parts: Seque
     return int(mine.get("operationMetrics", {}).get("numOutputRows", 0))
 
 
+def _kept(frame: DataFrame, contract: Contract, removals: Removals) -> DataFrame:
+    """The rows of `frame` that nobody ordered to forget."""
+    from pyspark.sql import functions as F
+
+    if not removals.concern(contract):
+        return frame
+
+    def without(kept: DataFrame, name: str, value: Column, digests: Iterable[str]) -> DataFrame:
+        # The list's digests are of the identity, a line break and the value.
+        listed = frame.sparkSession.createDataFrame([(each,) for each in sorted(digests)], "_digest string")
+        named = kept.withColumn("_digest", F.sha2(F.concat(F.lit(f"{name}\n"), value), 256))
+        return named.join(F.broadcast(listed), "_digest", "left_anti").drop("_digest")
+
+    for column, identity in carriers(contract).items():
+        if digests := removals.keys.get(identity):
+            frame = without(frame, identity, F.col(column).cast("string"), digests)
+    for column in contract.schema.names:
+        for length, digests in removals.prefixes.get(f"{contract.name}.{column}", {}).items():
+            beginning = F.substring(F.col(column), 1, length)
+            frame = without(frame, f"{contract.name}.{column}", beginning, digests)
+    return frame
+
+
 def read(spark: SparkSession, lake: Lake, name: str, version: int | None = None) -> DataFrame:
     """The table `family.table` at `version`, or the latest.
 
     Raises:
-        WatershedError: there is no such table.
+        WatershedError: there is no such table, or rows of the version were removed by order.
     """
-    lake.table(name)
+    lake.table(name, version)
     reader = spark.read.format("delta")
     if version is not None:
         reader = reader.option("versionAsOf", version)

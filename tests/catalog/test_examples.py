@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_lake import write_lake
+from tests.small_lake import CURATED, write_lake
 
 EXAMPLES = {
     "catalog.sql.query": ["connect", "export_duckdb", "query"],
@@ -23,6 +23,14 @@ EXAMPLES = {
     "catalog.adding.names": ["column_names"],
     "catalog.adding.sources": ["split_of"],
     "catalog.projects.types": ["arrow_type", "sql_type"],
+    "catalog.cards.croissant.export": ["export_croissant"],
+    "catalog.cards.croissant.importing": ["read_croissant"],
+    "catalog.cards.site.html": ["file_name", "tag"],
+    "catalog.energy": ["energy_of"],
+    "catalog.licences.inherited": ["licences_of"],
+    "catalog.licences.names": ["normalised", "read_licence", "read_licences"],
+    "catalog.licences.policy": ["conflicts"],
+    "catalog.personal": ["masked", "personal_columns"],
     "quality.gate": ["check", "check_storage"],
     "quality.report": ["report"],
     "quality.suite": ["expectation_suite"],
@@ -32,9 +40,9 @@ EXAMPLES = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a lake of a few rows in every table."""
+    """A project with a lake of a few rows in each table."""
     folder = tmp_path_factory.mktemp("project")
-    write_lake(folder)
+    write_lake(folder, CURATED)
     return folder
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,23 +128,36 @@ def crawl() -> Generator[SlowCrawl]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, crawl: SlowCrawl) -> Project:
+@pytest.fixture
+def project(tmp_path: Path, crawl: SlowCrawl) -> Project:
     """A crawl of 21 archives, each with a shard of its own, one of them behind a web server, and its pool."""
-    settings = new_crawl(tmp_path_factory.mktemp("tour") / "project")
+    settings = new_crawl(tmp_path / "project")
     inputs = f'inputs = ["crawl", "http://127.0.0.1:{crawl.server_address[1]}/{SLOW}"]'
     (settings.project / "watershed.toml").write_text(f"[crawl]\nfiles_per_shard = 1\n{inputs}\n")
     add(settings, *ARCHIVES)
     return Project(settings.project, watershed(settings.project, "make", "dclm.pool"))
 
 
-def test_a_person_at_work(project: Project, crawl: SlowCrawl, page: Page) -> None:
+@contextmanager
+def at_the_desk(project: Project, crawl: SlowCrawl, page: Page) -> Generator[Desk]:
+    """A server of the project, with its definitions loaded: pages that are opened before show no asset."""
     with serving(project.folder) as address:
-        desk = Desk(project, address, crawl, page)
-        # Pages that are opened before the definitions are loaded show no asset.
         wait_until(lambda: bool(ask(address, "{ assetNodes { id } }")["assetNodes"]), "the definitions are not loaded")
+        yield Desk(project, address, crawl, page)
+
+
+def test_a_first_visit(project: Project, crawl: SlowCrawl, page: Page) -> None:
+    with at_the_desk(project, crawl, page) as desk:
         the_first_visit(desk)
         an_added_archive_is_due_and_made_by_one_click(desk)
+
+
+@pytest.mark.campaign  # Each step is one to three runs, each in a process of its own.
+def test_a_person_at_work(project: Project, crawl: SlowCrawl, page: Page) -> None:
+    with at_the_desk(project, crawl, page) as desk:
+        the_first_visit(desk)
+        an_added_archive_is_due_and_made_by_one_click(desk)
+        assert desk.make_what_is_due() == {}
         planted_duplicates_are_found_and_repaired(desk)
         a_new_archive_is_picked_up_by_the_sensor(desk)
         a_run_is_cancelled_and_executed_again(desk)
@@ -179,7 +193,6 @@ def an_added_archive_is_due_and_made_by_one_click(desk: Desk) -> None:
     after = desk.written()
     assert {key for key in after if after[key] != before.get(key)} == {"global_shard=2/local_shard=1"}
     desk.wait_for_check("up_to_date", passed=True, text="All 22 partitions are up to date.")
-    assert desk.make_what_is_due() == {}
 
 
 def planted_duplicates_are_found_and_repaired(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def listing(seed: int, count: int = 100) -> str:
     return "\n".join(f"{word}_{draw.randint(0, 999)}: {draw.random():.6f}" for word in words(seed, count))
 
 
+@cache
 def doc_id(number: int) -> str:
     """Spread like a hash, so that prefixes differ."""
     return f"{random.Random(number).getrandbits(128):032x}"

@@ -54,19 +54,20 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """An accelerator: dense 16-bit FLOPs a second, and memory in bytes."""
+    """An accelerator: dense 16-bit FLOPs a second, memory in bytes, and the most power that it draws, in watts."""
 
     peak_flops: float
     memory_bytes: float
+    watts: float
 
 
 GPUS: dict[str, Gpu] = {
-    "a100": Gpu(peak_flops=312e12, memory_bytes=80e9),
-    "h100": Gpu(peak_flops=989.4e12, memory_bytes=80e9),
-    "h200": Gpu(peak_flops=989.4e12, memory_bytes=141e9),
-    "b200": Gpu(peak_flops=2250e12, memory_bytes=180e9),
+    "a100": Gpu(peak_flops=312e12, memory_bytes=80e9, watts=400),
+    "h100": Gpu(peak_flops=989.4e12, memory_bytes=80e9, watts=700),
+    "h200": Gpu(peak_flops=989.4e12, memory_bytes=141e9, watts=700),
+    "b200": Gpu(peak_flops=2250e12, memory_bytes=180e9, watts=1000),
 }
-"""Of the makers' data sheets, without sparsity."""
+"""Of the makers' data sheets (SXM modules), without sparsity."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from catalog.columns import boolean, integer, text, texts
 from catalog.contract import Column, Contract, between, matches, one_of, references, row_count, warned
 from catalog.family import Family, Searchable
+from catalog.licences.known import NOT_STATED
 from catalog.tables.cheatsheet.taxonomy import CATEGORIES, STAGES
 from catalog.tables.cheatsheet.views import VIEWS
 
 OWNER = "cheatsheet"
 SOURCE = "the Foundation Model Development Cheatsheet (allenai/fm-cheatsheet), and a starter set of Watershed's own"
 LICENCE = "none stated for the published rows; the starter set and the codings are Apache-2.0"
+LICENCES = (NOT_STATED, "Apache-2.0")
 URL = r"https?://[^\s/]+\.[^\s]+$"
 
 SOURCES = ("published", "starter")
@@ -48,6 +50,7 @@ TAXONOMY = Contract(
     primary_key=("category",),
     source=SOURCE,
     licence=LICENCE,
+    licences=LICENCES,
     owner=OWNER,
     expectations=(row_count(len(CATEGORIES)), one_of("stage", STAGES), between("stage_number", 1, len(STAGES))),
 )
@@ -66,6 +69,7 @@ RAW = Contract(
     primary_key=("source", "position"),
     source=SOURCE,
     licence=LICENCE,
+    licences=LICENCES,
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -99,6 +103,7 @@ RESOURCES = Contract(
     named_by=("name",),
     source=SOURCE,
     licence=LICENCE,
+    licences=LICENCES,
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -126,6 +131,7 @@ REPAIRS = Contract(
     upstream=("cheatsheet.raw",),
     source=SOURCE,
     licence=LICENCE,
+    licences=LICENCES,
     owner=OWNER,
     expectations=(one_of("source", SOURCES),),
 )
@@ -160,4 +166,10 @@ SEARCHABLE = Searchable(
     FROM {RESOURCES.name}
     """,
 )
-FAMILY = Family(name="cheatsheet", contracts=CONTRACTS, views=VIEWS, searchable=(SEARCHABLE,))
+FAMILY = Family(
+    name="cheatsheet",
+    contracts=CONTRACTS,
+    views=VIEWS,
+    searchable=(SEARCHABLE,),
+    site="catalog.tables.cheatsheet.site",
+)

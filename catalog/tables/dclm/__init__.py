@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.family import Corpus, Decision, Family, Lineage
+from catalog.family import Corpus, Decision, Family, Lineage, Link, Origin
 from catalog.tables.dclm.columns import SHARDS
 from catalog.tables.dclm.crawl import DOCUMENT_STATES, DOCUMENTS, POOL, POOL_STATES, STATISTICS
 from catalog.tables.dclm.judging import (
@@ -76,6 +76,12 @@ LINEAGE = Lineage(
         ),
         Decision(table="dclm.scores", sql="SELECT score, bucket FROM dclm.scores WHERE doc_id = $doc_id"),
         Decision(table="dclm.mixture", sql="SELECT split, repeats FROM dclm.mixture WHERE doc_id = $doc_id"),
+    ),
+    identities=("dclm.shards.dataset",),
+    origins=(Origin(table="dclm.documents", key="doc_id", url="url"),),
+    links=(
+        Link("dclm.mixture", ("doc_id", "recipe"), "dclm.measurements", ("doc_id", "recipe")),
+        Link("dclm.shards", ("split", "shard"), "dclm.spans", ("split", "shard")),
     ),
 )
 FAMILY = Family(name="dclm", contracts=CONTRACTS, views=VIEWS, lineage=LINEAGE)

@@ -48,6 +48,7 @@ POOL = Contract(
     partition_by=("global_shard", "local_shard"),
     source="Common Crawl, or any crawler's WARC files",
     licence="each page its own; Common Crawl's terms of use for the archives",
+    licences=("LicenseRef-Web-Page", "LicenseRef-Common-Crawl"),
     owner=OWNER,
     freshness=CRAWL_MONTHLY,
     expectations=(row_count(1), one_of("state", POOL_STATES), between("bytes", 0), *IN_SHARD),

@@ -34,6 +34,12 @@ SEARCHABLE = (
         """,
     ),
 )
-FAMILY = Family(name="mathfish", contracts=CONTRACTS, views=VIEWS, searchable=SEARCHABLE)
+FAMILY = Family(
+    name="mathfish",
+    contracts=CONTRACTS,
+    views=VIEWS,
+    searchable=SEARCHABLE,
+    site="catalog.tables.mathfish.site",
+)
 
 __all__ = [contract.table.upper() for contract in CONTRACTS]

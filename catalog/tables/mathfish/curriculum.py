@@ -51,6 +51,7 @@ STANDARDS = Contract(
     named_by=("description",),
     source=STANDARDS_SOURCE,
     licence=STANDARDS_LICENCE,
+    licences=("LicenseRef-Own-Licence", "Apache-2.0"),
     owner=OWNER,
     expectations=(
         row_count(1),
@@ -73,6 +74,7 @@ CONNECTIONS = Contract(
     upstream=("mathfish.standards",),
     source=STANDARDS_SOURCE,
     licence=STANDARDS_LICENCE,
+    licences=("LicenseRef-Own-Licence", "Apache-2.0"),
     owner=OWNER,
     expectations=(
         one_of("relation", CONNECTION),
@@ -107,6 +109,7 @@ PROBLEMS = Contract(
     upstream=("mathfish.standards",),
     source=PROBLEMS_SOURCE,
     licence=PROBLEMS_LICENCE,
+    licences=("ODC-By-1.0", "CC-BY-4.0", "CC-BY-NC-SA-4.0", "MIT"),
     owner=OWNER,
     expectations=(row_count(1), between("row", 0), between("images", 0), between("tables", 0)),
 )
@@ -129,6 +132,7 @@ LABELS = Contract(
     upstream=("mathfish.standards",),
     source=PROBLEMS_SOURCE,
     licence=PROBLEMS_LICENCE,
+    licences=("ODC-By-1.0", "CC-BY-4.0", "CC-BY-NC-SA-4.0", "MIT"),
     owner=OWNER,
     expectations=(
         one_of("fault", LABEL_FAULTS),

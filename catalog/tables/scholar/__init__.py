@@ -6,7 +6,7 @@ so that it can be checked years later. The view `scholar.affected` lists what re
 
 from __future__ import annotations
 
-from catalog.family import Family, Searchable
+from catalog.family import Family, Lineage, Origin, Searchable
 from catalog.tables.scholar.answers import (
     ANSWERS,
     CANDIDATES,
@@ -56,4 +56,13 @@ SEARCHABLE = Searchable(
     FROM {PAPERS.name}
     """,
 )
-FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS, searchable=(SEARCHABLE,))
+LINEAGE = Lineage(
+    origins=(Origin(table=PAPERS.name, key="paper", url="url"),),
+    # What was answered stays on record, and `scholar.affected` lists it; the words of the paper go.
+    blanked={
+        CANDIDATES.name: (),
+        REFERENCES.name: ("title", "quoted"),
+        QUOTATIONS.name: ("text",),
+    },
+)
+FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS, lineage=LINEAGE, searchable=(SEARCHABLE,))

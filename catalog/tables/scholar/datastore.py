@@ -33,6 +33,7 @@ PAPERS = Contract(
     primary_key=("paper",),
     source="the files of [scholar] papers: peS2o and Semantic Scholar records, texts and PDFs",
     licence=LICENCE,
+    licence_column="licence",
     owner=OWNER,
     expectations=(matches("version", r"^[0-9a-f]{16}$"), between("citations", 0), between("year", 1000, 2200)),
 )

@@ -49,6 +49,8 @@ ROWS = Contract(
     upstream=("dialogues.preferences", "tulu.preferences"),
     source="data sets of the Hugging Face hub and local files, as the mixture of each source declares",
     licence=LICENCE,
+    licences=("LicenseRef-Own-Licence",),
+    licence_column="licence",
     owner=OWNER,
     expectations=(row_count(1), matches("row_id", ROW_ID), between("number", 0)),
 )
@@ -117,6 +119,7 @@ SOURCES = Contract(
     primary_key=("mixture", "source"),
     partition_by=("mixture",),
     upstream=("tulu.rows", "tulu.contaminated_rows", "tulu.contamination"),
+    licence_column="licence",
     owner=OWNER,
     expectations=(
         row_count(1),

@@ -39,6 +39,7 @@ PROMPTS = Contract(
     primary_key=("collection", "prompt_id"),
     partition_by=("collection",),
     licence=LICENCE,
+    licence_column="licence",
     owner=OWNER,
     expectations=(
         row_count(1),

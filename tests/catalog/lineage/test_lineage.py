@@ -10,13 +10,16 @@ import pytest
 from catalog.errors import WatershedError
 from catalog.lineage import documents as lineage
 from catalog.sql.query import connect
-from tests.small_lake import CRAWLED, RUNS, WARC, doc_id, plant, write_lake
+from tests.small_lake import CRAWLED, CURATED, RUNS, WARC, doc_id, plant, write_lake
+
+LAKE = (*CURATED, "moe.models", "moe.batches")
+"""What lineage reads."""
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection to a lake with every table."""
-    return connect(write_lake(tmp_path))
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
+    """A connection to a lake, which no test changes."""
+    return connect(write_lake(tmp_path_factory.mktemp("lake"), LAKE))
 
 
 def test_the_documents_of_a_sequence_cover_its_tokens_without_gap(connection: duckdb.DuckDBPyConnection) -> None:
@@ -104,7 +107,7 @@ def test_a_step_is_traced_to_the_documents_of_its_batch(connection: duckdb.DuckD
 
 
 def test_a_step_is_not_traced_to_shards_that_replaced_those_it_read(tmp_path: Path) -> None:
-    settings = write_lake(tmp_path)
+    settings = write_lake(tmp_path, LAKE)
     plant(settings, "dclm.shards", {0: {"dataset": "0ther"}, 1: {"dataset": "0ther"}})
     with pytest.raises(WatershedError, match=r"da7a5e7, which dclm\.shards does not hold any more"):
         lineage.documents_of_step(connect(settings), "10k-1xC", 2)

@@ -16,13 +16,19 @@ from catalog.settings import Settings
 from catalog.sql.engine import load_extension, secret_sql
 from catalog.sql.query import connect, explained, export_duckdb, query
 from catalog.tables import CONTRACTS
-from tests.small_lake import doc_id, good_rows, settings_in, write_lake, write_rows
+from tests.small_lake import CURATED, doc_id, good_rows, settings_in, write_lake, write_rows
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
+    """A connection to a lake with every table, for tests that only read."""
+    return connect(write_lake(tmp_path_factory.mktemp("whole")))
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Settings:
-    """A lake with every table."""
-    return write_lake(tmp_path)
+    """A lake with the tables from a crawl to a forecast."""
+    return write_lake(tmp_path, CURATED)
 
 
 def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple]:
@@ -32,24 +38,22 @@ def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple]:
     return found.fetchall()
 
 
-def test_every_table_is_a_view_with_the_rows_that_were_written(lake: Settings) -> None:
-    connection = connect(lake)
+def test_every_table_is_a_view_with_the_rows_that_were_written(whole: duckdb.DuckDBPyConnection) -> None:
     for name, written in good_rows().items():
-        assert rows(connection, f"SELECT count(*) FROM {name}") == [(len(written),)], name
+        assert rows(whole, f"SELECT count(*) FROM {name}") == [(len(written),)], name
 
 
-def test_views_and_columns_have_the_descriptions_of_the_contract(lake: Settings) -> None:
-    connection = connect(lake)
+def test_views_and_columns_have_the_descriptions_of_the_contract(whole: duckdb.DuckDBPyConnection) -> None:
     for contract in CONTRACTS.values():
         view = f"schema_name = '{contract.family}' AND view_name = '{contract.table}'"
-        assert rows(connection, f"SELECT comment FROM duckdb_views() WHERE {view}") == [(contract.description,)]
+        assert rows(whole, f"SELECT comment FROM duckdb_views() WHERE {view}") == [(contract.description,)]
         columns = f"schema_name = '{contract.family}' AND table_name = '{contract.table}'"
-        comments = dict(rows(connection, f"SELECT column_name, comment FROM duckdb_columns() WHERE {columns}"))
+        comments = dict(rows(whole, f"SELECT column_name, comment FROM duckdb_columns() WHERE {columns}"))
         assert comments == {column.name: column.description for column in contract.columns}
 
 
-def test_the_funnel_is_a_view_that_counts_every_stage(lake: Settings) -> None:
-    stages = dict(rows(connect(lake), "SELECT stage, documents FROM dclm.funnel"))
+def test_the_funnel_is_a_view_that_counts_every_stage(whole: duckdb.DuckDBPyConnection) -> None:
+    stages = dict(rows(whole, "SELECT stage, documents FROM dclm.funnel"))
     assert stages["records in the crawl"] == 6
     assert stages["with text"] == 5
     assert stages["not a duplicate"] == 3
@@ -147,25 +151,26 @@ def test_a_broken_table_is_reported_and_the_others_are_readable(lake: Settings) 
     ],
 )
 def test_the_error_for_a_wrong_statement_names_position_and_cause(
-    lake: Settings, sql: str, cause: str, mend: str
+    whole: duckdb.DuckDBPyConnection, sql: str, cause: str, mend: str
 ) -> None:
     with pytest.raises(WatershedError, match=cause) as refused:
-        query(connect(lake), sql)
+        query(whole, sql)
     assert mend in refused.value.mend
     assert "\n" not in refused.value.cause + refused.value.mend
 
 
-def test_an_error_while_rows_are_computed_is_explained_too(lake: Settings) -> None:
-    connection = connect(lake)
-    found = query(connection, "SELECT warc::INT FROM dclm.pool")
+def test_an_error_while_rows_are_computed_is_explained_too(whole: duckdb.DuckDBPyConnection) -> None:
+    found = query(whole, "SELECT warc::INT FROM dclm.pool")
     assert found is not None
-    with pytest.raises(WatershedError, match="Could not convert"), explained(connection, ""):
+    with pytest.raises(WatershedError, match="Could not convert"), explained(whole, ""):
         found.fetchall()
 
 
-def test_times_are_in_utc_wherever_the_machine_is(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_in_utc_wherever_the_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    shown = rows(connect(lake), "SELECT crawled_at::VARCHAR FROM dclm.documents LIMIT 1")
+    shown = rows(
+        connect(write_lake(tmp_path, ("dclm.documents",))), "SELECT crawled_at::VARCHAR FROM dclm.documents LIMIT 1"
+    )
     assert shown == [("2026-01-02 03:04:05+00",)]
 
 
@@ -233,7 +238,7 @@ def test_connecting_does_not_load_pandas(lake: Settings) -> None:
     assert finished.stdout == "1 False\n"
 
 
-def test_a_document_is_found_by_its_id(lake: Settings) -> None:
-    found = query(connect(lake), "SELECT url FROM dclm.documents WHERE doc_id = $doc_id", {"doc_id": doc_id(3)})
+def test_a_document_is_found_by_its_id(whole: duckdb.DuckDBPyConnection) -> None:
+    found = query(whole, "SELECT url FROM dclm.documents WHERE doc_id = $doc_id", {"doc_id": doc_id(3)})
     assert found is not None
     assert found.fetchall() == [("https://lake.example/3",)]

@@ -12,23 +12,29 @@ import pytest
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from catalog.settings import Settings, load_settings
+from catalog.settings import Settings
 from catalog.sql.query import connect, query
 from catalog.storage.records import RECORDS
-from tests.small_lake import good_rows, write_lake, write_rows
+from tests.small_lake import good_rows, tables_of, write_lake, write_rows
 
 HOURS = tuple(datetime.datetime(2026, 1, 1, hour, tzinfo=datetime.UTC) for hour in (10, 11, 12, 13, 14))
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> duckdb.DuckDBPyConnection:
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """dclm.scores with 3, 1 and 2 rows at versions 2, 3 and 4, an hour apart; versions 0 and 1 are empty."""
-    settings = write_lake(tmp_path, ("dclm.scores",))
+    settings = write_lake(tmp_path_factory.mktemp("lake"), ("dclm.scores",))
     scores = good_rows()["dclm.scores"]
     write_rows(settings, {"dclm.scores": scores[:1]})
     write_rows(settings, {"dclm.scores": scores[:2]})
     _set_times(settings)
-    return connect(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def connection(lake: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection to it, which tests read with."""
+    return connect(lake)
 
 
 def _set_times(settings: Settings) -> None:
@@ -86,11 +92,15 @@ def test_columns_may_be_qualified_by_the_table(connection: duckdb.DuckDBPyConnec
     assert count(connection, sql) == 6
 
 
-def test_at_works_inside_other_statements(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    copying = connect(load_settings(tmp_path), write=True)
+def test_at_works_inside_other_statements(
+    lake: Settings, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    copying = connect(lake, write=True)
     query(copying, f"COPY (FROM dclm.scores AT (VERSION => 2)) TO '{tmp_path}/old.parquet'")
     assert count(copying, f"SELECT count(*) FROM '{tmp_path}/old.parquet'") == 3
-    assert count(connection, "CREATE TABLE was AS FROM dclm.scores AT (VERSION => 3); SELECT count(*) FROM was") == 1
+    assert (
+        count(connection, "CREATE TEMP TABLE was AS FROM dclm.scores AT (VERSION => 3); SELECT count(*) FROM was") == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +127,7 @@ def test_out_of_range_lists_the_available_versions_and_times(connection: duckdb.
 
 def test_a_view_has_no_versions(tmp_path: Path) -> None:
     with pytest.raises(WatershedError, match=r"dclm\.funnel is a view"):
-        query(connect(write_lake(tmp_path)), "FROM dclm.funnel AT (VERSION => 0)")
+        query(connect(write_lake(tmp_path, tables_of("dclm"))), "FROM dclm.funnel AT (VERSION => 0)")
 
 
 def test_the_table_macro_gives_a_version_to_any_client(connection: duckdb.DuckDBPyConnection) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from catalog.settings import Settings
-from tests.small_lake import write_lake
+from tests.small_lake import CURATED, write_lake
 
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project with a lake of every table, which the command line finds."""
+    """A project with a lake of the tables from a crawl to a forecast, which the command line finds."""
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    return write_lake(tmp_path)
+    return write_lake(tmp_path, CURATED)

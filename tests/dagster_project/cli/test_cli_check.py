@@ -13,9 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from catalog.settings import Settings
-from catalog.tables import CONTRACTS
 from dagster_project.cli.check import check_command
-from tests.small_lake import doc_id, plant, settings_in, write_lake
+from tests.small_lake import CURATED, doc_id, plant, settings_in, write_lake
 
 
 def check(*arguments: str) -> Result:
@@ -26,7 +25,7 @@ def check(*arguments: str) -> Result:
 def test_a_good_lake_passes(lake: Settings) -> None:
     result = check()
     assert result.exit_code == 0, result.output
-    assert f"{len(CONTRACTS)} tables" in result.stdout
+    assert f"{len(CURATED)} tables" in result.stdout
     assert "FAILED" not in result.stdout
 
 

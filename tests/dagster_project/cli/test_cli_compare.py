@@ -21,7 +21,7 @@ from dagster_project.cli import main
 from dagster_project.families.ladder.comparison.decide import curation, share_right_before
 from quality.gate import check
 from spark_jobs.dclm.compared_mixtures import parse_mixture
-from tests.small_lake import row, settings_in, write_lake
+from tests.small_lake import CURATED, row, settings_in, tables_of, write_lake
 
 SMALL = ("--seeds", "2", "--sizes", "30k-0.02xC,30k-0.05xC", "--target", "30k-0.1xC")
 ASKED = ("compare", "selected", "unselected", *SMALL)
@@ -232,7 +232,7 @@ def test_what_cannot_be_decided_says_why_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], cause: str
 ) -> None:
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    write_lake(tmp_path)
+    write_lake(tmp_path, (*CURATED, *tables_of("ladder")))
     result = CliRunner().invoke(main, ["compare", *arguments])
     assert result.exit_code == 2
     assert cause in result.stderr

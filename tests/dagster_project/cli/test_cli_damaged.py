@@ -19,14 +19,14 @@ from catalog.progress import listening, track
 from catalog.settings import Settings
 from catalog.sql.query import connect
 from catalog.storage.records import LOG, entry_path, measured_files
-from catalog.tables import CONTRACTS, contract
+from catalog.tables import contract
 from dagster_project.assets import steps
 from dagster_project.cli import main
 from dagster_project.cli.screen.bars import Bars
 from dagster_project.cli.screen.prompt import run_prompt
 from dagster_project.jobs import COMMANDS
 from dagster_project.run import wanted
-from tests.small_lake import doc_id
+from tests.small_lake import CURATED, doc_id
 
 
 def watershed(*arguments: str) -> Result:
@@ -57,7 +57,7 @@ def test_every_command_names_a_torn_table_and_answers_for_the_others(lake: Setti
     tables = watershed("tables")
     assert tables.exit_code == 0
     assert [line.split()[0] for line in tables.stdout.splitlines() if "is damaged" in line] == ["dclm.scores"]
-    assert tables.stdout.count("fits its contract") == len(CONTRACTS) - 1
+    assert tables.stdout.count("fits its contract") == len(CURATED) - 1
     refused(watershed("describe", "dclm.scores"), "dclm.scores")
     refused(watershed("sql", "SELECT count(*) FROM dclm.scores"), "dclm.scores")
     assert "dclm.funnel: needs dclm.scores, damaged" in watershed("sql", "FROM dclm.funnel").stderr
@@ -88,7 +88,7 @@ def test_check_reports_the_damaged_table_and_checks_all_others(lake: Settings) -
     result = watershed("check", "--format", "json")
     assert result.exit_code == 1
     outcomes = json.loads(result.stdout)["outcomes"]
-    assert {outcome["table"] for outcome in outcomes} == CONTRACTS.keys()
+    assert {outcome["table"] for outcome in outcomes} == set(CURATED)
     (damaged,) = [outcome for outcome in outcomes if outcome["table"] == "dclm.scores"]
     assert damaged["label"] == "storage"
     assert "is empty" in damaged["observed"]

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagster_project.cli import main
-from tests.small_lake import write_lake
+from tests.small_lake import CURATED, tables_of, write_lake
 from tests.trainers.ladder.test_scaling_ladder import write_made_ladder
 
 
@@ -90,7 +90,7 @@ def test_too_few_runs_are_refused(runs, tmp_path):
 
 def test_without_runs_the_lakes_points_are_read(tmp_path, monkeypatch):
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
-    write_lake(tmp_path)
+    write_lake(tmp_path, (*CURATED, *tables_of("ladder")))
     out = tmp_path / "predictions.json"
     arguments = ("ladder", "fit", "--targets", "big=7e9,2e12", "--out", str(out))
     refused = watershed(*arguments)

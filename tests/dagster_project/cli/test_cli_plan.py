@@ -21,6 +21,10 @@ def test_the_plan_of_a_dclm_scale_is_one_json_object():
     assert plan["flops"] == pytest.approx(5.7e21, rel=0.01)
     assert plan["gpu_hours"] == pytest.approx(3700)
     assert plan["cost"] == pytest.approx(3700 * 2.5)
+    # 3,700 hours of 700 W in a building with a PUE of 1.1, at 473 g CO2e a kWh.
+    assert plan["kwh"] == pytest.approx(3700 * 0.7 * 1.1)
+    assert plan["kg_co2e"] == pytest.approx(plan["kwh"] * 0.473)
+    assert "8 x 700 W x 1.1 (PUE)" in plan["energy_assumptions"]
     assert plan["pool_tokens"] == 7_850_000_000_000
     assert plan["storage_bytes"] == pytest.approx(12.1e12, rel=0.01)
     assert 0 < plan["memory_per_gpu_bytes"] < 80e9
@@ -36,6 +40,7 @@ def test_the_plan_is_printed_with_one_line_per_number():
     output = watershed("plan", "--scale", "190M-5xC", "--price", "2").stdout
     assert "190,354,176" in output
     assert "19,035,417,600" in output
+    assert "kg CO2e" in output and "Estimated, not measured" in output
 
 
 def test_a_ladder_is_proposed_within_its_budget():

@@ -19,7 +19,7 @@ from dagster_project.engine.markdown import markdown
 from dagster_project.run import failure
 from quality.gate import check
 from quality.outcome import Outcome
-from tests.small_lake import good_rows, plant, write_lake
+from tests.small_lake import CURATED, good_rows, plant, write_lake
 
 PLANTED = {
     "a null key": ("dclm.scores", {0: {"doc_id": None}}),
@@ -49,7 +49,7 @@ def attempt(table: str, culprit: str = "") -> tuple[str, dg.AssetCheckEvaluation
 def test_shards_are_not_made_from_broken_rows_however_far_up(
     table: str, changes: dict[int, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = write_lake(tmp_path)
+    settings = write_lake(tmp_path, CURATED)
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
     assert "fails its contract" not in attempt("dclm.shards")[0]
     plant(settings, table, changes)
@@ -71,7 +71,7 @@ def test_shards_are_not_made_from_broken_rows_however_far_up(
 def test_a_trainer_does_not_start_on_shards_whose_upstream_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = write_lake(tmp_path)
+    settings = write_lake(tmp_path, CURATED)
     monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
     plant(settings, "dclm.scores", {0: {"score": 2.0}})
     assert attempt("models.checkpoints")[0].startswith("dclm.scores fails its contract")
@@ -102,7 +102,7 @@ def test_strangers_text_is_shown_as_text_shortened_and_personal_data_not_at_all(
 
 def test_rows_of_a_partition_that_is_to_be_made_again_are_not_compared_with_others(tmp_path: Path) -> None:
     """While a backfill is under way, an archive that has moved is in its old shard and in its new one."""
-    settings = write_lake(tmp_path)
+    settings = write_lake(tmp_path, CURATED)
     plant(settings, "dclm.documents", {1: {"doc_id": good_rows()["dclm.documents"][0]["doc_id"]}})
     (failed,) = (o for o in check(settings, ["dclm.documents"], partial=True) if o.failed and o.column == "doc_id")
     places = [key for key, _ in failed.partitions]
@@ -113,7 +113,7 @@ def test_rows_of_a_partition_that_is_to_be_made_again_are_not_compared_with_othe
 
 
 def test_duplicates_within_the_outdated_partitions_complement_still_fail(tmp_path: Path) -> None:
-    settings = write_lake(tmp_path)
+    settings = write_lake(tmp_path, CURATED)
     plant(settings, "dclm.documents", {2: {"doc_id": good_rows()["dclm.documents"][0]["doc_id"]}})
     outdated = {"dclm.documents": [{"global_shard": 1, "local_shard": 0}]}
     found = check(settings, ["dclm.documents"], partial=True, outdated=outdated)

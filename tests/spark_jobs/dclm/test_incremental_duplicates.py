@@ -8,13 +8,21 @@ from typing import Any
 
 import made_documents as made
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_copies import SHORT, signed, varied
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
+from catalog.lineage.removal.orders import new_order, write_order
+from catalog.lineage.removal.run import carry_out
+from catalog.storage.records import measured_files
+from catalog.storage.store import Store
+from catalog.storage.verify import lost_partitions
 from catalog.tables.dclm import DOCUMENTS, DUPLICATES, VERDICTS
+from spark_jobs.compute import pc
 from spark_jobs.dclm.incremental_duplicates import update_duplicates
+from spark_jobs.dclm.removal import CopiesIndex
 from spark_jobs.dedup.clusters import cluster
 from spark_jobs.dedup.near_copies import NearCopies, Verify
 
@@ -113,3 +121,21 @@ def test_a_table_of_an_earlier_version_gains_the_similarity(tmp_path: Path) -> N
 def test_a_lake_without_documents_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WatershedError, match="no Delta table"):
         update_duplicates(made.empty_lake(tmp_path), RECIPE, "f" * 16)
+
+
+def test_a_forgotten_document_leaves_the_index_and_another_copy_is_kept(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path)
+    crawl.write(0, signed([*varied(60, seed=8), *SHORT]))
+    crawl.update()
+    index = crawl.lake.folder(DUPLICATES.name, "index")
+    crawl.lake.record_files(DUPLICATES.name, "", measured_files(crawl.lake.files, [index]))
+    gone = next(row["doc_id"] for row in crawl.lake.read(DUPLICATES.name).to_pylist() if row["kept"])
+    order = new_order(0, "", {"dclm.documents.doc_id": [gone]}, {})
+    write_order(Store(crawl.lake.root), order)
+    assert carry_out(crawl.lake, order, [CopiesIndex()])[1] == []
+    names = {value for path in index.rglob("*.parquet") for value in str(pq.read_table(path).to_pylist()).split("'")}
+    assert gone not in names
+    # The table is that of the documents that are left, and no file of it is missing.
+    assert lost_partitions(crawl.lake, DUPLICATES) == set()
+    crawl.shards[0] = crawl.shards[0].filter(pc.field("id") != gone)
+    assert crawl.update()["compared"] == 0

@@ -6,7 +6,6 @@ import random
 
 import pyarrow as pa
 import pytest
-from datatrove.pipeline.formatters.pii import PIIFormatter
 from edit_texts import EDGE_CASES, random_texts
 
 from spark_jobs.edits.personal import EMAIL_REPLACEMENT, IP_REPLACEMENT, PHONE_REPLACEMENT, mask_personal
@@ -64,6 +63,8 @@ def addresses(count: int, seed: int) -> list[str]:
 @pytest.mark.parametrize("public_only", [True, False])
 @pytest.mark.parametrize(("emails", "ips"), [(True, True), (True, False), (False, True)])
 def test_addresses_are_those_of_datatrove(emails: bool, ips: bool, public_only: bool) -> None:
+    from datatrove.pipeline.formatters.pii import PIIFormatter
+
     theirs = PIIFormatter(emails, ips, public_only, EMAIL_REPLACEMENT, IP_REPLACEMENT)
     texts = [*EDGE_CASES, *addresses(6000, seed=3), *random_texts(500, seed=4)]
     masked = mask_personal(pa.array(texts), emails=emails, ip_addresses=ips, public_only=public_only)

@@ -122,8 +122,9 @@ def test_unrelated_documents_are_estimated_near_zero() -> None:
     assert equal < 1e-4
 
 
-def test_candidates_are_found_as_often_as_the_s_curve_says() -> None:
-    texts = near_duplicates(originals=250, copies=9, seed=3)
+@pytest.mark.parametrize("originals", [80, pytest.param(250, marks=pytest.mark.campaign)])
+def test_candidates_are_found_as_often_as_the_s_curve_says(originals: int) -> None:
+    texts = near_duplicates(originals=originals, copies=9, seed=3)
     found = candidates(bands(minhash(pa.array(texts)), 9, 13))
     pairs = [(i - i % 10, i) for i in range(len(texts)) if i % 10]
     similarity = exact_jaccard(texts, pairs)
@@ -136,11 +137,11 @@ def test_candidates_are_found_as_often_as_the_s_curve_says() -> None:
 
 
 def test_recall_and_precision_against_exact_jaccard() -> None:
-    texts = near_duplicates(originals=100, copies=9, seed=5)
+    texts = near_duplicates(originals=50, copies=9, seed=5)
     sets = [hash_reference.shingles(text) for text in texts]
     pairs = [(i, j) for j in range(len(texts)) for i in range(j - j % 10, j)]
     similar = {(i, j) for i, j in pairs if len(sets[i] & sets[j]) >= 0.7 * len(sets[i] | sets[j])}
-    assert len(similar) > 300
+    assert len(similar) > 150
     signatures = minhash(pa.array(texts))
     # Bands for 0.5 let nearly all pairs above 0.7 through; the signatures then separate the others.
     found = sorted(candidates(bands(signatures, *optimal_bands(0.5))))

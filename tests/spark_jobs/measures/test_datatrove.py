@@ -16,21 +16,25 @@ NAMES = [each.name for each in PASSES]
 RECIPES = ["gopher-quality", "gopher-repetition", "c4", "fineweb-quality", "fineweb"]
 LEAST_SHARE = 0.995
 """Of pages on which both sides agree in everything; on those of this machine it is all of them."""
+PAGES = pytest.mark.parametrize("count", [80, pytest.param(300, marks=pytest.mark.campaign)])
+"""Pages of documentation to agree on."""
 
 
+@PAGES
 @pytest.mark.parametrize("name", NAMES)
-def test_statistics_equal_datatroves(name: str) -> None:
+def test_statistics_equal_datatroves(name: str, count: int) -> None:
     found = compare_statistics(name, [*EDGE_CASES, *random_texts(60, seed=1)])
     assert found.differences == {}, found.examples
-    on_pages = compare_statistics(name, pages(100))
+    on_pages = compare_statistics(name, pages(count))
     assert on_pages.equal >= LEAST_SHARE * on_pages.texts, on_pages
 
 
+@PAGES
 @pytest.mark.parametrize("name", RECIPES)
-def test_decisions_reasons_and_texts_equal_datatroves(name: str) -> None:
+def test_decisions_reasons_and_texts_equal_datatroves(name: str, count: int) -> None:
     found = compare_decisions(name, [*EDGE_CASES, *random_texts(60, seed=2)])
     assert found.differences == {}, found.examples
-    on_pages = compare_decisions(name, pages(300))
+    on_pages = compare_decisions(name, pages(count))
     assert on_pages.equal >= LEAST_SHARE * on_pages.texts, on_pages
 
 

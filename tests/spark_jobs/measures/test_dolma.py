@@ -9,15 +9,20 @@ from peer_texts import EDGE_CASES, pages, random_texts
 from benchmarks.agreement import compare_decisions, compare_statistics
 from spark_jobs.measures.dolma import PASSES
 
+PAGES = pytest.mark.parametrize("count", [80, pytest.param(300, marks=pytest.mark.campaign)])
+"""Pages of documentation to agree on."""
 
+
+@PAGES
 @pytest.mark.parametrize("name", [each.name for each in PASSES])
-def test_statistics_equal_dolmas(name: str) -> None:
-    found = compare_statistics(name, [*EDGE_CASES, *random_texts(150, seed=1), *pages(300)])
+def test_statistics_equal_dolmas(name: str, count: int) -> None:
+    found = compare_statistics(name, [*EDGE_CASES, *random_texts(count // 2, seed=1), *pages(count)])
     assert found.differences == {}, found.examples
 
 
-def test_decisions_equal_those_on_dolmas_numbers() -> None:
-    found = compare_decisions("dolma", [*EDGE_CASES, *random_texts(150, seed=2), *pages(300)])
+@PAGES
+def test_decisions_equal_those_on_dolmas_numbers(count: int) -> None:
+    found = compare_decisions("dolma", [*EDGE_CASES, *random_texts(count // 2, seed=2), *pages(count)])
     assert found.differences == {}, found.examples
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -102,3 +103,21 @@ def test_ranks_are_fused_by_their_reciprocals() -> None:
         ("c", pytest.approx(2 / 62)),
         ("a", pytest.approx(1 / 61)),
     ]
+
+
+def test_a_merged_index_holds_no_text_of_deleted_passages(tmp_path: Path) -> None:
+    def passage(id_: str, text: str) -> tuple[str, str, str, str]:
+        return id_, "", text, json.dumps({"title": None, "text": text})
+
+    def files() -> list[Path]:
+        return [path for path in tmp_path.iterdir() if path.is_file() and b"glacier" in path.read_bytes()]
+
+    index = DiskBm25(tmp_path)
+    index.change(add=[passage("a", "glacier"), passage("b", "rivers run"), passage("c", "lakes lie")])
+    index.change(delete=["a"])
+    # A deletion alone only marks the passage.
+    assert (index.deleted, bool(files())) == (1, True)
+    index.merge(lambda stored: ("", json.loads(stored)["text"]))
+    assert (index.deleted, files()) == (0, [])
+    assert [name for name, _ in index.search(["rivers"])[0]] == ["b"]
+    assert json.loads(index.stored(["c"])["c"])["text"] == "lakes lie"

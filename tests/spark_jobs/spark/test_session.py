@@ -19,7 +19,9 @@ import pytest
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake, Part
+from catalog.lineage.removal.orders import new_order, write_order
 from catalog.settings import Settings, SparkSettings
+from catalog.storage.store import Store
 from catalog.tables.dclm import DOCUMENTS, SCORES, VERDICTS
 from catalog.tables.evals import RESULTS
 from spark_jobs.spark import jars
@@ -264,6 +266,19 @@ def test_a_table_is_replaced_in_one_commit_that_says_what_it_is(spark: SparkSess
     assert lake.version("dclm.scores") == (version or 0) + 1
     assert lake.written("dclm.scores")[""].fingerprint == "second"
     assert write.read(spark, lake, "dclm.scores", version).count() == 2
+
+
+def test_no_row_is_committed_that_people_ordered_to_forget(spark: SparkSession, lake: Lake) -> None:
+    keys, prefixes = {"dclm.documents.doc_id": ["b"]}, {"dclm.documents.url": ["https://lake.example/é"]}
+    write_order(Store(lake.root), new_order(0, "", keys, prefixes))
+    assert write.replace(scores(spark, {"doc_id": "a"}, {"doc_id": "b"}), SCORES, lake, "first") == 1
+    assert lake.read("dclm.scores")["doc_id"].to_pylist() == ["a"]
+    urls = {"a": None, "b": None, "c": "https://lake.example/état", "d": "https://lake.example/etat"}
+    rows = [filled(DOCUMENTS, doc_id=id_, url=url, state="ok") for id_, url in urls.items()]
+    table = pa.Table.from_pylist(rows, schema=DOCUMENTS.schema)
+    frame = spark.createDataFrame(table, write.spark_schema(DOCUMENTS.schema))
+    assert write.replace(frame, DOCUMENTS, lake, "first") == 2
+    assert sorted(lake.read("dclm.documents")["doc_id"].to_pylist()) == ["a", "d"]
 
 
 def test_a_commit_of_another_partition_in_between_takes_nothing_away(spark: SparkSession, lake: Lake) -> None:

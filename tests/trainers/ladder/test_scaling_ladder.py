@@ -393,6 +393,7 @@ def test_the_published_protocol_gives_the_published_forecasts(published_paper):
     assert unpredictable == {"boolq", "winogrande"}
 
 
+@pytest.mark.campaign  # Thousands of fits; the mode "auto" finds the law behind made runs in the tests above.
 def test_auto_beats_the_published_protocol_on_the_published_ladders_hold_outs(published, published_paper):
     auto = fit_ladder(published, list(published.targets.values()), "auto")
     for group in (("mmlu", "hellaswag", "piqa", "socialiqa"), ("arc_challenge", "arc_easy", "csqa", "openbookqa")):

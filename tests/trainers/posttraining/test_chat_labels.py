@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from made_chats import BOS, EOS, MARKER, TOOLS, chats, marker_tokenizer, trl_templates
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from trainers.posttraining.labels import ChatFormat, Labelled, named_stops, truncated
 from trainers.posttraining.layout import laid_out
@@ -49,6 +48,8 @@ def in_parts(name: str, messages: list) -> list:
 
 def rendered(name: str, messages: list, tools: list | None, generation: bool) -> str:
     """The text of messages as transformers writes it."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
     messages = in_parts(name, messages)
     texts, _ = render_jinja_template(
         [messages],
@@ -154,6 +155,8 @@ def test_labels_equal_a_slow_reference(name, tokenizer):
 
 @pytest.mark.parametrize("name", sorted(name for name, text in TEMPLATES.items() if "generation %}" in text))
 def test_templates_that_mark_replies_are_read_as_transformers_reads_them(name, tokenizer):
+    from transformers.utils.chat_template_utils import render_jinja_template
+
     compared = 0
     for chat, written in chats().items():
         tools, messages = TOOLS if chat == "tools" else None, messages_of({"messages": written})

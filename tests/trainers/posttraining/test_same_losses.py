@@ -57,15 +57,19 @@ def check_same(found: dict[str, list[dict]], *columns: str) -> None:
                 assert after[column] == pytest.approx(before[column], rel=1e-5, abs=1e-5), (name, after["step"], column)
 
 
-@pytest.mark.parametrize(("reduction", "steps"), [("tokens", 50), ("examples", 4)])
+@pytest.mark.parametrize(
+    ("reduction", "steps"),
+    [("tokens", 16), pytest.param("tokens", 50, marks=pytest.mark.campaign), ("examples", 4)],
+)
 def test_fine_tuning(made, tmp_path, reduction, steps):
     found = trajectories(made, tmp_path, "sft", "dense", steps=steps, reduction=reduction)
     assert found["packed"][-1]["loss"] < found["packed"][0]["loss"]
     check_same(found)
 
 
-def test_preferences(made, tmp_path):
-    found = trajectories(made, tmp_path, "dpo", "dense", steps=50, loss="dpo_norm", beta=1.0)
+@pytest.mark.parametrize("steps", [16, pytest.param(50, marks=pytest.mark.campaign)])
+def test_preferences(made, tmp_path, steps):
+    found = trajectories(made, tmp_path, "dpo", "dense", steps=steps, loss="dpo_norm", beta=1.0)
     assert found["one batch"][0]["loss"] == pytest.approx(0.6931472, abs=1e-6)
     check_same(found, "margin")
 

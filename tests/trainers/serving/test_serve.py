@@ -9,16 +9,18 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import openai
 import pytest
 import torch
 from made_models import END, LLAMA, OLMO, ROOT, Server, a_checkpoint, serving
 from tokenizers import Tokenizer
 
 from trainers.core.loading import load_decoder
+
+if TYPE_CHECKING:
+    import openai
 
 JSON = {"content-type": "application/json"}
 
@@ -42,6 +44,8 @@ def http(server: Server) -> Generator[httpx.Client]:
 
 @pytest.fixture
 def client(server: Server) -> openai.OpenAI:
+    import openai
+
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0)
 
 

@@ -22,7 +22,7 @@ from catalog.tables.ladder import CHECKPOINTS, LAKE, POINTS, TARGETS
 from dagster_project.cli import main
 from dagster_project.families.ladder import tables as scaling
 from dagster_project.families.ladder.published import import_ladder, published_ladder
-from tests.small_lake import RUNS, settings_in, write_lake
+from tests.small_lake import CURATED, RUNS, settings_in, tables_of, write_lake
 from tests.trainers.ladder.test_scaling_ladder import MADE, write_made_ladder
 from trainers.ladder.runs import LadderRuns, read_ladder
 from trainers.ladder.tasks import SOFT_LOG, TASKS
@@ -133,7 +133,7 @@ def test_the_same_files_leave_nothing_to_do_and_others_replace_their_own_source_
 
 
 def test_own_and_published_runs_stand_side_by_side(tmp_path: Path, files: Path) -> None:
-    settings = write_lake(tmp_path / "project")
+    settings = write_lake(tmp_path / "project", (*CURATED, *tables_of("ladder")))
     lake = Lake.of(settings)
     import_ladder(settings, files, files / "models.json", "others", ())
     theirs = rows(settings, "FROM ladder.points WHERE source = 'others' ORDER BY run, task")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalog.columns import boolean, integer, real, text, texts, timestamp
 from catalog.contract import Contract, between, one_of, references, row_count
-from catalog.family import Family, Searchable
+from catalog.family import Family, Lineage, Link, Searchable
 
 OWNER = "ladder"
 
@@ -43,6 +43,7 @@ POINTS = Contract(
     upstream=("models.checkpoints", "evals.results", "evals.tasks"),
     source=f"derived; {PUBLISHED}",
     licence="as its upstream tables; of published runs, as they were published",
+    licences=("LicenseRef-Own-Licence",),
     owner=OWNER,
     expectations=(row_count(4), between("task_loss", 0), between("accuracy", 0, 1), between("chance", 0, 1)),
 )
@@ -261,4 +262,16 @@ SEARCHABLE = Searchable(
     """,
 )
 
-FAMILY = Family(name="ladder", contracts=CONTRACTS, searchable=(SEARCHABLE,))
+FAMILY = Family(
+    name="ladder",
+    contracts=CONTRACTS,
+    searchable=(SEARCHABLE,),
+    lineage=Lineage(
+        links=(
+            Link("ladder.points", ("run", "task"), "evals.results", ("run", "task")),
+            Link("ladder.outcomes", ("target",), "models.targets", ("run",)),
+            Link("ladder.outcomes", ("target", "task"), "evals.target_results", ("run", "task")),
+        )
+    ),
+    site="catalog.tables.ladder.site",
+)

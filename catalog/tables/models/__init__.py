@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, timestamp
 from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
-from catalog.family import Family, Lineage, Searchable
+from catalog.family import Family, Lineage, Link, Searchable
 
 OWNER = "training"
 
@@ -294,5 +294,13 @@ FAMILY = Family(
     name="models",
     contracts=CONTRACTS,
     searchable=SEARCHABLE,
-    lineage=Lineage(batches=("models.batches",), models=("models.checkpoints", "models.targets")),
+    lineage=Lineage(
+        batches=("models.batches",),
+        models=("models.checkpoints", "models.targets"),
+        links=(
+            Link("models.batches", ("run",), "models.checkpoints", ("run",)),
+            Link("models.batches", ("run",), "models.targets", ("run",)),
+        ),
+    ),
+    site="catalog.tables.models.site",
 )

@@ -1,0 +1,1 @@
+"""Licences: names as people write them, the SPDX identifiers that they stand for, what these allow, and inheritance."""
