@@ -154,6 +154,7 @@ class SearchIndex:
         self._generation = 0
         self._problems: list[str] = []
         self._contracts: tuple[Contract, ...] = ()
+        self._declared: list[str] = []
         self._seen: tuple[set[str], dict[str, str], int] = (set(), {}, -1)
         self._engine: duckdb.DuckDBPyConnection | None = None
         self._connection = _opened(settings.dagster_home / FILE, self.lake.root)
@@ -237,11 +238,14 @@ class SearchIndex:
             self._data_version = version
             self._generation += 1
         register(self._project)
-        made = self._made.look(list(CONTRACTS))
         contracts = tuple(CONTRACTS.values())
+        same = len(contracts) == len(self._contracts) and all(map(is_, contracts, self._contracts))
+        if not same:
+            self._declared = list(CONTRACTS)
+        made = self._made.look(self._declared)
         signs = self._row_signs(made)
         seen = (made, signs, self._generation)
-        if seen == self._seen and len(contracts) == len(self._contracts) and all(map(is_, contracts, self._contracts)):
+        if same and seen == self._seen:
             return
         wanted, entries_of = self._groups(made)
         changed = [name for name, sign in wanted.items() if self._signs.get(name) != sign]
