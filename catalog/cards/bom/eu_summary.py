@@ -88,7 +88,9 @@ def eu_summary(site: SiteLake, facts: ModelFacts, *, small: bool = False) -> Sum
             asked.number("Documents, repeats counted", f"SELECT sum(documents)::BIGINT {sizes}"),
         ]
         by_source = f"SELECT s.source, sum(s.tokens)::BIGINT AS tokens FROM (SELECT unnest(sources) AS s {sizes})"
-        domains = _domains(site, f"{by_source} GROUP BY 1 ORDER BY 2 DESC, 1", small)
+        by_source += " GROUP BY 1 ORDER BY 2 DESC, 1"
+        domains = _domains(site, by_source, small)
+        sources.append(Answer(asked="Top domains", answer=f"{len(domains):,}, listed below", query=by_source))
         sources.append(
             asked.number("Domains", f"SELECT count(DISTINCT s.source) FROM (SELECT unnest(sources) AS s {sizes})")
         )
@@ -104,7 +106,7 @@ def eu_summary(site: SiteLake, facts: ModelFacts, *, small: bool = False) -> Sum
     sources += [
         Answer(asked=f"Source of {each.name}", answer=f"{each.contract.source}; licence: {each.contract.licence}")
         for each in facts.trained_on
-        if each.contract.source != "derived"
+        if not each.contract.upstream
     ]
     sources += [
         Answer(asked="Synthetic data", answer=_kinds(facts, "LicenseRef-Model-Terms")),

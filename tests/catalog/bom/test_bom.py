@@ -118,6 +118,9 @@ def test_each_number_of_the_summary_is_what_its_query_gives(site: SiteLake, fact
     for each in asked:
         (row,) = site.rows(each.query)
         assert f"{next(iter(row.values())):,}" == each.answer
+    assert answers["Source of dclm.pool"].answer.endswith(CONTRACTS["dclm.pool"].licence)
+    found = site.rows(answers["Top domains"].query)
+    assert [each["source"] for each in found] == [name for name, _ in summary.domains]
     assert summary.domains == (("lake.example", 0.75), ("a|b", 0.25))
     text = summary.markdown()
     assert "| a/b | 25.000% |" in text and "SELECT sum(tokens)::BIGINT FROM dclm.shards" in text

@@ -20,10 +20,7 @@ from catalog.lake import Lake
 from catalog.licences.inherited import licences_of
 from catalog.tables import CONTRACTS
 
-TABLES = (
-    *("dclm.pool", "dclm.documents", "dclm.measurements", "dclm.verdicts", "dclm.shards", "evals.examples"),
-    *("models.batches", "tulu.rows", "dclm.scores"),
-)
+TABLES = ("dclm.documents", "dclm.measurements", "dclm.verdicts", "models.batches", "tulu.rows", "dclm.scores")
 """Tables with every type of the contracts: nested lists, maps, bytes, times, and nulls beside large integers."""
 LARGE = 2**62 + 1
 """An integer that no floating-point number is."""
