@@ -8,6 +8,7 @@ with its comments, and the data card.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -108,6 +109,10 @@ class Contract:
     expectations: tuple[Expectation, ...] = ()
     named_by: tuple[str, ...] = ()
     """Columns that name a row to people, if its primary key does not."""
+    tags: tuple[str, ...] = ()
+    """Words that the table can be found and filtered by."""
+    modalities: tuple[str, ...] = ()
+    """What the rows hold for models: text, image, audio, video, tabular; empty for results and other records."""
     command: str | None = None
     """The command that writes the table; None if only Dagster writes it."""
     schema: pa.Schema = field(init=False, repr=False, compare=False)
@@ -185,7 +190,7 @@ class Contract:
             )
             raise WatershedError(
                 f"rows for {self.name} do not fit its contract: {problems}",
-                f"change the rows, or the contract in catalog/tables/{self.family}",
+                f"change the rows, or the contract of {self.name}",
             )
         for column in self.columns:
             if not column.nullable and table[column.name].null_count:
@@ -198,8 +203,25 @@ class Contract:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise WatershedError(
                 f"rows for {self.name} do not fit its contract: {error}",
-                f"cast the column, or change its type in catalog/tables/{self.family}",
+                f"cast the column, or change its type in the contract of {self.name}",
             ) from error
+
+
+def conforming(
+    contract: Contract, rows: Iterable[pa.RecordBatch], keep: Callable[[pa.Table], pa.Table] = lambda table: table
+) -> pa.RecordBatchReader:
+    """The stream of `rows` with the contract's columns, each batch cast as `Contract.conform` does it.
+
+    Args:
+        keep: returns the rows of a batch that are written.
+    """
+    schema = pa.schema([field.remove_metadata() for field in contract.schema])
+
+    def cast() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            yield from keep(contract.conform(pa.Table.from_batches([batch]))).cast(schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, cast())
 
 
 def _field(column: Column) -> pa.Field:

@@ -95,6 +95,21 @@ class Lineage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Searchable:
+    """Rows that `watershed search` finds.
+
+    `sql` selects them. Its columns are `name` (required), `description`, `licence`, `tags` and `modalities` (lists of
+    texts), and `detail` (more words to be found by). It selects no column that the contract tags as personal data.
+    """
+
+    kind: str
+    """What a row is, in one word or two: model, evaluation, paper."""
+    tables: tuple[str, ...]
+    """The tables that `sql` reads. Rows belong to the first one."""
+    sql: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """The tables of one system: `dclm`, `models`, `evals` and so on."""
 
@@ -105,6 +120,8 @@ class Family:
     views: Mapping[str, View] = field(default_factory=dict)
     """Its SQL views, by name: `dclm.funnel`."""
     lineage: Lineage = Lineage()
+    searchable: tuple[Searchable, ...] = ()
+    """Rows that search finds beside tables and columns."""
     site: str = ""
     """The module of the pages and sections that the family adds to the site, which is imported when the site is built:
     `pages(site)` yields pages of `catalog.cards.site.page`, `model_sections(site, table, row)` sections of a model's

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from catalog.code_version import code_version
-from catalog.contract import Contract
+from catalog.contract import Contract, conforming
 from catalog.creation import create
 from catalog.errors import WatershedError
 from catalog.literals import sql_literal
@@ -220,7 +220,7 @@ class Lake:
     def replace(
         self,
         contract: Contract,
-        rows: pa.Table,
+        rows: pa.Table | Iterable[pa.RecordBatch],
         fingerprint: str,
         partition: Mapping[str, Any] | None = None,
         within: Mapping[str, Any] | None = None,
@@ -228,6 +228,7 @@ class Lake:
         """Replace the table, or one `partition` of it, with `rows` in one transaction; returns the version.
 
         Args:
+            rows: a table, or record batches, of which only a few are in memory at a time.
             within: partition columns and values that the rows share; rows with other values stay. Unlike `partition`,
                 it is not recorded as what was written.
 
@@ -256,11 +257,18 @@ class Lake:
         """
         return self._write(contract, rows, "append", None, commit_note(fingerprint, partition))
 
-    def _overwrite(self, contract: Contract, rows: pa.Table, predicate: str | None, note: str) -> int:
+    def _overwrite(
+        self, contract: Contract, rows: pa.Table | Iterable[pa.RecordBatch], predicate: str | None, note: str
+    ) -> int:
         return self._write(contract, rows, "overwrite", predicate, note)
 
     def _write(
-        self, contract: Contract, rows: pa.Table, mode: Literal["append", "overwrite"], predicate: str | None, note: str
+        self,
+        contract: Contract,
+        rows: pa.Table | Iterable[pa.RecordBatch],
+        mode: Literal["append", "overwrite"],
+        predicate: str | None,
+        note: str,
     ) -> int:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
         from deltalake.exceptions import DeltaError
@@ -269,11 +277,20 @@ class Lake:
 
         self.create(contract)
         removals = self.removals()
+
+        def keep(table: pa.Table) -> pa.Table:
+            return kept_rows(contract, table, removals)
+
+        kept = (
+            _without_comments(keep(contract.conform(rows)))
+            if isinstance(rows, pa.Table)
+            else conforming(contract, rows, keep)
+        )
         target = DeltaTable(self.path(contract.name), storage_options=dict(self.storage_options) or None)
         try:
             write_deltalake(
                 target,
-                _without_comments(kept_rows(contract, contract.conform(rows), removals)),
+                kept,
                 mode=mode,  # ty: ignore[invalid-argument-type]
                 predicate=predicate,
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),

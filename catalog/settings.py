@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tomllib
 import types
 import typing
@@ -506,8 +507,10 @@ def load_settings(start: Path | None = None) -> Settings:
     Args:
         start: a folder of the project; by default that in `WATERSHED_PROJECT`, or the working directory.
 
+    The contracts in the folder `contracts` of the project are registered: its own tables stand beside the package's.
+
     Raises:
-        WatershedError: the file is not TOML, or an entry is unknown or of the wrong type.
+        WatershedError: the file is not TOML, or an entry is unknown or of the wrong type; or a contract is not valid.
 
     Example:
         >>> from catalog import load_settings
@@ -539,7 +542,16 @@ def load_settings(start: Path | None = None) -> Settings:
             f"[lake] root {settings.lake_root} holds {' '.join(unreadable)}, which Delta's readers take for a pattern",
             "choose a folder without these characters",
         )
+    _register(project)
     return settings
+
+
+def _register(project: Path) -> None:
+    """Register the contracts of the project's own tables, if it has any or another project had."""
+    if (project / "contracts").is_dir() or "catalog.projects.registry" in sys.modules:
+        from catalog.projects.registry import register
+
+        register(project)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

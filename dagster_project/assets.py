@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from catalog.settings import Settings
+from catalog.settings import Settings, load_settings
+from dagster_project import own
 from dagster_project.configured import configured
 from dagster_project.engine.checks import contract_checks
 from dagster_project.engine.steps import REGISTERED, Steps
@@ -32,14 +33,17 @@ FAMILIES = (dclm, models, evals, ladder, moe, dialogues, tulu, registry, cheatsh
 
 
 def steps() -> Steps:
-    """Return the steps of all families."""
+    """Return the steps of all families, and those of the project's own tables."""
+    own.load(load_settings())
     return Steps(REGISTERED)
 
 
 def assets_and_jobs(settings: Settings) -> dg.Definitions:
     """Return the assets, with owners, tags and freshness as the settings have them, their checks and the jobs."""
+    project = own.load(settings)
+    declared = [*dg.load_assets_from_modules(FAMILIES), *commands.SPECS, *project.assets, *project.specs]
     return dg.Definitions(
-        assets=configured([*dg.load_assets_from_modules(FAMILIES), *commands.SPECS], settings),
+        assets=configured(declared, settings),
         asset_checks=contract_checks(),
-        jobs=JOBS,
+        jobs=[*JOBS, *own.job(settings)],
     )

@@ -18,6 +18,7 @@ from dagster_project.alerts import alerts
 from dagster_project.due_job import Choice, make_what_is_due
 from dagster_project.engine.table_asset import SKIP_FRESH_TAG
 from dagster_project.jobs import TABLES
+from dagster_project.own import JOB, made_tables
 
 SENSOR_SECONDS = 60
 NIGHTLY = "0 3 * * *"
@@ -31,9 +32,10 @@ def run_config(settings: Settings) -> dg.RunConfig:
     Raises:
         WatershedError: `[automation] jobs` names a job that does not exist.
     """
-    if unknown := [job for job in settings.automation.jobs if job not in TABLES]:
-        raise WatershedError(f"[automation] jobs: no job is called {unknown[0]!r}", f"use {', '.join(TABLES)}")
-    tables = [table for job in settings.automation.jobs for table in TABLES[job]]
+    known = {**TABLES, JOB: made_tables()}
+    if unknown := [job for job in settings.automation.jobs if job not in known]:
+        raise WatershedError(f"[automation] jobs: no job is called {unknown[0]!r}", f"use {', '.join(known)}")
+    tables = [table for job in settings.automation.jobs for table in known[job]]
     return dg.RunConfig(ops={"make": Choice(tables=tables)})
 
 

@@ -77,7 +77,8 @@ def _signs(settings: Settings) -> Iterator[str]:
             # A file that is lost or cut short makes its partition due.
             listed = store.listed("", recursive=True)
             yield from (f"{name} {path} {stat}" for path, stat in sorted(listed.items()) if path.endswith(".parquet"))
-    places = [settings.recipes_folder, settings.files_root, *CODE]
+    own = [settings.project / "contracts", settings.project / "assets"]
+    places = [settings.recipes_folder, settings.files_root, *own, *CODE]
     places += [Path(place) for place in (settings.registry_folder, os.environ.get("WATERSHED_EVALUATIONS")) if place]
     places += [Path(place) for place in settings.crawl_inputs if "://" not in place]
     for place in places:

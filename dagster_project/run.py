@@ -21,6 +21,7 @@ from dagster import PreviewWarning
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.printable import printable
+from catalog.projects.registry import own_tables
 from catalog.settings import Settings
 from dagster_project.assets import assets_and_jobs, steps
 from dagster_project.engine.checks import checked
@@ -31,13 +32,20 @@ from dagster_project.engine.reasons import Reason
 from dagster_project.engine.steps import State, Step, Steps
 from dagster_project.engine.table_asset import FORCE_TAG, SKIP_FRESH_TAG
 from dagster_project.instance import open_instance
-from dagster_project.jobs import COMMANDS, job_of
+from dagster_project.jobs import COMMANDS
+from dagster_project.jobs import job_of as job_of_family
+from dagster_project.own import JOB, PROGRAM
 from dagster_project.processes import PROCESS_TAG, process_tag
 from spark_jobs.spark.failures import one_line
 
 LAUNCHED_BY_TAG = "user"
 """The tag whose value Dagster shows in the column "Launched by"."""
 LONGEST_COMMAND = 120
+
+
+def job_of(table: str) -> str:
+    """Return the name of the job that makes `table`, one of a family or of the project's own."""
+    return JOB if table in own_tables() else job_of_family(table)
 
 
 @dataclass
@@ -218,7 +226,9 @@ def wanted(known: Steps, tables: Collection[str]) -> list[Step]:
         return list(known.ordered)
     for table in tables:
         if table not in known.by_table:
-            raise WatershedError(f"{table} is written by a command, not made by a job", f"run `{COMMANDS[table]}`")
+            raise WatershedError(
+                f"{table} is written by a command, not made by a job", f"run `{COMMANDS.get(table, PROGRAM)}`"
+            )
     names = {*tables, *(before for table in tables for before in known.ancestors(known.by_table[table]))}
     return [step for step in known.ordered if any(contract.name in names for contract in step.contracts)]
 

@@ -23,6 +23,7 @@ from catalog.lake import Lake, partition_key, partition_sql, sql_literal
 from catalog.storage.log import repair_advice
 from catalog.storage.verify import lost_partitions
 from catalog.tables import CONTRACTS
+from catalog.violations import violation_sql
 from quality.outcome import (
     BETWEEN,
     COMPOUND_UNIQUE,
@@ -173,30 +174,6 @@ def schema_outcomes(reading: Reading, rows: int) -> list[Outcome]:
     if not reading.drift:
         return [outcome(None, True, f"all {len(reading.contract.columns)} columns")]
     return [outcome(drift.column, False, f"that {drift.column} {drift.problem}") for drift in reading.drift]
-
-
-def violation_sql(expectation: Expectation, type_: pa.DataType) -> str:
-    """The SQL predicate that is true of the rows that break an expectation about single rows; it is never null."""
-    column = f'"{expectation.column}"'
-    if expectation.name == NOT_NULL:
-        return f"{column} IS NULL"
-    if expectation.name == BETWEEN:
-        bounds = [
-            f"{column} {sign} {sql_literal(expectation[key])}"
-            for key, sign in (("min_value", "<"), ("max_value", ">"))
-            if expectation[key] is not None
-        ]
-        if pa.types.is_floating(type_):
-            bounds.append(f"isnan({column})")
-        return f"coalesce({' OR '.join(bounds)}, false)"
-    if expectation.name == IN_SET:
-        return f"coalesce({column} NOT IN ({', '.join(map(sql_literal, expectation['value_set']))}), false)"
-    return f"coalesce(NOT regexp_matches({column}, {sql_literal(anchored(expectation['regex']))}), false)"
-
-
-def anchored(regex: str) -> str:
-    """`regex` anchored at the start of the value, as `catalog.contract.matches` documents."""
-    return regex if regex.startswith("^") else f"^(?:{regex})"
 
 
 def _row_statements(reading: Reading, expectations: dict[int, Expectation]) -> dict[int, Outcome]:

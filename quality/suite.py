@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
 from catalog.lake import partition_key
+from catalog.violations import anchored
 from quality.expectations import (
     Reading,
-    anchored,
     example_columns,
     row_count_outcome,
     schema_outcomes,

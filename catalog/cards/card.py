@@ -48,6 +48,8 @@ def facts(contract: Contract, state: TableState | None = None) -> list[tuple[str
         ("licence", contract.licence),
         ("owner", contract.owner),
         ("fresh for", str(contract.freshness or "")),
+        ("tags", ", ".join(contract.tags)),
+        ("modalities", ", ".join(contract.modalities)),
         ("personal data", "; ".join(f"{column}: {kind}" for column, kind in contract.personal_data.items())),
     ]
     if state:

@@ -26,7 +26,7 @@ from catalog.sql.statements import check_confined
 from catalog.sql.time_travel import resolve
 from catalog.tables import CONTRACTS
 
-_NAME = re.compile(r'"?\b([a-z_]+)"?\."?([a-z_]+)\b"?')
+_NAME = re.compile(r'"?\b([a-z_][a-z0-9_]*)"?\."?([a-z_][a-z0-9_]*)\b"?')
 _PLACE = re.compile(r"^LINE (\d+): (.*)\n( *)\^", re.MULTILINE)
 
 _MENDS: dict[type[duckdb.Error], str] = {

@@ -82,6 +82,7 @@ PLANS = Contract(
 
 CONVERSATIONS = Contract(
     name="dialogues.conversations",
+    modalities=("text",),
     description="Dialogues of two instances of a model that follow a plan, as they were spoken.",
     columns=(
         MODEL,
@@ -172,6 +173,7 @@ REVISIONS = Contract(
 
 PREFERENCES = Contract(
     name="dialogues.preferences",
+    modalities=("text",),
     description="Preference pairs: the revised turn over the original one, after the same messages.",
     columns=(
         MODEL,
@@ -215,6 +217,7 @@ STATISTICS = Contract(
 
 PUBLISHED = Contract(
     name="dialogues.published",
+    modalities=("text",),
     description="Dialogues that others published, as rows of the same shape, the ill-formed ones marked.",
     command="watershed dialogues import",
     columns=(

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, texts, timestamp
 from catalog.contract import Column, Contract, between, filled, matches, one_of, references, row_count, warned
-from catalog.family import Family, Lineage
+from catalog.family import Family, Lineage, Searchable
 from catalog.tables.models import REGISTRY_COLUMNS, REGISTRY_LICENCE, REGISTRY_SOURCE, UUID
 
 OWNER = "evaluation"
@@ -32,6 +32,7 @@ TASKS = Contract(
 
 EXAMPLES = Contract(
     name="evals.examples",
+    modalities=("text",),
     description="Multiple-choice continuation questions made from held-out documents.",
     columns=(
         text("question_id", "32 hex digits made from task, document and position."),
@@ -213,8 +214,38 @@ ANSWERS = Contract(
 )
 
 CONTRACTS = (EXAMPLES, TASKS, RESULTS, TARGET_RESULTS, REGISTRY, REGISTRY_SCORES, ANSWERS)
+SEARCHABLE = (
+    Searchable(
+        kind="evaluation",
+        tables=(TASKS.name,),
+        sql=f"""
+        SELECT task AS name, description, replace(kind, '_', ' ') || ', ' || metric AS detail, ['text'] AS modalities
+        FROM {TASKS.name}
+        """,
+    ),
+    Searchable(
+        kind="evaluation",
+        tables=(REGISTRY.name,),
+        sql=f"""
+        SELECT model || ', ' || name AS name, ['text'] AS modalities, concat_ws(' ', uuid, model_uuid) AS detail,
+               format('{{}} tasks of DCLM, CORE {{:.3f}}', tasks, core_v2) AS description
+        FROM {REGISTRY.name}
+        """,
+    ),
+    Searchable(
+        kind="evaluation",
+        tables=(REGISTRY_SCORES.name,),
+        sql=f"""
+        SELECT task AS name, ['text'] AS modalities,
+               format('A task of DCLM, scored in {{:,}} registered evaluations', count(*)) AS description
+        FROM {REGISTRY_SCORES.name} GROUP BY task
+        """,
+    ),
+)
+
 FAMILY = Family(
     name="evals",
     contracts=CONTRACTS,
+    searchable=SEARCHABLE,
     lineage=Lineage(answers={"models.checkpoints": "evals.results", "models.targets": "evals.target_results"}),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalog.columns import integer, real, text
 from catalog.contract import Contract, between, matches, one_of, references, row_count
-from catalog.family import Family, Lineage
+from catalog.family import Family, Lineage, Searchable
 from catalog.tables.models import BATCH_COLUMNS, BATCH_EXPECTATIONS, CHECKPOINT_COLUMNS, STEP, TOKENS_READ
 
 OWNER = "training"
@@ -180,4 +180,15 @@ VOCABULARY = Contract(
 )
 
 CONTRACTS = (MODELS, METRICS, BATCHES, SATURATION, COACTIVATION, DOMAINS, VOCABULARY)
-FAMILY = Family(name="moe", contracts=CONTRACTS, lineage=Lineage(batches=("moe.batches",)))
+SEARCHABLE = Searchable(
+    kind="model",
+    tables=(MODELS.name,),
+    sql=f"""
+    SELECT run AS name, ['text'] AS modalities, 'data set ' || dataset || ' weights ' || sha256 AS detail,
+           format('{{}}, {{:,}} active of {{:,}} parameters, {{:,}} tokens',
+                  kind, active_parameters, total_parameters, tokens) AS description
+    FROM {MODELS.name}
+    """,
+)
+
+FAMILY = Family(name="moe", contracts=CONTRACTS, lineage=Lineage(batches=("moe.batches",)), searchable=(SEARCHABLE,))

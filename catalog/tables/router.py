@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from catalog.columns import binary, boolean, column, integer, real, text, texts
 from catalog.contract import Contract, between, matches, one_of
-from catalog.family import Family
+from catalog.family import Family, Searchable
 
 OWNER = "router"
 SPLITS = ("train", "dev", "test")
@@ -209,4 +209,24 @@ COMPARISONS = Contract(
 )
 
 CONTRACTS = (DOMAINS, DOCUMENTS, QUERIES, EXPERTS, RANKINGS, PILOTS, ROUTES, RESULTS, COMPARISONS)
-FAMILY = Family(name="router", contracts=CONTRACTS)
+SEARCHABLE = (
+    Searchable(
+        kind="data set",
+        tables=(DOMAINS.name,),
+        sql=f"""
+        SELECT domain AS name, ['text'] AS modalities,
+               format('{{:,}} documents and {{:,}} test queries of retrieval', documents, test_queries) AS description
+        FROM {DOMAINS.name}
+        """,
+    ),
+    Searchable(
+        kind="model",
+        tables=(EXPERTS.name,),
+        sql=f"""
+        SELECT run AS name, ['text'] AS modalities, 'adapters of an encoder, an expert for ' || expert AS description
+        FROM {EXPERTS.name}
+        """,
+    ),
+)
+
+FAMILY = Family(name="router", contracts=CONTRACTS, searchable=SEARCHABLE)

@@ -2,7 +2,7 @@
 
 # Annotations stay evaluated here: Dagster refuses a `context` that is annotated by a string.
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,14 +78,16 @@ class Making:
         assert self.partition is not None
         return str(self.partition["run"])
 
-    def replace(self, contract: Contract, rows: "pa.Table", within: Partition | None = None) -> None:
+    def replace(
+        self, contract: Contract, rows: "pa.Table | Iterable[pa.RecordBatch]", within: Partition | None = None
+    ) -> None:
         """Replace the rows of a table in one transaction.
 
         A partitioned step replaces only the rows of its partition. Threads of one process write one after another.
 
         Args:
             contract: The contract of the table.
-            rows: The new rows.
+            rows: The new rows, as a table or as record batches.
             within: Column values of the rows to replace; all other rows are kept. The default replaces all rows.
         """
         with _ONE_WRITER:

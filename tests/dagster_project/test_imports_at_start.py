@@ -68,7 +68,7 @@ for command in sys.argv[1:]:
 """`import click` and the names of all commands take most of such a process, so that each command is a fork of it."""
 COMMANDS = ("demo", "make", "curate", "ui", "sql", "tables", "describe", "check", "repair", "trace", "ladder")
 COMMANDS += ("registry", "cheatsheet", "compare", "plan", "model", "evals", "serve", "ask", "dialogues", "score")
-COMMANDS += ("shards", "tulu", "rescore")
+COMMANDS += ("shards", "tulu", "rescore", "search", "add", "mcp")
 
 
 def imported(project: Path, *words: str) -> set[str]:

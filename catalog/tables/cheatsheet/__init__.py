@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from catalog.columns import boolean, integer, text, texts
 from catalog.contract import Column, Contract, between, matches, one_of, references, row_count, warned
-from catalog.family import Family
+from catalog.family import Family, Searchable
 from catalog.licences.known import NOT_STATED
 from catalog.tables.cheatsheet.taxonomy import CATEGORIES, STAGES
 from catalog.tables.cheatsheet.views import VIEWS
@@ -157,4 +157,19 @@ CODINGS = Contract(
 )
 
 CONTRACTS = (TAXONOMY, RAW, RESOURCES, REPAIRS, CODINGS)
-FAMILY = Family(name="cheatsheet", contracts=CONTRACTS, views=VIEWS, site="catalog.tables.cheatsheet.site")
+SEARCHABLE = Searchable(
+    kind="resource",
+    tables=(RESOURCES.name,),
+    sql=f"""
+    SELECT name, description, list_concat(categories, stages) AS tags, concat_ws(' ', primary_link, year) AS detail,
+           list_transform(modalities, lambda each: lower(each)) AS modalities
+    FROM {RESOURCES.name}
+    """,
+)
+FAMILY = Family(
+    name="cheatsheet",
+    contracts=CONTRACTS,
+    views=VIEWS,
+    searchable=(SEARCHABLE,),
+    site="catalog.tables.cheatsheet.site",
+)

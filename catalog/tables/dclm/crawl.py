@@ -32,6 +32,7 @@ CRAWL_MONTHLY = datetime.timedelta(days=40)
 
 POOL = Contract(
     name="dclm.pool",
+    modalities=("text",),
     description="The archives of the crawl: a row per WARC file, readable or not.",
     columns=(
         text("warc", "File name of the archive, unique in the pool."),
@@ -78,6 +79,7 @@ STATISTICS = (
 
 DOCUMENTS = Contract(
     name="dclm.documents",
+    modalities=("text",),
     description="Every record of the crawl's archives exactly once: text, origin, statistics and signature. Documents "
     "are immutable; the decisions of recipes about them are in dclm.verdicts.",
     columns=(

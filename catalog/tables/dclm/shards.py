@@ -29,6 +29,7 @@ SOURCE_TOKENS = pa.struct([("source", pa.string()), ("tokens", pa.int64())])
 
 SHARDS_TABLE = Contract(
     name="dclm.shards",
+    modalities=("text",),
     description="The training data as a trainer reads it: a row per WebDataset tar of token sequences.",
     columns=(
         text("split", "train or heldout."),

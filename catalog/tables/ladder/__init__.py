@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalog.columns import boolean, integer, real, text, texts, timestamp
 from catalog.contract import Contract, between, one_of, references, row_count
-from catalog.family import Family, Lineage, Link
+from catalog.family import Family, Lineage, Link, Searchable
 
 OWNER = "ladder"
 
@@ -252,9 +252,20 @@ COMPARISONS = Contract(
 )
 
 CONTRACTS = (POINTS, CHECKPOINTS, TARGETS, FITS, PREDICTIONS, OUTCOMES, COMPARISON_RUNS, COMPARISONS)
+SEARCHABLE = Searchable(
+    kind="prediction",
+    tables=(PREDICTIONS.name,),
+    sql=f"""
+    SELECT target || ', ' || task AS name, ['text'] AS modalities,
+           format('accuracy {{:.3f}}, between {{:.3f}} and {{:.3f}}', accuracy, low, high) AS description
+    FROM {PREDICTIONS.name}
+    """,
+)
+
 FAMILY = Family(
     name="ladder",
     contracts=CONTRACTS,
+    searchable=(SEARCHABLE,),
     lineage=Lineage(
         links=(
             Link("ladder.points", ("run", "task"), "evals.results", ("run", "task")),

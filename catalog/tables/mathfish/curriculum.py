@@ -23,6 +23,7 @@ LABEL_FAULTS = ("", "unknown", "practice", "no standard")
 
 STANDARDS = Contract(
     name="mathfish.standards",
+    modalities=("text",),
     description="The tree of the curriculum: grades, domains, clusters, standards and sub-standards, a row each.",
     columns=(
         text("standard", "Identifier, such as 3.NF.A.1 or F-IF.C.7e."),
@@ -84,6 +85,7 @@ CONNECTIONS = Contract(
 
 PROBLEMS = Contract(
     name="mathfish.problems",
+    modalities=("text", "image"),
     description="Problems and activities, a row each, with the labels as they were published.",
     columns=(
         text("problem", "Identifier, unique over all files."),

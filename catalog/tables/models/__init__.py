@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, timestamp
 from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
-from catalog.family import Family, Lineage, Link
+from catalog.family import Family, Lineage, Link, Searchable
 
 OWNER = "training"
 
@@ -253,9 +253,47 @@ REQUESTS = Contract(
 )
 
 CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY, REQUESTS)
+SIZES = "format('{:,} parameters, {:,} tokens', parameters, tokens)"
+
+
+def _trained(table: str) -> Searchable:
+    sql = f"""
+    SELECT run AS name, ['text'] AS modalities,
+           {SIZES} || format(', {{:.3f}} bits per byte of held-out text', heldout_bits_per_byte) AS description,
+           'data set ' || dataset || ' weights ' || sha256 AS detail
+    FROM {table}
+    """
+    return Searchable(kind="model", tables=(table,), sql=sql)
+
+
+SEARCHABLE = (
+    _trained(CHECKPOINTS.name),
+    _trained(TARGETS.name),
+    Searchable(
+        kind="model",
+        tables=(REGISTRY.name,),
+        sql=f"""
+        SELECT name, ['text'] AS modalities, {SIZES} || ', trained on ' || dataset_name AS description,
+               architecture || ' ' || uuid AS detail
+        FROM {REGISTRY.name}
+        """,
+    ),
+    Searchable(
+        kind="data set",
+        tables=(REGISTRY_DATASETS.name,),
+        sql=f"""
+        SELECT name, ['text'] AS modalities, concat_ws(' ', uuid, tokenizer) AS detail,
+               concat_ws(', ', if(tokenized, 'tokenized', 'raw'), format('{{:,}} tokens', tokens), origin)
+               AS description
+        FROM {REGISTRY_DATASETS.name}
+        """,
+    ),
+)
+
 FAMILY = Family(
     name="models",
     contracts=CONTRACTS,
+    searchable=SEARCHABLE,
     lineage=Lineage(
         batches=("models.batches",),
         models=("models.checkpoints", "models.targets"),

@@ -6,7 +6,7 @@ so that it can be checked years later. The view `scholar.affected` lists what re
 
 from __future__ import annotations
 
-from catalog.family import Family, Lineage, Origin
+from catalog.family import Family, Lineage, Origin, Searchable
 from catalog.tables.scholar.answers import (
     ANSWERS,
     CANDIDATES,
@@ -47,6 +47,15 @@ ANSWER_TABLES = (ANSWERS, CANDIDATES, DRAFTS, REFERENCES, CITATIONS, QUOTATIONS)
 """What `watershed ask` writes."""
 
 CONTRACTS = (PAPERS, REJECTED, PASSAGES, EMBEDDINGS, INDEX, WITHDRAWALS, *ANSWER_TABLES, TRAINING)
+SEARCHABLE = Searchable(
+    kind="paper",
+    tables=(PAPERS.name,),
+    sql=f"""
+    SELECT coalesce(title, paper) AS name, licence, ['text'] AS modalities, left(text, 300) AS description,
+           concat_ws(' ', paper, doi, year, left(text, 2000)) AS detail
+    FROM {PAPERS.name}
+    """,
+)
 LINEAGE = Lineage(
     origins=(Origin(table=PAPERS.name, key="paper", url="url"),),
     # What was answered stays on record, and `scholar.affected` lists it; the words of the paper go.
@@ -56,4 +65,4 @@ LINEAGE = Lineage(
         QUOTATIONS.name: ("text",),
     },
 )
-FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS, lineage=LINEAGE)
+FAMILY = Family(name="scholar", contracts=CONTRACTS, views=VIEWS, lineage=LINEAGE, searchable=(SEARCHABLE,))

@@ -14,6 +14,7 @@ WITHDRAWN = ("retracted", "forgotten")
 
 PAPERS = Contract(
     name="scholar.papers",
+    modalities=("text",),
     description="Papers that answers may cite: a row per paper, in the version that was read.",
     columns=(
         text("paper", "Id of the paper: corpus id, DOI, or digest of its file's name."),
@@ -54,6 +55,7 @@ REJECTED = Contract(
 
 PASSAGES = Contract(
     name="scholar.passages",
+    modalities=("text",),
     description="Passages of the papers: blocks of words with their offsets.",
     columns=(
         text("passage", "32 hex digits made from paper, version and offsets."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.family import Family
+from catalog.family import Family, Searchable
 from catalog.tables.tulu import decontamination, evaluations, mixtures, preferences, training
 from catalog.tables.tulu.decontamination import CONTAMINATED_ROWS, CONTAMINATION
 from catalog.tables.tulu.evaluations import COMPARISONS, LOOKS, RESCORES, RESULTS, SEALED_RESULTS, SELECTIONS, TASKS
@@ -45,4 +45,24 @@ CONTRACTS = (
     *(TASKS, RESULTS, SEALED_RESULTS, LOOKS, SELECTIONS, COMPARISONS, RESCORES),
 )
 VIEWS = {**mixtures.VIEWS, **decontamination.VIEWS, **preferences.VIEWS, **training.VIEWS, **evaluations.VIEWS}
-FAMILY = Family(name="tulu", contracts=CONTRACTS, views=VIEWS)
+SEARCHABLE = (
+    Searchable(
+        kind="source",
+        tables=(SOURCES.name,),
+        sql=f"""
+        SELECT source || ' in ' || mixture AS name, licence, ['text'] AS modalities,
+               format('{{}}, {{:,}} rows taken', coalesce(repository, origin), taken) AS description
+        FROM {SOURCES.name}
+        """,
+    ),
+    Searchable(
+        kind="evaluation",
+        tables=(TASKS.name,),
+        sql=f"""
+        SELECT title AS name, task || ' ' || suite AS detail, ['text'] AS modalities,
+               format('{{}} shots, {{}}', shots, metric) AS description
+        FROM {TASKS.name}
+        """,
+    ),
+)
+FAMILY = Family(name="tulu", contracts=CONTRACTS, views=VIEWS, searchable=SEARCHABLE)

@@ -22,6 +22,7 @@ ROW = text("row_id", "16 hex digits made from the source, the content and the nu
 
 ROWS = Contract(
     name="tulu.rows",
+    modalities=("text",),
     description="Rows of instruction data sets in one shape: messages, preference pairs, and prompts with answers.",
     columns=(
         SOURCE,
@@ -79,6 +80,7 @@ MIXTURE_NAME = text("mixture", "Name of the mixture.")
 
 MIXTURE = Contract(
     name="tulu.mixture",
+    modalities=("text",),
     description="Rows of each mixture in the order in which they are read: a row for each time that one is taken.",
     columns=(
         MIXTURE_NAME,
