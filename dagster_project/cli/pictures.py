@@ -17,7 +17,13 @@ from dagster_project.cli.screen.say import say
 )
 @click.option("--url-column", default="image_url", show_default=True, help="Column that holds the addresses.")
 @click.option("--sha256-column", default="", help="Column of the digests that pictures must have.")
-@click.option("--concurrency", default=64, show_default=True, type=click.IntRange(1, 4096), help="Pictures in flight.")
+@click.option(
+    "--concurrency",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="Pictures that are downloaded at a time.",
+)
 @click.option(
     "--per-host", default=4, show_default=True, type=click.IntRange(1, 256), help="Pictures of one host in flight."
 )
