@@ -67,7 +67,7 @@ def test_a_wheel_outside_the_checkout_takes_nine_files(tmp_path: Path) -> None:
         assert f"own.{name}: {ROWS[name]} rows" in run("add", name, path.name)
     assert "own.people" in run("search", "people", "age")
     assert "own.shops" in run("describe", "own.shops", "--card")
-    assert run("sql", "SELECT count(*) AS n FROM own.events", "--format", "csv").split()[-1] == str(ROWS["events"])
+    assert str(ROWS["events"]) in run("sql", "SELECT count(*) AS n FROM own.events", "--format", "csv").split()
     run("check", "own")
     (project / "later.csv").write_text("id;Zip Code;rating;open;since;phone\n3;1;x;true;2026-02-01;+39\n")
     assert "later.csv row 1" in run("add", "shops", "later.csv", code=2)
