@@ -25,7 +25,7 @@ EXAMPLES = {
     "catalog.projects.types": ["arrow_type", "sql_type"],
     "catalog.cards.croissant.export": ["export_croissant"],
     "catalog.cards.croissant.importing": ["read_croissant"],
-    "catalog.cards.site.html": ["file_name", "tag"],
+    "catalog.cards.site.html": ["count", "file_name", "tag"],
     "catalog.energy": ["energy_of"],
     "catalog.licences.inherited": ["licences_of"],
     "catalog.licences.names": ["normalised", "read_licence", "read_licences"],
