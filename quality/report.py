@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
@@ -82,8 +83,16 @@ def _text(outcomes: Sequence[Outcome], missing: Sequence[str]) -> str:
         lines += [f"WARNED {outcome.line(rows=False)}", *_listed(outcome)] if outcome.warned else []
     lines += [f"FAILED {outcome.line()}" for outcome in outcomes if outcome.failed]
     if missing:
-        lines.append(f"not made yet: {', '.join(missing)}")
+        lines.append(f"not made yet: {_missing(missing, {outcome.table.partition('.')[0] for outcome in outcomes})}")
     return "\n".join([*lines, summary(outcomes)])
+
+
+def _missing(names: Sequence[str], begun: Collection[str]) -> str:
+    """Tables of the families in `begun` by name; those of other families as a number."""
+    families = Counter(name.partition(".")[0] for name in names)
+    whole = [f"{family} ({count})" for family, count in families.items() if family not in begun]
+    parts = [name for name in names if name.partition(".")[0] in begun]
+    return ", ".join([*parts, *([f"all tables of {', '.join(whole)}"] if whole else [])])
 
 
 def _listed(outcome: Outcome) -> list[str]:

@@ -6,7 +6,9 @@ import pyarrow as pa
 
 from catalog.contract import Column, Contract
 from catalog.literals import sql_literal
+from catalog.personal import PATTERNS, personal_columns
 from catalog.projects.types import quoted, sql_type
+from catalog.tables import CONTRACTS
 
 WHOLE = frozenset(
     (
@@ -17,31 +19,29 @@ WHOLE = frozenset(
 )
 """Kinds of personal data that fill a whole value. A column of any other kind holds running text."""
 
-WITHIN = (
-    ("e-mail address", r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"),
-    ("IP address", r"\b((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)\b"),
-    ("telephone number", r"\+\d{1,3}[ .-]?(\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}"),
-)
-"""What is replaced in running text, as regular expressions."""
-
 
 def masked_sql(contract: Contract, scan: str, *, texts: bool = False) -> str:
-    """A query of a table with its personal data masked.
+    """A query of a table with its personal data masked: of its own columns, and of values that come from such columns.
 
     Args:
         scan: the table in a FROM clause.
-        texts: whether running text is shown, with e-mail addresses, IP addresses and telephone numbers replaced.
+        texts: whether running text is shown, with what looks like personal data in it replaced.
     """
-    masked = [f"{_masked(each, texts)} AS {quoted(each.name)}" for each in contract.columns if each.personal_data]
+    kinds = personal_columns(contract, CONTRACTS)
+    masked = [
+        f"{_masked(each, kinds[each.name], texts)} AS {quoted(each.name)}"
+        for each in contract.columns
+        if each.name in kinds
+    ]
     return f"SELECT * REPLACE ({', '.join(masked)}) FROM {scan}" if masked else f"FROM {scan}"
 
 
-def _masked(column: Column, texts: bool) -> str:
+def _masked(column: Column, kind: str, texts: bool) -> str:
     name = quoted(column.name)
     if not pa.types.is_string(column.type):
         return f"CAST(NULL AS {sql_type(column.type)})"
-    if texts and column.personal_data not in WHOLE:
-        for kind, pattern in WITHIN:
-            name = f"regexp_replace({name}, {sql_literal(pattern)}, {sql_literal(f'[{kind}]')}, 'g')"
+    if texts and kind not in WHOLE:
+        for within, pattern in PATTERNS:
+            name = f"regexp_replace({name}, {sql_literal(pattern)}, {sql_literal(f'[{within}]')}, 'g')"
         return name
-    return f"CASE WHEN {name} IS NOT NULL THEN {sql_literal(f'[personal data: {column.personal_data}]')} END"
+    return f"CASE WHEN {name} IS NOT NULL THEN {sql_literal(f'[personal data: {kind}]')} END"

@@ -37,6 +37,12 @@ def test_text_has_a_line_per_table_a_line_per_failure_and_a_summary() -> None:
     assert lines[3:] == ["not made yet: dclm.shards", "2 tables: 1 expectations hold, 1 fails"]
 
 
+def test_tables_of_families_of_which_none_is_made_are_counted() -> None:
+    missing = [contract(name) for name in ("dclm.shards", "moe.models", "moe.metrics", "tulu.rows")]
+    line = report(OUTCOMES, "text", missing).splitlines()[3]
+    assert line == "not made yet: dclm.shards, all tables of moe (2), tulu (1)"
+
+
 def test_json_is_strict_and_complete() -> None:
     document = json.loads(
         report(OUTCOMES, "json", MISSING), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")

@@ -94,10 +94,10 @@ def test_the_log_says_what_each_version_changed(tmp_path: Path) -> None:
 
 def test_personal_data_is_found_by_pattern_and_followed_down_lineage() -> None:
     for text, safe in (
-        ("mail a.b+c@lake.example.org now", "mail [email] now"),
-        ("from 10.0.0.255, not 1.2.3 or 999.1.1.1", "from [address], not 1.2.3 or 999.1.1.1"),
-        ("2001:db8:0:0:1:0:0:1", "[address]"),
-        ("call +1 415 555 0100", "call [phone]"),
+        ("mail a.b+c@lake.example.org now", "mail [e-mail address] now"),
+        ("from 10.0.0.255, not 1.2.3 or 999.1.1.1", "from [IP address], not 1.2.3 or 999.1.1.1"),
+        ("2001:db8:0:0:1:0:0:1", "[IP address]"),
+        ("call +1 415 555 0100", "call [telephone number]"),
         ("key sk-abcdefghijklmnop1234", "key [key]"),
         ("3.NF.A.1 at 2026-01-02 03:04:05, 1,234,567 rows", "3.NF.A.1 at 2026-01-02 03:04:05, 1,234,567 rows"),
     ):
