@@ -125,6 +125,10 @@ PIXMO: dict[str, list[dict[str, Any]]] = {
         {**SAMPLED, "sample": "00000000-000000", "dataset": "cap", "image_sha256": SHA256, "maker": "person"}
         | {"place": PICTURE_ROW["image_url"]}
     ],
+    "pixmo.scenes": [{"scene": "scene 1", "split": "heldout", "image_sha256": SHA256, "count": 1}],
+    "pixmo.captioners": [{"stage": "mixture", "sha256": SHA256}],
+    "pixmo.replies": [{"model": "mixture", "scene": "scene 1", "task": "counting"}],
+    "pixmo.scores": [{"split": "heldout", "task": "counting"}],
 }
 """A picture, what each dataset says of it, and the shard that holds it."""
 
@@ -465,8 +469,8 @@ opened in a quarter of the time of a lake with all tables."""
 def write_lake(folder: Path, names: tuple[str, ...] = ()) -> Settings:
     """A lake in `folder` with the good rows of the tables `names`, or of all.
 
-    It is a copy of a lake that this process writes once, a table when it is first asked for. The logs of Delta hold
-    relative paths, so that a copy works as well.
+    It is a copy of a lake that this process writes once, a table when it is first asked for, so that tables may have
+    been written in any order. The logs of Delta hold relative paths, so that a copy works as well.
     """
     written = _written_lake()
     for name in names or good_rows():

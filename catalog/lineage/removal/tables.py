@@ -2,7 +2,7 @@
 
 In this order, each step of which may be repeated after a kill:
 
-1. Rows are deleted in one Delta commit, so that the latest version lacks them.
+1. The partitions that hold such rows are replaced in one Delta commit, so that the latest version lacks them.
 2. The earlier versions that cannot be read any more are recorded beside the table (`_checksums/removed.json`).
 3. Every Parquet file in the table's folder that no version needs now and that holds such a row is deleted, files of
    killed writers included. Files without such a row stay, so that versions which never held one can still be read.
@@ -16,6 +16,8 @@ import datetime
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -24,8 +26,7 @@ import pyarrow as pa
 from catalog.code_version import code_version
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lineage.removal.orders import Removals, blanked, carriers
-from catalog.literals import sql_literal
+from catalog.lineage.removal.orders import Removals, blanked, carriers, kept_rows
 from catalog.reads import not_recorded
 from catalog.storage.log import TableLog
 from catalog.storage.records import (
@@ -45,8 +46,6 @@ from catalog.storage.store import DAMAGED, Store
 if TYPE_CHECKING:
     from catalog.lake import Lake
 
-AT_ONCE = 10_000
-"""Values in the predicate of a commit."""
 STRAY = datetime.timedelta(days=1)
 """Age from which a file that no version names is left by a killed writer. A younger one may be about to be committed;
 its writer then removes the rows itself."""
@@ -156,41 +155,62 @@ def _full(contract: Contract, removals: Removals, batch: pa.RecordBatch) -> list
 
 
 def _delete_rows(lake: Lake, contract: Contract, removals: Removals) -> int:
-    """Commit versions without the rows; return how many were removed or emptied."""
+    """Commit a version without the rows; return how many were removed or emptied."""
     before = _unemptied(lake, contract, removals)
-    if not before:
-        return 0
-    by_column: dict[str, set[Any]] = {}
-    for batch, _ in _live(lake, contract, removals):
-        # A row may be named by several columns; deleting by each value that is named itself finds them all.
-        for column in columns_looked_at(contract, removals):
-            if column in batch.schema.names:
-                alone = removals.named(contract, batch.select([column]))
-                by_column.setdefault(column, set()).update(
-                    value for value, one in zip(batch[column].to_pylist(), alone, strict=True) if one
-                )
-    for column, values in by_column.items():
-        ordered = sorted(values)
-        for at in range(0, len(ordered), AT_ONCE):
-            listed = ", ".join(sql_literal(value) for value in ordered[at : at + AT_ONCE])
-            _commit(lake, contract, f'"{column}" IN ({listed})')
+    if before:
+        _replace(lake, contract, removals, _partitions(lake, contract, removals))
     return before
 
 
-def _commit(lake: Lake, contract: Contract, predicate: str) -> None:
-    from deltalake import CommitProperties, DeltaTable
+def _partitions(lake: Lake, contract: Contract, removals: Removals) -> list[dict[str, Any]]:
+    """The partitions that hold what is to be forgotten; one without columns if the table has none."""
+    stored = lake.table(contract.name).to_pyarrow_dataset()
+    columns = [*contract.partition_by, *columns_looked_at(contract, removals), *blanked().get(contract.name, ())]
+    wanted = [name for name in dict.fromkeys(columns) if name in stored.schema.names]
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for batch in stored.to_batches(columns=wanted):
+        full = _full(contract, removals, batch)
+        for row in batch.select(list(contract.partition_by)).filter(pa.array(full, pa.bool_())).to_pylist():
+            found[tuple(row.values())] = row
+        if any(full) and not contract.partition_by:
+            return [{}]
+    return list(found.values())
+
+
+def _replace(lake: Lake, contract: Contract, removals: Removals, partitions: Sequence[Mapping[str, Any]]) -> None:
+    """Commit the partitions without the rows, in one transaction and a batch at a time.
+
+    The rows are written from Arrow. `DeltaTable.delete` would write texts as string_view, which Arrow does not compare
+    with the strings of a filter.
+    """
+    import pyarrow.compute as pc
+    from deltalake import CommitProperties, DeltaTable, write_deltalake
     from deltalake.exceptions import DeltaError
 
-    table = DeltaTable(lake.path(contract.name), storage_options=dict(lake.storage_options) or None)
+    from catalog.lake import partition_sql
+
+    stored = lake.table(contract.name)
+    dataset = stored.to_pyarrow_dataset()
+    schema = pa.schema([field.remove_metadata() for field in dataset.schema])
+    equal = [[pc.field(column) == value for column, value in each.items()] for each in partitions if each]
+    chosen = reduce(or_, [reduce(and_, each) for each in equal]) if equal else None
+    predicate = " OR ".join(f"({partition_sql(each)})" for each in partitions if each) or None
+
+    def kept() -> Iterator[pa.RecordBatch]:
+        for batch in dataset.to_batches(filter=chosen):
+            yield from kept_rows(contract, pa.Table.from_batches([batch]), removals).cast(schema).to_batches()
+
+    options = dict(lake.storage_options) or None
     # Without a fingerprint: what was made is what it was, but for the rows that people ordered to forget.
     note = CommitProperties(custom_metadata={"userMetadata": json.dumps({"code": code_version(), "removal": True})})
-    columns = blanked().get(contract.name)
     try:
-        if columns is None:
-            table.delete(predicate, commit_properties=note)
-        elif columns:
-            empty = {c: "NULL" if contract.column(c).nullable else "''" for c in columns}
-            table.update(updates=empty, predicate=predicate, commit_properties=note)
+        write_deltalake(
+            DeltaTable(lake.path(contract.name), version=stored.version(), storage_options=options),
+            pa.RecordBatchReader.from_batches(schema, kept()),
+            mode="overwrite",
+            predicate=predicate,
+            commit_properties=note,
+        )
     except (DeltaError, OSError) as error:
         raise lake.refusal(error) or WatershedError(
             f"rows were not removed from {contract.name}: {str(error).splitlines()[0]}",

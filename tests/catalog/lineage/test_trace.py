@@ -27,7 +27,7 @@ from catalog.settings import Settings
 from catalog.sql.query import connect
 from catalog.tables import CONTRACTS
 from dagster_project.cli import main
-from tests.small_lake import RUNS, UUID, doc_id, good_rows, write_lake, write_rows
+from tests.small_lake import RUNS, UUID, doc_id, good_rows, settings_in, write_lake, write_rows
 
 FORECAST = Thing("ladder.predictions", {"target": "80k-4xC", "task": "continuation"})
 
@@ -133,7 +133,7 @@ def test_links_hold_together_what_names_a_row() -> None:
 
 def test_a_version_rests_on_the_versions_that_were_the_latest_when_it_was_written(tmp_path: Path) -> None:
     names = ("dclm.pool", "dclm.documents", "dclm.measurements", "dclm.verdicts")
-    settings = write_lake(tmp_path, names)
+    settings = write_rows(settings_in(tmp_path), {name: good_rows()[name] for name in names})
     first = Versions(connect(settings)).latest("dclm.verdicts")
     assert first
     assert first.fingerprint == "f" * 16

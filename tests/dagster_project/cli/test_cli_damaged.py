@@ -60,12 +60,13 @@ def test_every_command_names_a_torn_table_and_answers_for_the_others(lake: Setti
     assert tables.stdout.count("fits its contract") == len(CURATED) - 1
     refused(watershed("describe", "dclm.scores"), "dclm.scores")
     refused(watershed("sql", "SELECT count(*) FROM dclm.scores"), "dclm.scores")
-    assert "dclm.funnel: needs dclm.scores, damaged" in watershed("sql", "FROM dclm.funnel").stderr
     assert watershed("sql", "SELECT 1 AS one").stdout.split() == ["one", "1"]
     assert watershed("sql", "SELECT count(*) AS n FROM dclm.pool").stdout.split() == ["n", "1"]
     refused(watershed("make", "dclm.mixture"), "dclm.scores")
     traced = watershed("trace", doc_id(2))
     assert traced.exit_code == 0, traced.output
+    tear(lake, "dclm.verdicts")
+    assert "dclm.funnel: needs dclm.verdicts, damaged" in watershed("sql", "FROM dclm.funnel").stderr
 
 
 def test_the_prompt_begins_with_the_damaged_tables(lake: Settings, capsys: pytest.CaptureFixture[str]) -> None:

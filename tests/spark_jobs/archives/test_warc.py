@@ -206,7 +206,7 @@ def test_a_length_that_is_no_size_costs_its_own_record_alone(tmp_path: Path, sta
     found = read(tmp_path, b"".join([*PLAIN[:2], own, *PLAIN[3:]]), "made.warc")
     assert urls(found) == [url for url in URLS if url != URLS[1]]
     (damaged,) = [r for r in found if r.state != "ok"]
-    assert "no size" in str(damaged.reason)
+    assert "not a size" in str(damaged.reason)
     assert len(str(damaged.reason)) < 100
 
 

@@ -148,7 +148,7 @@ def test_a_published_row_is_read_and_a_problem_is_never_a_template() -> None:
     [
         (5, "id"),
         (published_row(messages=[]), "two turns"),
-        (published_row(messages=[{"role": "user"}, 5]), "no object"),
+        (published_row(messages=[{"role": "user"}, 5]), "not an object"),
         (published_row(messages=[{"role": "user"}, {"role": "assistant", "aligns": "yes"}]), "prompt_template"),
         (published_row(messages=[published_row()["messages"][0], {"correct_option_index": [2]}]), "names no option"),
         (published_row(messages=[published_row()["messages"][0], {"aligns": "maybe"}]), "neither yes nor no"),

@@ -45,7 +45,7 @@ def test_the_stamp_follows_the_weights(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_encoder_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(WatershedError, match="no encoder"):
+    with pytest.raises(WatershedError, match="is not an encoder"):
         encoder_of("nothing", cache=folder)
     (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
     save_file({"a": np.ones((4, 3)), "b": np.ones((4, 3))}, tmp_path / "model.safetensors")

@@ -84,7 +84,7 @@ def test_vectors_of_another_encoder_are_refused_by_the_entry_that_differs(tmp_pa
 @pytest.mark.parametrize(
     ("vectors", "cause"),
     [
-        (np.full((1, 32), np.nan), "no finite number"),
+        (np.full((1, 32), np.nan), "not a finite number"),
         (np.full((1, 32), 1e6), "exceeds half precision"),
         (np.zeros((1, 31)), "shape"),
     ],
