@@ -19,7 +19,7 @@ from catalog.code_version import code_version
 from catalog.contract import Contract, conforming
 from catalog.creation import create
 from catalog.errors import WatershedError
-from catalog.literals import sql_literal
+from catalog.literals import partition_sql, partitions_sql
 from catalog.object_store import FIRST_REQUEST, full_options, is_object_store, refusal
 from catalog.reads import not_recorded, record_read
 from catalog.settings import Settings
@@ -401,11 +401,6 @@ def partition_columns(key: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in key.split("/")) if key != WHOLE else {}
 
 
-def partition_sql(partition: Mapping[str, Any]) -> str:
-    """The SQL predicate that is true of the rows of the partition alone."""
-    return " AND ".join(f"{column} = {sql_literal(value)}" for column, value in partition.items())
-
-
 def commit_note(fingerprint: str, partition: Mapping[str, Any] | None) -> str:
     """The note of a commit: the fingerprint, the partition that it replaced, and the version of the code, as JSON.
 
@@ -417,8 +412,7 @@ def commit_note(fingerprint: str, partition: Mapping[str, Any] | None) -> str:
 
 def parts_sql(parts: Iterable[Part]) -> str | None:
     """The predicate that holds for the parts' rows only; None for a whole table."""
-    predicates = [partition_sql(part.partition) for part in parts if part.partition]
-    return " OR ".join(f"({one})" for one in predicates) if len(predicates) > 1 else "".join(predicates) or None
+    return partitions_sql(part.partition for part in parts if part.partition)
 
 
 def parts_note(parts: Sequence[Part]) -> str:

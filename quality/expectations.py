@@ -19,7 +19,8 @@ import pyarrow as pa
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
 from catalog.inventory import Drift, column_drift
-from catalog.lake import Lake, partition_key, partition_sql, sql_literal
+from catalog.lake import Lake, partition_key
+from catalog.literals import partitions_sql, sql_literal
 from catalog.storage.log import repair_advice
 from catalog.storage.verify import lost_partitions
 from catalog.tables import CONTRACTS
@@ -90,8 +91,7 @@ class Reading:
         """The table without its outdated partitions, in a FROM clause."""
         if not self.outdated:
             return self.scan
-        left_out = " OR ".join(f"({partition_sql(partition)})" for partition in self.outdated)
-        return f"(FROM {self.scan} WHERE NOT coalesce({left_out}, false))"
+        return f"(FROM {self.scan} WHERE NOT coalesce({partitions_sql(self.outdated)}, false))"
 
     @property
     def columns(self) -> list[str]:

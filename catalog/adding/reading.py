@@ -20,8 +20,8 @@ import duckdb
 import pyarrow as pa
 
 from catalog.errors import WatershedError
-from catalog.lake import sql_literal
 from catalog.lines import opened as opened_bytes
+from catalog.literals import sql_literal
 from catalog.projects.contract_file import OwnTable
 from catalog.projects.files_list import ListedFile
 from catalog.projects.types import arrow_type, quoted, sql_type

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Searchable
-from catalog.lake import Lake, sql_literal
+from catalog.lake import Lake
+from catalog.literals import sql_literal
 from catalog.view import View
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import duckdb
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import sql_literal
+from catalog.literals import sql_literal
 from catalog.sql.views import VIEWS
 from catalog.storage.log import log_faults, missing_entries, repair_advice
 from catalog.storage.records import LOG

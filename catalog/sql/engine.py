@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import duckdb
 
 from catalog.errors import WatershedError
-from catalog.lake import Lake, sql_literal
+from catalog.lake import Lake
+from catalog.literals import sql_literal
 from catalog.object_store import full_options, is_object_store, virtual_hosts
 
 SECRET = "watershed_lake"

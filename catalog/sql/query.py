@@ -17,7 +17,8 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.files import whole_file
-from catalog.lake import Lake, sql_literal
+from catalog.lake import Lake
+from catalog.literals import sql_literal
 from catalog.settings import Settings, load_settings
 from catalog.sql.connection import LakeConnection, unchecked
 from catalog.sql.declare import MADE, NOT_MADE, damaged_table, declare

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import duckdb
 
 from catalog.errors import WatershedError
-from catalog.lake import sql_literal
+from catalog.literals import sql_literal
 from catalog.object_store import is_object_store
 from catalog.sql.connection import unchecked
 from catalog.sql.declare import DAMAGED, MADE, damaged_table

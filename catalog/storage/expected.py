@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
-from catalog.lake import Lake, Written, partition_sql
+from catalog.lake import Lake, Written
+from catalog.literals import partition_sql
 from catalog.storage.records import Recorded, read_files, record_path, sound_records
 from catalog.storage.store import Store
 from catalog.tables import FAMILIES

@@ -177,7 +177,7 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def _sql_literal(value: float | str) -> str:
-    from catalog.lake import sql_literal
+    from catalog.literals import sql_literal
 
     return sql_literal(value if isinstance(value, str) else float(value))
 

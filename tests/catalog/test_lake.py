@@ -14,7 +14,8 @@ from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
 from catalog.inventory import table_state
-from catalog.lake import WHOLE, Lake, Part, partition_key, partition_sql
+from catalog.lake import WHOLE, Lake, Part, partition_key
+from catalog.literals import partition_sql
 from catalog.tables import contract
 from tests.small_lake import doc_id, good_rows, row, settings_in
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from catalog.cards.bom.facts import ModelFacts
 from catalog.cards.site.reading import SiteLake
-from catalog.lake import sql_literal
+from catalog.literals import sql_literal
 from catalog.printable import one_line
 from catalog.tables import FAMILIES
 

@@ -17,8 +17,8 @@ from catalog.contract import Contract
 from catalog.energy import Energy, energy_of
 from catalog.errors import WatershedError
 from catalog.inventory import TableState
-from catalog.lake import sql_literal
 from catalog.licences.inherited import Held, ancestors, licences_of
+from catalog.literals import sql_literal
 from catalog.names import close, find
 from catalog.personal import personal_columns
 from catalog.tables import CONTRACTS, FAMILIES

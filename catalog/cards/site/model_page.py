@@ -14,7 +14,7 @@ from catalog.cards.site.reading import SiteLake
 from catalog.cards.site.table_page import licence_table
 from catalog.energy import energy_of
 from catalog.family import Family
-from catalog.lake import sql_literal
+from catalog.literals import sql_literal
 from catalog.tables import CONTRACTS, FAMILIES
 
 SOURCES = 20

@@ -27,6 +27,7 @@ from catalog.code_version import code_version
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lineage.removal.orders import Removals, blanked, carriers, kept_rows
+from catalog.literals import partitions_sql
 from catalog.reads import not_recorded
 from catalog.storage.log import TableLog
 from catalog.storage.records import (
@@ -187,14 +188,11 @@ def _replace(lake: Lake, contract: Contract, removals: Removals, partitions: Seq
     from deltalake import CommitProperties, DeltaTable, write_deltalake
     from deltalake.exceptions import DeltaError
 
-    from catalog.lake import partition_sql
-
     stored = lake.table(contract.name)
     dataset = stored.to_pyarrow_dataset()
     schema = pa.schema([field.remove_metadata() for field in dataset.schema])
     equal = [[pc.field(column) == value for column, value in each.items()] for each in partitions if each]
     chosen = reduce(or_, [reduce(and_, each) for each in equal]) if equal else None
-    predicate = " OR ".join(f"({partition_sql(each)})" for each in partitions if each) or None
 
     def kept() -> Iterator[pa.RecordBatch]:
         for batch in dataset.to_batches(filter=chosen):
@@ -208,7 +206,7 @@ def _replace(lake: Lake, contract: Contract, removals: Removals, partitions: Seq
             DeltaTable(lake.path(contract.name), version=stored.version(), storage_options=options),
             pa.RecordBatchReader.from_batches(schema, kept()),
             mode="overwrite",
-            predicate=predicate,
+            predicate=partitions_sql(partitions),
             commit_properties=note,
         )
     except (DeltaError, OSError) as error:

@@ -97,7 +97,7 @@ def _show_in(output: Path, relation: duckdb.DuckDBPyRelation) -> str:
 
 
 def _copy(relation: duckdb.DuckDBPyRelation, format: str, path: Path, output: Path | None) -> str:
-    from catalog.lake import sql_literal
+    from catalog.literals import sql_literal
 
     relation.query("answer", f"COPY answer TO {sql_literal(str(path))} ({COPY_OPTIONS[format]})")
     if output:

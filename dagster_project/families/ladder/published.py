@@ -14,7 +14,8 @@ import pyarrow as pa
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.fingerprint import fingerprint
-from catalog.lake import Lake, partition_key, sql_literal
+from catalog.lake import Lake, partition_key
+from catalog.literals import sql_literal
 from catalog.settings import Settings
 from catalog.tables.ladder import CHECKPOINTS, LAKE, POINTS, TARGETS
 
