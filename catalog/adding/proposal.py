@@ -74,7 +74,7 @@ PARSERS = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A contract, and what is to be said of its columns in comments."""
+    """A contract, and the comments on its columns."""
 
     table: OwnTable
     notes: dict[str, str] = field(default_factory=dict)

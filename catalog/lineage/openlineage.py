@@ -34,7 +34,7 @@ def events(versions: Versions, root: str, tables: Iterable[str] = CONTRACTS) -> 
     Args:
         versions: the versions of the lake's tables.
         root: the root of the lake, as `Lake.root` has it.
-        tables: the tables whose commits are told.
+        tables: the tables whose commits are written.
     """
     found = [each for name in tables for each in versions.of.get(name, ()) if each.operation in WRITING]
     for version in sorted(found, key=lambda each: (each.written_at, each.table, each.version)):

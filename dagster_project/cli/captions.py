@@ -54,5 +54,5 @@ def captions_command(recordings: Path, recogniser: str, model: str) -> None:
     name = f"spoken-{hashlib.sha256(lines).hexdigest()[:12]}.jsonl"
     path = folders(settings)[1] / "pixmo-cap" / name
     write_whole(path, lines)
-    said = sum(len(row["transcripts"]) for row in rows)
-    say(f"{path}: {len(rows):,} captions of {said:,} transcripts; `watershed make pixmo.cap` reads them")
+    transcripts = sum(len(row["transcripts"]) for row in rows)
+    say(f"{path}: {len(rows):,} captions of {transcripts:,} transcripts; `watershed make pixmo.cap` reads them")

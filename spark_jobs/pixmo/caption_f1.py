@@ -66,9 +66,9 @@ def caption_score(caption: str, references: Sequence[str], ask: Ask) -> CaptionS
         references: transcripts or captions of people.
         ask: the judge.
     """
-    said = "\n\n".join(references)
-    own, theirs = statements(caption, ask), statements(said, ask)
-    right, first = supported(own, said, ask)
+    described = "\n\n".join(references)
+    own, theirs = statements(caption, ask), statements(described, ask)
+    right, first = supported(own, described, ask)
     found, second = supported(theirs, caption, ask)
     precision = right / len(own) if own else 0.0
     recall = found / len(theirs) if theirs else 0.0

@@ -188,7 +188,7 @@ class Samples:
             )
         return found
 
-    def said(self, sample: Picked) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
+    def annotations_of(self, sample: Picked) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
         """What a dataset says of a picture, and the rows that say it, as FILE:ROW; both empty if all are set apart."""
         annotations: list[Annotation] = []
         used = []
@@ -200,9 +200,9 @@ class Samples:
                 if where["apart"]:
                     continue
                 points = [(point["x"], point["y"]) for point in where["points"]]
-            said = list(SAY[sample.dataset](row, points))
-            annotations += said
-            used += [f"{row['file']}:{row['row']}"] if said else []
+            found = list(SAY[sample.dataset](row, points))
+            annotations += found
+            used += [f"{row['file']}:{row['row']}"] if found else []
         return tuple(annotations), tuple(used)
 
 

@@ -66,15 +66,16 @@ def write_shards(lake: Lake, recipe: PictureShardRecipe, fingerprint: str) -> li
             (folder / split / MANIFEST).unlink(missing_ok=True)
             lines: list[PictureLine] = []
             for start in range(0, len(part), each):
-                made = [(sample, *samples.said(sample)) for sample in part[start : start + each]]
+                made = [(sample, *samples.annotations_of(sample)) for sample in part[start : start + each]]
                 made = [one for one in made if one[1]]
                 task.advance(1)
                 if not made:
                     continue
-                pictures = [_sample(sample, said, *store.read(sample.sha256)) for sample, said, _ in made]
+                pictures = [_sample(sample, annotations, *store.read(sample.sha256)) for sample, annotations, _ in made]
                 line = write_picture_shard(folder / split, split, len(lines), pictures)
                 rows += [
-                    _sample_row(line, place, sample, said, used) for place, (sample, said, used) in enumerate(made)
+                    _sample_row(line, place, sample, annotations, used)
+                    for place, (sample, annotations, used) in enumerate(made)
                 ]
                 lines.append(line)
                 shards.append(_shard_row(line, lake.relative(folder / split / f"{line.shard}.tar"), fingerprint))

@@ -9,7 +9,7 @@ a set would teach a model to point at the wrong place. A row shows its unit in t
   set whose range decides.
 
 The set's unit is that of most rows. Rows that are known, with a probability of CERTAIN at least, to
-be in the other unit are set apart, and so are rows whose unit cannot be told and rows with points outside the picture.
+be in the other unit are set apart, and so are rows of no certain unit and rows with points outside the picture.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def state_badge(site: SiteLake, contract: Contract) -> Markup:
 def _summary(site: SiteLake, contract: Contract, state: TableState | None) -> Markup:
     badges = join((badge(each) for each in sorted(site.settings.dagster.tags)), " ")
     line = tag("p", state_badge(site, contract), " ", badge(contract.family), " ", badges, class_="badges")
-    told = dict(facts(contract, state))
+    stated = dict(facts(contract, state))
     shown = [
         ("rows", count(state.rows) if state else None),
         ("size", human_bytes(state.bytes) if state else None),
@@ -127,7 +127,10 @@ def _summary(site: SiteLake, contract: Contract, state: TableState | None) -> Ma
         ("owner", site.owner(contract)),
         ("licence", join((badge(held.id, _colour(held)) for held in site.licences(contract.name)[:4]), " ")),
         ("source", contract.source if contract.source != "derived" else None),
-        *((name, told.get(name)) for name in ("primary key", "partitioned by", "fresh for", "partitions", "checksums")),
+        *(
+            (name, stated.get(name))
+            for name in ("primary key", "partitioned by", "fresh for", "partitions", "checksums")
+        ),
         ("state", site.damaged.get(contract.name) or (state.summary if state else None)),
         ("made by", tag("code", contract.command or f"watershed make {contract.name}") if not state else None),
     ]

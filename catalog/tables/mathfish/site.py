@@ -138,7 +138,7 @@ def _index(site: SiteLake, curriculum: Curriculum, shown: list[Row]) -> Page:
 def _page(curriculum: Curriculum, row: Row) -> Page:
     standard = row["standard"]
     path = f"mathfish/{file_name(standard)}.html"
-    told = facts(
+    stated = facts(
         [
             ("grade", row["grade"]),
             ("level", row["level"]),
@@ -159,7 +159,7 @@ def _page(curriculum: Curriculum, row: Row) -> Page:
         path=path,
         title=standard,
         lead=short(row["description"], 1200),
-        above=join((tag("p", way, class_="quiet") if above else None, told)),
+        above=join((tag("p", way, class_="quiet") if above else None, stated)),
         sections=sections,
         crumbs=(("Standards", INDEX),),
         entries=(Entry(title=standard, words=row["description"], kind="standard", address=path),),

@@ -116,7 +116,9 @@ COORDINATES = Contract(
         integer("height", "Height of the picture in pixels; null if it is unknown.", nullable=True),
         column("points", pa.list_(POINT), "Places in percent of width and height, one decimal; empty if set apart."),
         column("written", pa.list_(POINT), "Places as published."),
-        text("unit", "percent or pixel, as this row is written; none without points; unknown if it cannot be told."),
+        text(
+            "unit", "percent or pixel, as this row is written; none without points; unknown if it cannot be determined."
+        ),
         text(
             "known_by",
             "stated (by the row), range (one unit is impossible), likelihood, set (the same without a size), or none.",

@@ -64,6 +64,6 @@ def _asked(style: str, prompt: str, answer: str) -> Annotation:
 def samples(scene: Scene) -> list[PictureSample]:
     """The samples of shards: a scene once for each data set that annotates it."""
     return [
-        PictureSample(picture=scene.picture, ending="jpg", width=SIZE, height=SIZE, source=name, annotations=said)
-        for name, said in annotations(scene).items()
+        PictureSample(picture=scene.picture, ending="jpg", width=SIZE, height=SIZE, source=name, annotations=made)
+        for name, made in annotations(scene).items()
     ]

@@ -156,7 +156,7 @@ def test_personal_data_is_in_no_file_and_text_of_strangers_is_never_markup(site:
                 assert personal not in content, f"{path}: {personal}"
             assert "<script>alert" not in content, path
     page = site.text("tables/evals.examples.html")
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; ask [email] or [phone]" in page
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; ask [e-mail address] or [telephone number]" in page
 
 
 def test_a_table_page_tells_what_the_lake_and_the_contract_say(site: Site) -> None:
