@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 """Suffix of a file or folder that is being written. One that stays behind belongs to a process that was killed."""
+TICK_NS = 50_000_000
+"""The clock of a file system may stand still this long."""
+
+
+def settled(changed_ns: int) -> bool:
+    """Whether a folder that changed at this time has another time after its next change."""
+    return time.time_ns() - changed_ns > TICK_NS
 
 
 @contextmanager

@@ -223,11 +223,18 @@ class SearchIndex:
             f"ORDER BY words.rank LIMIT {max(RANKED, 2 * limit)}"
         )
         found = self._connection.execute(
-            f"SELECT entries.*, score FROM ({ranked}) JOIN entries USING (id)", (*parameters, query)
+            f"SELECT entries.id, kind, name, score FROM ({ranked}) JOIN entries USING (id)", (*parameters, query)
         ).fetchall()
         typed = "".join(typed_words(text))
-        hits = [_hit(row, typed) for row in found]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.name))
+        scored = sorted((-_score(kind, name, rank, typed), name, kind, number) for number, kind, name, rank in found)
+        # Two entries of one kind and name are one hit.
+        best: dict[tuple[str, str], tuple[int, float]] = {}
+        for score, name, kind, number in scored:
+            best.setdefault((kind, name), (number, -score))
+            if len(best) == limit:
+                break
+        select = "SELECT * FROM entries WHERE id = ?"
+        return [_hit(self._connection.execute(select, (number,)).fetchone(), score) for number, score in best.values()]
 
     def _refresh(self) -> None:
         """Bring the index up to date."""
@@ -373,13 +380,18 @@ def _insert(connection: sqlite3.Connection, group: str, number: int, entry: Entr
     )
 
 
-def _hit(row: tuple[Any, ...], typed: str) -> Hit:
-    number, _, kind, name, table, family, description, licence, tags, modalities, rank = row
+def _score(kind: str, name: str, rank: float, typed: str) -> float:
+    """The score of an entry by SQLite's rank, which is lower the better the entry is."""
     # Words that say nothing are left out of what was typed, so that they are left out of a name that may be it.
     called = NOT_WORDS.sub("", name).casefold().endswith(typed) and typed in (
         "".join(typed_words(name)),
         "".join(typed_words(name.rsplit(".", maxsplit=1)[-1])),
     )
+    return round(-rank * KINDS.get(kind, 1.0) * (CALLED if called else 1.0), 6)
+
+
+def _hit(row: tuple[Any, ...], score: float) -> Hit:
+    number, _, kind, name, table, family, description, licence, tags, modalities = row
     return Hit(
         kind=kind,
         name=name,
@@ -390,8 +402,7 @@ def _hit(row: tuple[Any, ...], typed: str) -> Hit:
         tags=tuple(json.loads(tags)),
         modalities=tuple(json.loads(modalities)),
         made=number > 0,
-        # SQLite gives better entries the lower number.
-        score=round(-rank * KINDS.get(kind, 1.0) * (CALLED if called else 1.0), 6),
+        score=score,
     )
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import is_
 from pathlib import Path
 
+from catalog.files import settled
 from catalog.lake import Lake
 from catalog.storage.records import LOG
 
-COARSE_NS = 50_000_000
-"""A folder that changed as recently as this may change again under the same time: the clock of a file system ticks."""
 NONE: frozenset[str] = frozenset()
 REQUESTS = 16
 """Requests to an object store at the same time."""
@@ -62,8 +60,7 @@ class MadeTables:
             names = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
             made = frozenset(f"{family}.{name}" for name in names if (folder / name / LOG).is_dir())
             self._pending[family] = {name for name in names if f"{family}.{name}" not in made}
-            settled = time.time_ns() - changed > COARSE_NS
-            known = (changed if settled else -1, made)
+            known = (changed if settled(changed) else -1, made)
             self._families[family] = known
         late = {f"{family}.{name}" for name in self._pending[family] if (folder / name / LOG).is_dir()}
         return known[1] | late if late else known[1]

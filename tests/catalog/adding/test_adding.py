@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tomllib
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from catalog.cards.card import card
 from catalog.errors import WatershedError
 from catalog.inventory import table_state
 from catalog.lake import Lake
+from catalog.projects import registry
 from catalog.projects.contract_file import OwnTable, contract_toml, read_contract
 from catalog.projects.files_list import read_list, write_list
 from catalog.projects.registry import FOLDER, own_tables
@@ -387,6 +389,43 @@ def test_the_tables_of_another_project_take_their_place(project: Project, tmp_pa
     load_settings(project.settings.project)
     assert "own.people" in CONTRACTS
     load_settings(tmp_path)
+
+
+def test_a_contract_that_is_written_in_place_is_read_again_within_half_a_second(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many files, each call looks at some of them, and all have been looked at once that time is over."""
+    (tmp_path / FOLDER).mkdir()
+    original = (project.settings.project / FOLDER / "own.people.toml").read_text()
+    paths = [tmp_path / FOLDER / f"t{number}.toml" for number in range(20)]
+    for path in paths:
+        path.write_text(original.replace("own.people", f"own.{path.stem}"))
+    folder = path.parent
+    os.utime(folder, (1, 1))
+    clock, looked = 100.0, list[str]()
+    monkeypatch.setattr(registry, "LEAST", 2)
+    monkeypatch.setattr(registry, "_sign", lambda stat: looked.append("") or (stat.st_mtime_ns, stat.st_size))
+    monkeypatch.setattr(registry.time, "monotonic", lambda: clock)
+    registry.register(tmp_path)
+    for at in (3, 17):
+        paths[at].write_text(paths[at].read_text().replace("description = ", f"description = '{clock} ' # ", 1))
+        assert folder.stat().st_mtime == 1
+        calls = []
+        for _ in range(10):
+            clock += registry.AGE_S / 10
+            looked.clear()
+            registry.register(tmp_path)
+            calls.append(len(looked))
+        assert 2 <= min(calls) <= 3
+        assert CONTRACTS[f"own.t{at}"].description.startswith("1")
+    paths[5].write_text(paths[5].read_text().replace("description = ", "description = 'Late.' # ", 1))
+    clock += 10 * registry.AGE_S
+    registry.register(tmp_path)
+    assert CONTRACTS["own.t5"].description == "Late."
+    paths[9].unlink()
+    registry.register(tmp_path)
+    assert "own.t9" not in CONTRACTS
+    load_settings(project.settings.project)
 
 
 def test_a_torn_list_of_files_is_named(tmp_path: Path) -> None:
