@@ -1,4 +1,4 @@
-"""What changed between the versions of a table, as its log says: rows, files and columns of every commit."""
+"""The commits of a table, as its log says: the rows, files and columns that each changed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from catalog.storage.records import actions, entry_path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """One version of a table, beside the version before."""
+class Commit:
+    """A commit of a table: its version, and what differs from the version before."""
 
     version: int
     written_at: datetime.datetime | None
@@ -42,7 +42,7 @@ class Change:
         return ", ".join(parts) or "no rows changed"
 
 
-def changes(lake: Lake, name: str) -> list[Change]:
+def commits(lake: Lake, name: str) -> list[Commit]:
     """Every version of the table `name` whose entry is in its log, the last one first.
 
     Raises:
@@ -52,7 +52,7 @@ def changes(lake: Lake, name: str) -> list[Change]:
     store = lake.store(name)
     files: dict[str, int | None] = {}
     types: dict[str, str] = {}
-    found: list[Change] = []
+    found: list[Commit] = []
     known = False
     for version in TableLog.of(store).entries:
         if version == 0:
@@ -60,8 +60,8 @@ def changes(lake: Lake, name: str) -> list[Change]:
         elif not found:
             # The log begins later: what came before is in a checkpoint.
             files, known = _files_at(lake, name, version - 1)
-        change = _applied(version, actions(store.read(entry_path(version)).decode()), files, types, known=known)
-        found.append(change)
+        commit = _applied(version, actions(store.read(entry_path(version)).decode()), files, types, known=known)
+        found.append(commit)
     return found[::-1]
 
 
@@ -75,7 +75,7 @@ def _files_at(lake: Lake, name: str, version: int) -> tuple[dict[str, int | None
 
 def _applied(
     version: int, entry: list[dict[str, Any]], files: dict[str, int | None], types: dict[str, str], *, known: bool
-) -> Change:
+) -> Commit:
     commit: Mapping[str, Any] = {}
     columns: tuple[str, ...] = ()
     added: dict[str, int | None] = {}
@@ -91,7 +91,7 @@ def _applied(
             removed.append(files.pop(action["remove"]["path"], None))
     files |= added
     moment = commit.get("timestamp")
-    return Change(
+    return Commit(
         version=version,
         written_at=datetime.datetime.fromtimestamp(moment / 1000, datetime.UTC) if moment else None,
         operation=str(commit.get("operation", "")),

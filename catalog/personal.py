@@ -12,11 +12,14 @@ from collections.abc import Mapping
 
 from catalog.contract import Contract
 
+EMAIL = r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+IPV4 = r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b"
+IPV6 = r"\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{1,4}\b"
 PATTERNS = (
-    ("e-mail address", r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
+    ("e-mail address", EMAIL),
     ("key", r"\b(?:sk-|ghp_|gho_|hf_|xox[bap]-|AKIA)[A-Za-z0-9_-]{12,}"),
-    ("IP address", r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b"),
-    ("IP address", r"\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{1,4}\b"),
+    ("IP address", IPV4),
+    ("IP address", IPV6),
     ("telephone number", r"(?:\+\d{1,3}[ .-]?|\(\d{2,4}\)[ .-]?)\d{2,4}(?:[ .-]?\d{2,4}){2,3}\b"),
 )
 """What is replaced in text, by kind: regular expressions that Python and DuckDB (RE2) both read."""

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.contract import Contract
-from catalog.history import Change, changes
+from catalog.history import Commit, commits
 from catalog.lake import Lake
 from catalog.licences.inherited import Held
 from catalog.licences.names import licence_of
@@ -102,7 +102,7 @@ def metadata(
         parts: the files that hold its rows.
         licences: what `catalog.licences.inherited.licences_of` returns for it.
     """
-    history = changes(lake, contract.name)
+    history = commits(lake, contract.name)
     commit = next((each for each in history if each.version == table.version()), None)
     written = commit.written_at if commit else None
     schema = pa.schema(table.schema().to_arrow())
@@ -135,19 +135,19 @@ def identifier(name: str, version: int | None = None) -> str:
     return f"{URN}{name}" if version is None else f"{URN}{name}@{version}"
 
 
-def semantic_version(history: Sequence[Change], version: int) -> str:
+def semantic_version(history: Sequence[Commit], version: int) -> str:
     """MAJOR.MINOR.PATCH by Croissant's rule: rows were changed or removed, only added, or neither.
 
     Args:
-        history: what `catalog.history.changes` returns, the last version first.
+        history: what `catalog.history.commits` returns, the last version first.
     """
     major, minor, patch = 1, 0, 0
-    for change in reversed(history):
-        if change.version > version or change.version == 0:
+    for commit in reversed(history):
+        if commit.version > version or commit.version == 0:
             continue
-        if change.removed_rows or any(not column.startswith("+") for column in change.columns):
+        if commit.removed_rows or any(not column.startswith("+") for column in commit.columns):
             major, minor, patch = major + 1, 0, 0
-        elif change.added_rows or change.columns:
+        elif commit.added_rows or commit.columns:
             minor, patch = minor + 1, 0
         else:
             patch += 1
@@ -219,7 +219,7 @@ def _read_version(lake: Lake, name: str, written: datetime.datetime | None) -> i
     if not lake.exists(name) or lake.damage(name):
         return None
     before = (
-        each.version for each in changes(lake, name) if not (each.written_at and written and each.written_at > written)
+        each.version for each in commits(lake, name) if not (each.written_at and written and each.written_at > written)
     )
     return next(before, None)
 

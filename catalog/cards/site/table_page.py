@@ -16,7 +16,7 @@ from catalog.cards.site.reading import SiteLake, moment
 from catalog.cards.site.samples import MASKED, sample_rows
 from catalog.contract import Column, Contract
 from catalog.errors import WatershedError
-from catalog.history import changes
+from catalog.history import commits
 from catalog.inventory import TableState, downstream
 from catalog.licences.inherited import Held
 from catalog.personal import masked, personal_columns
@@ -318,7 +318,7 @@ def _checks(site: SiteLake, contract: Contract) -> Markup:
 
 def _versions(site: SiteLake, contract: Contract) -> Markup:
     try:
-        found = changes(site.lake, contract.name)
+        found = commits(site.lake, contract.name)
     except WatershedError as error:
         return tag("p", error.cause)
     rows = (

@@ -15,7 +15,7 @@ from benchmarks.croissant_round_trip import difference, read_by_mlcroissant, rea
 from catalog.cards.croissant.export import Exported, export_croissant
 from catalog.cards.croissant.metadata import CONFORMS, semantic_version
 from catalog.errors import WatershedError
-from catalog.history import changes
+from catalog.history import commits
 from catalog.lake import Lake
 from catalog.licences.inherited import licences_of
 from catalog.tables import CONTRACTS
@@ -94,7 +94,7 @@ def test_removed_files_never_appear_and_every_version_is_itself(tmp_path: Path) 
         stray = exported.folder / "data" / "stray.parquet"
         stray.write_bytes((exported.folder / "data" / "part-00000.parquet").read_bytes())
         assert len(read_by_mlcroissant(exported.folder)) == len(scores)
-    history = changes(lake, "dclm.scores")
+    history = commits(lake, "dclm.scores")
     versions = [semantic_version(history, version) for version in (first, last - 1, last)]
     assert versions == ["1.1.0", "2.0.0", "2.1.0"]
 

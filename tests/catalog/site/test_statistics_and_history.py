@@ -12,7 +12,7 @@ from deltalake import Field
 from deltalake.schema import PrimitiveType
 from small_lake import good_rows, settings_in, write_rows
 
-from catalog.history import changes
+from catalog.history import commits
 from catalog.lake import Lake
 from catalog.personal import masked, personal_columns
 from catalog.sql.query import connect
@@ -82,7 +82,7 @@ def test_the_log_says_what_each_version_changed(tmp_path: Path) -> None:
     lake.append(SCORES, pa.Table.from_pylist(scores(5, begin=100), schema=SCORES.schema), "f" * 16)
     lake.replace(SCORES, pa.Table.from_pylist(rows[:1], schema=SCORES.schema), "e" * 16)
     lake.table("dclm.scores").alter.add_columns([Field("extra", PrimitiveType("long"), nullable=True)])
-    found = changes(lake, "dclm.scores")
+    found = commits(lake, "dclm.scores")
     assert [each.version for each in found] == list(range(len(found)))[::-1]
     told = {each.version: (each.rows, each.added_rows, each.removed_rows) for each in found}
     last = found[0].version
