@@ -87,7 +87,7 @@ class EnergySettings:
     """Energy of the building over that of the machines (PUE)."""
     grams_per_kwh: float = 473.0
     """Carbon intensity of the grid, in grams of CO2e a kWh. The default is the world's mean in 2024 (Ember, Global
-    Electricity Review 2025)."""
+    Electricity Review 2025, ember-energy.org/latest-insights/global-electricity-review-2025)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ GPUS: dict[str, Gpu] = {
     "h200": Gpu(peak_flops=989.4e12, memory_bytes=141e9, watts=700),
     "b200": Gpu(peak_flops=2250e12, memory_bytes=180e9, watts=1000),
 }
-"""Of the makers' data sheets (SXM modules), without sparsity."""
+"""SXM modules, without sparsity. docs/catalog.md (Energy) names the sources of their power."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,54 @@ def test_every_identifier_is_one_of_spdx_or_a_licenseref() -> None:
     known = license_expression.get_spdx_licensing().known_symbols
     named = {*LICENCES, *(each for candidates, _ in AMBIGUOUS.values() for each in candidates)}
     assert {each for each in named if not each.startswith("LicenseRef-") and each not in known} == set()
+
+
+SCANCODE = {
+    "LicenseRef-Public-Domain": "public-domain",
+    "LicenseRef-Llama-1": "llama-license-2023",
+    "LicenseRef-Llama-2": "llama-2-license-2023",
+    "LicenseRef-Llama-3.1": "llama-3.1-license-2024",
+    "LicenseRef-Llama-3.2": "llama-3.2-license-2024",
+    "LicenseRef-Llama-3.3": "llama-3.3-license-2024",
+    "LicenseRef-Gemma": "gemma-tou-2024-04-01",
+    "LicenseRef-BigScience-BLOOM-RAIL-1.0": "bigscience-rail-1.0",
+    "LicenseRef-BigScience-OpenRAIL-M": "bigscience-open-rail-m",
+    "LicenseRef-BigCode-OpenRAIL-M": "bigcode-open-rail-m-v1",
+    "LicenseRef-DeepSeek": "deepseek-la-1.0",
+    "LicenseRef-Qwen": "tongyi-qianwen-2023",
+    "LicenseRef-OpenAI-Terms": "openai-tou-20241211",
+}
+"""What ScanCode calls the terms that SPDX does not list."""
+OTHERWISE = {"Artistic-2.0": "Copyleft Limited"}
+"""ScanCode's category of licences whose text we read otherwise. Section 4(b) of the Artistic License 2.0 lets a changed
+work of another name be shared without section 4(c), which asks for the same licence."""
+
+
+def fits(terms: Terms, category: str) -> bool:
+    """Whether terms are those of one of ScanCode's categories of licences."""
+    if category in ("Copyleft", "Copyleft Limited"):
+        return told(terms) == SHARE
+    if category == "Public Domain":
+        return told(terms) == FREE
+    if category == "Permissive":
+        return told(terms) in (FREE, CREDIT) and terms.adaptation is True
+    # Source-available, free of charge, or restricted: something is not allowed that open licences allow.
+    return terms.commercial != "allowed" or terms.adaptation is False
+
+
+def test_terms_agree_with_the_categories_of_scancodes_data_base() -> None:
+    index = files("license_expression") / "data" / "scancode-licensedb-index.json"
+    category: dict[str, str] = {}
+    for each in json.loads(index.read_text(encoding="utf-8")):
+        spdx = (each["spdx_license_key"], *each["other_spdx_license_keys"])
+        category |= dict.fromkeys((each["license_key"], *filter(None, spdx)), each["category"])
+    compared = {
+        name: category[SCANCODE.get(name, name)]
+        for name in LICENCES
+        if name in SCANCODE or not name.startswith("LicenseRef-")
+    }
+    assert len(compared) >= 90
+    assert {name: found for name, found in compared.items() if not fits(LICENCES[name].terms, found)} == OTHERWISE
 
 
 def test_no_name_means_two_licences_and_no_ambiguous_name_means_one() -> None:
