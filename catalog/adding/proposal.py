@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog.adding.names import column_names
-from catalog.adding.personal import EMAIL, PATTERNS, SHARE, WITHIN, by_name
+from catalog.adding.personal import PATTERNS, SHARE, WITHIN, by_name
 from catalog.adding.reading import (
     SOURCE_FILE,
     SOURCE_ROW,
@@ -31,6 +31,7 @@ from catalog.columns import integer, text
 from catalog.contract import Column, Contract, Expectation, between, one_of, row_count
 from catalog.errors import WatershedError
 from catalog.literals import sql_literal
+from catalog.personal import EMAIL
 from catalog.projects.contract_file import OwnTable
 from catalog.projects.types import arrow_type, quoted
 
@@ -173,11 +174,12 @@ def _typed(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Ope
     if files[0].values == "text":
         found = _parsed_types(connection, files, list(found))
     names = column_names(found)
+    described = {name: words for each in reversed(files) for name, words in each.descriptions.items()}
     columns = [
         Column(
             name=names[original],
             type=arrow_type(type_),
-            description=f"Column {original!r} of the files.",
+            description=described.get(original, f"Column {original!r} of the files."),
             nullable=True,
         )
         for original, type_ in found.items()

@@ -10,8 +10,9 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -55,6 +56,8 @@ class Opened:
     values: Literal["text", "json", "typed"]
     types: dict[str, Any]
     """DuckDB's types of the columns by their names in the file; of CSV, text."""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    """What the file itself says of columns, by their names in it."""
 
 
 def open_files(connection: duckdb.DuckDBPyConnection, files: Sequence[ListedFile], project: Path) -> list[Opened]:
@@ -83,7 +86,26 @@ def _open(connection: duckdb.DuckDBPyConnection, listed: ListedFile, project: Pa
             scan, row = name, "row_number() OVER ()"
         found = connection.sql(f"FROM {scan}")
         types = dict(zip(found.columns, found.types, strict=True))
-    return Opened(listed, f"(SELECT *, {row} AS {_ROW} FROM {scan})", {n: quoted(n) for n in types}, "typed", types)
+        described = _descriptions(place) if listed.format == "parquet" else {}
+    names = {name: quoted(name) for name in types}
+    return Opened(listed, f"(SELECT *, {row} AS {_ROW} FROM {scan})", names, "typed", types, described)
+
+
+LONGEST_DESCRIPTION = 1_000
+
+
+def _descriptions(place: Path) -> dict[str, str]:
+    """The metadata `comment` or `description` of a Parquet file's columns, as one line each."""
+    import pyarrow.parquet as pq
+
+    found = {}
+    with suppress(pa.ArrowException):
+        for each in pq.read_schema(place):
+            metadata = each.metadata or {}
+            said = (metadata.get(b"comment") or metadata.get(b"description") or b"").decode("utf-8", errors="replace")
+            if words := " ".join(said.split())[:LONGEST_DESCRIPTION]:
+                found[each.name] = words
+    return found
 
 
 _ROW = '"row number"'

@@ -59,6 +59,26 @@ def add_command(  # noqa: PLR0917 (click passes them by name)
       watershed add reviews reviews-of-may.csv
       watershed add squad path/to/huggingface/folder
     """
+    add_files(
+        full_name(name), files, key=key, licence=licence, description=description, replace=replace, propose=propose
+    )
+
+
+def add_files(
+    full: str,
+    files: Sequence[str],
+    *,
+    key: Sequence[str] = (),
+    licence: str = "",
+    description: str = "",
+    replace: bool = False,
+    propose: bool = False,
+) -> None:
+    """Make or extend the table `full` (`full_name`) of files, and print what became of it.
+
+    Raises:
+        WatershedError: a file cannot be read, or breaks the contract of a table that is there.
+    """
     from catalog.adding.sources import named_files
     from catalog.lake import Lake
     from catalog.projects.registry import own_tables
@@ -66,7 +86,6 @@ def add_command(  # noqa: PLR0917 (click passes them by name)
     from catalog.sql.engine import open_engine
 
     settings = load_settings()
-    full = _full_name(name)
     named = named_files(files, settings.project)
     connection = open_engine(Lake.of(settings))
     try:
@@ -85,7 +104,12 @@ def add_command(  # noqa: PLR0917 (click passes them by name)
         _make(full)
 
 
-def _full_name(name: str) -> str:
+def full_name(name: str) -> str:
+    """The name FAMILY.TABLE of a table of the user's own; the family is `own` if `name` states none.
+
+    Raises:
+        WatershedError: it is not a name of a table, or one of Watershed's own families.
+    """
     from catalog.adding.names import column_name
     from catalog.errors import WatershedError
     from catalog.projects.contract_file import NAME

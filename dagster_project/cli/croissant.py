@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from catalog.errors import WatershedError
 from dagster_project.cli.screen.errors import user_errors
 from dagster_project.cli.screen.say import say
+
+if TYPE_CHECKING:
+    from catalog.cards.croissant.importing import DataSet
 
 
 @click.group("croissant")
@@ -20,6 +24,7 @@ def croissant_command() -> None:
     Examples:
       watershed croissant export dclm.documents@2 --out documents
       watershed croissant import downloads/croissant.json --out titanic
+      watershed croissant import downloads/croissant.json --name titanic
     """
 
 
@@ -64,22 +69,68 @@ def export_command(table: str, out: Path | None) -> None:
     metavar="DIR",
     help="The folder to write, by default the name of the data set.",
 )
-@user_errors()
-def import_command(file: Path, out: Path | None) -> None:
+@click.option(
+    "--name",
+    metavar="TABLE",
+    help="Makes a table of every record set, as `watershed add` does. Of several, each is TABLE_RECORDSET.",
+)
+@user_errors("the Parquet files that were written are kept")
+def import_command(file: Path, out: Path | None, name: str | None) -> None:
     """Write every record set of a Croissant file (1.0 or 1.1) as a Parquet file, with the descriptions of its columns.
 
     Files that it names are read from its own folder, archives included, after their digests are compared. Nothing is
     fetched.
 
+    With --name, each record set becomes a table of the lake as well. Its contract is proposed from the rows, with the
+    key, licence and descriptions that the Croissant file states. The table is made of the Parquet files: keep them.
+
     \b
     Examples:
       watershed croissant import downloads/croissant.json --out titanic
+      watershed croissant import downloads/croissant.json --name titanic
+      watershed croissant import downloads/croissant.json --name films.imdb --out films
     """
     from catalog.cards.croissant.importing import read_croissant, write_parquet
 
     found = read_croissant(file)
+    tables = _tables(name, found) if name else []
     names = ", ".join(found.licences) or "none stated"
-    for path, record_set in write_parquet(found, out or Path(re.sub(r"[^\w.-]+", "-", found.name) or "imported")):
+    written = write_parquet(found, out or Path(re.sub(r"[^\w.-]+", "-", found.name) or "imported"))
+    for path, record_set in written:
         key = f", key {', '.join(record_set.key)}" if record_set.key else ""
         say(f"{record_set.name}: {record_set.rows.num_rows:,} rows{key}, {path}")
     say(f"licence: {names}")
+    if tables:
+        from dagster_project.cli.add import add_files
+
+        for table, (path, record_set) in zip(tables, written, strict=True):
+            add_files(
+                table,
+                [str(path)],
+                key=record_set.key,
+                licence=", ".join(found.licences),
+                description=record_set.description or found.description,
+            )
+
+
+def _tables(name: str, found: DataSet) -> list[str]:
+    """The table of each record set.
+
+    Raises:
+        WatershedError: it is not a name of a table, there are such tables already, or a record set holds no row.
+    """
+    from catalog.adding.names import column_names
+    from catalog.projects.registry import own_tables
+    from catalog.settings import load_settings
+    from dagster_project.cli.add import full_name
+
+    load_settings()
+    parts = column_names(each.name for each in found.record_sets)
+    several = len(found.record_sets) > 1
+    tables = [full_name(f"{name}_{part}" if several else name) for part in parts.values()]
+    for table, record_set in zip(tables, found.record_sets, strict=True):
+        if table in own_tables():
+            raise WatershedError(f"{table} exists already", "choose another --name, or remove its contract")
+        if not record_set.rows.num_rows:
+            raise WatershedError(f"the record set {record_set.name} holds no rows", "import it without --name")
+    return tables

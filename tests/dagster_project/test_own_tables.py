@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from catalog.cards.croissant.importing import read_croissant
 from catalog.errors import WatershedError
 from catalog.lake import Lake
+from catalog.licences.names import read_licence
 from catalog.projects.registry import own_tables
 from catalog.settings import Settings, load_settings
 from dagster_project import own
 from dagster_project.assets import assets_and_jobs, steps
 from dagster_project.cli.add import add_command
+from dagster_project.cli.croissant import _tables, import_command
 from dagster_project.run import due_of_each, make_by_command
+from tests.catalog.croissant.made_croissants import made
 
 CONTRACT = """
 name = "weather.warmest"
@@ -62,6 +67,7 @@ class Project:
     folder: Path
     first: Result
     refused: Result
+    imported: Result
     versions: tuple[int | None, int | None]
     """Versions of the table before and after the file that was refused."""
 
@@ -90,7 +96,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         before = Lake.of(load_settings()).version("weather.days")
         refused = CliRunner().invoke(add_command, ["weather.days", str(folder / "later.csv")])
         after = Lake.of(load_settings()).version("weather.days")
-    return Project(folder, first, refused, (before, after))
+        described = json.loads((croissant := made("csv-1.1", folder)).read_text())
+        described["recordSet"][0]["field"][1]["description"] = "Years of age."
+        croissant.write_text(json.dumps(described))
+        out = str(folder / "passengers")
+        imported = CliRunner().invoke(import_command, [str(croissant), "--name", "sea.passengers", "--out", out])
+    return Project(folder, first, refused, imported, (before, after))
 
 
 def test_a_file_becomes_a_table_through_its_asset(project: Project) -> None:
@@ -110,6 +121,29 @@ def test_a_later_file_that_breaks_the_contract_ends_with_exit_code_2(project: Pr
     before, after = project.versions
     assert before == after
     assert "later.csv" not in own_tables()["weather.days"].files_list.read_text()
+
+
+def test_a_croissant_file_becomes_a_table_with_its_key_licence_and_descriptions(project: Project) -> None:
+    assert project.imported.exit_code == 0, project.imported.output
+    table = own_tables()["sea.passengers"]
+    assert table.contract.primary_key == ("name",)
+    assert read_licence(table.contract.licence).id == "CC-BY-4.0"
+    assert table.contract.column("age").description == "Years of age."
+    assert Lake.of(project.settings).read("sea.passengers").column("age").to_pylist() == [36, None, 4]
+
+
+def test_names_of_imported_tables_are_refused_before_anything_is_written(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATERSHED_PROJECT", str(project.folder))
+    path, out = str(made("several", tmp_path)), tmp_path / "out"
+    assert _tables("films.imdb", read_croissant(Path(path))) == ["films.imdb_movies", "films.imdb_ratings"]
+    single = str(made("csv-1.1", tmp_path))
+    for name, cause in (("dclm.films", "a family of Watershed's own"), ("sea.passengers", "exists already")):
+        refused = CliRunner().invoke(import_command, [single, "--name", name, "--out", str(out)])
+        assert refused.exit_code == 2
+        assert cause in refused.output
+    assert not out.exists()
 
 
 def test_a_module_of_the_project_makes_a_table_of_it(project: Project) -> None:
