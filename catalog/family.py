@@ -110,6 +110,44 @@ class Searchable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a table says of one model, for the page of the model.
+
+    `sql` selects it by the name of the model, `$model`. Its rows become a table with the columns of `sql`. If `x` is
+    not empty, they become a chart instead, with a line for each `series`: the columns are `series`, `x` and `y`.
+    """
+
+    title: str
+    tables: tuple[str, ...]
+    """The tables that `sql` reads; without one of them there is no report."""
+    sql: str
+    x: str = ""
+    """What the horizontal axis measures, with its unit."""
+    y: str = ""
+    """The same of the vertical axis."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """A table that records models that were trained: each of them has a page on the site.
+
+    The page shows what the table has of the columns of `models.checkpoints`, and every other column that holds a number
+    or a short text. `dataset` names shards, by source, and `config` is shown setting by setting.
+    """
+
+    table: str
+    name: str = "run"
+    """The column that names a model."""
+    sql: str = ""
+    """Selects a row a model, where the table has several rows of each."""
+    trained_on: tuple[str, ...] = ()
+    """Tables whose licences the models inherit; by default `table`, with all that it is made from."""
+    reports: tuple[Report, ...] = ()
+    intended: tuple[str, ...] = ()
+    """Sentences on the intended use of the models, and on its limits."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """The tables of one system: `dclm`, `models`, `evals` and so on."""
 
@@ -122,6 +160,8 @@ class Family:
     lineage: Lineage = Lineage()
     searchable: tuple[Searchable, ...] = ()
     """Rows that search finds beside tables and columns."""
+    models: tuple[Models, ...] = ()
+    """Its tables of trained models, which have a page each on the site."""
     site: str = ""
     """The module of the pages and sections that the family adds to the site, which is imported when the site is built:
     `pages(site)` yields pages of `catalog.cards.site.page`, `model_sections(site, table, row)` sections of a model's

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from catalog.columns import integer, real, text
 from catalog.contract import Contract, between, matches, one_of, references, row_count
-from catalog.family import Family, Lineage, Searchable
-from catalog.tables.models import BATCH_COLUMNS, BATCH_EXPECTATIONS, CHECKPOINT_COLUMNS, STEP, TOKENS_READ
+from catalog.family import Family, Lineage, Models, Report, Searchable
+from catalog.tables.models import (
+    BATCH_COLUMNS,
+    BATCH_EXPECTATIONS,
+    CHECKPOINT_COLUMNS,
+    INTENDED,
+    STEP,
+    TOKENS_READ,
+)
 
 OWNER = "training"
 
@@ -191,4 +198,32 @@ SEARCHABLE = Searchable(
     """,
 )
 
-FAMILY = Family(name="moe", contracts=CONTRACTS, lineage=Lineage(batches=("moe.batches",)), searchable=(SEARCHABLE,))
+REPORTS = (
+    Report(
+        title="Training",
+        tables=(METRICS.name,),
+        sql=f"""
+        SELECT 'training loss' AS series, tokens AS x, loss AS y FROM {METRICS.name} WHERE run = $model ORDER BY step
+        """,
+        x="tokens read",
+        y="nats a token",
+    ),
+    Report(
+        title="Saturation of routing",
+        tables=(SATURATION.name,),
+        sql=f"""
+        SELECT 'layer ' || layer AS series, step AS x, saturation AS y FROM {SATURATION.name}
+        WHERE run = $model AND top_k > 1 ORDER BY layer, step
+        """,
+        x="steps",
+        y="share of experts that the last checkpoint chooses too",
+    ),
+)
+
+FAMILY = Family(
+    name="moe",
+    contracts=CONTRACTS,
+    lineage=Lineage(batches=("moe.batches",)),
+    searchable=(SEARCHABLE,),
+    models=(Models(table=MODELS.name, reports=REPORTS, intended=INTENDED),),
+)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from catalog.columns import binary, boolean, column, integer, real, text, texts
 from catalog.contract import Contract, between, matches, one_of
-from catalog.family import Family, Searchable
+from catalog.family import Family, Models, Report, Searchable
 
 OWNER = "router"
 SPLITS = ("train", "dev", "test")
@@ -229,4 +229,19 @@ SEARCHABLE = (
     ),
 )
 
-FAMILY = Family(name="router", contracts=CONTRACTS, searchable=SEARCHABLE)
+FOUND = Report(
+    title="Evaluations",
+    tables=(RANKINGS.name,),
+    sql=f"""
+    SELECT domain, split, count(*) AS queries, round(avg(ndcg), 4) AS "nDCG@10" FROM {RANKINGS.name}
+    WHERE run = $model GROUP BY ALL ORDER BY domain, split
+    """,
+)
+INTENDED = ("It embeds queries, for search over the documents that the frozen encoder embedded.",)
+
+FAMILY = Family(
+    name="router",
+    contracts=CONTRACTS,
+    searchable=SEARCHABLE,
+    models=(Models(table=EXPERTS.name, reports=(FOUND,), intended=INTENDED),),
+)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from catalog.cards.site.html import Markup, count, join, table, tag
 from catalog.cards.site.lineage_picture import layered
-from catalog.cards.site.model_page import model_address, model_tables
+from catalog.cards.site.model_page import models_of
 from catalog.cards.site.page import Page, Section, facts
 from catalog.cards.site.reading import SiteLake, moment
 from catalog.cards.site.table_page import state_badge, views_by_family
@@ -14,6 +14,16 @@ from catalog.contract import Contract
 from catalog.printable import human_bytes
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS, FAMILIES
+
+COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("parameters", ">parameters", count),
+    ("tokens", ">tokens", count),
+    ("steps", ">steps", count),
+    ("flops", ">FLOPs", "{:.2e}".format),
+    ("train_loss", ">training loss, nats", "{:.3f}".format),
+    ("heldout_bits_per_byte", ">held-out bits a byte", "{:.3f}".format),
+)
+"""What the list of models shows of those columns that a table of models has."""
 
 
 def index_page(site: SiteLake, models: int) -> Page:
@@ -45,19 +55,16 @@ def index_page(site: SiteLake, models: int) -> Page:
 def models_page(site: SiteLake) -> Page:
     """The page of all models."""
     sections = []
-    for name, _ in model_tables(site):
-        rows = site.rows(f"FROM {name} ORDER BY flops, run")
+    for name, models in models_of(site).items():
+        shown = [(key, words, write) for key, words, write in COLUMNS if any(key in each.row for each in models)]
         cells = (
             (
-                tag("a", row["run"], href=f"../{model_address(name, row['run'])}"),
-                count(row["parameters"]),
-                count(row["tokens"]),
-                f"{row['flops']:.2e}",
-                f"{row['heldout_bits_per_byte']:.3f}",
+                tag("a", each.name, href=f"../{each.address}"),
+                *(write(value) if (value := each.row.get(key)) is not None else "–" for key, _, write in shown),
             )
-            for row in rows
+            for each in models
         )
-        head = ("model", ">parameters", ">tokens", ">FLOPs", ">held-out bits a byte")
+        head = ("model", *(words for _, words, _ in shown))
         sections.append(
             Section(title=name, body=table(head, cells, f"Models of {name}"), note=CONTRACTS[name].description)
         )

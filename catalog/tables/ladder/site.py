@@ -10,10 +10,13 @@ from catalog.cards.site.page import Section
 from catalog.cards.site.reading import SiteLake
 from catalog.tables.ladder import LAKE
 
+LADDER = ("models.checkpoints", "models.targets")
+"""The tables of models that stand on the ladder."""
+
 
 def model_sections(site: SiteLake, table_name: str, row: dict[str, Any]) -> list[Section]:
     """A chart a task: accuracy over compute of the ladder's runs, with the forecast and the measurement of a target."""
-    if not site.made("ladder.points"):
+    if table_name not in LADDER or not site.made("ladder.points"):
         return []
     points = site.rows(
         "SELECT run, task, flops, accuracy FROM ladder.points WHERE source = $source ORDER BY task, flops",

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, timestamp
 from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
-from catalog.family import Family, Lineage, Link, Searchable
+from catalog.family import Family, Lineage, Link, Models, Report, Searchable
 
 OWNER = "training"
 
@@ -290,10 +290,28 @@ SEARCHABLE = (
     ),
 )
 
+CURVE = Report(
+    title="Training",
+    tables=(METRICS.name,),
+    sql=f"""
+    SELECT 'training loss' AS series, tokens AS x, loss AS y FROM {METRICS.name} WHERE run = $model ORDER BY step
+    """,
+    x="tokens read",
+    y="nats a token",
+)
+INTENDED = (
+    "It is intended for measuring how data and size change a model, and for forecasting larger models.",
+    "It is not intended to answer people.",
+    "Its text may repeat what stands in its training data, personal data included; no safety training was done.",
+    "Scores are of the tasks above alone, and of the examples that the table of answers names.",
+)
+"""Of every model that only learned to continue text."""
+
 FAMILY = Family(
     name="models",
     contracts=CONTRACTS,
     searchable=SEARCHABLE,
+    models=tuple(Models(table=each.name, reports=(CURVE,), intended=INTENDED) for each in (CHECKPOINTS, TARGETS)),
     lineage=Lineage(
         batches=("models.batches",),
         models=("models.checkpoints", "models.targets"),
@@ -302,5 +320,4 @@ FAMILY = Family(
             Link("models.batches", ("run",), "models.targets", ("run",)),
         ),
     ),
-    site="catalog.tables.models.site",
 )

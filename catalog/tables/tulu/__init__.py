@@ -65,4 +65,4 @@ SEARCHABLE = (
         """,
     ),
 )
-FAMILY = Family(name="tulu", contracts=CONTRACTS, views=VIEWS, searchable=SEARCHABLE)
+FAMILY = Family(name="tulu", contracts=CONTRACTS, views=VIEWS, searchable=SEARCHABLE, models=(training.MODELS,))

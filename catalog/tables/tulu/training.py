@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from catalog.columns import column, integer, real, text
 from catalog.contract import Contract, between, matches, one_of
+from catalog.family import Models, Report
 from catalog.tables.tulu.mixtures import OWNER
 from catalog.view import View
 
@@ -168,3 +169,53 @@ VIEWS = {
         LENIENT,
     ),
 }
+
+MODELS = Models(
+    table=CURVES.name,
+    sql=f"""
+    SELECT run, max(step) AS steps, arg_max(value, step) FILTER (WHERE metric = 'loss') AS train_loss
+    FROM {CURVES.name} GROUP BY run
+    """,
+    trained_on=("tulu.mixture",),
+    reports=(
+        Report(
+            title="Training rows by source",
+            tables=(SAMPLE_LOSSES.name,),
+            sql=f"""
+            SELECT source, count(DISTINCT row_id) AS rows, max(epoch) AS epochs, round(avg(loss), 4) AS loss
+            FROM {SAMPLE_LOSSES.name} WHERE run = $model GROUP BY source ORDER BY rows DESC, source
+            """,
+        ),
+        Report(
+            title="Rollouts by source",
+            tables=(ROLLOUTS.name,),
+            sql=f"""
+            SELECT source, count(*) AS rollouts, round(avg(score), 4) AS verified, round(avg(reward), 4) AS reward
+            FROM {ROLLOUTS.name} WHERE run = $model GROUP BY source ORDER BY rollouts DESC, source
+            """,
+        ),
+        Report(
+            title="Evaluations",
+            tables=(HELDOUT.name,),
+            sql=f"""
+            SELECT source, step, count(*) AS replies, round(avg(score), 4) AS verified
+            FROM {HELDOUT.name} WHERE run = $model GROUP BY ALL ORDER BY source, step
+            """,
+        ),
+        Report(
+            title="Training",
+            tables=(CURVES.name,),
+            sql=f"""
+            SELECT metric AS series, step AS x, value AS y FROM {CURVES.name}
+            WHERE run = $model AND metric IN ('loss', 'reward', 'margin', 'accuracy') ORDER BY metric, step
+            """,
+            x="steps",
+            y="loss, reward or margin",
+        ),
+    ),
+    intended=(
+        "It is intended for measuring what instructions, preferences and verified rewards change in a model.",
+        "It was not tested for harm, and is not intended to advise people.",
+    ),
+)
+"""Post-training runs: what `watershed tulu record` has recorded of them."""

@@ -25,7 +25,7 @@ from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.settings import Settings
 from catalog.sql.query import connect
-from catalog.tables import CONTRACTS
+from catalog.tables import CONTRACTS, FAMILIES
 from catalog.tables.mathfish import ANSWERS
 from spark_jobs.cheatsheet.tables import tables as cheatsheet_tables
 from spark_jobs.mathfish.curriculum import connection_rows, standard_rows
@@ -40,7 +40,8 @@ LARGEST = 100_000
 MADE = (
     *("dclm.documents", "dclm.paragraphs", "dclm.scores", "dclm.shards", "models.checkpoints", "models.targets"),
     *("models.metrics", "evals.examples", "evals.results", "evals.target", "ladder.points", "ladder.predictions"),
-    "ladder.outcomes",
+    *("ladder.outcomes", "moe.models", "moe.metrics", "moe.saturation", "tulu.curves", "tulu.sample_losses"),
+    *("tulu.heldout", "pixmo.captioners", "pixmo.replies", "router.experts", "router.rankings"),
 )
 """Beginnings of the names of the tables that are made, beside those of the cheatsheet and of MathFish."""
 CHECKED = datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC)
@@ -68,6 +69,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     rows = {name: rows for name, rows in good_rows().items() if name.startswith(MADE)}
     rows["dclm.documents"][0] |= {"text": SECRET, "url": "https://lake.example/~jane-doe"}
     rows["evals.examples"][0] |= {"context": HOSTILE, "choices": [HOSTILE, "no"]}
+    mixture = min(each["run"] for each in rows["moe.models"])
+    step = rows["moe.metrics"][0] | {"run": mixture}
+    rows["moe.metrics"] = [step | {"step": number, "tokens": 100 * number, "loss": 3.0 / number} for number in (1, 2)]
+    rows["tulu.sample_losses"] = [each | {"run": rows["tulu.curves"][0]["run"]} for each in rows["tulu.sample_losses"]]
     write_rows(settings, rows | _mathfish(folder))
     lake = Lake.of(settings)
     for name, table in cheatsheet_tables(None, "").items():
@@ -120,7 +125,10 @@ def test_every_table_view_and_model_has_a_page_and_every_link_leads_somewhere(si
     pages = {path: _Links(path.read_text(encoding="utf-8")) for path in folder.rglob("*.html")}
     assert len(pages) == site.built.pages
     assert {f"{name}.html" for name in CONTRACTS} <= {path.name for path in (folder / "tables").iterdir()}
-    models = site.value("SELECT (SELECT count(*) FROM models.checkpoints) + (SELECT count(*) FROM models.targets)")
+    counted = " + ".join(
+        f"(SELECT count(DISTINCT {each.name}) FROM {each.table})" for family in FAMILIES for each in family.models
+    )
+    models = site.value(f"SELECT {counted}")
     assert len(list((folder / "models").glob("*.html"))) == 1 + int(str(models))
     for path, links in pages.items():
         for kind, address in links.addresses:
@@ -180,6 +188,34 @@ def test_a_model_page_tells_data_licences_scores_and_forecast(site: Site) -> Non
     assert "continuation 0.500 0.400 to 0.600" in page
     assert "kWh" in page and "g CO2e" in page and "473 g CO2e a kWh" in page
     assert "It is not intended to answer people" in page
+
+
+def test_every_table_of_trained_models_has_a_page_for_each_of_them() -> None:
+    declared = {each.table for family in FAMILIES for each in family.models}
+    trained = {"sha256", "train_loss"}
+    assert {name for name, contract in CONTRACTS.items() if trained <= set(contract.schema.names)} <= declared
+    assert {name for family in FAMILIES for name in family.lineage.models} <= declared
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "says"),
+    [
+        ("moe.models", "run", ("active parameters", "Data set", "Training loss from 3 to 1.5", "kWh")),
+        (
+            "tulu.curves",
+            "run",
+            ("Training rows by source", "tulu.mixture", "It was not tested for harm"),
+        ),
+        ("pixmo.captioners", "stage", ("training loss, nats a token", "CC-BY-SA-4.0", "composed scenes")),
+        ("router.experts", "run", ("pairs", "It embeds queries", "Inherited licences")),
+    ],
+)
+def test_models_of_every_family_have_pages(site: Site, table: str, column: str, says: tuple[str, ...]) -> None:
+    name = min(str(each[column]) for each in good_rows()[table])
+    path = f"models/{file_name(f'{table}.{name}')}.html"
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", site.text(path)))
+    assert [words for words in says if words not in page] == []
+    assert f'href="../{path}"' in site.text("models/index.html")
 
 
 def test_only_a_site_is_replaced(tmp_path: Path, site: Site) -> None:
