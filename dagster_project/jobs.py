@@ -2,7 +2,7 @@
 
 - `curation` makes training shards and evaluation questions from web archives.
 - `scaling` trains a ladder of models on the shards, forecasts a larger model, and checks the forecast.
-- `moe` trains a mixture of experts and analyses how it routes tokens.
+- `moe` trains a mixture of experts, analyses how it routes tokens, and compares variants of it.
 - `dialogues` lets language models talk to themselves, and revises what violates a principle.
 - `tulu_pairs`, `tulu_data`, `tulu_mixing`, `tulu_training` and `tulu_evaluation` make pairs with a judge, read and
   search data sets, draw mixtures, store what runs left, and compare models. A job of Dagster has one kind of
@@ -82,8 +82,8 @@ DESCRIPTIONS = {
     "documents, judges them by rules, deduplicates, scores, mixes and tokenises them.",
     "scaling": "This job trains a ladder of models on the shards, evaluates them, fits a scaling law, forecasts the "
     "target, and trains the target to check the forecast.",
-    "moe": "This job trains a mixture of experts and a dense model on the shards, and analyses how the "
-    "mixture routes tokens.",
+    "moe": "This job trains a mixture of experts and a dense model on the shards, analyses how the "
+    "mixture routes tokens, and trains variants of it.",
     "dialogues": "This job lets the models of `[dialogues] models` plan and hold dialogues, flags and revises "
     "violations, and pairs revised turns with original ones.",
     "tulu_pairs": "This job reads and writes prompts, lets several models reply to them, asks a judge about each "

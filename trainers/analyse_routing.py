@@ -107,6 +107,11 @@ def _analyse(config: RoutingConfig, pipes: Any) -> dict[str, Any]:
     _check_vocabulary(model, corpora)
     moe = model.config
     assert isinstance(moe, MoEConfig)
+    if moe.choice == "expert":
+        raise TrainerError(
+            f"experts choose their tokens in {final.name}, so that a token has no fixed number of experts",
+            "analyse a mixture whose tokens choose their experts",
+        )
     counts = RoutingCounts(moe.layers, moe.experts, moe.experts_per_token, names, moe.vocab_size)
     chosen = []
     for expert_LNk, domain_N, token_N in _routed(model, corpora, config, names, final.name, predict=True, pipes=pipes):

@@ -14,7 +14,6 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from trainers.core import checkpoint
 from trainers.core.checkpoint import MODEL, Checkpoint
 from trainers.core.loading import CONFIG, load_decoder, read_hugging_face
 from trainers.core.tensors import INDEX, ONE_FILE, tensor_files
-from trainers.models.config import DenseConfig
+from trainers.models.config import DenseConfig, literals
 from trainers.models.hugging_face import to_config_json, to_tensors
 from trainers.process.errors import TrainerError, exit_code
 from trainers.process.files import (
@@ -66,7 +65,7 @@ def import_model(source: Path, target: Path) -> Checkpoint:
     parsed = read_json_object(source / CONFIG)
     eos = parsed.get("eos_token_id")
     parts = sorted({CONFIG, *tensor_files(source).values()})
-    identity = {"code": CODE_VERSION, "model": asdict(config), "files": {p: sha256_file(source / p) for p in parts}}
+    identity = {"code": CODE_VERSION, "model": literals(config), "files": {p: sha256_file(source / p) for p in parts}}
     state = {
         "step": 0,
         "tokens": 0,

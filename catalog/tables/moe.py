@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.columns import integer, real, text
+from catalog.columns import boolean, integer, real, text
 from catalog.contract import Contract, between, matches, one_of, references, row_count
 from catalog.family import Family, Lineage, Models, Report, Searchable
 from catalog.tables.models import (
@@ -76,6 +76,51 @@ METRICS = Contract(
     upstream=("dclm.shards",),
     owner=OWNER,
     expectations=(row_count(2), between("step", 1), between("loss", 0), references("run", "moe.models.run")),
+)
+
+EXPERIMENTS = Contract(
+    name="moe.experiments",
+    description="OLMoE's experiments with mixtures at small scale: a row per variant beside the default.",
+    columns=(
+        text("variant", "Name of the experiment; default is the mixture of moe.models."),
+        text("question", "What the variant changes."),
+        text("compared_with", "The variant with as many active parameters that it is compared with."),
+        integer("experts", "Routed experts per layer; 0 in a dense model."),
+        integer("experts_per_token", "k: routed experts per token in a layer; on average where experts choose."),
+        integer("shared_experts", "Experts per layer that every token passes besides."),
+        text("choice", "Who chooses: token or expert."),
+        integer("hidden", "Inner width of one expert."),
+        boolean("upcycled", "Whether the experts began as copies of the dense model's layers."),
+        boolean("causal", "Whether losses are those of a causal model; if not, they leak later tokens."),
+        CHECKPOINT["parameters"],
+        integer("total_parameters", "All parameters, both embeddings included."),
+        integer("active_parameters", "Parameters that a token uses."),
+        *(CHECKPOINT[name] for name in ("tokens", "flops", "steps", "dataset", "train_loss", "heldout_bits_per_byte")),
+        real(
+            "difference",
+            "heldout_bits_per_byte less that of compared_with; null where one is not causal.",
+            nullable=True,
+        ),
+        real("smallest_load", "As in moe.models; null in a dense model.", nullable=True),
+        real("largest_load", "As in moe.models; null in a dense model.", nullable=True),
+        real(
+            "unread",
+            "Share of tokens that no expert of a layer took, mean over the last quarter of the logged steps; null "
+            "where tokens choose.",
+            nullable=True,
+        ),
+        *(CHECKPOINT[name] for name in ("seconds", "tokens_per_second", "path", "sha256", "config")),
+    ),
+    primary_key=("variant",),
+    upstream=("dclm.shards",),
+    source="the experiments of OLMoE, arXiv 2409.02060, section 4.1",
+    owner=OWNER,
+    expectations=(
+        row_count(2, why="a variant and what it is compared with"),
+        one_of("choice", ("token", "expert")),
+        between("unread", 0, 1),
+        matches("sha256", r"^[0-9a-f]{64}$"),
+    ),
 )
 
 BATCHES = Contract(
@@ -186,7 +231,7 @@ VOCABULARY = Contract(
     ),
 )
 
-CONTRACTS = (MODELS, METRICS, BATCHES, SATURATION, COACTIVATION, DOMAINS, VOCABULARY)
+CONTRACTS = (MODELS, METRICS, BATCHES, EXPERIMENTS, SATURATION, COACTIVATION, DOMAINS, VOCABULARY)
 SEARCHABLE = Searchable(
     kind="model",
     tables=(MODELS.name,),

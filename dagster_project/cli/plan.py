@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     metavar="A",
     help="The number of parameters that one token uses, for a mixture of experts. The default is all.",
 )
+@click.option(
+    "--model",
+    "fields",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of the model that differs from that of --scale, such as shared_experts=1 or kind=moe; repeatable.",
+)
 @click.option("--gpu", default="h100", show_default=True, help="The kind of GPU: a100, h100, h200 or b200.")
 @click.option(
     "--gpus", type=int, default=8, show_default=True, help="The number of GPUs that train the model together."
@@ -50,6 +57,7 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
     params: str | None,
     tokens: str | None,
     active: str | None,
+    fields: tuple[str, ...],
     gpu: str,
     gpus: int,
     price: float,
@@ -65,6 +73,7 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
     Examples:
       watershed plan --scale 7B-1x
       watershed plan --scale OLMoE-1B-7B
+      watershed plan --scale OLMoE-1B-7B --model experts=63 --model experts_per_token=7 --model shared_experts=1
       watershed plan --scale 190M-5xC --json
       watershed plan --params 6.9B --active 1.3B --tokens 5T --gpus 256
       watershed plan --papers 45M
@@ -73,11 +82,11 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
         from catalog.settings import load_settings
         from dagster_project.cli.plan_papers import plan_papers
 
-        if scale or params or tokens or active:
+        if scale or params or tokens or active or fields:
             raise WatershedError("--papers plans a datastore, and the other options a model", "leave one of them out")
         plan_papers(load_settings(), round(number(papers, "--papers")), as_json=as_json)
         return
-    from trainers.ladder.budget import bill, counted_workload, named_workload
+    from trainers.ladder.budget import bill, counted_workload, named_workload, reshaped
 
     if (scale is None) == (params is None):
         raise WatershedError("one of --scale and --params is needed", "add --scale 7B-1x or --params 7B --tokens 140B")
@@ -85,7 +94,13 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
         if tokens or active:
             raise WatershedError("--scale already sets the tokens and parameters", "leave out --tokens and --active")
         workload = named_workload(scale)
+        if fields:
+            workload = reshaped(workload, _fields(fields))
     else:
+        if fields:
+            raise WatershedError(
+                "--params gives no shape that --model could change", "use --scale, or leave out --model"
+            )
         if tokens is None:
             raise WatershedError("--params is given without --tokens", "add the tokens, such as --tokens 140B")
         workload = counted_workload(
@@ -100,6 +115,21 @@ def plan_command(  # noqa: PLR0917 (click passes them by name)
         data(json.dumps(found.as_dict() | estimated))
     else:
         _print(found, energy)
+
+
+def _fields(given: tuple[str, ...]) -> dict[str, Any]:
+    import yaml
+
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise WatershedError(f"--model {each!r} is not a field and a value", "write it as experts=64")
+        try:
+            found[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, RecursionError):
+            raise WatershedError(f"--model {each!r}: the value cannot be read", "write it as experts=64") from None
+    return found
 
 
 def _energy(found: Bill) -> Energy:

@@ -8,7 +8,9 @@ imply (mlfoundations/dclm, README), interpolated over the FLOPs of its scales.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -208,6 +210,35 @@ def trained_on(run: str, tokens: float, name: str) -> Workload:
     )
 
 
+def reshaped(workload: Workload, fields: Mapping[str, Any]) -> Workload:
+    """The workload with other fields of its model, on the same tokens.
+
+    >>> plain = named_workload("OLMoE-1B-7B")
+    >>> one_shared = reshaped(plain, {"experts": 63, "experts_per_token": 7, "shared_experts": 1})
+    >>> plain.active_parameters - one_shared.active_parameters  # the router has a row less in each layer
+    32768
+
+    Args:
+        fields: of DenseConfig or MoEConfig; `kind: moe` makes a mixture of a dense model.
+
+    Raises:
+        TrainerError: a field does not exist or does not fit.
+    """
+    from trainers.pretraining.config import overridden_model
+
+    model = overridden_model(fields, workload.model)
+    return replace(
+        workload,
+        name=f"{workload.name} with {', '.join(f'{name}={value}' for name, value in fields.items())}",
+        parameters=total_parameter_count(model),
+        active_parameters=active_parameter_count(model),
+        stored_parameters=total_parameter_count(model),
+        flops=float(flops_per_token(model)) * workload.tokens,
+        model=model,
+        h100_hours=None,
+    )
+
+
 def _ladder_flops(model: DenseConfig, family: str) -> int:
     """FLOPs a token; the published ladder counts 4 V D more than 6 N + 12 L D S (allenai/OLMo-ladder, its configs)."""
     return flops_per_token(model) + (4 * model.vocab_size * model.width if family == "ladder" else 0)
@@ -326,10 +357,10 @@ def training_memory(
         compiled: whether blocks are compiled (`compile: true`).
     """
     tokens, width = sequences * model.sequence_length, model.width
-    experts = model.experts_per_token if isinstance(model, MoEConfig) else 0
+    experts, shared = (model.experts_per_token, model.shared_experts) if isinstance(model, MoEConfig) else (0, 0)
     of_width = COMPILED_ATTENTION_BYTES if compiled else ATTENTION_BYTES
     of_width += (COMPILED_ROUTED_BYTES if compiled else ROUTED_BYTES) * experts
-    block = tokens * (of_width * width + HIDDEN_BYTES * max(1, experts) * model.hidden)
+    block = tokens * (of_width * width + HIDDEN_BYTES * max(1, experts + shared) * model.hidden)
     kept = model.layers * (RESIDUAL_BYTES * tokens * width if recompute else block)
     rows = min(tokens, GPU_LOGITS // model.vocab_size)
     head = model.vocab_size * (LOGIT_BYTES * rows + RESIDUAL_BYTES * width)

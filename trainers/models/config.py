@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
 
 from trainers.process.errors import TrainerError
 
@@ -13,6 +13,7 @@ NormPlacement = Literal["pre", "reordered"]
 NormKind = Literal["rms", "layer"]
 QKNormWidth = Literal["full", "head"]
 Initialisation = Literal["normal", "open_lm"]
+Choice = Literal["token", "expert"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "norm_placement": ("pre", "reordered"),
     "norm": ("rms", "layer"),
@@ -179,9 +180,25 @@ class MoEConfig(DenseConfig):
     OLMoE was trained so, with `device_train_microbatch_size` of its configuration, such as 8."""
     router_z_weight: float = 0.001
     """Of the router z-loss, mean(logsumexp(router logits)^2) (arXiv 2202.08906, equation 5)."""
+    shared_experts: int = 0
+    """Experts that every token passes besides its k, with weight one, as one SwiGLU of `shared_experts` x F (arXiv
+    2401.06066, section 3.2). They are not among `experts`."""
+    choice: Choice = "token"
+    """"token": a token takes its k most probable experts. "expert": an expert takes the round(T k / E) tokens of each
+    sequence whose probability of it is largest (arXiv 2202.09368), so its load is fixed and there is no load-balancing
+    loss. Which tokens it takes depends on later tokens of the sequence: such a model is not causal."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.shared_experts < 0:
+            raise TrainerError(f"shared_experts is {self.shared_experts}", "set shared_experts to 0 or more")
+        if self.choice not in ("token", "expert"):
+            raise TrainerError(f"choice is {self.choice!r}", 'set choice to "token" or "expert"')
+        if self.choice == "expert" and self.renormalise:
+            raise TrainerError(
+                "renormalise divides the probabilities of a token's k experts, and experts choose their tokens",
+                "leave out renormalise or choice",
+            )
         if self.load_balancing_sequences < 0:
             raise TrainerError(
                 f"load_balancing_sequences is {self.load_balancing_sequences}",
@@ -207,11 +224,49 @@ def model_config(values: Mapping[str, Any]) -> DenseConfig:
     return KINDS[values.get("kind", "dense")](**values)
 
 
+LATER: dict[str, Any] = {"shared_experts": 0, "choice": "token"}
+"""Fields that are younger than runs which are to keep their fingerprints, with what those runs did."""
+
+
+def literals(config: DenseConfig) -> dict[str, Any]:
+    """The fields of a configuration for a fingerprint: a younger field is left out while it changes nothing."""
+    return {name: value for name, value in asdict(config).items() if name not in LATER or value != LATER[name]}
+
+
+def upcycled(dense: DenseConfig, mixture: Mapping[str, Any]) -> MoEConfig:
+    """The shape of a mixture whose experts all begin as the feed-forward layer of a dense model (arXiv 2212.05055).
+
+    Args:
+        dense: the shape of the dense model.
+        mixture: fields of MoEConfig.
+
+    Raises:
+        TrainerError: the model is none of this trainer's dense ones, or a field contradicts its shape.
+    """
+    if dense.kind != "dense":
+        raise TrainerError(f"a model of kind {dense.kind} cannot be upcycled", "begin with a dense model")
+    given = {name: value for name, value in mixture.items() if name != "kind"}
+    fields = asdict(dense) | {"kind": "moe"}
+    changed = [name for name, value in given.items() if name in fields and fields[name] != value]
+    if changed:
+        name = changed[0]
+        raise TrainerError(
+            f"{name} is {given[name]!r}, and {fields[name]!r} in the dense model",
+            f"leave out {name} or choose that value",
+        )
+    if given.get("shared_experts"):
+        raise TrainerError(
+            "a shared expert beside copies of the dense layer would count that layer twice", "leave out shared_experts"
+        )
+    return cast(MoEConfig, model_config(fields | given))
+
+
 def parameter_count(config: DenseConfig) -> int:
     """N: the parameters that a token is multiplied with, so all but the input embedding and the experts it passes by.
 
-    L (2 D H K + 2 D G K + 3 D F + 2 D + QK-norm) + D + V D, where H K = D in most models; in a mixture k experts count
-    and E D of the router. This is the N of the model ladder (190,354,176 and so on).
+    L (2 D H K + 2 D G K + 3 D F + 2 D + QK-norm) + D + V D, where H K = D in most models; in a mixture k experts, the
+    shared ones and E D of the router count. Where experts choose their tokens, a token meets k on average. This is the
+    N of the model ladder (190,354,176 and so on).
     """
     return _count(config, getattr(config, "experts_per_token", 1))
 
@@ -239,7 +294,7 @@ def _count(config: DenseConfig, experts: int) -> int:
         attention += queries + keys if config.qk_norm_width == "full" else 2 * config.head_width
     feed_forward = experts * 3 * d * config.hidden
     if isinstance(config, MoEConfig):
-        feed_forward += config.experts * d
+        feed_forward += config.experts * d + config.shared_experts * 3 * d * config.hidden
     return config.layers * (attention + feed_forward + 2 * d) + d + config.vocab_size * d
 
 

@@ -25,7 +25,12 @@ from torch import Tensor, nn
 from trainers.models.config import DenseConfig, LlamaConfig
 from trainers.models.loss import TokenScores, cross_entropy, token_nats, token_scores
 
-WRITES_RESIDUAL = ("attention.out.weight", "feed_forward.down.weight", "feed_forward.down")
+WRITES_RESIDUAL = (
+    "attention.out.weight",
+    "feed_forward.down.weight",
+    "feed_forward.down",
+    "feed_forward.shared.down.weight",
+)
 
 
 def deviation(name: str, shape: tuple[int, ...], config: DenseConfig) -> float:
@@ -175,10 +180,11 @@ class Attention(nn.Module):
 class SwiGLU(nn.Module):
     """down(silu(gate x) * (up x)) (arXiv 2002.05202)."""
 
-    def __init__(self, config: DenseConfig) -> None:
+    def __init__(self, config: DenseConfig, hidden: int = 0) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.width, 2 * config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, config.width, bias=False)
+        hidden = hidden or config.hidden
+        self.gate_up = nn.Linear(config.width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, config.width, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         gate_BTF, up_BTF = self.gate_up(x_BTD).chunk(2, dim=-1)

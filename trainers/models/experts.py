@@ -36,6 +36,19 @@ def sort_by_expert(expert_Nk: Tensor, experts: int) -> tuple[Tensor, Tensor, Ten
     return order_M, place_M, counts_E
 
 
+def tokens_of_experts(probability_BTE: Tensor, k: int) -> Tensor:
+    """(E, M): for each expert, the tokens that it takes, as positions in B T.
+
+    Of each sequence it takes the C = max(1, round(T k / E)) tokens to which it is most probable, in their order. A
+    sequence is chosen from by itself, so that microbatches and ranks change nothing.
+    """
+    B, T, E = probability_BTE.shape
+    taken = max(1, round(T * k / E))
+    token_BCE = probability_BTE.topk(taken, dim=1).indices.sort(dim=1).values
+    first_B11 = torch.arange(B, device=token_BCE.device).mul(T).view(B, 1, 1)
+    return (token_BCE + first_B11).permute(2, 0, 1).flatten(1)
+
+
 class Dispatch(torch.autograd.Function):
     """(N, X) tokens to (M, X) rows in the order of experts, each token k times."""
 

@@ -55,6 +55,9 @@ def model_type(config: DenseConfig) -> str:
         raise TrainerError("of these architectures only Qwen2 has biases, with norms before and no QK-norm", mend)
     if config.norm != "rms":
         raise TrainerError(f"neither Olmo2, Olmoe, Llama nor Qwen3 has the norm {config.norm!r}", mend)
+    if isinstance(config, MoEConfig) and (config.shared_experts or config.choice == "expert"):
+        what = "shared experts" if config.shared_experts else "experts that choose their tokens"
+        raise TrainerError(f"Olmoe has no {what}", "export a mixture without them")
     if config.kind == "moe" and not before:
         raise TrainerError("Olmoe has its norms before each layer, this mixture after", mend)
     if config.qk_norm and config.qk_norm_width == "full":

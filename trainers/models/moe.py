@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.models.config import DenseConfig, MoEConfig
-from trainers.models.dense import DenseDecoder
-from trainers.models.experts import Collect, Dispatch, grouped_product, sort_by_expert
+from trainers.models.dense import DenseDecoder, SwiGLU
+from trainers.models.experts import Collect, Dispatch, grouped_product, sort_by_expert, tokens_of_experts
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ class Routing:
     logits_NE: Tensor
     probability_NE: Tensor
     expert_Nk: Tensor
-    """The chosen experts, the most probable first."""
+    """The chosen experts, the most probable first; (N, 0) where experts choose."""
     counts_E: Tensor
-    """Tokens each expert was given; they add up to N k, so none is dropped."""
+    """Tokens each expert was given; they add up to N k where tokens choose, so none is dropped."""
+    unread: Tensor | None = None
+    """Where experts choose: the number of tokens that none took, a scalar."""
 
 
 class Router(nn.Linear):
@@ -48,7 +50,7 @@ class Router(nn.Linear):
 
 
 class MoE(nn.Module):
-    """E experts of SwiGLU over (B, T, D), k a token. `routing` holds what the last call decided."""
+    """E experts of SwiGLU over (B, T, D), k a token, and shared ones. `routing` holds what the last call decided."""
 
     def __init__(self, config: MoEConfig) -> None:
         super().__init__()
@@ -57,9 +59,37 @@ class MoE(nn.Module):
         self.router = Router(config)
         self.gate_up = nn.Parameter(torch.empty(E, 2 * H, D))
         self.down = nn.Parameter(torch.empty(E, D, H))
+        self.shared = SwiGLU(config, H * config.shared_experts) if config.shared_experts else None
+        self.choice = config.choice
         self.routing: Routing | None = None
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        routed_BTD = self._tokens_of_experts(x_BTD) if self.choice == "expert" else self._experts_of_tokens(x_BTD)
+        return routed_BTD if self.shared is None else routed_BTD + self.shared(x_BTD)
+
+    def _computed(self, x_MD: Tensor, counts_E: Tensor) -> Tensor:
+        """(M, D): each expert applied to its segment of rows."""
+        gate_MF, up_MF = grouped_product(x_MD, self.gate_up, counts_E).chunk(2, dim=-1)
+        return grouped_product(F.silu(gate_MF) * up_MF, self.down, counts_E)
+
+    def _tokens_of_experts(self, x_BTD: Tensor) -> Tensor:
+        x_ND = x_BTD.flatten(0, 1)
+        logits_NE = self.router(x_ND)
+        probability_NE = logits_NE.softmax(-1)
+        token_EM = tokens_of_experts(probability_NE.detach().unflatten(0, x_BTD.shape[:2]), self.k)
+        counts_E = token_EM.new_full((self.experts,), token_EM.shape[1])
+        token_M = token_EM.flatten()
+        took_N = token_M.new_zeros(len(x_ND)).scatter_add_(0, token_M, torch.ones_like(token_M))
+        nobody = token_M.new_zeros(len(x_ND), 0)
+        self.routing = Routing(logits_NE, probability_NE, nobody, counts_E, (took_N == 0).sum())
+        y_MD = self._computed(x_ND[token_M], counts_E)
+        weight_M1 = probability_NE.t().gather(1, token_EM).view(-1, 1)
+        # index_put sums in one order on every device, where index_add does not.
+        y_ND = torch.zeros_like(x_ND, dtype=y_MD.dtype)
+        y_ND = y_ND.index_put((token_M,), y_MD * weight_M1.to(y_MD.dtype), accumulate=True)
+        return y_ND.view(*x_BTD.shape[:-1], -1)
+
+    def _experts_of_tokens(self, x_BTD: Tensor) -> Tensor:
         x_ND = x_BTD.flatten(0, 1)
         logits_NE = self.router(x_ND)
         probability_NE = logits_NE.softmax(-1)
@@ -69,8 +99,7 @@ class MoE(nn.Module):
         order_M, place_M, counts_E = sort_by_expert(expert_Nk, self.experts)
         self.routing = Routing(logits_NE, probability_NE, expert_Nk, counts_E)
         x_MD = Dispatch.apply(x_ND, order_M, place_M, self.k)
-        gate_MF, up_MF = grouped_product(x_MD, self.gate_up, counts_E).chunk(2, dim=-1)
-        y_MD = grouped_product(F.silu(gate_MF) * up_MF, self.down, counts_E)
+        y_MD = self._computed(x_MD, counts_E)
         # Summed in the shape of x: FSDP warns of modules that return a view.
         y_BTkD = Collect.apply(y_MD, order_M, place_M).view(*x_BTD.shape[:-1], self.k, -1)
         return (y_BTkD * weight_Nk.view(*y_BTkD.shape[:-1], 1).to(y_BTkD.dtype)).sum(-2)
@@ -160,15 +189,18 @@ class MoEDecoder(DenseDecoder):
         config, routings = cast(MoEConfig, self.config), self.routings
         balance, z = self._balance(len(tokens_BS), of_batch), router_z_loss(routings)
         self.router_losses_2 = torch.stack([balance.detach(), z.detach()])
-        if config.load_balancing_weight:
+        if config.load_balancing_weight and config.choice == "token":
             descend = descend + config.load_balancing_weight * balance
         if config.router_z_weight:
             descend = descend + config.router_z_weight * z
         return descend, report
 
     def _balance(self, sequences: int, of_batch: Callable[[Tensor], Tensor] | None) -> Tensor:
-        group = cast(MoEConfig, self.config).load_balancing_sequences
-        if group:
+        config = cast(MoEConfig, self.config)
+        if config.choice == "expert":
+            # Reported: every expert has as many tokens, so it is 1.
+            return load_balancing_loss(self.routings, self._counts_LE())
+        if group := config.load_balancing_sequences:
             # A row that stands for none is alone.
             return grouped_load_balancing_loss(self.routings, max(1, sequences // group))
         return load_balancing_loss(self.routings, of_batch(self._counts_LE()) if of_batch else None)

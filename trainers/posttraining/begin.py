@@ -14,7 +14,7 @@ from trainers.core.checkpoint import digest_of
 from trainers.core.plan import Plan
 from trainers.data.json_rows import read_rows
 from trainers.models.adapters import Adapters
-from trainers.models.config import DenseConfig, MoEConfig
+from trainers.models.config import DenseConfig, MoEConfig, literals
 from trainers.models.dense import DenseDecoder
 from trainers.posttraining.config import CODE_VERSION, PostTrainingConfig, check, optimiser_of
 from trainers.posttraining.examples import Examples, Make, made_examples
@@ -128,6 +128,11 @@ def _shape(config: PostTrainingConfig, model: DenseConfig) -> DenseConfig:
     model = replace(model, separator=-1)
     if not isinstance(model, MoEConfig):
         return model
+    if model.choice == "expert":
+        raise TrainerError(
+            f"experts choose their tokens in {config.model}, which depends on later tokens: it cannot write text",
+            "post-train a model whose tokens choose their experts",
+        )
     weights = {"load_balancing_weight": config.load_balancing_weight, "router_z_weight": config.router_z_weight}
     # The balance of post-training is always that of the whole batch.
     return replace(model, load_balancing_sequences=0, **{name: value for name, value in weights.items() if value >= 0})
@@ -185,7 +190,7 @@ def planned(
     config = beginning.config
     steps = config.steps or max(1, -(-round(config.epochs * samples) // config.batch))
     optimiser = optimiser_of(config, command, steps)
-    model = asdict(beginning.model)
+    model = literals(beginning.model)
     identity = {
         "code": CODE_VERSION,
         "command": command,

@@ -13,7 +13,7 @@ from trainers.core.plan import LoopConfig
 from trainers.data.batches import SHUFFLED
 from trainers.data.mixing import check_alike
 from trainers.data.shards import Split
-from trainers.models.config import DenseConfig, MoEConfig, flops_per_token, model_config
+from trainers.models.config import DenseConfig, MoEConfig, flops_per_token, literals, model_config, upcycled
 from trainers.pretraining.continuing import Continuing, check_skip, skipped
 from trainers.pretraining.presets import Preset, preset
 from trainers.process.config_file import check_fields
@@ -55,7 +55,8 @@ class RunConfig(LoopConfig):
     `shards`, a folder with train/, and `weight`, its share of the sequences over the sum of all weights."""
     init: str = ""
     """Begin with the weights of this run, checkpoint or Hugging Face folder. The model is then that one's, at the
-    shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty."""
+    shards' sequence length; `preset` sets batch, rate and tokens, and `model` must be empty. With `model: {kind: moe}`
+    a dense model is upcycled: each expert begins as its feed-forward layer (arXiv 2212.05055)."""
     moments: bool = False
     """With `init`: begin with the optimiser's moments of that checkpoint too."""
     branch: str = ""
@@ -92,7 +93,8 @@ def parts_of(preset: Preset) -> int:
 
 def balanced(model: DenseConfig) -> MoEConfig | None:
     """The mixture whose experts training balances; None of a dense model, or where the loss has no weight."""
-    return model if isinstance(model, MoEConfig) and model.load_balancing_weight else None
+    wanted = isinstance(model, MoEConfig) and model.load_balancing_weight and model.choice == "token"
+    return model if wanted else None
 
 
 def check_groups(model: MoEConfig | None, config: RunConfig, batch: int, ranks: int) -> None:
@@ -164,7 +166,7 @@ def resolve(
     chosen = preset(config.preset, train.vocab_size, train.sequence_length)
     if initial is not None:
         chosen = replace(chosen, model=_begun(config, initial[0], train))
-    chosen = _overridden(config, chosen, train.eot)
+    chosen = _overridden(config, chosen, train.eot, fixed=initial is not None)
     if heldout.sequence_length != chosen.model.sequence_length:
         raise TrainerError(
             f"held-out sequences have {heldout.sequence_length} tokens, the model {chosen.model.sequence_length}",
@@ -173,7 +175,7 @@ def resolve(
     check_alike([train, *(split for split, _ in sources[1:]), heldout])
     identity = {
         "code": CODE_VERSION,
-        "model": asdict(chosen.model),
+        "model": literals(chosen.model),
         "optimiser": asdict(chosen.optimiser),
         "batch": chosen.batch,
         "steps": chosen.steps,
@@ -203,7 +205,12 @@ def resolve(
 
 def _begun(config: RunConfig, model: DenseConfig, train: Split) -> DenseConfig:
     """The shape of the weights to begin with, at the length of the shards."""
-    if config.model:
+    if config.model.get("kind") == "moe" and model.kind != "moe":
+        check_fields(config.model, MoEConfig, "model", hidden=("vocab_size", "sequence_length"))
+        if config.moments:
+            raise TrainerError("moments of a dense model do not fit experts", "leave out moments")
+        model = upcycled(model, config.model)
+    elif config.model:
         raise TrainerError("init and model are both set", "leave out model: the shape is that of the weights")
     if train.vocab_size > model.vocab_size:
         raise TrainerError(
@@ -213,9 +220,9 @@ def _begun(config: RunConfig, model: DenseConfig, train: Split) -> DenseConfig:
     return replace(model, sequence_length=train.sequence_length)
 
 
-def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
-    """The preset with the configuration's own model, optimiser, batch and steps."""
-    model = _overridden_model(config.model, chosen.model)
+def _overridden(config: RunConfig, chosen: Preset, separator: int, *, fixed: bool) -> Preset:
+    """The preset with the configuration's own model, optimiser, batch and steps; a fixed model stays."""
+    model = chosen.model if fixed else overridden_model(config.model, chosen.model)
     if config.document_masking:
         model = replace(model, separator=separator)
     check_fields(config.optimiser, type(chosen.optimiser), "optimiser")
@@ -225,7 +232,12 @@ def _overridden(config: RunConfig, chosen: Preset, separator: int) -> Preset:
     return replace(chosen, model=model, optimiser=optimiser, batch=batch, steps=steps)
 
 
-def _overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
+def overridden_model(values: Mapping[str, Any], model: DenseConfig) -> DenseConfig:
+    """A shape with other values of some fields; `kind: moe` makes a mixture of a dense one.
+
+    Raises:
+        TrainerError: a field does not exist or does not fit.
+    """
     kind = values.get("kind", model.kind)
     if kind not in ("dense", "moe", model.kind):
         raise TrainerError(f"model kind is {kind!r}", 'set kind to "dense" or "moe"')

@@ -27,6 +27,27 @@ from trainers.pretraining.source_losses import SourceLosses
 from trainers.process.files import write_text
 from trainers.process.run_folder import TOKENIZER
 
+ROUTER, FEED_FORWARD = "feed_forward.router.weight", ("feed_forward.gate_up", "feed_forward.down")
+
+
+def first_weight(name: str, weights: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor | None:
+    """The weight that the parameter `name` begins with; None where it stays as drawn.
+
+    In a mixture that begins as a dense model, every expert begins as the dense layer, and the router stays as drawn
+    (arXiv 2212.05055, section 2.2).
+
+    Args:
+        weights: by name, of the model to begin with.
+        shape: of the parameter.
+    """
+    if name in weights:
+        return weights[name]
+    if name.endswith(ROUTER):
+        return None
+    if name.endswith(FEED_FORWARD):
+        return weights[f"{name}.weight"].expand(*shape)
+    raise KeyError(name)
+
 
 class Pretraining(Objective):
     """Next-token cross-entropy, with held-out bits per byte and, of a mixture, the balance of its experts.
@@ -65,7 +86,8 @@ class Pretraining(Objective):
         if self._initial is not None:
             weights = self._initial.state_dict()
             for name, parameter in model.named_parameters():
-                put(parameter, weights[name])
+                if (first := first_weight(name, weights, parameter.shape)) is not None:
+                    put(parameter, first)
             self._initial = None
 
     def prepare(self, out: Path) -> None:

@@ -142,6 +142,12 @@ def _is_hugging_face(folder: Path) -> bool:
 
 def _own(folder: Path, device: torch.device, dtype: torch.dtype) -> Opened:
     found = checkpoint.chosen(folder)
+    if getattr(found.model_config, "choice", "token") == "expert":
+        raise TrainerError(
+            f"experts choose their tokens in {found.folder}, which depends on later tokens: its text and its"
+            " likelihoods would not be those of a causal model",
+            "open a model whose tokens choose their experts",
+        )
     places = [found.folder / TOKENIZER, found.folder.parent / TOKENIZER]
     path = next((place for place in places if place.is_file()), None)
     if path is None:

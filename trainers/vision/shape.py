@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from trainers.models.config import DenseConfig, model_config
+from trainers.models.config import DenseConfig, literals, model_config
 from trainers.process.errors import TrainerError
 from trainers.vision.crops import CropConfig
 
@@ -113,7 +113,7 @@ def as_mapping(config: VisionLanguageConfig) -> dict[str, Any]:
     """The configuration as JSON values, tuples as lists."""
     import json
 
-    return json.loads(json.dumps(asdict(config)))
+    return json.loads(json.dumps(asdict(config) | {"decoder": literals(config.decoder)}))
 
 
 def from_mapping(values: Mapping[str, Any]) -> VisionLanguageConfig:

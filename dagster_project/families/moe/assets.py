@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from catalog.tables.moe import BATCHES, COACTIVATION, DOMAINS, METRICS, MODELS, SATURATION, VOCABULARY
+from catalog.tables.moe import BATCHES, COACTIVATION, DOMAINS, EXPERIMENTS, METRICS, MODELS, SATURATION, VOCABULARY
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.moe.analysis import RoutingRecipe, analyse
+from dagster_project.families.moe.experiments import experiments_recipe, train_variants
 from dagster_project.families.moe.training import curves, moe_recipe, train_both
 
 
@@ -34,3 +35,12 @@ def routing(making: Making) -> dict[str, Any]:
     for contract in (COACTIVATION, DOMAINS, VOCABULARY, SATURATION):
         making.replace(contract, tables[contract.name])
     return {name: rows.num_rows for name, rows in tables.items()}
+
+
+@table_asset(EXPERIMENTS, code_version="1", recipe=experiments_recipe, engine="torch")
+def experiments(making: Making) -> dict[str, Any]:
+    """Trains OLMoE's variants of a mixture on the same batches, one after another, with the default beside them."""
+    rows = train_variants(making, making.recipe)
+    making.replace(EXPERIMENTS, rows)
+    losses = zip(rows["variant"].to_pylist(), rows["heldout_bits_per_byte"].to_pylist(), strict=True)
+    return {f"held-out bits per byte, {variant}": loss for variant, loss in losses}

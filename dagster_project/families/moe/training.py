@@ -94,7 +94,7 @@ def _model_row(making: Making, folder: Path, metrics: list[dict[str, Any]]) -> d
     same = ("run", "parameters", "total_parameters", "active_parameters", "tokens", "steps", "train_loss", "seconds")
     return {
         **{name: result[name] for name in (*same, "heldout_bits_per_byte")},
-        **_loads(model, metrics),
+        **loads(model, metrics),
         "kind": model["kind"],
         "experts": model.get("experts", 0),
         "experts_per_token": model.get("experts_per_token", 0),
@@ -107,7 +107,7 @@ def _model_row(making: Making, folder: Path, metrics: list[dict[str, Any]]) -> d
     }
 
 
-def _loads(model: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, float | None]:
+def loads(model: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, float | None]:
     """Return the loads of the least and most used expert over an even share, as means of the last quarter of rows."""
     import numpy as np
 

@@ -10,6 +10,7 @@ from trainers.models.config import (
     MoEConfig,
     active_parameter_count,
     flops_per_token,
+    literals,
     parameter_count,
     total_parameter_count,
 )
@@ -18,6 +19,7 @@ from trainers.models.experts import grouped_product, has_grouped_kernel, sort_by
 from trainers.models.moe import (
     MoE,
     MoEDecoder,
+    Router,
     Routing,
     grouped_load_balancing_loss,
     load_balancing_loss,
@@ -258,3 +260,113 @@ def test_olmoe_has_its_published_parameters():
 def test_more_experts_a_token_than_there_are_is_refused():
     with pytest.raises(TrainerError, match="7 experts a token of 6"):
         replace(SMALL, experts_per_token=7)
+
+
+def each_expert_takes_its_tokens(moe: MoE, x_BTD, k):
+    """Expert choice by its definition, a sequence, an expert and a token at a time (arXiv 2202.09368, section 3.2)."""
+    B, T, _ = x_BTD.shape
+    E = len(moe.down)
+    y_BTD = torch.zeros_like(x_BTD)
+    for b in range(B):
+        probability_TE = torch.softmax(x_BTD[b] @ moe.router.weight.T, dim=-1)
+        for e in range(E):
+            best = sorted(range(T), key=lambda t: -probability_TE[t, e].item())[: max(1, round(T * k / E))]
+            for t in best:
+                gate, up = (x_BTD[b, t] @ moe.gate_up[e].T).chunk(2)
+                add = probability_TE[t, e] * ((gate * torch.sigmoid(gate) * up) @ moe.down[e].T)
+                y_BTD = y_BTD + torch.zeros_like(y_BTD).index_put((torch.tensor(b), torch.tensor(t)), add)
+    return y_BTD
+
+
+def with_shared(forward, moe: MoE):
+    def both(x_BTD):
+        y_BTD = forward(x_BTD)
+        if moe.shared is None:
+            return y_BTD
+        gate, up = (x_BTD @ moe.shared.gate_up.weight.T).chunk(2, dim=-1)
+        return y_BTD + (gate * torch.sigmoid(gate) * up) @ moe.shared.down.weight.T
+
+    return both
+
+
+@pytest.mark.parametrize("shared", [0, 2])
+@pytest.mark.parametrize("choice", ["token", "expert"])
+def test_shared_experts_and_expert_choice_are_those_of_their_definitions(shared, choice, monkeypatch):
+    # The router is in float32 by design, which would hide the agreement of all else.
+    monkeypatch.setattr(Router, "forward", lambda self, x: F.linear(x, self.weight))
+    moe = layer(replace(SMALL, shared_experts=shared, choice=choice)).double()
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 7, 16, generator=draw, dtype=torch.float64)
+    towards = torch.randn(2, 7, 16, generator=draw, dtype=torch.float64)
+
+    def by_definition(x_BTD):
+        if choice == "expert":
+            return each_expert_takes_its_tokens(moe, x_BTD, 3)
+        return every_expert_on_every_token(moe, x_BTD.flatten(0, 1), 3).view_as(x_BTD)
+
+    found = []
+    for forward in (moe, with_shared(by_definition, moe)):
+        moe.zero_grad()
+        entered = x.clone().requires_grad_()
+        y = forward(entered)
+        (y * towards).sum().backward()
+        found.append([y.detach(), entered.grad, *(parameter.grad for parameter in moe.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours is not None and theirs is not None
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_experts_that_choose_have_equal_loads_and_leave_tokens_unread():
+    config = replace(SMALL, choice="expert", experts_per_token=1)
+    model = decoder(config).initialise(0)
+    tokens = torch.randint(50, (3, 13), generator=torch.Generator().manual_seed(0))
+    model.loss(tokens)
+    assert isinstance(model, MoEDecoder)
+    for routing_ in model.routings:
+        assert routing_.counts_E.tolist() == [3 * 2] * 6
+        assert routing_.unread is not None and 0 < routing_.unread < 36
+    assert model.router_losses_2[0].item() == pytest.approx(1.0)
+    # A sequence is chosen from by itself: the others in a batch change nothing.
+    assert torch.allclose(model(tokens[:, :-1])[1], model(tokens[1:2, :-1])[0], atol=1e-5)
+
+
+def test_a_later_token_changes_what_experts_chose_before_it_and_not_what_tokens_chose():
+    tokens = torch.randint(50, (8, 12), generator=torch.Generator().manual_seed(0))
+    other = tokens.clone()
+    other[:, -1] = (other[:, -1] + 1) % 50
+    for choice, leaks in (("token", False), ("expert", True)):
+        model = decoder(replace(SMALL, choice=choice, shared_experts=1)).initialise(0)
+        same = torch.allclose(model(tokens)[:, :-1], model(other)[:, :-1], atol=1e-5)
+        assert same is not leaks
+
+
+def test_shared_experts_count_as_read_by_every_token():
+    for config in (SMALL, replace(SMALL, experts=5, experts_per_token=2, shared_experts=1)):
+        model = decoder(config)
+        assert total_parameter_count(config) == sum(p.numel() for p in model.parameters())
+    one_shared = replace(SMALL, experts=5, experts_per_token=2, shared_experts=1)
+    # One of six experts became shared: only a row of the router is gone from each layer.
+    assert total_parameter_count(SMALL) - total_parameter_count(one_shared) == 2 * 16
+    assert active_parameter_count(SMALL) - active_parameter_count(one_shared) == 2 * 16
+    assert flops_per_token(SMALL) - flops_per_token(one_shared) == 6 * 2 * 16
+
+
+def test_fields_that_change_nothing_are_not_in_a_fingerprint():
+    assert {"shared_experts", "choice"}.isdisjoint(literals(SMALL))
+    assert literals(replace(SMALL, shared_experts=1, choice="expert")).items() >= {
+        ("shared_experts", 1),
+        ("choice", "expert"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    [
+        ({"shared_experts": -1}, "shared_experts is -1"),
+        ({"choice": "both"}, "choice is 'both'"),
+        ({"choice": "expert", "renormalise": True}, "experts choose their tokens"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(fields, cause):
+    with pytest.raises(TrainerError, match=cause):
+        replace(SMALL, **fields)
