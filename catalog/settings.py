@@ -293,6 +293,9 @@ class MathfishSettings:
     """Problems of each file that models are asked about, spread over grades; 0 for all."""
     shots: int = 0
     """Worked examples in a prompt: 0, 1 or 3."""
+    wording_problems: int = 0
+    """Problems of each file on which the wordings of the prompts are compared for each model. They are of a development
+    split, a fifth of the problems with labels, which is not asked about then. 0: all prompts have the first wording."""
     negatives: int = 1
     """Standards that each of the five negative strategies draws for a problem."""
     problem_characters: int = 0

@@ -98,6 +98,17 @@ MATHFISH: dict[str, list[dict[str, Any]]] = {
         {"task": "pie_pos_0", "kind": "verification", "problem": "pie", "level": "", "strategy": "positive"}
         | {"standard": STANDARD, "answer": "yes", "shots": 0}
     ],
+    "mathfish.wordings": [
+        {
+            "model": "smollm2",
+            "kind": "tagging",
+            "wording": "plain",
+            "rank": 1,
+            "score": 0.5,
+            "acc": 0.5,
+            "ok_format": 1.0,
+        }
+    ],
     "mathfish.answers": [{"model": "smollm2", "task": "pie_pos_0", "predicted": ["yes"], "malformed": ""}],
     "mathfish.traversals": [{"model": "smollm2", "problem": "pie"}],
     "mathfish.judgements": [{"model": "smollm2", "problem": "pie", "standard": STANDARD, "verdict": "full"}],

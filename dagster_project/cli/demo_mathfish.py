@@ -27,12 +27,16 @@ class MathfishSize:
     """The preset of the tiny model."""
     lessons: int
     """Made problems of each label that the tiny model reads about."""
+    wording_problems: int
+    """Problems of each file on which the wordings of the prompts are compared."""
 
 
 SIZES = {
-    "smoke": MathfishSize(each=3, characters=240, solve_tokens=32, run="70k-0.3xC", lessons=6),
-    "small": MathfishSize(each=16, characters=500, solve_tokens=96, run="130k-0.5xC", lessons=20),
-    "standard": MathfishSize(each=60, characters=1000, solve_tokens=160, run="130k-0.5xC", lessons=20),
+    "smoke": MathfishSize(each=3, characters=240, solve_tokens=32, run="70k-0.3xC", lessons=6, wording_problems=0),
+    "small": MathfishSize(each=12, characters=500, solve_tokens=96, run="130k-0.5xC", lessons=20, wording_problems=1),
+    "standard": MathfishSize(
+        each=60, characters=1000, solve_tokens=160, run="130k-0.5xC", lessons=20, wording_problems=6
+    ),
 }
 
 
@@ -91,6 +95,7 @@ def _choose(settings: Settings, size: MathfishSize, standards: str, problems: Se
         "teachers": sheets[0] if sheets else "",
         "models": [],
         "problems_each": size.each,
+        "wording_problems": size.wording_problems,
         "problem_characters": size.characters,
         "reply_tokens": 12,
         "solve_tokens": size.solve_tokens,

@@ -77,8 +77,9 @@ def standard_command(standard: str, other: str) -> None:
 @mathfish_command.command("tasks")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["verification", "tagging"]), help="Writes prompts of one kind alone.")
+@click.option("--wording", default="", metavar="NAME", help="The words of the prompts; by default plain.")
 @user_errors()
-def tasks_command(path: Path, kind: str | None) -> None:
+def tasks_command(path: Path, kind: str | None, wording: str) -> None:
     """Write the prompts of `[mathfish]` to PATH in the format of allenai/mathfish-tasks.
 
     `watershed score mathfish-tagging` and `mathfish-verification` read such rows with a `response`.
@@ -86,18 +87,29 @@ def tasks_command(path: Path, kind: str | None) -> None:
     \b
     Examples:
       watershed mathfish tasks tagging.jsonl --kind tagging
+      watershed mathfish tasks tasks.jsonl --wording whole
     """
+    from dataclasses import replace
+
+    from catalog.errors import WatershedError
     from catalog.lake import Lake
+    from catalog.names import close
     from catalog.settings import load_settings
-    from dagster_project.families.mathfish.recipes import curriculum_in, prompt_recipe
-    from spark_jobs.mathfish.choosing import chosen_problems
+    from dagster_project.families.mathfish.recipes import asked_in, curriculum_in, prompt_recipe
     from spark_jobs.mathfish.task_files import write_tasks
     from spark_jobs.mathfish.tasks import tasks_of
+    from spark_jobs.mathfish.wordings import PLAIN, WORDINGS
+
+    wording = wording or PLAIN
+    if wording not in WORDINGS:
+        raise WatershedError(
+            f"no wording is called {wording!r}{close(wording, WORDINGS)}", f"choose one of {', '.join(WORDINGS)}"
+        )
 
     settings = load_settings()
     lake, recipe = Lake.of(settings), prompt_recipe(settings, None)
-    chosen = chosen_problems(lake.read("mathfish.problems").to_pylist(), recipe.problems_each)
-    tasks = tasks_of(curriculum_in(lake, settings), chosen, recipe.tasks)
+    worded = replace(recipe.tasks, verification=wording, tagging=wording)
+    tasks = tasks_of(curriculum_in(lake, settings), asked_in(lake, recipe), worded)
     count = write_tasks((task for task in tasks if kind in (None, task.kind)), path)
     say(f"{path}: {count:,} prompts")
 

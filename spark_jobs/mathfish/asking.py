@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
@@ -183,6 +183,14 @@ class Recorded:
 Asker = Asked | Recorded
 
 
+class Replies(Protocol):
+    """Where replies to prompts come from that are known beforehand."""
+
+    def each(self, purpose: str, prompts: Sequence[tuple[str, Messages]], tokens: int) -> list[ReplyText]:
+        """The replies to prompts, each with an id, in their order."""
+        ...
+
+
 def read_recorded(path: Any) -> dict[str, str]:
     """Recorded replies by the id of their prompt: JSON lines with `id` and `response`, or `model-response`.
 
@@ -201,15 +209,24 @@ def read_recorded(path: Any) -> dict[str, str]:
     return found
 
 
-def answers(asker: Asker, name: str, tasks: Sequence[Mapping[str, Any]], recipe: AskRecipe, solve: Solve) -> list[Row]:
+def answers(
+    asker: Replies,
+    name: str,
+    tasks: Sequence[Mapping[str, Any]],
+    recipe: AskRecipe,
+    solve: Solve,
+    *,
+    purpose: str = "answers",
+) -> list[Row]:
     """Rows of mathfish.answers for rows of mathfish.tasks, in their order.
 
     Args:
         asker: where replies come from.
         name: the entry of `[models]`.
-        tasks: the prompts.
+        tasks: the prompts; `wording` names the words of each that has one.
         recipe: how replies are sampled.
         solve: scores the replies of solving prompts.
+        purpose: what the ledger calls the requests of verification and tagging.
 
     Raises:
         WatershedError: see `Asked.each`.
@@ -218,8 +235,8 @@ def answers(asker: Asker, name: str, tasks: Sequence[Mapping[str, Any]], recipe:
     for kinds, tokens in ((("verification", "tagging"), recipe.reply_tokens), (("solving",), recipe.solve_tokens)):
         own = [task for task in tasks if task["kind"] in kinds]
         prompts = [(task["task"], _messages(task)) for task in own]
-        purpose = "answers" if "tagging" in kinds else "solving"
-        replies = asker.each(purpose, prompts, tokens) if own else []
+        called = purpose if "tagging" in kinds else "solving"
+        replies = asker.each(called, prompts, tokens) if own else []
         given |= {task["task"]: reply for task, reply in zip(own, replies, strict=True)}
     return [{"model": name, "task": task["task"], **_answer(task, given[task["task"]], solve)} for task in tasks]
 
@@ -230,7 +247,7 @@ def _messages(task: Mapping[str, Any]) -> Messages:
 
 def _answer(task: Mapping[str, Any], given: ReplyText, solve: Solve) -> Row:
     row: Row = {"reply": given.text, "request": given.request, "predicted": [], "weak": None, "option_accuracy": None}
-    row |= {"chance": None, "chance_weak": None, "chance_option_accuracy": None}
+    row |= {"chance": None, "chance_weak": None, "chance_option_accuracy": None, "wording": task.get("wording")}
     if task["kind"] == "solving":
         number, score = solve(given.text, task["answer"])
         malformed = given.failure or ("" if number is not None else "it states no number")
@@ -282,6 +299,7 @@ def traversals(
                 "model": name,
                 "problem": problem["problem"],
                 "grade": grade_of(tree, labels),
+                "wording": tasks.tagging,
                 "labels": labels,
                 "predicted": predicted,
                 "complete": not any(step["malformed"] for step in steps),
@@ -329,7 +347,7 @@ def _walk(tree: Curriculum, problem: Mapping[str, Any], recipe: TaskRecipe) -> W
 
 
 def judgements(
-    asker: Asker,
+    asker: Replies,
     name: str,
     tree: Curriculum,
     alignment: Iterable[Mapping[str, Any]],

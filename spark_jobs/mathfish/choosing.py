@@ -31,3 +31,32 @@ def chosen_problems(rows: Iterable[Mapping[str, Any]], each: int) -> list[Mappin
         spread = [row for row in chain.from_iterable(turns) if row is not None]
         found += spread[:each] if each else spread
     return found
+
+
+DEVELOPMENT = 5
+"""One problem in so many is of the development split."""
+
+
+def in_development(row: Mapping[str, Any]) -> bool:
+    """Whether a problem is of the development split, on which wordings of prompts are compared.
+
+    It has a label, and its id decides, so that the split is the same whichever problems are beside it.
+    """
+    digest = hashlib.sha256(f"development {row['problem']}".encode()).digest()
+    return bool(row["standards"]) and int.from_bytes(digest[:8]) % DEVELOPMENT == 0
+
+
+def development_problems(rows: Iterable[Mapping[str, Any]], each: int) -> list[Mapping[str, Any]]:
+    """At most `each` problems of every collection on which wordings are compared; none for 0."""
+    return chosen_problems([row for row in rows if in_development(row)], each) if each else []
+
+
+def asked_problems(rows: Iterable[Mapping[str, Any]], each: int, *, compared: bool) -> list[Mapping[str, Any]]:
+    """The problems that results are about, as `chosen_problems`.
+
+    Args:
+        rows: of mathfish.problems.
+        each: the most problems of a collection; 0 for all.
+        compared: whether wordings are compared. Then the development split is left out, whole.
+    """
+    return chosen_problems([row for row in rows if not (compared and in_development(row))], each)

@@ -1,4 +1,6 @@
-"""The words of the prompts, and worked examples. They are Watershed's own; the published prompts can be read as files.
+"""Prompts of solving and judging, worked examples, and how problems are shown. `wordings` has the other prompts.
+
+The words are Watershed's own; the published prompts can be read as files.
 
 A prompt is a template with the places of allenai/mathfish-tasks: `{problem_activity}`, `{options}`,
 `{standard_description}` and `{few_shots}`. One pass replaces them, so that braces in a problem are not read as places.
@@ -20,29 +22,12 @@ from spark_jobs.mathfish.made import EXAMPLES, own_file
 from spark_jobs.mathfish.replies import LETTERS
 
 VERSION = "1"
-"""Version of the words below."""
-ASKED = {
-    "domain": ("topics", "teaches"),
-    "cluster": ("skills", "teaches"),
-    "standard": ("standards", "teaches all or part of"),
-}
-"""What options of a level are called, and what a problem does with a right one."""
+"""Version of the words of all prompts."""
 ONE_SHOT = ("K", "1", "2", "3", "4", "5", "6", "7", "8", "HS_0")
 THREE_SHOTS = (("K", "7", "HS_0"), ("K", "3", "5"), ("6", "7", "8"), ("HS_0", "HS_1", "HS_2"))
 """Keys of the examples that one and three shots are drawn from, as published."""
 LONGEST_TABLE = 4000
 
-VERIFY = (
-    "A mathematical problem teaches a standard if a student who works on it learns or practises what the standard "
-    "says.\n\n{few_shots}Problem:\n{problem_activity}\n\nStandard: {standard_description}\n\n"
-    "Does the problem teach the standard? Answer with one word, yes or no."
-)
-TAG = (
-    "Here is a mathematical problem, and a list of [level].\n\n{few_shots}Problem:\n{problem_activity}\n\n"
-    "Options:\n{options}\nWhich [level] does the problem teach? Choose every option that it [relation]. "
-    "Answer with the letters of the options and commas between them, such as: A, C. "
-    "Answer none if there is no such option."
-)
 SOLVE = "{problem_activity}\n\nThink step by step, and end with the answer as a number, such as: #### 12"
 JUDGE = (
     "A teacher asked for a problem that teaches a standard.\n\nStandard: {standard_description}\n\n"
@@ -66,12 +51,6 @@ def filled(template: str, values: Mapping[str, str]) -> str:
         return values.get(found[1], found[0])
 
     return re.sub(r"\{\{|\}\}|\{([a-z_]{1,40})\}", replace, template)
-
-
-def tagging_template(level: str) -> str:
-    """The template of a tagging prompt of a level: domain, cluster or standard."""
-    name, relation = ASKED[level]
-    return TAG.replace("[level]", name).replace("[relation]", relation)
 
 
 def lettered(options: Sequence[str]) -> str:

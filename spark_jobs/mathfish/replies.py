@@ -23,7 +23,11 @@ LONGEST = 20_000
 """Characters of a reply. A longer one is malformed."""
 LIST = r"\(?[A-Z]{1,2}\)?(?:\s{0,3}(?:,\s{0,3}and|,|;|&|\band\b)\s{0,3}\(?[A-Z]{1,2}\)?(?![a-z]))*"
 WHOLE = re.compile(rf"{LIST}\.?")
-BEGINS = re.compile(rf"({LIST})(?=\s*[.:)]\s|\s*\n|\s+[-–—]\s)")
+ENDS = r"(?:\s*[.:)]\s|\s*\n|\s+[-–—]\s)"
+"""What stands between the options and an explanation."""
+MORE = rf"\s*(?:{LIST}(?:[.:)]?\s*$|\s*[.:)]\s|\s*\n)|(?:or|to|is|are|was|does|do|can|could|may|might|would|seems?)\b)"
+"""What is no explanation of the options before it: other options, or the rest of a sentence about them."""
+BEGINS = re.compile(rf"({LIST})(?={ENDS}(?!{MORE}))")
 LINE = re.compile(r"(?:[-*•]\s{0,3}|\d{1,3}[.)]\s{0,3})?\(?([A-Z]{1,2})(?:[).:]\)?(?:\s.*)?|)")
 NONE = re.compile(
     r"none(?: of (?:the|these|those)?\s?(?:above|options?|standards?|them|these|choices|apply)?[^.\n]{0,30})?\.?", re.I
@@ -82,7 +86,8 @@ def stated_answers(reply: str) -> list[Any] | str:
         try:
             value = json.loads(bare)
         except (ValueError, RecursionError):
-            return "its JSON cannot be read"
+            # A list in brackets without quotes is text.
+            return [bare] if re.fullmatch(r"\[[^\[\]{}\"]*\]", bare) else "its JSON cannot be read"
         if isinstance(value, dict):
             return [value["answer"]] if "answer" in value else "its JSON has no answer"
         return [value]

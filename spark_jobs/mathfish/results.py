@@ -71,7 +71,7 @@ def grouped(rows: Sequence[Mapping[str, Any]], by: str) -> dict[str, list[Mappin
 def _measured(kind: str, by: str, group: str, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     summarise: Callable[[Sequence[Row]], Row] = {
         "tagging": lambda own: summarise_tagging([_tagged(row) for row in own]),
-        "verification": lambda own: summarise_verification([_verified(row) for row in own]) | _balanced(own),
+        "verification": lambda own: summarise_verification([_verified(row) for row in own]),
         "solving": lambda own: {"acc": fmean(row["score"] for row in own), "malformed": _malformed(own)},
     }[kind]
     found = []
@@ -80,12 +80,6 @@ def _measured(kind: str, by: str, group: str, rows: Sequence[Mapping[str, Any]])
         expected = [row[column] for row in rows if row[column] is not None] if column else []
         found.append(_row((kind, by, group), measure, value, fmean(expected) if expected else None, len(rows)))
     return found
-
-
-def _balanced(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The mean of the accuracies where yes is right and where no is: a model that always says no has one half."""
-    parts = [[row["score"] for row in rows if row["answer"] == answer] for answer in ("yes", "no")]
-    return {"balanced_acc": fmean(map(fmean, parts))} if all(parts) else {}
 
 
 def _malformed(rows: Sequence[Mapping[str, Any]]) -> int:
@@ -108,7 +102,8 @@ def _tagged(row: Mapping[str, Any]) -> Row:
 
 
 def _verified(row: Mapping[str, Any]) -> Row:
-    return {"score": row["score"], "predicted": row["predicted"][0] if row["predicted"] else None}
+    predicted = row["predicted"][0] if row["predicted"] else None
+    return {"score": row["score"], "predicted": predicted, "label": row["answer"]}
 
 
 def _judged(judgements: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -106,15 +106,22 @@ def score_verification(reply: str, label: str) -> Scored:
 
 
 def summarise_verification(rows: Sequence[Scored]) -> Scored:
-    """`acc`, `f1` (micro, over yes and no), `ok_format`, and the number of malformed replies."""
+    """`acc`, `f1` (micro, over yes and no), `ok_format`, the number of malformed replies, and `balanced_acc`.
+
+    `balanced_acc` is the mean of the accuracies where yes is right and where no is: a model that always says no has one
+    half. It is left out where one of them is never right.
+    """
     right = sum(row["score"] for row in rows)
     wrong = sum(row["predicted"] is not None and not row["score"] for row in rows)
     missed = len(rows) - right
+    parts = [[row["score"] for row in rows if row["label"] == label] for label in ("yes", "no")]
+    balanced = {"balanced_acc": sum(sum(part) / len(part) for part in parts) / 2} if all(parts) else {}
     return {
         "acc": _mean([row["score"] for row in rows]),
         "f1": 2 * right / (2 * right + wrong + missed) if rows else None,
         "ok_format": _mean([row["predicted"] is not None for row in rows]),
         "malformed": sum(row["predicted"] is None for row in rows),
+        **balanced,
     }
 
 

@@ -22,6 +22,7 @@ from catalog.tables.mathfish.curriculum import GRADES
 from spark_jobs.mathfish import prompts
 from spark_jobs.mathfish.curriculum import MODELING, Curriculum
 from spark_jobs.mathfish.replies import LETTERS
+from spark_jobs.mathfish.wordings import PLAIN, WORDINGS, tagging_template
 
 NEGATIVES = STRATEGIES[1:]
 SAME_DOMAIN = {"N": "NS", "NS": "N", "A": "OA", "OA": "A", "S": "SP", "SP": "S"}
@@ -46,6 +47,8 @@ class TaskRecipe:
         problem_characters: the most characters of a problem's text; 0 for all.
         seed: of all draws.
         words: the version of the prompts.
+        verification: the wording of verification prompts, one of `wordings.WORDINGS`.
+        tagging: the wording of tagging prompts.
     """
 
     shots: int = 0
@@ -53,6 +56,8 @@ class TaskRecipe:
     problem_characters: int = 0
     seed: int = 0
     words: str = prompts.VERSION
+    verification: str = PLAIN
+    tagging: str = PLAIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,7 @@ def verification_tasks(tree: Curriculum, problem: Mapping[str, Any], recipe: Tas
             strategy=strategy,
             standard=standard,
             description=tree[standard].description,
-            template=prompts.VERIFY,
+            template=WORDINGS[recipe.verification].verify,
             text=text_of(problem, recipe),
             few_shots=prompts.verification_shots(tree, recipe.shots, draw),
             answer="yes" if strategy == "positive" else "no",
@@ -210,7 +215,7 @@ def tagging_task(
         grade=grade_of(tree, problem["standards"]),
         level=level,
         branch=branch,
-        template=prompts.tagging_template(level),
+        template=tagging_template(level, recipe.tagging),
         text=text_of(problem, recipe),
         few_shots=prompts.tagging_shots(tree, level, recipe.shots, draw),
         options=tuple(options),

@@ -6,13 +6,13 @@ Source: "Evaluating Language Model Math Reasoning via Grounding in Educational C
 from __future__ import annotations
 
 from catalog.family import Family, Searchable
-from catalog.tables.mathfish.answers import ANSWERS, JUDGEMENTS, RESULTS, TASKS, TRAVERSALS
+from catalog.tables.mathfish.answers import ANSWERS, JUDGEMENTS, RESULTS, TASKS, TRAVERSALS, WORDINGS
 from catalog.tables.mathfish.curriculum import ALIGNMENT, CONNECTIONS, LABELS, PROBLEMS, STANDARDS, VERDICTS
 from catalog.tables.mathfish.views import VIEWS
 
 CONTRACTS = (
     *(STANDARDS, CONNECTIONS, PROBLEMS, LABELS, ALIGNMENT),
-    *(TASKS, ANSWERS, TRAVERSALS, JUDGEMENTS, RESULTS, VERDICTS),
+    *(TASKS, WORDINGS, ANSWERS, TRAVERSALS, JUDGEMENTS, RESULTS, VERDICTS),
 )
 SEARCHABLE = (
     Searchable(

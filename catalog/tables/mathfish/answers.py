@@ -16,6 +16,8 @@ STRATEGIES = (
 """What the standard of a verification is to the problem: its own, or drawn by one of the five negative strategies."""
 TAGGING_LEVELS = ("domain", "cluster", "standard")
 KINDS = ("verification", "tagging", "solving")
+WORDED = ("verification", "tagging")
+"""The kinds of prompts that have several wordings."""
 SHOTS = (0, 1, 3)
 OPTIONS = pa.list_(pa.struct([("text", pa.string()), ("ids", pa.list_(pa.string()))]))
 STEPS = pa.list_(
@@ -52,7 +54,11 @@ TASKS = Contract(
         ),
         column("correct", pa.list_(pa.int32()), "Of tagging: places of the right options, from 0."),
         text("answer", "Of verification: yes or no. Of solving: the answer. Empty otherwise."),
-        column("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])), "The prompt."),
+        column(
+            "messages",
+            pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+            "The prompt, in the first wording.",
+        ),
         integer("shots", "Number of worked examples in the prompt."),
     ),
     primary_key=("task",),
@@ -69,12 +75,53 @@ TASKS = Contract(
     ),
 )
 
+WORDINGS = Contract(
+    name="mathfish.wordings",
+    description="How well a model answers each wording of the prompts on the development split, and which is chosen.",
+    columns=(
+        MODEL,
+        text("kind", "verification or tagging."),
+        text("wording", "Name of the wording, such as plain."),
+        integer("rank", "Place of the wording among those of the model and kind, from 1."),
+        boolean("chosen", "Whether the model is asked in this wording."),
+        integer("problems", "Problems of the development split that were asked about; 0 if nothing was compared."),
+        integer("prompts", "Prompts that were asked; 0 if nothing was compared."),
+        text("measure", "The measure that decides: balanced_acc of verification, acc of tagging."),
+        real("score", "Its value; null if nothing was compared.", nullable=True),
+        real("chance", "Its expected value for a random answer; null if nothing was compared.", nullable=True),
+        real("acc", "Share of answers that are exactly right.", nullable=True),
+        real("weak_acc", "Of tagging: share with at least one right option.", nullable=True),
+        real("ok_format", "Share of well-formed replies.", nullable=True),
+        integer("malformed", "Number of replies that state no answer."),
+    ),
+    primary_key=("model", "kind", "wording"),
+    partition_by=("model",),
+    upstream=("mathfish.standards", "mathfish.connections", "mathfish.problems"),
+    licence=LICENCE,
+    owner=OWNER,
+    expectations=(
+        row_count(1),
+        one_of("kind", WORDED),
+        between("rank", 1),
+        between("score", 0, 1),
+        between("acc", 0, 1),
+        between("ok_format", 0, 1),
+        between("malformed", 0),
+    ),
+)
+
 ANSWERS = Contract(
     name="mathfish.answers",
     description="Replies of models to the prompts of mathfish.tasks, read and scored. Malformed ones are marked.",
     columns=(
         MODEL,
         text("task", "The prompt.", derived_from="mathfish.tasks.task"),
+        text(
+            "wording",
+            "Wording of the prompt; null for solving, and in rows that are older than this column.",
+            nullable=True,
+            derived_from="mathfish.wordings.wording",
+        ),
         text("reply", "Reply; empty if there was none."),
         text("malformed", "Why the reply states no answer; empty if it states one."),
         texts(
@@ -94,7 +141,10 @@ ANSWERS = Contract(
     ),
     primary_key=("model", "task"),
     partition_by=("model",),
-    upstream=("mathfish.tasks",),
+    upstream=(
+        *("mathfish.standards", "mathfish.connections", "mathfish.problems"),
+        *("mathfish.tasks", "mathfish.wordings"),
+    ),
     licence=LICENCE,
     owner=OWNER,
     expectations=(
@@ -112,6 +162,12 @@ TRAVERSALS = Contract(
         MODEL,
         text("problem", "The problem.", derived_from="mathfish.problems.problem"),
         text("grade", "Lowest grade of the standards that the problem teaches; null if it has none.", nullable=True),
+        text(
+            "wording",
+            "Wording of the prompts; null in rows that are older than this column.",
+            nullable=True,
+            derived_from="mathfish.wordings.wording",
+        ),
         texts("labels", "Standards that the problem teaches, sorted; empty for a problem without labels."),
         texts("predicted", "Standards that the model ended at, sorted."),
         boolean("complete", "Whether all replies were well formed."),
@@ -130,7 +186,10 @@ TRAVERSALS = Contract(
     ),
     primary_key=("model", "problem"),
     partition_by=("model",),
-    upstream=("mathfish.standards", "mathfish.connections", "mathfish.problems", "mathfish.labels"),
+    upstream=(
+        *("mathfish.standards", "mathfish.connections", "mathfish.problems", "mathfish.labels"),
+        "mathfish.wordings",
+    ),
     licence=LICENCE,
     owner=OWNER,
     expectations=(between("in_group", 0), between("in_grade", 0), references("problem", "mathfish.problems.problem")),

@@ -55,6 +55,12 @@ FROM mathfish.answers a JOIN mathfish.tasks k USING (task) WHERE k.kind = 'verif
 GROUP BY ALL ORDER BY wrong DESC, prompts DESC, k.standard
 """
 
+MALFORMED = """
+SELECT a.model, k.kind, a.malformed AS reason, count(*) AS replies, any_value(left(a.reply, 100)) AS example
+FROM mathfish.answers a JOIN mathfish.tasks k USING (task) WHERE a.malformed <> ''
+GROUP BY ALL ORDER BY a.model, k.kind, replies DESC, reason
+"""
+
 _CURRICULUM = ("mathfish.standards",)
 VIEWS = {
     "mathfish.by_grade": View("Clusters, standards and sub-standards of each grade.", _CURRICULUM, BY_GRADE),
@@ -82,5 +88,10 @@ VIEWS = {
         "Wrong and malformed verifications of each model by standard and strategy.",
         ("mathfish.answers", "mathfish.tasks"),
         ERRORS,
+    ),
+    "mathfish.malformed": View(
+        "Replies of each model that state no answer, by the reason, with an example.",
+        ("mathfish.answers", "mathfish.tasks"),
+        MALFORMED,
     ),
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from catalog.lake import Lake
     from catalog.settings import Settings
 
 TASKS = {"verification": "verify", "tagging": "tag, branch given", "traversal": "tag, self-guided"}
@@ -60,9 +61,30 @@ def print_results(console: Console, settings: Settings) -> None:
         if any(cell != "–" for cell in cells):
             table.add_row(f"{task}: {measure}", *cells)
     console.print(table)
+    _print_wordings(console, lake, models)
+    _print_query(console, settings, "malformed", "Replies that state no answer")
     if lake.read("mathfish.alignment", ["row"]).num_rows:
         _print_query(console, settings, "alignment_by_model", "Problems that models wrote, by teachers' verdicts")
     _print_query(console, settings, "difficulty", "Word problems by the standard that a model gave them")
+
+
+def _print_wordings(console: Console, lake: Lake, models: Sequence[str]) -> None:
+    """Print the scores of the wordings that were compared, if any were."""
+    from rich.table import Table
+
+    rows = lake.read("mathfish.wordings").to_pylist() if lake.exists("mathfish.wordings") else []
+    rows = [row for row in rows if row["prompts"] and row["model"] in models]
+    table = Table(title="Wordings on the development split (* is chosen)", title_justify="left")
+    for head in ("model", "kind", "wording", "measure"):
+        table.add_column(head)
+    for head in ("score", "random", "well formed", "prompts"):
+        table.add_column(head, justify="right")
+    for row in sorted(rows, key=lambda row: (models.index(row["model"]), row["kind"], row["rank"])):
+        values = (_number(row[name]) for name in ("score", "chance", "ok_format"))
+        wording = f"{row['wording']} *" if row["chosen"] else row["wording"]
+        table.add_row(row["model"], row["kind"], wording, row["measure"], *values, f"{row['prompts']:,}")
+    if rows:
+        console.print(table)
 
 
 def _groups(rows: Sequence[Mapping[str, Any]], by: str) -> list[str]:

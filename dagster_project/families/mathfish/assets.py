@@ -19,11 +19,13 @@ from catalog.tables.mathfish import (
     STANDARDS,
     TASKS,
     TRAVERSALS,
+    WORDINGS,
 )
 from dagster_project.engine.making import Making
 from dagster_project.engine.table_asset import table_asset
 from dagster_project.families.mathfish.recipes import (
     MODELS,
+    asked_in,
     asker_of,
     curriculum_files,
     curriculum_in,
@@ -36,10 +38,13 @@ from dagster_project.families.mathfish.recipes import (
     prompt_recipe,
     recorded_replies,
     teacher_file,
+    without_wordings,
 )
+from dagster_project.families.mathfish.shown import wordings_page
 
 if TYPE_CHECKING:
     from spark_jobs.mathfish.asking import Asker
+    from spark_jobs.mathfish.tasks import TaskRecipe
 
 
 def _write(making: Making, contract: Contract, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -129,45 +134,68 @@ def alignment(making: Making) -> dict[str, Any]:
     return {"verdicts": len(rows), **Counter(f"matched: {row['matched']}" for row in rows)}
 
 
-@table_asset(TASKS, code_version="1", recipe=prompt_recipe)
+@table_asset(TASKS, code_version="1", recipe=prompt_recipe, identity=without_wordings)
 def prompts(making: Making) -> dict[str, Any]:
     """Makes the prompts of verification, assisted tagging and solving."""
-    from spark_jobs.mathfish.choosing import chosen_problems
     from spark_jobs.mathfish.tasks import tasks_of
 
     tree = curriculum_in(making.lake, making.settings)
-    chosen = chosen_problems(making.lake.read(PROBLEMS.name).to_pylist(), making.recipe.problems_each)
+    chosen = asked_in(making.lake, making.recipe)
     rows = [task.row() for task in tasks_of(tree, chosen, making.recipe.tasks)]
     _write(making, TASKS, rows)
     counts = {kind: sum(row["kind"] == kind for row in rows) for kind in ("verification", "tagging", "solving")}
     return {"problems": len(chosen), **counts}
 
 
-@table_asset(ANSWERS, code_version="1", recipe=model_recipe, cut=MODELS, keys=models_of)
+@table_asset(WORDINGS, code_version="1", recipe=model_recipe, identity=without_wordings, cut=MODELS, keys=models_of)
+def prompt_wordings(making: Making) -> dict[str, Any]:
+    """Asks the model about problems of the development split in every wording, and chooses the best for it."""
+    from spark_jobs.mathfish.choosing import development_problems
+    from spark_jobs.mathfish.comparing import compared, not_compared
+
+    tree, choices = curriculum_in(making.lake, making.settings), making.recipe.prompts
+    problems = development_problems(making.lake.read(PROBLEMS.name).to_pylist(), choices.wording_problems)
+    rows = not_compared(_name(making))
+    # Recorded replies are to prompts of one wording.
+    if problems and not making.recipe.recorded:
+        with _asker(making) as asker:
+            rows = compared(asker, _name(making), tree, problems, tasks=choices.tasks, recipe=making.recipe.ask)
+    _write(making, WORDINGS, rows)
+    making.metadata |= wordings_page(rows)
+    return {"problems": len(problems), "prompts": sum(row["prompts"] for row in rows)}
+
+
+def _worded(making: Making) -> TaskRecipe:
+    """The choices of the prompts, in the words that are chosen for the model."""
+    from spark_jobs.mathfish.comparing import chosen_wordings
+
+    return chosen_wordings(_of_model(making, WORDINGS), making.recipe.prompts.tasks)
+
+
+@table_asset(ANSWERS, code_version="1", recipe=model_recipe, identity=without_wordings, cut=MODELS, keys=models_of)
 def model_answers(making: Making) -> dict[str, Any]:
-    """Asks the model the prompts of mathfish.tasks, and reads and scores its replies."""
+    """Asks the model the prompts of mathfish.tasks in the chosen wording, and reads and scores its replies."""
     from dagster_project.families.mathfish.solving import solve
     from spark_jobs.mathfish.asking import answers as answered
+    from spark_jobs.mathfish.comparing import reworded
 
-    asked = making.lake.read(TASKS.name).to_pylist()
+    tree, problems = curriculum_in(making.lake, making.settings), asked_in(making.lake, making.recipe.prompts)
+    asked = reworded(tree, making.lake.read(TASKS.name).to_pylist(), problems, _worded(making))
     with _asker(making) as asker:
         rows = answered(asker, _name(making), asked, making.recipe.ask, solve)
     _write(making, ANSWERS, rows)
     return {"replies": len(rows), "malformed": sum(bool(row["malformed"]) for row in rows)}
 
 
-@table_asset(TRAVERSALS, code_version="1", recipe=model_recipe, cut=MODELS, keys=models_of)
+@table_asset(TRAVERSALS, code_version="1", recipe=model_recipe, identity=without_wordings, cut=MODELS, keys=models_of)
 def traversals(making: Making) -> dict[str, Any]:
     """Lets the model tag problems from domain group to cluster to standard, along its own choices."""
     from spark_jobs.mathfish.asking import traversals as traversed
-    from spark_jobs.mathfish.choosing import chosen_problems
 
-    tree = curriculum_in(making.lake, making.settings)
-    choices = making.recipe.prompts
-    chosen = chosen_problems(making.lake.read(PROBLEMS.name).to_pylist(), choices.problems_each)
+    tree, chosen = curriculum_in(making.lake, making.settings), asked_in(making.lake, making.recipe.prompts)
     taggable = [row for row in chosen if row["standards"] or row["answer"]]
     with _asker(making) as asker:
-        rows = traversed(asker, _name(making), tree, taggable, tasks=choices.tasks, recipe=making.recipe.ask)
+        rows = traversed(asker, _name(making), tree, taggable, tasks=_worded(making), recipe=making.recipe.ask)
     _write(making, TRAVERSALS, rows)
     return {
         "problems": len(rows),
@@ -176,14 +204,13 @@ def traversals(making: Making) -> dict[str, Any]:
     }
 
 
-@table_asset(JUDGEMENTS, code_version="1", recipe=model_recipe, cut=MODELS, keys=models_of)
+@table_asset(JUDGEMENTS, code_version="1", recipe=model_recipe, identity=without_wordings, cut=MODELS, keys=models_of)
 def alignment_judgements(making: Making) -> dict[str, Any]:
     """Asks the model how well generated problems teach their standards, for those that a teacher judged."""
     from spark_jobs.mathfish.asking import judgements as judged
-    from spark_jobs.mathfish.choosing import chosen_problems
 
     tree, choices = curriculum_in(making.lake, making.settings), making.recipe.prompts
-    chosen = chosen_problems(making.lake.read(PROBLEMS.name).to_pylist(), choices.problems_each)
+    chosen = asked_in(making.lake, choices)
     with _asker(making) as asker:
         rows = judged(
             asker,

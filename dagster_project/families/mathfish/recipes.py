@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +136,8 @@ class PromptRecipe:
     tasks: TaskRecipe
     problems_each: int
     groups: tuple[str, ...]
+    wording_problems: int = 0
+    """Problems of the development split of each file on which wordings are compared; 0 if they are not."""
 
 
 def prompt_recipe(settings: Settings, _: Any) -> PromptRecipe:
@@ -150,7 +152,7 @@ def prompt_recipe(settings: Settings, _: Any) -> PromptRecipe:
     chosen = settings.mathfish
     if chosen.shots not in SHOTS:
         raise WatershedError(f"[mathfish] shots is {chosen.shots}", "write 0, 1 or 3")
-    for name in ("negatives", "problem_characters", "problems_each"):
+    for name in ("negatives", "problem_characters", "problems_each", "wording_problems"):
         if getattr(chosen, name) < 0:
             raise WatershedError(f"[mathfish] {name} is {getattr(chosen, name)}", "write a number of at least 0")
     tasks = TaskRecipe(
@@ -159,7 +161,30 @@ def prompt_recipe(settings: Settings, _: Any) -> PromptRecipe:
         problem_characters=chosen.problem_characters,
         seed=chosen.seed,
     )
-    return PromptRecipe(tasks, chosen.problems_each, curriculum_files(settings, None).digests[1:])
+    digests = curriculum_files(settings, None).digests[1:]
+    return PromptRecipe(tasks, chosen.problems_each, digests, chosen.wording_problems)
+
+
+def without_wordings(recipe: PromptRecipe | ModelRecipe) -> dict[str, Any]:
+    """Return what identifies a recipe whose tables do not depend on wordings, unless these are compared.
+
+    Tables that were made before there were several wordings thus stay up to date.
+    """
+    found = asdict(recipe)
+    prompts = found.get("prompts", found)
+    for name in ("verification", "tagging"):
+        del prompts["tasks"][name]
+    if not prompts["wording_problems"]:
+        del prompts["wording_problems"]
+    return found
+
+
+def asked_in(lake: Lake, recipe: PromptRecipe) -> list[Mapping[str, Any]]:
+    """Return the rows of mathfish.problems that models are asked about."""
+    from spark_jobs.mathfish.choosing import asked_problems
+
+    rows = lake.read("mathfish.problems").to_pylist()
+    return asked_problems(rows, recipe.problems_each, compared=bool(recipe.wording_problems))
 
 
 @dataclass(frozen=True)

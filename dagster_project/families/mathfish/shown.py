@@ -45,6 +45,19 @@ def alignment_page(rows: Rows) -> dict[str, dg.MarkdownMetadataValue]:
     return {"alignment by model": dg.MetadataValue.md("\n".join(lines))}
 
 
+def wordings_page(rows: Rows) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return the metadata of mathfish.wordings: the score of each wording, best first; nothing if none was compared."""
+    compared = [row for row in rows if row["prompts"]]
+    if not compared:
+        return {}
+    lines = ["| kind | wording | measure | score | chance | well formed | of |", "|---|---|---|--:|--:|--:|--:|"]
+    for row in compared:
+        name = f"**{row['wording']}**" if row["chosen"] else row["wording"]
+        values = " | ".join(number(row[each]) for each in ("score", "chance", "ok_format"))
+        lines.append(f"| {row['kind']} | {name} | {row['measure']} | {values} | {row['prompts']:,} |")
+    return {"wordings": dg.MetadataValue.md("\n".join(lines))}
+
+
 def results_page(
     tree: Curriculum, rows: Rows, tasks: Mapping[str, Mapping[str, Any]], answers: Rows
 ) -> dict[str, dg.MarkdownMetadataValue]:

@@ -27,6 +27,7 @@ from catalog.settings import Settings
 from catalog.sql.query import connect
 from catalog.tables import CONTRACTS, FAMILIES
 from catalog.tables.mathfish import ANSWERS
+from catalog.tables.mathfish.site import PROBLEMS_SHOWN
 from spark_jobs.cheatsheet.tables import tables as cheatsheet_tables
 from spark_jobs.mathfish.curriculum import connection_rows, standard_rows
 from spark_jobs.mathfish.labels import problem_and_label_rows
@@ -303,19 +304,31 @@ def test_the_cheatsheet_is_filtered_by_modality_and_stage_and_found_by_search(re
 
 
 def test_a_standard_has_problems_neighbours_and_the_errors_of_a_model(reader: Reader, site: Site) -> None:
-    with_errors = "SELECT standard FROM mathfish.errors JOIN mathfish.labels USING (standard) WHERE positive LIMIT 1"
+    with_errors = (
+        "SELECT standard FROM mathfish.errors WHERE strategy = 'positive' AND wrong > 0 AND standard IN "
+        "(SELECT source FROM mathfish.connections WHERE relation = 'progress') ORDER BY standard LIMIT 1"
+    )
     standard = str(site.value(with_errors))
     page = reader.open("index.html")
     page.fill("#q", standard)
     page.locator("#found a", has=page.get_by_text(standard, exact=True)).first.click()
     expect(page.locator("h1")).to_have_text(standard)
-    assert page.locator("blockquote").count() > 0
+    labelled = f"SELECT count(DISTINCT problem) FROM mathfish.labels WHERE positive AND standard = '{standard}'"
+    assert page.locator("blockquote").count() == min(int(str(site.value(labelled))), PROBLEMS_SHOWN) > 0
     errors = page.get_by_role("region", name=f"Verification of {standard} by models")
-    expect(errors).to_contain_text("smollm2")
+    asked = "strategy = 'positive' AND model = 'smollm2'"
+    wrong = site.value(f"SELECT wrong FROM mathfish.errors WHERE standard = '{standard}' AND {asked}")
+    expect(errors.get_by_role("row", name=f"smollm2 positive {wrong} {wrong} 0")).to_have_count(1)
     neighbours = page.locator("svg.graph a.node, svg.graph g.node")
     edges = f"source = '{standard}' OR target = '{standard}'"
     found = site.value(f"SELECT count(*) FROM mathfish.connections WHERE relation = 'progress' AND ({edges})")
-    assert neighbours.count() == 1 + int(str(found))
+    assert neighbours.count() == 1 + int(str(found)) > 1
+    other = site.value(
+        f"SELECT CASE WHEN source = '{standard}' THEN target ELSE source END FROM mathfish.connections "
+        f"WHERE relation = 'progress' AND ({edges}) LIMIT 1"
+    )
+    page.locator("svg.graph a.node", has_text=str(other)).first.click()
+    expect(page.locator("h1")).to_have_text(str(other))
 
 
 def test_a_chart_a_table_page_and_a_narrow_screen(reader: Reader) -> None:

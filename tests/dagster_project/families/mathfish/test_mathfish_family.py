@@ -31,8 +31,9 @@ from dagster_project.families.mathfish.review.verdicts import TEACHERS, Verdicts
 from dagster_project.instance import open_instance
 from dagster_project.jobs import TABLES
 from dagster_project.run import make, wanted
+from spark_jobs.mathfish.choosing import in_development
 
-EACH = 4
+EACH = 5
 """Problems of each file."""
 
 
@@ -70,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Generator[Made]:
         with running(script) as url:
             (folder / "watershed.toml").write_text(
                 f'[models.scripted]\nurl = "{url}"\n[mathfish]\nmodels = ["recorded", "scripted"]\n'
-                f'replies = "replies"\nproblems_each = {EACH}\n'
+                f'replies = "replies"\nproblems_each = {EACH}\nwording_problems = 1\n'
             )
             settings = load_settings()
             instance = open_instance(settings)
@@ -96,7 +97,7 @@ def run(*words: str) -> tuple[int, str, str]:
 def test_every_prompt_is_a_request_that_is_paid_for_once(made: Made) -> None:
     assert set(made.script.charged.values()) == {1}
     ((requests, purposes),) = made.rows("SELECT count(*), count(DISTINCT purpose) FROM models.requests")
-    assert requests == len(made.script.charged) and purposes == 4
+    assert requests == len(made.script.charged) and purposes == 5
     # The first step of a self-guided traversal is the prompt of assisted tagging, which is not asked again.
     ((steps_asked,),) = made.rows("SELECT count(DISTINCT request) FROM (SELECT unnest(steps, recursive := true) "
                                   "FROM mathfish.traversals WHERE model = 'scripted')")  # fmt: skip
@@ -125,6 +126,27 @@ def test_recorded_replies_are_answers_and_what_is_not_recorded_is_malformed(made
     assert made.rows("SELECT count(*) FROM models.requests WHERE model = 'recorded'") == [(0,)]
 
 
+def test_wordings_are_compared_apart_and_the_choice_is_asked(made: Made) -> None:
+    found = made.rows("SELECT model, kind, count(*), count(*) FILTER (WHERE chosen), min(prompts), max(problems) "
+                      "FROM mathfish.wordings GROUP BY ALL ORDER BY ALL")  # fmt: skip
+    assert [row[:4] for row in found] == [
+        ("recorded", "tagging", 1, 1),
+        ("recorded", "verification", 1, 1),
+        ("scripted", "tagging", 5, 1),
+        ("scripted", "verification", 5, 1),
+    ]
+    assert [row[4] > 0 for row in found] == [False, False, True, True] and found[-1][-1] == 2
+    chosen = made.rows("SELECT kind, wording FROM mathfish.wordings WHERE chosen AND model = 'scripted'")
+    asked = made.rows("SELECT DISTINCT t.kind, a.wording FROM mathfish.answers a JOIN mathfish.tasks t USING (task) "
+                      "WHERE a.model = 'scripted' AND t.kind <> 'solving'")  # fmt: skip
+    assert sorted(asked) == sorted(chosen)
+    walked = made.rows("SELECT DISTINCT wording FROM mathfish.traversals WHERE model = 'scripted'")
+    assert walked == [(wording,) for kind, wording in chosen if kind == "tagging"]
+    asked_about = {problem for (problem,) in made.rows("SELECT DISTINCT problem FROM mathfish.tasks")}
+    rows = made.lake.read("mathfish.problems").to_pylist()
+    assert not asked_about & {row["problem"] for row in rows if in_development(row)}
+
+
 def test_views_show_grades_options_alignment_and_difficulty(made: Made) -> None:
     assert [row[0] for row in made.rows("FROM mathfish.by_grade")] == [*"K12345678", "HS"]
     options = {name: count for name, count, *_ in made.rows("FROM mathfish.cluster_options")}
@@ -133,6 +155,11 @@ def test_views_show_grades_options_alignment_and_difficulty(made: Made) -> None:
     alignment = made.rows("FROM mathfish.alignment_by_model")
     assert [row[0] for row in alignment][-1] == "all" and sum(alignment[-1][1:5]) == alignment[-1][5] == 42
     assert [row[-1] for row in alignment[:-1]] == [21, 21]
+    malformed = made.rows("SELECT model, kind, reason, replies, example FROM mathfish.malformed")
+    ((total,),) = made.rows("SELECT count(*) FROM mathfish.answers WHERE malformed <> ''")
+    assert sum(row[3] for row in malformed) == total
+    assert ("scripted", "verification", "it says neither yes nor no") in {row[:3] for row in malformed}
+    assert {row[4] for row in malformed if row[0] == "scripted" and row[1] == "verification"} == {"Perhaps."}
     difficulty = made.rows("SELECT tagged_by, model, problems, solved FROM mathfish.difficulty")
     assert difficulty and all(by == "scripted" and solved in (0, 1) for by, _, _, solved in difficulty)
 
@@ -155,6 +182,10 @@ def test_the_commands_show_standards_and_write_and_score_prompts(made: Made, tmp
     assert code == 0 and out.splitlines()[-1] == "1 edges to 8.EE.C.7" and out.startswith("A: Algebra\n  A-REI:")
     code, _, err = run("mathfish", "standard", "3.NF.A.9")
     assert code == 2 and "3.NF.A" in err
+    code, _, err = run("mathfish", "tasks", str(tmp_path / "none.jsonl"), "--wording", "whale")
+    assert code == 2 and "whole" in err and not (tmp_path / "none.jsonl").exists()
+    code, _, _ = run("mathfish", "tasks", str(tmp_path / "whole.jsonl"), "--wording", "whole")
+    assert code == 0 and "the whole of a standard" in (tmp_path / "whole.jsonl").read_text()
     for kind, reply in (("tagging", "A"), ("verification", "No.")):
         path = tmp_path / f"{kind}.jsonl"
         code, out, _ = run("mathfish", "tasks", str(path), "--kind", kind)
