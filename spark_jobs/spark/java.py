@@ -102,7 +102,14 @@ def java_version(java: Path) -> int | None:
 
 
 def launcher(java: Path, version: int) -> Path:
-    """A JAVA_HOME in the cache whose `bin/java` starts `java` without the unsupported arguments (see above)."""
+    """A JAVA_HOME in the cache whose `bin/java` starts `java` without the unsupported arguments (see above).
+
+    A session sets JAVA_HOME to a launcher, which processes that it starts inherit. A launcher is returned as it is, so
+    that these processes start, and make the cache of, the same Java.
+    """
+    home = java.absolute().parent.parent
+    if home.parent == cache_folder() / "java":
+        return home
     dropped = [VECTOR_MODULE, *([SECURITY_ACTION] if version >= SECURITY_ACTION_GONE else [])]
     script = LAUNCHER.format(java=shlex.quote(str(java.resolve())), dropped="|".join(dropped))
     home = cache_folder() / "java" / hashlib.sha256(script.encode()).hexdigest()[:16]

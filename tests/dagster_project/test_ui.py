@@ -11,7 +11,7 @@ from demo_project import Project, serving
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.campaign
-"""The first visit in test_ui_tour.py opens the same pages in every run of the tests, on a crawl of its own."""
+"""The tour in test_ui_tour.py opens the same pages in every run of the tests, on a crawl of its own."""
 PATIENCE_MS = 180_000
 
 

@@ -146,18 +146,10 @@ def at_the_desk(project: Project, crawl: SlowCrawl, page: Page) -> Generator[Des
         yield Desk(project, address, crawl, page)
 
 
-def test_a_first_visit(project: Project, crawl: SlowCrawl, page: Page) -> None:
-    with at_the_desk(project, crawl, page) as desk:
-        the_first_visit(desk)
-        an_added_archive_is_due_and_made_by_one_click(desk)
-
-
-@pytest.mark.campaign  # Each step is one to three runs, each in a process of its own.
 def test_a_person_at_work(project: Project, crawl: SlowCrawl, page: Page) -> None:
     with at_the_desk(project, crawl, page) as desk:
         the_first_visit(desk)
         an_added_archive_is_due_and_made_by_one_click(desk)
-        assert desk.make_what_is_due() == {}
         planted_duplicates_are_found_and_repaired(desk)
         a_new_archive_is_picked_up_by_the_sensor(desk)
         a_run_is_cancelled_and_executed_again(desk)

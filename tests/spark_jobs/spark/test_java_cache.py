@@ -58,6 +58,15 @@ def test_options_are_those_of_a_java_that_knows_them(tmp_path: Path, monkeypatch
     assert cache_options(tmp_path, OLDEST)[0] == "-XX:AOTCacheOutput=recorded"
 
 
+def test_a_session_and_the_processes_that_it_starts_have_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATERSHED_CACHE", str(tmp_path))
+    home = find_java(SparkSettings())
+    monkeypatch.setenv("JAVA_HOME", str(home))  # As a session does.
+    assert find_java(SparkSettings()) == home
+
+
 def test_files_of_a_java_that_was_removed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATERSHED_CACHE", str(tmp_path))
     here, gone = tmp_path / "it's here", tmp_path / "gone"
