@@ -69,6 +69,7 @@ def caption(config: CaptionConfig) -> dict[str, Any]:
             name: getattr(config, name)
             for name in ("stage", "blind", "grounding", "length", "batch", "steps", "seed", "dtype")
         },
+        **({"aiming": config.aiming} if config.aiming else {}),
     }
     loader: MixedLoader[Any] = MixedLoader(list(sources.values()), shares, config.seed)
     plan = Plan(

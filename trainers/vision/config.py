@@ -102,6 +102,10 @@ class CaptionConfig(LoopConfig):
     """The weight of a loss that Molmo does not have: the picture tokens at the points of an annotation are to match its
     label, and other tokens of the batch are not. It stands in for what a pretrained vision transformer knows, where all
     is trained from nothing. Labels that a picture shows and no annotation points at count as wrong."""
+    aiming: float = 0.0
+    """The weight of another loss that Molmo does not have: while a point is written, one head of attention in the block
+    in the middle is to look at the picture token that shows it, and at the start of the picture once no point is left.
+    For models that are trained from nothing, in one process."""
     optimiser: Mapping[str, Any] = field(default_factory=dict)
     """Fields of Optimiser in place of the command's own; the rates of parts are above."""
 

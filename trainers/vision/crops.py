@@ -160,6 +160,19 @@ class Layout:
             before += high * wide
         return found
 
+    def middles(self) -> NDArray[np.float32]:
+        """(patch tokens, 2): x and y of the middle of each token in percent of the picture's width and height."""
+        unit, views = self.config.patch * self.config.pool, [(self.whole, self.config.side, self.config.side)]
+        if self.fine is not None:
+            margin, window = sum(self.config.margins), self.config.window
+            views.append((self.fine, self.grid[0] * window + margin, self.grid[1] * window + margin))
+        found = []
+        for place, rows, columns in views:
+            y, x = np.mgrid[0 : rows // self.config.pool, 0 : columns // self.config.pool] * unit + unit / 2
+            share = ((x - place.left) / place.width, (y - place.top) / place.height)
+            found.append(100 * np.stack(share, -1).reshape(-1, 2))
+        return np.concatenate(found).astype(np.float32)
+
     def _corner(self, crop: int) -> tuple[int, int]:
         """Left and top of a crop on the canvas."""
         row, column = divmod(crop - 1, self.grid[1])

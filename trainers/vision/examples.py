@@ -17,11 +17,11 @@ from torch import Tensor
 from trainers.process.errors import TrainerError
 from trainers.serving.tokenizers import TextTokenizer
 from trainers.vision.crops import PATCH, Layout
-from trainers.vision.model import PADDING, Grounding, Inputs, Pictures
+from trainers.vision.model import PADDING, Aims, Grounding, Inputs, Pictures
 from trainers.vision.pictures import cut, decoded
 from trainers.vision.shape import VisionLanguageConfig
 from trainers.vision.shards import Annotation, Sample
-from trainers.vision.words import answer, question, turn
+from trainers.vision.words import answer, point_spans, question, turn
 
 Weighting = Literal["tokens", "annotations", "molmo2"]
 
@@ -36,6 +36,8 @@ class Branch:
     """Those of the question."""
     weight: float = 0.0
     """Of each token of answer and end."""
+    aims: tuple[tuple[int, tuple[float, float] | None], ...] = ()
+    """Tokens that name points, by their place in the branch, with the point in percent; None where no point is left."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Examples:
         # The marker that a kind of picture token has: see crops.START to PATCH.
         self._markers = np.array(config.markers, dtype=np.int64)
         self._known: dict[str, tuple[int, ...]] = {}
+        self._aimed: dict[str, tuple[tuple[int, tuple[float, float] | None], ...]] = {}
         self.always = False
 
     def encoded(self, text: str) -> tuple[int, ...]:
@@ -119,8 +122,23 @@ class Examples:
 
     def branch(self, annotation: Annotation, chance: random.Random | None) -> Branch:
         """A turn in tokens, with its answer."""
-        asked = self.encoded(turn(question(annotation, chance)))
-        return Branch((*asked, *self.encoded(f" {answer(annotation)}"), self.end), len(asked))
+        asked, written = self.encoded(turn(question(annotation, chance))), f" {answer(annotation)}"
+        aims = self._aims(written) if annotation.style in ("pointing", "counting") else ()
+        found = (*asked, *self.encoded(written), self.end)
+        return Branch(found, len(asked), aims=tuple((len(asked) + at, point) for at, point in aims))
+
+    def _aims(self, written: str) -> tuple[tuple[int, tuple[float, float] | None], ...]:
+        """The tokens of an answer that name points, with the point."""
+        found = self._aimed.get(written)
+        if found is None:
+            spans = point_spans(written)
+            begins = self.tokenizer.encode_placed([written])[0][1] if spans else ()
+            found = tuple(
+                (token, point) for token, at in enumerate(begins) for begin, end, point in spans if begin <= at < end
+            )
+            if len(self._aimed) < 100_000:
+                self._aimed[written] = found
+        return found
 
     def row(self, sample: Sample, rule: Weighting, seed: str) -> Row:
         """A sample in tokens.
@@ -144,7 +162,7 @@ class Examples:
                 left -= len(branch.tokens)
         targets = [len(branch.tokens) - branch.asked for _, branch in taken]
         weights = weights_of([style for style, _ in taken], targets, rule)
-        branches = tuple(Branch(b.tokens, b.asked, w) for (_, b), w in zip(taken, weights, strict=True))
+        branches = tuple(replace(b, weight=w) for (_, b), w in zip(taken, weights, strict=True))
         return replace(found, branches=branches, grounded=self._grounded(found.layout, sample.annotations))
 
     def _grounded(
@@ -201,7 +219,7 @@ class Examples:
         return inputs, put(target), put(weight)
 
     def _pictures(self, rows: Sequence[Row], device: torch.device | str) -> Pictures | None:
-        pixels, inside, pooled, row_of, places, crops = [], [], [], [], [], 0
+        pixels, inside, pooled, row_of, places, at, crops = [], [], [], [], [], [], 0
         size = self.config.crops.side**2
         for b, row in enumerate(rows):
             if row.layout is None or row.pixels_CHW3 is None or row.inside_CS is None:
@@ -214,11 +232,35 @@ class Examples:
             here = 1 + np.flatnonzero(row.layout.kinds == PATCH)
             places.append(here)
             row_of.append(np.full(len(here), b))
+            at.append(row.layout.middles())
         if not pixels:
             return self._unused(device) if self.always else None
-        joined = [np.concatenate(each) for each in (pixels, inside, pooled, row_of, places)]
-        crops_CHW3, inside_CS, pooled_PW, row_P, place_P = (torch.from_numpy(each).to(device) for each in joined)
-        return Pictures(crops_CHW3, inside_CS, pooled_PW, row_P, place_P)
+        joined = [np.concatenate(each) for each in (pixels, inside, pooled, row_of, places, at)]
+        crops_CHW3, inside_CS, pooled_PW, row_P, place_P, at_P2 = (torch.from_numpy(e).to(device) for e in joined)
+        return Pictures(crops_CHW3, inside_CS, pooled_PW, row_P, place_P, at_P2)
+
+    def aims(self, rows: Sequence[Row], device: torch.device | str) -> Aims | None:
+        """Where the positions before tokens that name points are to look; None for a batch that names none."""
+        found: list[tuple[int, int, list[int]]] = []
+        for b, row in enumerate(rows):
+            if row.layout is None or self.blind:
+                continue
+            here = 1 + np.flatnonzero(row.layout.kinds == PATCH)
+            wide, high = row.layout.whole.from_width / 100, row.layout.whole.from_height / 100
+            start = len(row.beginning)
+            for branch in row.branches:
+                for token, point in branch.aims:
+                    # The first token of a picture is the start of its first view: there is nothing more to see.
+                    shown = [1] if point is None else here[row.layout.tokens_at(point[0] * wide, point[1] * high)]
+                    found.append((b, start + token - 1, [int(each) for each in shown]))
+                start += len(branch.tokens)
+        if not found:
+            return None
+        views = max(len(shown) for _, _, shown in found)
+        target = np.array([[*shown, *[0] * (views - len(shown))] for _, _, shown in found])
+        used = np.array([[number < len(shown) for number in range(views)] for _, _, shown in found])
+        given = (np.array([b for b, _, _ in found]), np.array([place for _, place, _ in found]), target, used)
+        return Aims(*(torch.from_numpy(each).to(device) for each in given))
 
     def grounding(self, rows: Sequence[Row], device: torch.device | str) -> Grounding | None:
         """The labels of a batch and where they are shown; None for a batch without pictures or labels."""
@@ -243,4 +285,5 @@ class Examples:
         crops, numbers = self.config.crops, torch.zeros(1, dtype=torch.int64, device=device)
         pixels = torch.zeros(1, crops.crop, crops.crop, 3, dtype=torch.uint8, device=device)
         pooled = torch.zeros(1, crops.pool**2, dtype=torch.int64, device=device)
-        return Pictures(pixels, torch.ones(1, crops.side**2, device=device), pooled, numbers, numbers, used=False)
+        inside, at = torch.ones(1, crops.side**2, device=device), torch.zeros(1, 2, device=device)
+        return Pictures(pixels, inside, pooled, numbers, numbers, at, used=False)

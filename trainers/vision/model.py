@@ -24,8 +24,9 @@ from torch.utils.checkpoint import checkpoint
 from trainers.models.decoder import decoder
 from trainers.models.dense import Block
 from trainers.models.loss import rows_of_chunk
+from trainers.serving.steps import queries_keys_values
 from trainers.vision.shape import VisionLanguageConfig
-from trainers.vision.transformer import Connector, VisionTransformer
+from trainers.vision.transformer import Connector, VisionTransformer, number_waves
 
 PADDING = -1
 BEGINNING = 0
@@ -44,6 +45,8 @@ class Pictures:
     """The row of the batch that a token is in."""
     place_P: Tensor
     """And its position there."""
+    at_P2: Tensor
+    """x and y of the middle of each token in percent of its picture."""
     used: bool = True
     """False for an empty picture, whose feature counts nothing."""
 
@@ -83,6 +86,21 @@ class Grounding:
     """1.0 where a picture token shows a point of a label, else 0.0."""
 
 
+@dataclass(frozen=True)
+class Aims:
+    """Where some positions of a batch, N of them, are to look: at the token of the picture that they write of next."""
+
+    row_N: Tensor
+    place_N: Tensor
+    target_NW: Tensor
+    """Places in the row that show the next point, in each view of the picture; the token that begins the picture where
+    no point is left."""
+    used_NW: Tensor
+    """False where there is no such view."""
+
+
+AIMED_HEAD = 0
+"""The head of attention that aims are for."""
 SHARPNESS, THRESHOLD = 12.0, 0.5
 """Of the grounding loss: what the cosine of a token and a label is multiplied by, once this is taken off."""
 
@@ -130,10 +148,8 @@ class VisionLanguageModel(nn.Module):
         if tuple(drawn.shape) != (config.vocab_size, config.width):
             return drawn
         waves = config.width // 8
-        frequency = 2 * torch.pi / 100 * 2.0 ** torch.linspace(-1, 4, waves)
-        for token, value in numbers.items():
-            angle = value * frequency
-            drawn[token, : 2 * waves] += config.init_std * torch.cat((angle.sin(), angle.cos()))
+        code = number_waves(torch.tensor(list(numbers.values())), waves)
+        drawn[list(numbers), : 2 * waves] += config.init_std * code
         return drawn
 
     def _drawn(self, name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -145,6 +161,9 @@ class VisionLanguageModel(nn.Module):
         if name.endswith("weight") and len(shape) == 1:
             return drawn + 1
         scale = float(np.prod(shape[1:])) ** -0.5 if len(shape) > 1 else 0.02
+        if name.endswith("places.weight"):
+            # About as large as the features that they are added to.
+            scale = 0.04
         if "convolutions" in name:
             scale *= 2**0.5
         if name.endswith((".out.weight", ".down.weight")) and ".blocks." in name:
@@ -161,12 +180,18 @@ class VisionLanguageModel(nn.Module):
         x_BTD, found = self.decoder.embedding(inputs.tokens_BT), inputs.pictures
         if found is None or feature_PD is None:
             return x_BTD
+        if self.config.connector.places:
+            feature_PD = feature_PD + self.connector.placed(found.at_P2)
         if not found.used:
             return x_BTD + 0.0 * feature_PD.sum()
         return x_BTD.index_put((found.row_P, found.place_P), feature_PD.to(x_BTD.dtype), accumulate=True)
 
     def hidden(
-        self, inputs: Inputs, feature_PD: Tensor | None, drop: Callable[[Tensor], Tensor] | None = None
+        self,
+        inputs: Inputs,
+        feature_PD: Tensor | None,
+        drop: Callable[[Tensor], Tensor] | None = None,
+        watch: Callable[[Block, Tensor, Tensor, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Normed hidden states (B, T, D).
 
@@ -174,6 +199,7 @@ class VisionLanguageModel(nn.Module):
             inputs: the batch.
             feature_PD: of its picture tokens; None leaves them out.
             drop: applied to what each half of a block adds.
+            watch: called with the block in the middle and what it is given: stream, cosines, sines and mask.
         """
         x_BTD, core = self.embedded(inputs, feature_PD), self.decoder
         mask_B1TT = inputs.mask(both_ways=self.config.both_ways)
@@ -181,8 +207,10 @@ class VisionLanguageModel(nn.Module):
             table[inputs.position_BT].view(*x_BTD.shape[:2], 1, 1, -1) for table in (core.cos_T11P, core.sin_T11P)
         )
         more = (drop,) if drop is not None else ()
-        for each in core.blocks:
+        for number, each in enumerate(core.blocks):
             block = cast(Block, each)
+            if watch is not None and number == len(core.blocks) // 2:
+                watch(block, x_BTD, cos, sin, mask_B1TT)
             if core.recompute and torch.is_grad_enabled() and drop is None:
                 x_BTD = checkpoint(block, x_BTD, cos, sin, mask_B1TT, use_reentrant=False, preserve_rng_state=False)
             else:
@@ -198,21 +226,29 @@ class VisionLanguageModel(nn.Module):
         z_loss: float = 0.0,
         drop: Callable[[Tensor], Tensor] | None = None,
         grounding: Grounding | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weighted sums over the positions whose weight is above 0, and the grounding loss.
+        aims: Aims | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Weighted sums over the positions whose weight is above 0, the grounding loss, and that of aims.
 
-        Returns (to descend, cross-entropy in nats, right, grounding): the first is the cross-entropy plus z_loss x
-        logsumexp(logits)^2, each times the weight; `right` counts, with weights, the targets that are likeliest.
+        Returns (to descend, cross-entropy in nats, right, grounding, aiming): the first is the cross-entropy plus
+        z_loss x logsumexp(logits)^2, each times the weight; `right` counts, with weights, the targets that are
+        likeliest.
         """
+        aiming: list[Tensor] = []
+
+        def watch(block: Block, *given: Tensor) -> None:
+            if aims is not None:
+                aiming.append(aiming_loss(block, *given, aims))
+
         chosen_BT = weight_BT > 0
         feature_PD = self.features(inputs.pictures) if inputs.pictures is not None else None
-        x_ND = self.hidden(inputs, feature_PD, drop)[chosen_BT]
+        x_ND = self.hidden(inputs, feature_PD, drop, watch)[chosen_BT]
         sums = weighted_cross_entropy(
             x_ND, self.decoder.output_weight, target_BT[chosen_BT], weight_BT[chosen_BT], z_loss
         )
-        if grounding is None or feature_PD is None:
-            return (*sums, sums[0].new_zeros(()))
-        return (*sums, self.grounding_loss(feature_PD, grounding))
+        none = sums[0].new_zeros(())
+        grounded = none if grounding is None or feature_PD is None else self.grounding_loss(feature_PD, grounding)
+        return (*sums, grounded, aiming[0] if aiming else none)
 
     def grounding_loss(self, feature_PD: Tensor, grounding: Grounding) -> Tensor:
         """How well picture tokens match the labels that are pointed at in them, and no others.
@@ -231,6 +267,20 @@ class VisionLanguageModel(nn.Module):
         """Logits (B, T, V); position t scores the token at t + 1."""
         feature_PD = self.features(inputs.pictures) if inputs.pictures is not None else None
         return F.linear(self.hidden(inputs, feature_PD), self.decoder.output_weight)
+
+
+def aiming_loss(  # noqa: PLR0917
+    block: Block, x_BTD: Tensor, cos_BT11P: Tensor, sin_BT11P: Tensor, mask_B1TT: Tensor, aims: Aims
+) -> Tensor:
+    """Mean of -log of the attention that a head of `block` pays to the places that it is to look at (as arXiv
+    1609.04186, which trains the attention of translation on aligned words)."""
+    read_BTD = block.attention_norm(x_BTD) if block.pre else x_BTD
+    q_BTHK, k_BTGK, _ = queries_keys_values(block.attention, read_BTD, cos_BT11P, sin_BT11P)
+    q_BTK, k_BTK = q_BTHK[:, :, AIMED_HEAD].float(), k_BTGK[:, :, AIMED_HEAD].float()
+    score_BTT = q_BTK @ k_BTK.transpose(1, 2) * q_BTK.shape[-1] ** -0.5
+    score_NT = score_BTT[aims.row_N, aims.place_N]
+    share_NT = score_NT.masked_fill(~mask_B1TT[aims.row_N, 0, aims.place_N], -torch.inf).log_softmax(-1)
+    return -share_NT.gather(1, aims.target_NW).masked_fill(~aims.used_NW, -torch.inf).logsumexp(-1).mean()
 
 
 def _sine_positions(shape: tuple[int, ...], *, first: bool) -> Tensor:

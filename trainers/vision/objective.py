@@ -17,6 +17,7 @@ from trainers.core.ranks import Ranks, put
 from trainers.core.schedule import Schedule
 from trainers.data.loader import share_of
 from trainers.data.mixing import MixedLoader
+from trainers.process.errors import TrainerError
 from trainers.process.files import write_json
 from trainers.process.run_folder import TOKENIZER
 from trainers.serving.tokenizers import TextTokenizer
@@ -53,6 +54,7 @@ class Notes:
     right: float
     weight: float
     grounding: float
+    aiming: float
 
 
 class Captioning(Objective):
@@ -93,12 +95,16 @@ class Captioning(Objective):
         }
         self.step = 0
         self._tokens = self._here = 0
-        self._notes = [0.0, 0.0, 0.0]
+        self._notes = [0.0] * 4
 
     # The model
 
     def build(self) -> nn.Module:
         self.examples.always = self.ranks.count > 1
+        if self.config.aiming and self.ranks.count > 1:
+            raise TrainerError(
+                "aiming is set, and there are several processes", "leave aiming out, or start one process"
+            )
         model = VisionLanguageModel(self.beginning.shape)
         model.decoder.recompute = self.config.recompute
         # What embeds or norms is not decayed, as little as biases.
@@ -165,18 +171,19 @@ class Captioning(Objective):
         rows = self.rows(samples)
         inputs, target_BT, weight_BT = self.examples.batch(rows, device)
         drop = self._drop(samples, weight_BT) if self.dropout else None
-        share = self.config.grounding
-        descend, nats, right, grounding = cast(VisionLanguageModel, model).losses(
+        share, aiming_share = self.config.grounding, self.config.aiming
+        descend, nats, right, grounding, aiming = cast(VisionLanguageModel, model).losses(
             inputs,
             target_BT,
             weight_BT,
             z_loss=self.z_loss,
             drop=drop,
             grounding=self.examples.grounding(rows, device) if share else None,
+            aims=self.examples.aims(rows, device) if aiming_share else None,
         )
         total = weight_BT.sum().clamp(min=1e-9)
-        notes = Notes(nats.item(), right.item(), total.item(), grounding.item())
-        return Loss(descend / total + share * grounding, (nats / total).detach(), notes)
+        notes = Notes(nats.item(), right.item(), total.item(), grounding.item(), aiming.item())
+        return Loss(descend / total + share * grounding + aiming_share * aiming, (nats / total).detach(), notes)
 
     def _drop(self, samples: list[Sample], weight_BT: Tensor) -> Callable[[Tensor], Tensor]:
         """Dropout at the positions of answers; its generator is named by the step and the samples."""
@@ -192,15 +199,16 @@ class Captioning(Objective):
 
     def note(self, notes: Notes, share: float) -> None:
         if share:
-            values = (notes.right, notes.weight, notes.grounding * notes.weight)
+            values = (notes.right, notes.weight, notes.grounding * notes.weight, notes.aiming * notes.weight)
             self._notes = [before + value for before, value in zip(self._notes, values, strict=True)]
 
     def columns(self, ranks: Ranks) -> dict[str, Any]:
         totals = ranks.totals(torch.tensor(self._notes, dtype=torch.float64)).tolist()
-        self._notes = [0.0, 0.0, 0.0]
-        right, weight, grounding = totals
+        self._notes = [0.0] * 4
+        right, weight, *extra = totals
         found = {"token_accuracy": right / weight if weight else None}
-        return found | ({"grounding": grounding / weight} if self.config.grounding and weight else {})
+        named = {name: total / weight for name, total in zip(("grounding", "aiming"), extra, strict=True) if weight}
+        return found | {name: value for name, value in named.items() if getattr(self.config, name)}
 
     # Beside the steps
 
@@ -220,7 +228,7 @@ class Captioning(Objective):
                 rows = [self.examples.row(sample, "tokens", "heldout") for sample in given]
                 inputs, target_BT, weight_BT = self.examples.batch(rows, device)
                 with torch.no_grad():
-                    _, nats, right, _ = cast(VisionLanguageModel, model).losses(inputs, target_BT, weight_BT)
+                    _, nats, right, *_ = cast(VisionLanguageModel, model).losses(inputs, target_BT, weight_BT)
                 if len(places):
                     sums += torch.tensor([nats.item(), right.item(), weight_BT.sum().item()], dtype=torch.float64)
             nats, right, tokens = ranks.totals(sums).tolist()
@@ -248,7 +256,8 @@ class Captioning(Objective):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.step, self._tokens = int(state["steps_begun"]), int(state["tokens_read"])
-        self._notes = list(state["notes"])
+        # A run from before there were aims noted three sums.
+        self._notes = [*state["notes"], 0.0][:4]
 
 
 def whole_numbers(tokenizer: TextTokenizer) -> dict[int, int]:

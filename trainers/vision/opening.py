@@ -26,10 +26,19 @@ from trainers.vision.shape import ConnectorConfig, TransformerConfig, VisionLang
 from trainers.vision.tokens import END, MARKERS, make_tokenizer, with_markers
 
 SMALL: dict[str, dict[str, Any]] = {
-    "vision": {"width": 96, "layers": 2, "heads": 4, "hidden": 288, "stem": (24, 48, 96)},
-    "connector": {"layers": (-1, -2), "heads": 4},
-    "decoder": {"width": 128, "layers": 3, "heads": 4, "hidden": 352, "sequence_length": 512, "tied": True},
-    "crops": {"crop": 128, "patch": 8, "mode": "global", "margins": (0, 0)},
+    "vision": {"width": 128, "layers": 2, "heads": 4, "hidden": 384, "stem": (16, 32, 64, 128)},
+    "connector": {"layers": (-1, -2), "heads": 4, "places": True},
+    "decoder": {
+        "width": 128,
+        "layers": 3,
+        "heads": 4,
+        "hidden": 352,
+        "sequence_length": 512,
+        "tied": True,
+        # The head that aims at a picture token among hundreds has to be sharp from early on.
+        "qk_norm": False,
+    },
+    "crops": {"crop": 192, "patch": 16, "pool": 1, "mode": "global", "margins": (0, 0)},
 }
 """The shape of a model that is trained from nothing on a laptop, where the configuration leaves it open."""
 

@@ -71,6 +71,9 @@ class ConnectorConfig:
     """Inner width of the SwiGLU after the pooling; 0: that of the decoder."""
     mark_padding: bool = True
     """Whether learned vectors are added to patches that lie beside the picture, wholly or in part."""
+    places: bool = False
+    """Whether the decoder is told where in the picture a token is: a matrix of sines and cosines of the percentages
+    that a point there is written with. Molmo has none; a model that is trained from nothing learns to point with it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))

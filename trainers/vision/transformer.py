@@ -19,6 +19,13 @@ def _activated(x: Tensor, kind: str) -> Tensor:
     return F.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
 
 
+def number_waves(values: Tensor, waves: int) -> Tensor:
+    """(..., 2 waves): sines and cosines of numbers from 0 to 100, of frequencies from half a wave to 16 waves."""
+    frequency = 2 * torch.pi / 100 * 2.0 ** torch.linspace(-1, 4, waves, device=values.device)
+    angle = values[..., None].float() * frequency
+    return torch.cat((angle.sin(), angle.cos()), -1)
+
+
 class Stem(nn.Module):
     """Convolutions of 3 x 3 with stride 2, then a matrix (arXiv 2106.14881)."""
 
@@ -131,6 +138,17 @@ class Connector(nn.Module):
         self.pooled = nn.Linear(D, D)
         self.gate_up = nn.Linear(D, 2 * crops_hidden, bias=False)
         self.down = nn.Linear(crops_hidden, decoder_width, bias=False)
+        if config.places:
+            self.waves = max(1, decoder_width // 8)
+            self.places = nn.Linear(4 * self.waves, decoder_width, bias=False)
+
+    def placed(self, at_P2: Tensor) -> Tensor:
+        """(P, E): what tells the decoder where the middles of picture tokens are.
+
+        Args:
+            at_P2: x and y in percent of the picture.
+        """
+        return self.places(number_waves(at_P2, self.waves).flatten(-2))
 
     def forward(self, patches_CSD: Tensor, inside_CS: Tensor, pooled_PW: Tensor) -> Tensor:
         """(P, E): a feature for each picture token.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import random
+import re
 from collections.abc import Sequence
 
 from trainers.vision.shards import Annotation
@@ -51,6 +52,9 @@ USUAL_LENGTH = 65
 """The hint that Molmo is asked with, about 1,000 characters."""
 HINT_SHARE = 0.9
 NONE = "There are none."
+POINT = re.compile(
+    r'(?P<tag><points? )?(?<![a-z])x(?P<n>\d{0,4})="(?P<x>\d{1,3}\.\d)" y(?P=n)="(?P<y>\d{1,3}\.\d)(?=")'
+)
 
 
 def length_hint(answer: str, chance: random.Random) -> int | None:
@@ -89,6 +93,28 @@ def answer(annotation: Annotation) -> str:
     if annotation.style in ("pointing", "counting"):
         return points_text(annotation.points, annotation.label, counting=annotation.style == "counting")
     return str(annotation.count) if annotation.count is not None else ""
+
+
+def point_spans(written: str) -> list[tuple[int, int, tuple[float, float] | None]]:
+    """Where an answer names its points: (first character, the one after the last, x and y in percent).
+
+    A span begins where the one before ends, the first one with the tag, and ends with the digits of y. What comes after
+    the last point, or says that there is none, has a span of one character and no point.
+
+    Example:
+        >>> point_spans('<point x="10.0" y="20.5" alt="cat">cat</point>')
+        [(0, 23, (10.0, 20.5)), (23, 24, None)]
+    """
+    if written.strip() == NONE:
+        # The first word may be one token with the space before it.
+        return [(0, written.index(NONE) + 1, None)]
+    found: list[tuple[int, int, tuple[float, float] | None]] = []
+    at = 0
+    for match in POINT.finditer(written):
+        at = match.start() if match["tag"] else at
+        found.append((at, match.end(), (float(match["x"]), float(match["y"]))))
+        at = match.end()
+    return [*found, (at, at + 1, None)] if found else []
 
 
 def turn(asked: str) -> str:

@@ -41,7 +41,7 @@ def composed_scenes(making: Making) -> dict[str, Any]:
     return {"scenes": rows.num_rows}
 
 
-@table_asset(CAPTIONERS, code_version="1", recipe=captioner_recipe, engine="torch")
+@table_asset(CAPTIONERS, code_version="2", recipe=captioner_recipe, engine="torch")
 def captioners(making: Making) -> dict[str, Any]:
     """Trains a captioner, goes on with a mixture of all data sets, and trains a baseline that sees no picture."""
     import pyarrow as pa

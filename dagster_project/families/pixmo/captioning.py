@@ -16,12 +16,15 @@ from dagster_project.engine.trainer_process import start
 
 DATASETS = {"cap": "captions", "points": "pointing", "count": "pointing", "cap_qa": "academic", "clocks": "academic"}
 """The group of the mixture that a data set belongs to."""
-FIRST = {"captions": 0.3, "pointing": 0.7}
-SECOND = {"captions": 0.15, "academic": 0.15, "pointing": 0.7}
+FACTORS = {"points": 3.0}
+"""Weights within a group; a sample of points asks for every kind of object in a scene, one of counts for one kind."""
+FIRST = {"captions": 0.2, "pointing": 0.8}
+SECOND = {"captions": 0.1, "academic": 0.1, "pointing": 0.8}
 """Shares of the groups in the stages. Molmo's own are for data sets a hundred times as large and a pretrained model."""
 RATE, WARMUP = 2e-3, 60
 """For a model that is trained from nothing."""
-GROUNDING = 0.5
+GROUNDING, AIMING = 0.5, 1.0
+"""Weights of the two losses that teach a new model where things are; see docs/vision.md."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
     def sources(groups: dict[str, float]) -> dict[str, Any]:
         taken = {name: group for name, group in present.items() if group in groups}
         return {
-            "sources": {name: {"group": group, "shards": tars, "datasets": [name]} for name, group in taken.items()},
+            "sources": {
+                name: {"group": group, "shards": tars, "datasets": [name], "factor": FACTORS.get(name, 1.0)}
+                for name, group in taken.items()
+            },
             "groups": {group: share for group, share in groups.items() if group in taken.values()},
         }
 
@@ -69,7 +75,7 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
         "warmups": dict.fromkeys(("vision", "connector", "decoder"), WARMUP),
     }
     first, second = folder / "captions", folder / "mixture"
-    seen = {"grounding": GROUNDING}
+    seen = {"grounding": GROUNDING, "aiming": AIMING}
     return {
         # The rate of the first stage stays high, because the second goes on with it.
         "captions": {

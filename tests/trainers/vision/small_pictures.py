@@ -15,9 +15,9 @@ COLOURS = {"red": (220, 30, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
 SIZE = 32
 SHAPE: dict[str, Any] = {
     "vision": {"width": 32, "layers": 2, "heads": 2, "hidden": 48, "stem": [8, 16]},
-    "connector": {"layers": [-1, -2], "heads": 2},
+    "connector": {"layers": [-1, -2], "heads": 2, "places": True},
     "decoder": {"width": 32, "layers": 2, "heads": 2, "hidden": 48, "sequence_length": 256, "tied": True},
-    "crops": {"crop": 32, "patch": 4, "mode": "global", "margins": [0, 0]},
+    "crops": {"crop": 32, "patch": 4, "pool": 2, "mode": "global", "margins": [0, 0]},
 }
 
 

@@ -23,8 +23,8 @@ from trainers.vision.examples import Branch, Examples, Row, weights_of
 from trainers.vision.generating import Asked, prompt, replies
 from trainers.vision.mixture import Part, rates
 from trainers.vision.opening import model_of, opened
-from trainers.vision.shards import Annotation, PictureShards
-from trainers.vision.words import answer, length_hint, points_text, question
+from trainers.vision.shards import Annotation, PictureShards, Sample
+from trainers.vision.words import answer, length_hint, point_spans, points_text, question
 
 STEPS, BACK = 60, 20
 
@@ -60,6 +60,7 @@ def configured(shards: dict[str, str], out: Path, **changes: Any) -> CaptionConf
         "batch": 8,
         "dropout": 0.05,
         "grounding": 0.5,
+        "aiming": 0.5,
         "rates": {"vision": 3e-3, "connector": 3e-3, "decoder": 3e-3},
         "warmups": {"vision": 10, "connector": 10, "decoder": 10},
         "log_every": 1,
@@ -82,6 +83,7 @@ def test_a_model_learns_and_tells_its_rates(whole: tuple[Path, dict[str, Any]]) 
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
     assert rows[-1]["grounding"] < rows[0]["grounding"]
+    assert rows[-1]["aiming"] < 0.6 * rows[0]["aiming"]
     assert rows[-1]["token_accuracy"] > rows[0]["token_accuracy"]
     # By hand: sqrt(24) and sqrt(96) are 1 : 2, of .7 in all.
     expected = {"cap": 0.25, "points": 0.7 / 3, "count": 1.4 / 3, "chats": 0.05}
@@ -165,7 +167,7 @@ def test_a_weighted_loss_equals_a_slow_one_and_branches_do_not_see_each_other(
     )
     inputs, target_BT, weight_BT = examples.batch([row], "cpu")
     with torch.no_grad():
-        _, nats, _, _ = model.losses(inputs, target_BT, weight_BT)
+        _, nats, *_ = model.losses(inputs, target_BT, weight_BT)
         slow = 0.0
         for (asked, said), weight in zip(branches, weights, strict=True):
             alone = Row(begun.beginning, (Branch((*asked, *said), len(asked), 1.0),), *_pixels(begun))
@@ -174,6 +176,59 @@ def test_a_weighted_loss_equals_a_slow_one_and_branches_do_not_see_each_other(
             slow += weight * -sum(logits_TV[start + n - 1, token].item() for n, token in enumerate(said))
     assert nats.item() == pytest.approx(slow, rel=1e-4)
     assert row.weight == pytest.approx(sum(w * len(b) for (_, b), w in zip(branches, weights, strict=True)))
+
+
+def test_positions_that_write_a_point_aim_at_the_token_that_shows_it(whole: tuple[Path, dict[str, Any]]) -> None:
+    beginning = opened(whole[0])
+    model, examples = model_of(beginning), Examples(beginning.shape, beginning.tokenizer, beginning.end, 256)
+    picture, points = drawn(7)
+    label = max(points, key=lambda name: len(points[name]))
+    said = (
+        Annotation(
+            "counting", None, "", tuple((x, y) for x, y in points[label]), f"{label} squares", len(points[label])
+        ),
+        Annotation("pointing", None, "", (), "pink squares", 0),
+    )
+    row = examples.row(Sample("7", picture, said), "tokens", "a")
+    aims = examples.aims([row], "cpu")
+    assert aims is not None
+    tokens = [*row.beginning, *(token for branch in row.branches for token in branch.tokens)]
+    written: dict[int, str] = {}
+    for place, target in zip(aims.place_N.tolist(), aims.target_NW[:, 0].tolist(), strict=True):
+        written[target] = written.get(target, "") + beginning.tokenizer.decode([tokens[place + 1]])
+    # 8 x 8 patches of 4 pixels become 4 x 4 tokens, each row of which ends with a token of its own.
+    grid = 4
+    expected = {
+        2 + int(y / 100 * grid) * (grid + 1) + int(x / 100 * grid): (f"{x:.1f}", f"{y:.1f}") for x, y in points[label]
+    }
+    assert written.keys() == {1, *expected}
+    for target, (x, y) in expected.items():
+        assert x in written[target] and y in written[target]
+    # Once for the end of the list of points, once for the answer that there are none.
+    assert aims.target_NW[:, 0].tolist().count(1) == 2
+    inputs, target_BT, weight_BT = examples.batch([row], "cpu")
+    with torch.no_grad():
+        *_, found = model.losses(inputs, target_BT, weight_BT, aims=aims)
+    assert found.item() == pytest.approx(slow_aiming(model, inputs, aims), rel=1e-4)
+
+
+def slow_aiming(model: Any, inputs: Any, aims: Any) -> float:
+    """The mean of -log of the weights of attention of the first head of the middle block, a position at a time."""
+    seen: list[torch.Tensor] = []
+    attention = model.decoder.blocks[1].attention
+    hook = attention.register_forward_pre_hook(lambda _, given: seen.extend(given))
+    with torch.no_grad():
+        model(inputs)
+        hook.remove()
+        q, k, _ = attention._equal(attention.query_key_value(seen[0]), seen[1], seen[2])
+        total = 0.0
+        for row, place, target in zip(
+            aims.row_N.tolist(), aims.place_N.tolist(), aims.target_NW[:, 0].tolist(), strict=True
+        ):
+            looks = [at for at in range(seen[0].shape[1]) if seen[3][row, 0, place, at]]
+            scores = torch.stack([q[row, place, 0] @ k[row, at, 0] / q.shape[-1] ** 0.5 for at in looks])
+            total -= scores.log_softmax(0)[looks.index(target)].item()
+    return total / len(aims.row_N)
 
 
 def _pixels(row: Row) -> tuple[Any, Any, Any]:
@@ -230,6 +285,21 @@ def test_prompts_hints_and_points_have_their_published_forms() -> None:
         points_text([(1, 2)], 'a "b" & c')
         == '<point x="1.0" y="2.0" alt="a &quot;b&quot; &amp; c">a &quot;b&quot; &amp; c</point>'
     )
+
+
+@pytest.mark.parametrize("counting", [False, True])
+@pytest.mark.parametrize("points", [[(7.5, 20.0)], [(10.0, 30.5), (10.0, 99.9), (100.0, 0.0)]])
+def test_the_characters_of_each_point_are_found(points: list[tuple[float, float]], counting: bool) -> None:
+    written = f" {points_text(points, 'box y', counting=counting)}"
+    *spans, end = point_spans(written)
+    assert [point for _, _, point in spans] == points
+    assert written[: spans[0][0]] == (" Counting the " if counting else " ")
+    for (begin, stop, (x, y)), after in zip(spans, [*spans[1:], end], strict=True):  # ty: ignore[not-iterable]
+        assert after[0] == stop
+        assert written[begin:stop].endswith(f'="{y:.1f}') and f'="{x:.1f}"' in written[begin:stop]
+    assert written[end[0] : end[1]] == '"' and end[2] is None
+    assert point_spans(" There are none.") == [(0, 2, None)]
+    assert point_spans(" The sign says max=10.0.") == []
 
 
 def test_the_stages_have_the_published_rates() -> None:

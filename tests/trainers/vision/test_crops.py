@@ -141,6 +141,23 @@ def test_a_global_view_alone_has_no_crops() -> None:
     assert found.out_of(0, *found.into(0, 12.25, 90.5)) == (12.25, 90.5)
 
 
+def test_the_middle_of_a_token_is_a_point_that_the_token_shows() -> None:
+    for height, width in [(56, 56), (90, 300), (301, 77)]:
+        found = layout(height, width, SMALL)
+        middles = found.middles()
+        assert len(middles) == len(found.pooled)
+        views = [(found.whole, 0), (found.fine, 1)]
+        checked = 0
+        for number, (x, y) in enumerate((middles * [width / 100, height / 100]).tolist()):
+            # Tokens beside the picture have their middle outside of it.
+            if 0 <= x < width and 0 <= y < height:
+                assert number in found.tokens_at(x, y)
+                checked += 1
+        assert checked > len(views) * 4
+    whole = layout(128, 128, CropConfig(crop=128, patch=8, mode="global", margins=(0, 0)))
+    assert whole.middles()[2 * 8 + 1].tolist() == [100 * 24 / 128, 100 * 40 / 128]
+
+
 def test_grids_are_chosen_as_published() -> None:
     # A picture that fits one crop is not cut; one larger than all grids takes the one that shrinks it least.
     assert grid_of(336, 336, PUBLISHED) == (1, 1)
