@@ -153,6 +153,10 @@ MIXTURES: dict[str, list[dict[str, Any]]] = {
     "moe.batches": [
         {"run": "10k-1xC-moe", "dataset": "da7a5e7", "split": "train", "shard": "shard_00000000", "sequences": [1, 0]},
     ],
+    "moe.experiments": [
+        {"variant": variant, "choice": "token", "dataset": "da7a5e7", "sha256": SHA256}
+        for variant in ("default", "shared-expert")
+    ],
     "moe.saturation": [{"run": "10k-1xC-moe"}],
     "moe.coactivation": [{"run": "10k-1xC-moe"}],
     "moe.domains": [{"run": "10k-1xC-moe", "domain": "lake.example"}],

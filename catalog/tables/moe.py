@@ -270,5 +270,8 @@ FAMILY = Family(
     contracts=CONTRACTS,
     lineage=Lineage(batches=("moe.batches",)),
     searchable=(SEARCHABLE,),
-    models=(Models(table=MODELS.name, reports=REPORTS, intended=INTENDED),),
+    models=(
+        Models(table=MODELS.name, reports=REPORTS, intended=INTENDED),
+        Models(table=EXPERIMENTS.name, name="variant", intended=INTENDED),
+    ),
 )

@@ -103,7 +103,6 @@ def export_command(
 
     \b
     Examples:
-      watershed evals run runs/dclm-400M-1xC --data eval_tasks --out results
       watershed registry export runs/dclm-400M-1xC --evaluation results --dataset my_filter --out own
     """
     from catalog.settings import load_settings

@@ -41,7 +41,8 @@ LARGEST = 100_000
 MADE = (
     *("dclm.documents", "dclm.paragraphs", "dclm.scores", "dclm.shards", "models.checkpoints", "models.targets"),
     *("models.metrics", "evals.examples", "evals.results", "evals.target", "ladder.points", "ladder.predictions"),
-    *("ladder.outcomes", "moe.models", "moe.metrics", "moe.saturation", "tulu.curves", "tulu.sample_losses"),
+    *("ladder.outcomes", "moe.models", "moe.metrics", "moe.experiments", "moe.saturation"),
+    *("tulu.curves", "tulu.sample_losses"),
     *("tulu.heldout", "pixmo.captioners", "pixmo.replies", "router.experts", "router.rankings"),
 )
 """Beginnings of the names of the tables that are made, beside those of the cheatsheet and of MathFish."""
