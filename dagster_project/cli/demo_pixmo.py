@@ -35,7 +35,7 @@ class PixmoSize:
 
 SIZES = {
     "smoke": PixmoSize(train=120, test=10, captions=10, mixture=20, blind=5, batch=8),
-    "small": PixmoSize(train=4_000, test=100, captions=150, mixture=750, blind=100),
+    "small": PixmoSize(train=4_000, test=100, captions=150, mixture=640, blind=100),
     "standard": PixmoSize(train=12_000, test=400, captions=1_000, mixture=6_000, blind=500),
 }
 
