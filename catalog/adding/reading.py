@@ -102,8 +102,8 @@ def _descriptions(place: Path) -> dict[str, str]:
     with suppress(pa.ArrowException):
         for each in pq.read_schema(place):
             metadata = each.metadata or {}
-            said = (metadata.get(b"comment") or metadata.get(b"description") or b"").decode("utf-8", errors="replace")
-            if words := " ".join(said.split())[:LONGEST_DESCRIPTION]:
+            text = (metadata.get(b"comment") or metadata.get(b"description") or b"").decode("utf-8", errors="replace")
+            if words := " ".join(text.split())[:LONGEST_DESCRIPTION]:
                 found[each.name] = words
     return found
 
