@@ -105,11 +105,10 @@ def export_command(
     Examples:
       watershed registry export runs/dclm-400M-1xC --evaluation results --dataset my_filter --out own
     """
-    from catalog.settings import load_settings
     from dagster_project.families.registry.own_runs import Names, export_run, find_run
     from spark_jobs.registry.ranking import SIZES
 
-    folder = Path(run) if Path(run).is_dir() else find_run(load_settings(), run)
+    folder = find_run(run)
     names = Names(dataset=dataset, model=name, sources=sources, track=track)
     exported = export_run(folder, evaluation, out, names)
     for file in exported.files:

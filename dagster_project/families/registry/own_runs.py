@@ -9,14 +9,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catalog.errors import WatershedError
 from catalog.files import write_whole
 from spark_jobs.registry.ranking import OWN, TRACKS, scale_of
-
-if TYPE_CHECKING:
-    from catalog.settings import Settings
 
 RUN_TABLES = ("models.checkpoints", "models.targets", "moe.models")
 NAMESPACE = uuid.UUID("6f2d0a52-6c1a-5f0e-9d50-5a1c39c1f0d3")
@@ -54,7 +51,7 @@ class Exported:
     core: float
 
 
-def find_run(settings: Settings | None, run: str) -> Path:
+def find_run(run: str) -> Path:
     """The folder of a run: `run` itself, or that of the lake's run of the name.
 
     Raises:
@@ -62,15 +59,15 @@ def find_run(settings: Settings | None, run: str) -> Path:
     """
     if Path(run).is_dir():
         return Path(run)
-    known: dict[str, Path] = {}
-    if settings is not None:
-        from catalog.lake import Lake
+    from catalog.lake import Lake
+    from catalog.settings import load_settings
 
-        lake = Lake.of(settings)
-        for table in RUN_TABLES:
-            if lake.version(table) is not None:
-                rows = lake.read(table, ["run", "path"]).to_pylist()
-                known |= {row["run"]: (lake.files / row["path"]).parent for row in rows}
+    known: dict[str, Path] = {}
+    lake = Lake.of(load_settings())
+    for table in RUN_TABLES:
+        if lake.version(table) is not None:
+            rows = lake.read(table, ["run", "path"]).to_pylist()
+            known |= {row["run"]: (lake.files / row["path"]).parent for row in rows}
     if run not in known:
         mend = f"name a run's folder, or one of {', '.join(sorted(known))}" if known else "name the folder of a run"
         raise WatershedError(f"{run} is not a folder and not a run of the lake", mend)
