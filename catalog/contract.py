@@ -102,6 +102,9 @@ class Contract:
     """The same as SPDX identifiers or LicenseRefs, where the words alone are not understood; see `catalog.licences`."""
     licence_column: str | None = None
     """The column that states the licence of each row, if there is one."""
+    selection: bool = False
+    """Whether each row is one of an upstream table and `licence_column` states all licences of it: the table, once it
+    is made, then carries those of its rows, and not those of rows that were left out."""
     owner: str = "data"
     """The role that owns the table. `[dagster.owners]` of watershed.toml names the people."""
     freshness: datetime.timedelta | None = None

@@ -550,8 +550,9 @@ def load_settings(start: Path | None = None) -> Settings:
 
 
 def _register(project: Path) -> None:
-    """Register the contracts of the project's own tables, if it has any or another project had."""
-    if (project / "contracts").is_dir() or "catalog.projects.registry" in sys.modules:
+    """Register the contracts of the project's own tables and mixtures, if it has any or another project had."""
+    folders = (project / "contracts", project / "mixtures")
+    if "catalog.projects.registry" in sys.modules or any(folder.is_dir() for folder in folders):
         from catalog.projects.registry import register
 
         register(project)

@@ -1,4 +1,5 @@
-"""The assets of a project's own tables: of files that `watershed add` listed, and of modules in its folder `assets`.
+"""The assets of a project's own tables: of files that `watershed add` listed, of modules in its folder `assets`, and of
+mixtures.
 
 A table whose contract stands beside a list of files is made from these files. A module `assets/NAME.py` declares assets
 as the modules of Watershed's families do, with `table_asset` and `catalog.tables.contract`. A table that neither makes
@@ -19,19 +20,20 @@ import dagster as dg
 from catalog.errors import WatershedError
 from catalog.projects.contract_file import OwnTable
 from catalog.projects.files_list import ListedFile, read_list
-from catalog.projects.registry import own_tables
+from catalog.projects.registry import own_mixtures, own_tables
 from catalog.projects.types import sql_type
 from catalog.settings import Settings, load_settings
 from dagster_project.engine.making import Making
 from dagster_project.engine.steps import REGISTERED, Step
 from dagster_project.engine.table_asset import command_spec, table_asset
+from dagster_project.own_mixtures import mixture_asset
 
 JOB = "own"
 """The job that makes a project's own tables."""
 FOLDER = "assets"
 JOB_DESCRIPTION = (
-    "This job makes the project's own tables: those of files that `watershed add` listed, and those of the modules in "
-    "the folder `assets`."
+    "This job makes the project's own tables: those of files that `watershed add` listed, those of the modules in the "
+    "folder `assets`, and mixtures."
 )
 PROGRAM = "a program of the project"
 
@@ -63,9 +65,9 @@ def load(settings: Settings) -> _Loaded:
     Raises:
         WatershedError: a module of the project cannot be imported.
     """
-    tables = own_tables()
+    tables, mixtures = own_tables(), own_mixtures()
     modules = sorted((settings.project / FOLDER).glob("*.py")) if tables else []
-    sign = (settings.project, {name: id(table) for name, table in tables.items()}, *map(_sign, modules))
+    sign = (settings.project, {name: id(each) for name, each in (tables | mixtures).items()}, *map(_sign, modules))
     sign = (*sign, *(table.files_list.exists() for table in tables.values()))
     if sign == _LOADED.sign:
         return _LOADED
@@ -77,6 +79,7 @@ def load(settings: Settings) -> _Loaded:
         _LOADED.assets += [_files_asset(table) for table in tables.values() if table.files_list.exists()]
         for module in modules:
             _LOADED.assets += _assets_of(module)
+        _LOADED.assets += [mixture_asset(mixture) for mixture in mixtures.values()]
     finally:
         _LOADED.steps = REGISTERED[before:]
     made = {contract.name for step in _LOADED.steps for contract in step.contracts}

@@ -21,6 +21,7 @@ from dagster import PreviewWarning
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.printable import printable
+from catalog.projects.mixture_file import FAMILY as MIXTURE
 from catalog.projects.registry import own_tables
 from catalog.settings import Settings
 from dagster_project.assets import assets_and_jobs, steps
@@ -45,7 +46,7 @@ LONGEST_COMMAND = 120
 
 def job_of(table: str) -> str:
     """Return the name of the job that makes `table`, one of a family or of the project's own."""
-    return JOB if table in own_tables() else job_of_family(table)
+    return JOB if table in own_tables() or table.split(".", maxsplit=1)[0] == MIXTURE else job_of_family(table)
 
 
 @dataclass

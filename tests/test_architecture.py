@@ -48,7 +48,7 @@ ENGINES = {
     "spark_jobs": {
         *("spark", "archives", "recipes", "measures", "edits", "dedup", "classifiers", "selection", "contamination"),
         *("shards", "kernels", "language_models", "retrieval", "pictures", "compute", "hash_order", "input_files"),
-        "light_imports",
+        *("light_imports", "mixtures"),
     },
     "trainers": {"process", "core", "data", "models", "serving", "verifiers", "names"},
 }

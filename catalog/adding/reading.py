@@ -88,7 +88,7 @@ def _open(connection: duckdb.DuckDBPyConnection, listed: ListedFile, project: Pa
         types = dict(zip(found.columns, found.types, strict=True))
         described = _descriptions(place) if listed.format == "parquet" else {}
     names = {name: quoted(name) for name in types}
-    return Opened(listed, f"(SELECT *, {row} AS {_ROW} FROM {scan})", names, "typed", types, described)
+    return Opened(listed, f"(SELECT *, {row} AS {ROW_NUMBER} FROM {scan})", names, "typed", types, described)
 
 
 LONGEST_DESCRIPTION = 1_000
@@ -108,7 +108,7 @@ def _descriptions(place: Path) -> dict[str, str]:
     return found
 
 
-_ROW = '"row number"'
+ROW_NUMBER = '"row number"'
 """A column that no file is likely to have, so that files may have a column `row`."""
 
 
@@ -158,7 +158,7 @@ def _open_csv(listed: ListedFile, place: Path) -> Opened:
     )
     return Opened(
         listed,
-        f"(SELECT *, row_number() OVER () AS {_ROW} FROM {scan})",
+        f"(SELECT *, row_number() OVER () AS {ROW_NUMBER} FROM {scan})",
         columns,
         "text",
         dict.fromkeys(names, duckdb.sqltype("VARCHAR")),
@@ -212,7 +212,7 @@ def _open_json(connection: duckdb.DuckDBPyConnection, listed: ListedFile, place:
         names = [name for name in types if name in keys] + sorted(keys - types.keys())
         picked = ", ".join(f"found[{at}] AS c{at - 1}" for at, _ in enumerate(names, start=1))
         pointers = ", ".join(map(_pointer, names))
-        scan = f"(SELECT {picked}, row_number() OVER () AS {_ROW} "
+        scan = f"(SELECT {picked}, row_number() OVER () AS {ROW_NUMBER} "
         scan += f"FROM (SELECT json_extract(json, [{pointers}]) AS found FROM {objects}))"
         known = {name: types.get(name, duckdb.sqltype("JSON")) for name in names}
         return Opened(listed, scan, {name: f"c{at}" for at, name in enumerate(names)}, "json", known)
@@ -220,7 +220,7 @@ def _open_json(connection: duckdb.DuckDBPyConnection, listed: ListedFile, place:
     declared = ", ".join(f"{sql_literal(name)}: 'JSON'" for name in columns)
     renamed = ", ".join(f"{quoted(name)} AS {column}" for name, column in columns.items())
     scan = f"read_json({_path(place)}, {options}, columns = {{{declared}}})"
-    scan = f"(SELECT {renamed}, row_number() OVER () AS {_ROW} FROM {scan})"
+    scan = f"(SELECT {renamed}, row_number() OVER () AS {ROW_NUMBER} FROM {scan})"
     return Opened(listed, scan, columns, "json", types)
 
 
@@ -373,7 +373,7 @@ def rows_sql(table: OwnTable, files: Sequence[Opened]) -> str:
 def _rows_of(table: OwnTable, opened: Opened) -> str:
     places = {
         SOURCE_FILE: f"{sql_literal(opened.listed.name)}::VARCHAR",
-        SOURCE_ROW: f"{_ROW}::BIGINT",
+        SOURCE_ROW: f"{ROW_NUMBER}::BIGINT",
         SPLIT: f"{sql_literal(opened.listed.split)}::VARCHAR",
     }
     selected = []

@@ -7,7 +7,7 @@ licence a row (`Contract.licence_column`), the rows in the lake are counted by l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -86,9 +86,11 @@ def licences_of(name: str, contracts: Mapping[str, Contract], counts: Counts | N
         ['LicenseRef-Common-Crawl', 'LicenseRef-Web-Page']
     """
     found: dict[str, list[tuple[Reading, str, int | None]]] = {}
-    for table in ancestors(name, contracts):
-        contract = contracts[table]
-        by_row = counts(contract) if counts else {}
+    counted = {table: counts(contracts[table]) if counts else {} for table in ancestors(name, contracts)}
+    # A selection states the licences of the rows that it has taken.
+    closed = {table for table, by_row in counted.items() if by_row and contracts[table].selection}
+    for table in ancestors(name, contracts, closed):
+        contract, by_row = contracts[table], counted[table]
         for written, rows in (by_row or {"": None}).items():
             # A row that states no licence has those of its table.
             for reading in read_licences(written) if written else own_licences(contract):
@@ -96,10 +98,10 @@ def licences_of(name: str, contracts: Mapping[str, Contract], counts: Counts | N
     return tuple(_held(found[identifier]) for identifier in sorted(found, key=str.casefold))
 
 
-def ancestors(name: str, contracts: Mapping[str, Contract]) -> tuple[str, ...]:
-    """The table itself and every table that it is made from, nearest first."""
+def ancestors(name: str, contracts: Mapping[str, Contract], closed: Collection[str] = ()) -> tuple[str, ...]:
+    """The table itself and every table that it is made from, nearest first; what is above tables of `closed` is not."""
     seen = [name]
-    for table in seen:
+    for table in (each for each in seen if each not in closed):
         seen += [each for each in contracts[table].upstream if each in contracts and each not in seen]
     return tuple(seen)
 

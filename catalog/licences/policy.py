@@ -56,14 +56,15 @@ def conflicts(contract: Contract, held: Sequence[Held], settings: LicencesSettin
         >>> conflicts(CONTRACTS["mathfish.tasks"], held, load_settings().licences)
         []
     """
-    found = [_forbidden(each, settings) for each in held]
+    found = [forbidden(each, settings) for each in held]
     if contract.upstream:
         found += [_unchangeable(contract, each) for each in held]
         found += [_share_alike(one, other) for one, other in combinations(held, 2)]
     return [each for each in found if each and each.name not in settings.accept]
 
 
-def _forbidden(held: Held, settings: LicencesSettings) -> Conflict | None:
+def forbidden(held: Held, settings: LicencesSettings) -> Conflict | None:
+    """Why the settings forbid a licence by itself; None if they do not."""
     reason = ""
     if held.id in settings.forbid:
         reason = "[licences] forbid names it"

@@ -8,13 +8,13 @@ table that is declared is traced and cleared without another line.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import lru_cache
 
 import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.family import Link
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS, FAMILIES, generation
 
 
 def place(name: str) -> tuple[str, str]:
@@ -23,9 +23,13 @@ def place(name: str) -> tuple[str, str]:
     return table, column
 
 
-@cache
 def links() -> tuple[Link, ...]:
     """Every link between rows of two tables, those of a table together, each once."""
+    return _links(generation())
+
+
+@lru_cache(maxsize=1)
+def _links(_generation: int) -> tuple[Link, ...]:
     identities = {place(name) for family in FAMILIES for name in family.lineage.identities}
     declared = [link for family in FAMILIES for link in family.lineage.links]
     pairs = {(link.table, link.upstream) for link in declared}

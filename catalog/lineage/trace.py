@@ -27,7 +27,7 @@ from catalog.sql.connection import LakeConnection
 from catalog.sql.declare import MADE
 from catalog.tables import CONTRACTS
 
-_NAMED = re.compile(r"(?P<table>[A-Za-z_]+\.[A-Za-z_]+)(?:@(?P<version>\d+)|:(?P<key>.+))?\Z", re.DOTALL)
+_NAMED = re.compile(r"(?P<table>[A-Za-z_]\w*\.[A-Za-z_]\w*)(?:@(?P<version>\d+)|:(?P<key>.+))?\Z", re.DOTALL)
 
 CONFIGURATION = ("config", "settings", "recipe", "protocol")
 """Columns that hold how a row was made."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +21,8 @@ from catalog.contract import (
     warned,
 )
 from catalog.errors import WatershedError
+from catalog.projects.entries import NAME, Fault, known, read_toml, text, texts
 from catalog.projects.types import arrow_type, sql_type
-
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-"""What a family, a table and a column may be called: as SQL, Delta, Spark and folders all accept it."""
 
 TABLE_KEYS = frozenset(
     "name description licence source owner primary_key partition_by tags modalities upstream named_by minimum_rows "
@@ -36,7 +32,6 @@ COLUMN_KEYS = frozenset(
     "name from type description nullable personal_data derived_from minimum maximum one_of matches references "
     "warn why".split()
 )
-LARGEST_FILE = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +65,10 @@ def read_contract(path: Path) -> OwnTable:
     Raises:
         WatershedError: the file is not TOML, or not a contract; the error names the entry.
     """
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise WatershedError(f"{path} is larger than {LARGEST_FILE:,} bytes", "a contract is a short file")
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WatershedError(f"{path}: {error}", "correct the file, or remove it") from error
+    found = read_toml(path, "a contract")
     try:
         return _own_table(found, path)
-    except _Fault as fault:
+    except Fault as fault:
         raise WatershedError(
             f"{path}: {fault}", "correct the entry; docs/extending.md explains the contract of a table"
         ) from fault
@@ -86,97 +76,93 @@ def read_contract(path: Path) -> OwnTable:
         raise WatershedError(f"{path}: {error.cause}", error.mend) from error
 
 
-class _Fault(Exception):
-    """An entry that is not one of a contract."""
-
-
 def _own_table(found: Mapping[str, Any], path: Path) -> OwnTable:
-    _known(found, TABLE_KEYS, "the file")
-    name = _text(found, "name", required=True)
+    known(found, TABLE_KEYS, "the file")
+    name = text(found, "name", required=True)
     family, _, table = name.partition(".")
     if not NAME.fullmatch(family) or not NAME.fullmatch(table):
-        raise _Fault(f"name = {name!r} is not FAMILY.TABLE in lower-case letters, digits and underscores")
+        raise Fault(f"name = {name!r} is not FAMILY.TABLE in lower-case letters, digits and underscores")
     entries = found.get("columns")
     if not isinstance(entries, list) or not entries or not all(isinstance(each, dict) for each in entries):
-        raise _Fault("there is no [[columns]]")
+        raise Fault("there is no [[columns]]")
     columns = [_column(each) for each in entries]
     if twice := {each.name for each in columns if sum(other.name == each.name for other in columns) > 1}:
-        raise _Fault(f"two columns are called {min(twice)}")
+        raise Fault(f"two columns are called {min(twice)}")
     rows = found.get("minimum_rows", 1)
     days = found.get("fresh_for_days")
     for value, key in ((rows, "minimum_rows"), (days, "fresh_for_days")):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            raise _Fault(f"{key} = {value!r} is not a whole number")
+            raise Fault(f"{key} = {value!r} is not a whole number")
     expectations = [row_count(rows)] if rows else []
     expectations += [each for entry in entries for each in _expectations(entry)]
-    key = _texts(found, "primary_key")
+    key = texts(found, "primary_key")
     if not key:
-        raise _Fault("primary_key names no column")
+        raise Fault("primary_key names no column")
     contract = Contract(
         name=name,
-        description=_text(found, "description", required=True),
+        description=text(found, "description", required=True),
         columns=tuple(columns),
         primary_key=key,
-        partition_by=_texts(found, "partition_by"),
-        upstream=_texts(found, "upstream"),
-        source=_text(found, "source") or "derived",
-        licence=_text(found, "licence") or "not stated",
-        owner=_text(found, "owner") or "data",
+        partition_by=texts(found, "partition_by"),
+        upstream=texts(found, "upstream"),
+        source=text(found, "source") or "derived",
+        licence=text(found, "licence") or "not stated",
+        owner=text(found, "owner") or "data",
         freshness=datetime.timedelta(days=days) if days else None,
         expectations=tuple(expectations),
-        named_by=_texts(found, "named_by"),
-        tags=_texts(found, "tags"),
-        modalities=_texts(found, "modalities"),
-        command=_text(found, "command") or None,
+        named_by=texts(found, "named_by"),
+        tags=texts(found, "tags"),
+        modalities=texts(found, "modalities"),
+        command=text(found, "command") or None,
     )
     names = {each["name"]: each["from"] for each in entries if "from" in each}
     table = OwnTable(
         contract=contract,
         path=path,
         names=names,
-        left_out=_texts(found, "left_out"),
-        search_name=_text(found, "search_name"),
-        search_text=_texts(found, "search_text"),
+        left_out=texts(found, "left_out"),
+        search_name=text(found, "search_name"),
+        search_text=texts(found, "search_text"),
     )
     for column in (table.search_name, *table.search_text) if table.search_name or table.search_text else ():
         if column not in contract.schema.names:
-            raise _Fault(f"search_name and search_text name the column {column!r}, which is not declared")
+            raise Fault(f"search_name and search_text name the column {column!r}, which is not declared")
         if column in contract.personal_data:
-            raise _Fault(f"search_name and search_text name {column!r}, which holds personal data")
+            raise Fault(f"search_name and search_text name {column!r}, which holds personal data")
     return table
 
 
 def _column(entry: Mapping[str, Any]) -> Column:
-    name = _text(entry, "name", required=True)
+    name = text(entry, "name", required=True)
     if not NAME.fullmatch(name):
-        raise _Fault(f"the column {name!r} is not in lower-case letters, digits and underscores")
+        raise Fault(f"the column {name!r} is not in lower-case letters, digits and underscores")
     where = f"column {name}"
-    _known(entry, COLUMN_KEYS, where)
-    _text(entry, "from")
+    known(entry, COLUMN_KEYS, where)
+    text(entry, "from")
     try:
-        type_ = arrow_type(_text(entry, "type", required=True))
+        type_ = arrow_type(text(entry, "type", required=True))
     except ValueError as error:
-        raise _Fault(f"{where}: {error}") from error
+        raise Fault(f"{where}: {error}") from error
     nullable = entry.get("nullable", False)
     if not isinstance(nullable, bool):
-        raise _Fault(f"{where}: nullable = {nullable!r} is not true or false")
+        raise Fault(f"{where}: nullable = {nullable!r} is not true or false")
     return Column(
         name=name,
         type=type_,
-        description=_text(entry, "description", required=True),
+        description=text(entry, "description", required=True),
         nullable=nullable,
-        personal_data=_text(entry, "personal_data") or None,
-        derived_from=_texts(entry, "derived_from"),
+        personal_data=text(entry, "personal_data") or None,
+        derived_from=texts(entry, "derived_from"),
     )
 
 
 def _expectations(entry: Mapping[str, Any]) -> Iterator[Expectation]:
-    name, why = entry["name"], _text(entry, "why")
+    name, why = entry["name"], text(entry, "why")
     declared: list[Expectation] = []
     low, high = entry.get("minimum"), entry.get("maximum")
     for value in (low, high):
         if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool)):
-            raise _Fault(f"column {name}: {value!r} is not a number")
+            raise Fault(f"column {name}: {value!r} is not a number")
     if low is not None or high is not None:
         declared.append(between(name, low, high, why=why))
     if "one_of" in entry:
@@ -186,37 +172,15 @@ def _expectations(entry: Mapping[str, Any]) -> Iterator[Expectation]:
             or not values
             or not all(isinstance(v, (str, int, float, bool)) for v in values)
         ):
-            raise _Fault(f"column {name}: one_of is not a list of values")
+            raise Fault(f"column {name}: one_of is not a list of values")
         declared.append(one_of(name, tuple(values), why=why))
-    if pattern := _text(entry, "matches"):
+    if pattern := text(entry, "matches"):
         declared.append(matches(name, pattern, why=why))
-    if target := _text(entry, "references"):
+    if target := text(entry, "references"):
         if len(target.split(".")) != 3:
-            raise _Fault(f"column {name}: references = {target!r} is not FAMILY.TABLE.COLUMN")
+            raise Fault(f"column {name}: references = {target!r} is not FAMILY.TABLE.COLUMN")
         declared.append(references(name, target, why=why))
     yield from (warned(each) if entry.get("warn") else each for each in declared)
-
-
-def _known(found: Mapping[str, Any], keys: frozenset[str], where: str) -> None:
-    if unknown := sorted(found.keys() - keys):
-        raise _Fault(f"{where} has the unknown entry {unknown[0]!r}; known are {', '.join(sorted(keys))}")
-
-
-def _text(found: Mapping[str, Any], key: str, *, required: bool = False) -> str:
-    value = found.get(key)
-    if value is None and not required:
-        return ""
-    if not isinstance(value, str) or (required and not value.strip()):
-        raise _Fault(f"{key} is missing" if value is None else f"{key} = {value!r} is not a text")
-    return value
-
-
-def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = found.get(key, [])
-    value = [value] if isinstance(value, str) else value
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise _Fault(f"{key} = {value!r} is not a list of texts")
-    return tuple(value)
 
 
 def contract_toml(table: OwnTable, notes: Mapping[str, str], remarks: tuple[str, ...] = ()) -> str:

@@ -7,6 +7,8 @@ that `FAMILY` to `FAMILIES` below. Nothing else in `catalog` or `quality` change
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.family import Family
@@ -41,16 +43,39 @@ FAMILIES: tuple[Family, ...] = (
     pixmo.FAMILY,
 )
 
+UNUSABLE: dict[str, WatershedError] = {}
+"""Tables that the project declares and that cannot be made, such as a mixture of a table that does not exist yet."""
+_GENERATION = [0]
+
 CONTRACTS: dict[str, Contract] = {contract.name: contract for family in FAMILIES for contract in family.contracts}
+
+
+def redeclare(
+    gone: Iterable[str], contracts: Iterable[Contract], unusable: Mapping[str, WatershedError] | None = None
+) -> None:
+    """Replace tables that are not of the package: those of the project that was current before, by those of another."""
+    UNUSABLE.clear()
+    UNUSABLE.update(unusable or {})
+    for name in gone:
+        CONTRACTS.pop(name, None)
+    CONTRACTS.update({each.name: each for each in contracts})
+    _GENERATION[0] += 1
+
+
+def generation() -> int:
+    """A number that changes whenever CONTRACTS does, for what is computed from all contracts."""
+    return _GENERATION[0]
 
 
 def contract(name: str) -> Contract:
     """The contract of the table `name` (`family.table`).
 
     Raises:
-        WatershedError: no table has that name.
+        WatershedError: no table has that name, or it is a mixture whose recipe cannot be used.
     """
     found = find(name, CONTRACTS)
+    if found is None and name in UNUSABLE:
+        raise UNUSABLE[name]
     if found is None:
         raise WatershedError(
             f"no table is called {name!r}{close(name, CONTRACTS)}", f"choose one of {', '.join(CONTRACTS)}"

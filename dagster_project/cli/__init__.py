@@ -22,6 +22,7 @@ COMMANDS = {
     "tables": ("dagster_project.cli.tables", "tables_command"),
     "describe": ("dagster_project.cli.tables", "describe_command"),
     "add": ("dagster_project.cli.add", "add_command"),
+    "mixture": ("dagster_project.cli.mixture", "mixture_command"),
     "search": ("dagster_project.cli.search", "search_command"),
     "diff": ("dagster_project.cli.diff", "diff_command"),
     "check": ("dagster_project.cli.check", "check_command"),

@@ -112,7 +112,8 @@ def full_name(name: str) -> str:
     """
     from catalog.adding.names import column_name
     from catalog.errors import WatershedError
-    from catalog.projects.contract_file import NAME
+    from catalog.projects.entries import NAME
+    from catalog.projects.mixture_file import FAMILY as MIXTURE
     from catalog.tables import CONTRACTS, FAMILIES
 
     family, _, table = name.rpartition(".")
@@ -122,7 +123,7 @@ def full_name(name: str) -> str:
         raise WatershedError(
             f"{name!r} is not a name of a table", f"use lower-case letters, digits and underscores, such as {better}"
         )
-    if family in {each.name for each in FAMILIES} or family == "watershed":
+    if family in {*(each.name for each in FAMILIES), "watershed", MIXTURE}:
         known = "a table" if f"{family}.{table}" in CONTRACTS else "a family"
         raise WatershedError(
             f"{name} would be {known} of Watershed's own", f"use another family, such as {FAMILY}.{table}"

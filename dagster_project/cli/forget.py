@@ -46,7 +46,8 @@ def forget_command(  # noqa: PLR0917
 ) -> None:
     """Remove documents or papers from the whole lake: from tables, earlier versions, shards, indexes and logs.
 
-    ID is a doc_id of dclm.documents or a paper of scholar.papers. Without --yes, the command shows what it would do:
+    ID is a doc_id of dclm.documents, a paper of scholar.papers, the key of a row that `watershed add` has added, or a
+    doc_id of a mixture. Without --yes, the command shows what it would do:
     rows by table, shards and indexes, the models that have read it already, and copies that would stay.
 
     With --yes, an order is recorded first, by digests that name no content. From then on no run can write the rows
@@ -101,6 +102,13 @@ def removal_holders() -> list[Holder]:
 
     holders: list[Holder] = [Shards(), CopiesIndex()]
     from importlib.util import find_spec
+
+    from catalog.projects.registry import own_mixtures
+
+    if mixtures := own_mixtures():
+        from spark_jobs.mixtures.removal import MixtureShards
+
+        holders += map(MixtureShards, mixtures.values())
 
     if find_spec("tantivy") and find_spec("usearch"):
         from spark_jobs.scholar.withdrawing import Indexes

@@ -14,16 +14,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.errors import WatershedError
+from catalog.family import Origin
 from catalog.lineage.links import links
 from catalog.storage.store import Stat, Store
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS, FAMILIES, generation
 
 FOLDER = "_removals"
 
@@ -85,7 +86,11 @@ class Removals:
         found = [False] * rows.num_rows
         for column, identity in carriers(contract).items():
             if column in rows.schema.names and (digests := self.keys.get(identity)):
-                hits = {value: digest_of(identity, value) in digests for value in set(rows[column].to_pylist())}
+                # A null names nothing, and "None" is a name.
+                hits = {
+                    value: value is not None and digest_of(identity, value) in digests
+                    for value in set(rows[column].to_pylist())
+                }
                 found = [one or hits[value] for one, value in zip(found, rows[column].to_pylist(), strict=True)]
         for column in rows.schema.names:
             if lengths := self.prefixes.get(f"{contract.name}.{column}"):
@@ -108,15 +113,42 @@ def digest_of(identity: str, value: object) -> str:
     return hashlib.sha256(f"{identity}\n{value}".encode("utf-8", "replace")).hexdigest()
 
 
-@cache
+def origins() -> tuple[Origin, ...]:
+    """The tables whose rows people may order to forget.
+
+    They are those that families declare, tables of files whose rows one column names, and mixtures.
+    """
+    return _origins(generation())
+
+
+@lru_cache(maxsize=1)
+def _origins(_generation: int) -> tuple[Origin, ...]:
+    declared = [origin for family in FAMILIES for origin in family.lineage.origins]
+    families = {family.name for family in FAMILIES}
+    own = [each for each in CONTRACTS.values() if each.family not in families]
+    named = [
+        Origin(table=each.name, key=each.primary_key[0])
+        for each in own
+        if len(each.primary_key) == 1
+        and (each.selection or not each.upstream)
+        and (pa.types.is_string(type_ := each.column(each.primary_key[0]).type) or pa.types.is_integer(type_))
+    ]
+    return (*declared, *named)
+
+
 def all_carriers() -> Mapping[str, Mapping[str, str]]:
     """The columns by which rows name what can be forgotten, by table: the identity that each column holds.
 
     They follow from the links of the contracts: a column derived from the key of an origin, however often, and a column
     that names rows of a table which are removed with it, such as the passages of a paper.
     """
+    return _all_carriers(generation())
+
+
+@lru_cache(maxsize=1)
+def _all_carriers(_generation: int) -> Mapping[str, Mapping[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for origin in (origin for family in FAMILIES for origin in family.lineage.origins):
+    for origin in origins():
         found.setdefault(origin.table, {})[origin.key] = f"{origin.table}.{origin.key}"
     single = [link for link in links() if len(link.columns) == 1]
     named = {(link.upstream, link.theirs[0]) for link in single}

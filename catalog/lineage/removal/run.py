@@ -13,7 +13,6 @@ from typing import Protocol
 import duckdb
 
 from catalog.errors import WatershedError
-from catalog.family import Origin
 from catalog.lake import Lake
 from catalog.lineage import documents
 from catalog.lineage.documents import CORPUS, Reading
@@ -25,11 +24,12 @@ from catalog.lineage.removal.orders import (
     digest_of,
     finished,
     new_order,
+    origins,
     write_order,
 )
 from catalog.lineage.removal.tables import clear_table, left_in_table, rows_to_remove, values_of
 from catalog.storage.store import Store
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -67,11 +67,6 @@ class Plan:
     readings: tuple[Reading, ...]
     """The runs that have read it already."""
     advice: tuple[str, ...]
-
-
-def origins() -> tuple[Origin, ...]:
-    """The tables whose rows people may order to forget."""
-    return tuple(origin for family in FAMILIES for origin in family.lineage.origins)
 
 
 def plan_removal(

@@ -1,0 +1,407 @@
+"""A mixture of an added file, papers and web pages, made once by its asset: every number, shard, licence and link."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from tokenizers import Tokenizer
+
+from catalog.cards.card import card
+from catalog.errors import WatershedError
+from catalog.lake import Lake, Part
+from catalog.licences.inherited import licences_of, rows_by_licence
+from catalog.lineage.removal.run import carry_out, order_removal, plan_removal
+from catalog.lineage.rows import follow
+from catalog.lineage.trace import named_things
+from catalog.projects.registry import own_mixtures, own_tables
+from catalog.search.index import SearchIndex
+from catalog.settings import Settings, load_settings
+from catalog.sql.query import connect
+from catalog.tables import CONTRACTS, contract
+from dagster_project import own
+from dagster_project import own_mixtures as own_mixtures_of
+from dagster_project.cli.add import add_command
+from dagster_project.cli.forget import removal_holders
+from dagster_project.engine.making import Making
+from dagster_project.engine.steps import REGISTERED, Steps
+from quality.gate import check
+from spark_jobs.hash_order import hash_number
+from spark_jobs.kernels.text_hash import text_hash
+from spark_jobs.shards.format import read_shard
+from spark_jobs.shards.tokenizer import tokenizer_bytes, train_tokenizer
+from tests.small_lake import CRAWLED, doc_id, row, write_rows
+from trainers.data.shards import check_manifest
+
+DOCS = Path(__file__).parents[2] / "docs" / "mixtures.md"
+(RECIPE,) = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+"""The recipe that the page about mixtures shows."""
+FINGERPRINT = "f" * 16
+QUESTION = "Which of the seven rivers of the northern plateau freezes first when winter winds arrive early in autumn?"
+
+
+def words(seed: int, count: int = 60) -> str:
+    """A text of words that no other seed has."""
+    return " ".join(f"w{seed}x{(seed * 31 + at * at) % 97}" for at in range(count))
+
+
+def near(seed: int) -> str:
+    """A text that differs from `words(seed)` in its last word alone."""
+    return words(seed).rsplit(" ", 1)[0] + " end"
+
+
+NOTES = [
+    *({"id": f"n{at}", "body": words(at)} for at in range(12)),
+    {"id": "empty", "body": ""},
+    {"id": "again and again", "body": "so " * 12},
+    {"id": "leaked", "body": f"{words(90, 20)} {QUESTION} {words(91, 20)}"},
+]
+PAPERS = [
+    *({"paper": f"p{at}", "text": words(100 + at), "licence": "CC BY 4.0"} for at in range(8)),
+    {"paper": "copy of n3", "text": words(3), "licence": "CC BY 4.0"},
+    {"paper": "not for sale", "text": words(120), "licence": "cc-by-nc-4.0"},
+]
+HELD_OUT = words(250)
+"""Of a page that `where` leaves out."""
+PAGES = [*(words(200 + at) for at in range(10)), near(104), words(205), HELD_OUT]
+EXTRA = [{"text": words(300 + at)} for at in range(6)]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The project after its mixture was made."""
+
+    folder: Path
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings."""
+        return load_settings(self.folder)
+
+    @property
+    def lake(self) -> Lake:
+        """Its lake."""
+        return Lake.of(self.settings)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, read without Watershed."""
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a table."""
+        return self.lake.read(name).to_pylist()
+
+
+def texts() -> dict[tuple[str, str], str]:
+    """The text of every row of the sources, by source and key."""
+    found = {("notes", each["id"]): each["body"] for each in NOTES}
+    found |= {("papers", each["paper"]): each["text"] for each in PAPERS}
+    found |= {("web", doc_id(50 + at)): text for at, text in enumerate(PAGES) if text != HELD_OUT}
+    return found | {("extra", str(at)): each["text"] for at, each in enumerate(EXTRA, start=1)}
+
+
+def key_of(found: dict[str, Any]) -> tuple[str, str]:
+    """Source and key of a row of the mixture."""
+    key = {"notes": "notes_id", "papers": "papers_paper", "web": "web_doc_id", "extra": "extra_source_row"}
+    return found["source"], str(found[key[found["source"]]])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A project whose mixture is made by the job `own`, with the added table that it reads."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "watershed.toml").write_text('[licences]\nforbid = ["CC-BY-NC-4.0"]\n')
+    settings = load_settings(folder)
+    common, places = {"recipe": "dclm-baseline", "state": "ok"}, {"global_shard": 0, "local_shard": 0}
+    ids = [doc_id(50 + at) for at in range(len(PAGES))]
+    pages = {
+        "dclm.documents": [
+            {"doc_id": id_, **places, "text": text, "url": f"https://lake.example/{id_}", "crawled_at": CRAWLED}
+            | {"warc": "crawl-00000.warc.gz", "state": "ok", "text_bytes": len(text), "record_offset": at}
+            for at, (id_, text) in enumerate(zip(ids, PAGES, strict=True))
+        ],
+        "dclm.measurements": [{"doc_id": id_, **places, **common, "values": {}} for id_ in ids],
+        "dclm.paragraphs": [{"doc_id": id_, **places, "kept": True} for id_ in ids],
+        "dclm.mixture": [
+            {"doc_id": id_, "recipe": "dclm-baseline", "split": "heldout" if text == HELD_OUT else "train"}
+            for id_, text in zip(ids, PAGES, strict=True)
+        ],
+        "scholar.papers": [{"version": "0" * 16, **each} for each in PAPERS],
+    }
+    write_rows(settings, {name: [row(CONTRACTS[name], **each) for each in some] for name, some in pages.items()})
+    (folder / "notes.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in NOTES))
+    (folder / "more").mkdir()
+    (folder / "more" / "extra.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in EXTRA))
+    (folder / "evaluations").mkdir()
+    (folder / "evaluations" / "quiz.jsonl").write_text(json.dumps({"question": QUESTION}) + "\n")
+    (folder / "tokenizer.json").write_bytes(tokenizer_bytes(train_tokenizer(texts().values(), 400)))
+    (folder / "mixtures").mkdir()
+    (folder / "mixtures" / "base.toml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WATERSHED_PROJECT", str(folder))
+        added = ["notes", str(folder / "notes.jsonl"), "--key", "id", "--licence", "CC-BY-SA-4.0", "--propose"]
+        found = CliRunner().invoke(add_command, added)
+        assert found.exit_code == 0, found.output
+    settings = load_settings(folder)
+    run(settings, "own.notes")
+    run(settings, "mixture.base")
+    return Made(folder)
+
+
+def run(settings: Settings, table: str) -> dict[str, Any]:
+    """Call the body of the table's step, without a run of Dagster."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Assets ask for the settings of the project around the working directory.
+        patch.setenv("WATERSHED_PROJECT", str(settings.project))
+        own.load(settings)
+        step = Steps(REGISTERED).by_table[table]
+        making = Making(context=cast(Any, None), step=step, settings=settings, parts=[Part(None, FINGERPRINT)])
+        if table == "own.notes":
+            return own._make(making, own_tables()[table])
+        return own_mixtures_of._make(making)
+
+
+def test_every_row_is_taken_or_dropped_for_the_reason_that_it_has(made: Made) -> None:
+    dropped = {key_of(each): each for each in made.rows("mixture.base_dropped") if each["reason"] != "proportion"}
+    assert {key: (each["reason"], each["detail"]) for key, each in dropped.items()} == {
+        ("notes", "empty"): ("empty", ""),
+        ("notes", "again and again"): ("filter", "repeated_ngrams"),
+        ("notes", "leaked"): ("contaminated", "quiz 0"),
+        ("papers", "copy of n3"): ("duplicate", ""),
+        ("papers", "not for sale"): ("licence", "CC-BY-NC-4.0"),
+        ("web", doc_id(60)): ("duplicate", ""),
+        ("web", doc_id(61)): ("duplicate", ""),
+    }
+
+
+def test_the_proportions_are_those_that_the_recipe_asks_for(made: Made) -> None:
+    documents, rows = made.rows("mixture.base"), {each["source"]: each for each in made.rows("mixture.base_sources")}
+    tokens = {key: len(made.tokenizer.encode(text).ids) + 1 for key, text in texts().items()}
+    assert all(each["tokens"] == tokens[key_of(each)] for each in documents)
+    dropped = {key_of(each) for each in made.rows("mixture.base_dropped") if each["reason"] != "proportion"}
+    heldout = {key for key, text in texts().items() if in_heldout(text)} - dropped
+    assert {key_of(each) for each in documents if each["split"] == "heldout"} == heldout
+    available = Counter[str]()
+    for (source, key), count in tokens.items():
+        available[source] += count * ((source, key) not in heldout | dropped)
+    rest = min(available["notes"] * 3 / 2, available["web"] * 3 / 1)
+    asked = {"notes": rest * 2 / 3, "web": rest / 3, "papers": 1.5 * available["papers"], "extra": 150}
+    read = Counter[str]()
+    for each in documents:
+        read[each["source"]] += each["tokens"] * each["repeats"] * (each["split"] == "train")
+    for source, each in rows.items():
+        assert each["available_tokens"] == available[source]
+        assert each["asked_tokens"] == pytest.approx(asked[source])
+        assert each["asked_share"] == pytest.approx(asked[source] / sum(asked.values()))
+        assert each["tokens"] == read[source]
+        assert abs(each["tokens"] - asked[source]) <= max(tokens.values()) / 2
+        assert each["share"] == pytest.approx(read[source] / read.total())
+        assert each["epochs"] == pytest.approx(read[source] / available[source])
+    assert {each["repeats"] for each in documents if each["source"] == "papers"} == {1, 2}
+    assert [rows[name]["place"] for name in ("notes", "papers", "web", "extra")] == [1, 2, 3, 4]
+    assert (rows["papers"]["unlicensed"], rows["papers"]["duplicates"], rows["web"]["duplicates"]) == (1, 1, 2)
+    for split in ("train", "heldout"):
+        assert sum(each["weight"] for each in documents if each["split"] == split) == pytest.approx(1)
+
+
+def in_heldout(text: str) -> bool:
+    """Whether a document with this text is held out."""
+    return hash_number(0, "heldout", text_hash(pa.array([text]))[0].as_py()) < int(0.2 * 2**64)
+
+
+def test_copies_name_the_document_that_is_kept(made: Made) -> None:
+    ids = {key_of(each): each["doc_id"] for each in (*made.rows("mixture.base"), *made.rows("mixture.base_dropped"))}
+    found = {key_of(each): each for each in made.rows("mixture.base_dropped") if each["reason"] == "duplicate"}
+    copy, alike = found["papers", "copy of n3"], found["web", doc_id(60)]
+    assert (copy["kept_doc_id"], copy["similarity"]) == (ids["notes", "n3"], 1.0)
+    assert alike["kept_doc_id"] == ids["papers", "p4"]
+    assert 0.8 <= alike["similarity"] < 1
+
+
+def test_the_report_counts_every_evaluation(made: Made) -> None:
+    (found,) = made.rows("mixture.base_contamination")
+    assert (found["evaluation"], found["rule"], found["examples"], found["examples_hit"]) == ("quiz", "fields", 1, 1)
+    assert found["documents_to_drop"] == 1
+
+
+def test_trainers_read_the_shards_and_every_span_holds_its_document(made: Made) -> None:
+    documents = {each["doc_id"]: each for each in made.rows("mixture.base")}
+    spans, wanted = made.rows("mixture.base_spans"), texts()
+    occurrences = Counter((each["split"], each["doc_id"]) for each in spans)
+    cut = 0
+    for shard in made.rows("mixture.base_shards"):
+        path = made.lake.files / shard["path"]
+        stream = read_shard(path).reshape(-1)
+        assert len(stream) == shard["tokens"] == shard["sequences"] * 33
+        cut += shard["dropped_tokens"]
+        by_source = Counter[str]()
+        for span in (each for each in spans if (each["split"], each["shard"]) == (shard["split"], shard["shard"])):
+            document = documents[span["doc_id"]]
+            assert document["split"] == span["split"]
+            by_source[document["source"]] += span["stop"] - span["start"]
+            text = made.tokenizer.decode(stream[span["start"] : span["stop"]].tolist())
+            meant = wanted[key_of(document)]
+            if span["stop"] - span["start"] == document["tokens"]:
+                assert text == meant
+            assert meant.startswith(text.rstrip("\ufffd"))
+        assert {each["source"]: each["tokens"] for each in shard["sources"]} == dict(by_source)
+    assert all(occurrences[each["split"], id_] <= each["repeats"] for id_, each in documents.items())
+    read = sum(each["tokens"] * each["repeats"] for each in documents.values())
+    assert read == cut + sum(each["tokens"] for each in made.rows("mixture.base_shards"))
+    folder = made.lake.folder("mixture.base_shards", FINGERPRINT)
+    train = check_manifest(folder / "train")
+    assert train.num_sequences == sum(
+        each["sequences"] for each in made.rows("mixture.base_shards") if each["split"] == "train"
+    )
+
+
+def test_the_same_recipe_gives_the_same_bytes(made: Made) -> None:
+    before = {(each["split"], each["shard"]): each["sha256"] for each in made.rows("mixture.base_shards")}
+    rows = made.rows("mixture.base")
+    shutil.rmtree(made.lake.folder("mixture.base_shards", FINGERPRINT))
+    run(made.settings, "mixture.base")
+    assert {(each["split"], each["shard"]): each["sha256"] for each in made.rows("mixture.base_shards")} == before
+    assert made.rows("mixture.base") == rows
+
+
+def test_licences_are_those_of_the_rows_that_were_taken(made: Made) -> None:
+    counts = rows_by_licence(made.lake)
+    held = {each.id: each.rows for each in licences_of("mixture.base", CONTRACTS, counts)}
+    stated = Counter(each["licence"] for each in made.rows("mixture.base"))
+    assert set(stated) == {"CC-BY-SA-4.0", "CC-BY-4.0", "LicenseRef-Common-Crawl and LicenseRef-Web-Page", "MIT"}
+    assert held.keys() == {"CC-BY-SA-4.0", "CC-BY-4.0", "LicenseRef-Common-Crawl", "LicenseRef-Web-Page", "MIT"}
+    assert held["CC-BY-4.0"] == stated["CC-BY-4.0"]
+    # What is made from the mixture inherits these, and not that of the paper which was left out.
+    assert {each.id for each in licences_of("mixture.base_shards", CONTRACTS, counts)} == held.keys()
+    (papers,) = (each for each in made.rows("mixture.base_sources") if each["source"] == "papers")
+    assert papers["licences"] == ["CC-BY-4.0"]
+
+
+def test_every_table_of_the_mixture_passes_its_contract(made: Made) -> None:
+    names = [contract.name for contract in own_mixtures_in(made)["mixture.base"].contracts]
+    failed = [each for each in check(made.settings, names) if not each.passed]
+    assert [(each.table, each.label, each.observed) for each in failed] == []
+
+
+def own_mixtures_in(made: Made) -> dict[str, Any]:
+    """The mixtures of the project, which is the current one afterwards."""
+    load_settings(made.folder)
+    return dict(own_mixtures())
+
+
+def project_of(made: Made, folder: Path, recipe: str) -> Settings:
+    """Another project with the tables of the made one, its files, and another recipe."""
+    shutil.copytree(made.folder / "contracts", folder / "contracts")
+    for name in ("more", "evaluations", "tokenizer.json"):
+        (folder / name).symlink_to(made.folder / name)
+    (folder / "mixtures").mkdir()
+    (folder / "mixtures" / "base.toml").write_text(recipe)
+    lake = json.dumps(str(made.folder / "lake"))
+    (folder / "watershed.toml").write_text(f'[lake]\nroot = {lake}\n[licences]\nforbid = ["CC-BY-NC-4.0"]\n')
+    return load_settings(folder)
+
+
+def test_a_check_fails_where_licences_of_two_documents_exclude_each_other(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.folder / "lake" / "mixture", tmp_path / "lake" / "mixture")
+    for name in ("contracts", "mixtures"):
+        shutil.copytree(made.folder / name, tmp_path / name)
+    (tmp_path / "watershed.toml").touch()
+    settings = load_settings(tmp_path)
+    stated = {"notes": "GPL-2.0-only", "papers": "Apache-2.0"}
+    write_rows(
+        settings,
+        {
+            "mixture.base": [
+                {**each, "licence": stated.get(each["source"], "MIT")} for each in made.rows("mixture.base")
+            ]
+        },
+    )
+    for table in ("mixture.base", "mixture.base_shards"):
+        (failed,) = (each for each in check(settings, [table]) if not each.passed and each.label == "licences")
+        assert str(failed.observed).startswith("Apache-2.0 + GPL-2.0-only: version 2 of the GPL alone")
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        (('licences = "drop"', 'licences = "refuse"'), "licence may not be taken: CC-BY-NC-4.0: [licences]"),
+        (("tokens = 150", "tokens = 50_000"), "50,000 tokens of extra need "),
+        (('text = "body"', 'text = "words"'), "own.notes has no column 'words'"),
+        (('files = ["more/*.jsonl"]', 'files = ["none/*.jsonl"]'), "no file of the project matches 'none/*.jsonl'"),
+        (('table = "own.notes"', 'table = "own.note"'), "no table is called 'own.note'; close: own.notes"),
+        (("repeated_ngrams", "repeated_words"), "the filter 'repeated_words' is not known"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_made_is_refused_with_its_place(
+    made: Made, tmp_path: Path, changed: tuple[str, str], cause: str
+) -> None:
+    assert changed[0] in RECIPE
+    before = made.rows("mixture.base")
+    with pytest.raises(WatershedError) as refused:
+        settings = project_of(made, tmp_path, RECIPE.replace(*changed))
+        contract("mixture.base")
+        run(settings, "mixture.base")
+    assert cause in refused.value.cause
+    # What was made before is unchanged, and a table whose recipe cannot be used stops no other.
+    assert made.rows("mixture.base") == before
+    assert contract("own.notes").primary_key == ("id",)
+
+
+def test_lineage_leads_from_a_shard_to_the_rows_of_every_source_and_back(made: Made) -> None:
+    with connect(made.settings) as connection:
+        up = {each.table: each for each in follow(connection, "mixture.base_shards", {"split": "train"}, "upstream")}
+        down = {each.table for each in follow(connection, "own.notes", {"id": "n0"}, "downstream")}
+        (thing,) = named_things(connection, "mixture.base_shards:train/shard_00000000")
+    spans = {each["doc_id"] for each in made.rows("mixture.base_spans") if each["split"] == "train"}
+    read = {key_of(each) for each in made.rows("mixture.base") if each["doc_id"] in spans}
+    assert up["own.notes"].rows == sum(source == "notes" for source, _ in read)
+    assert up["scholar.papers"].rows == sum(source == "papers" for source, _ in read)
+    assert up["dclm.documents"].rows == sum(source == "web" for source, _ in read)
+    assert down >= {"mixture.base", "mixture.base_spans", "mixture.base_shards"} or not in_heldout(words(0))
+    assert thing.table == "mixture.base_shards"
+
+
+def test_search_and_the_card_know_the_mixture(made: Made) -> None:
+    with connect(made.settings) as connection:
+        assert connection.execute("SELECT count(*) FROM mixture.base_sources").fetchall() == [(4,)]
+    with SearchIndex(made.settings) as index:
+        assert index.search("notes papers pages").hits[0].name == "mixture.base"
+    assert "Notes, papers and pages." in card(CONTRACTS["mixture.base"])
+
+
+def test_what_is_forgotten_leaves_the_shards_and_does_not_come_back(made: Made, tmp_path: Path) -> None:
+    copy = Made(shutil.copytree(made.folder, tmp_path / "copy"))
+    settings, lake = copy.settings, copy.lake
+    holders = removal_holders()
+    (extra,) = (each["doc_id"] for each in copy.rows("mixture.base") if key_of(each) == ("extra", taken_extra(copy)))
+    with connect(settings) as connection:
+        plan = plan_removal(lake, connection, ["p1", "n1", doc_id(52), extra], [], holders)
+    assert plan.rows["mixture.base"] == 4
+    order, left = carry_out(lake, order_removal(lake, plan, "asked"), holders)
+    assert not left and order.rows["mixture.base_spans"] >= 4
+    gone = {("papers", "p1"), ("notes", "n1"), ("web", doc_id(52)), ("extra", taken_extra(made))}
+    assert not gone & {key_of(each) for each in copy.rows("mixture.base")}
+    streams = [read_shard(lake.files / each["path"]).reshape(-1) for each in copy.rows("mixture.base_shards")]
+    shown = " ".join(copy.tokenizer.decode(stream.tolist()) for stream in streams)
+    assert words(101)[:40] not in shown and words(1)[:40] not in shown and words(202)[:40] not in shown
+    assert words(102)[:40] in shown
+    for each in copy.rows("mixture.base_shards"):
+        assert hashlib.sha256((lake.files / each["path"]).read_bytes()).hexdigest() == each["sha256"]
+    run(settings, "mixture.base")
+    assert not gone & {key_of(each) for each in (*copy.rows("mixture.base"), *copy.rows("mixture.base_dropped"))}
+
+
+def taken_extra(made: Made) -> str:
+    """The number of the first row of the files that the mixture reads."""
+    return min(key_of(each)[1] for each in made.rows("mixture.base") if each["source"] == "extra")
