@@ -33,6 +33,7 @@ from dagster_project import own
 from dagster_project import own_mixtures as own_mixtures_of
 from dagster_project.cli.add import add_command
 from dagster_project.cli.forget import removal_holders
+from dagster_project.cli.mixture import mixture_command
 from dagster_project.engine.making import Making
 from dagster_project.engine.steps import REGISTERED, Steps
 from quality.gate import check
@@ -378,6 +379,27 @@ def test_search_and_the_card_know_the_mixture(made: Made) -> None:
     with SearchIndex(made.settings) as index:
         assert index.search("notes papers pages").hits[0].name == "mixture.base"
     assert "Notes, papers and pages." in card(CONTRACTS["mixture.base"])
+
+
+def test_the_command_lists_copies_and_shows(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(folder: Path, *words: str, code: int = 0) -> str:
+        monkeypatch.setenv("WATERSHED_PROJECT", str(folder))
+        found = CliRunner().invoke(mixture_command, words)
+        assert found.exit_code == code, found.output
+        return found.output
+
+    shown = [json.loads(line) for line in said(made.folder, "show", "base", "--json").splitlines()]
+    assert [each["source"] for each in shown] == ["notes", "papers", "web", "extra"]
+    assert "asked_share" in said(made.folder, "show", "mixture.base")
+    assert "base: 4 sources, made" in said(made.folder, "list")
+    (tmp_path / "watershed.toml").touch()
+    copied = said(tmp_path, "copy", "olmoe_mix_0924", "--as", "small")
+    assert "mixture.small: written to mixtures/small.toml" in copied
+    # Its sources are not added yet: it is named with the reason, and stops no other command.
+    assert "small: cannot be used: " in said(tmp_path, "list")
+    assert "no table is called 'own.dclm_baseline'" in said(tmp_path, "show", "small", code=2)
+    assert "exists" in said(tmp_path, "copy", "olmoe_mix_0924", "--as", "small", code=2)
+    assert "close: olmoe_mix_0924" in said(tmp_path, "copy", "olmoe_mix", code=2)
 
 
 def test_what_is_forgotten_leaves_the_shards_and_does_not_come_back(made: Made, tmp_path: Path) -> None:
