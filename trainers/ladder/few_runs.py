@@ -42,10 +42,11 @@ MIN_LEVELS_FIVE = 3
 MIN_POINTS = 3
 MIN_POINTS_FOUR = 8
 TASK_WIDTH = 1.5
-"""Factor of the posterior's distances from its median, in logs, at which the bands of task losses hold about 90%:
-of forecasts of 1B models from three to six of the published runs below 1B, 92% (`coverage` in
-`tests/trainers/ladder/test_scaling_few.py`). The losses of these tasks scatter more about a law than cross-entropy does,
-for which `WIDTH` of trainers/ladder/loss_holdout.py serves."""
+"""Factor of the posterior's distances from its median, in logs, at which the bands of task losses hold about 90%.
+
+Of forecasts of 1B models from three to six of the published runs below 1B, 92% are held (`coverage` in
+`tests/trainers/ladder/test_scaling_few.py`). The losses of tasks scatter more about a law than cross-entropy does, for
+which `WIDTH` of `trainers/ladder/loss_holdout.py` serves."""
 HUBER_WIDENING = float(np.sqrt(np.pi / 2.0))
 """A Huber fit whose delta lies far below the noise is a fit of least absolute deviations, whose parameters
 scatter this much more than those of least squares. The bootstrap refits by least squares, which is fast and

@@ -104,9 +104,10 @@ class LossFit:
         return forecast_loss(forms, n, d, self.calibration(n, d)[0])
 
     def mean_law(self) -> Array:
-        """(5,): a, b, alpha, beta, E of the law whose exponents, level and shares of the terms are the posterior's mean.
+        """(5,): a, b, alpha, beta, E of the law whose exponents, level and terms are the posterior's mean.
 
-        The shares are those at the largest run. `loss_at` in trainers/ladder/laws.py takes the parameters.
+        The terms are averaged at the largest run, as shares of the loss. `loss_at` in trainers/ladder/laws.py takes
+        the parameters.
         """
         parts, (n0, d0) = np.zeros(6), next(iter(self.posteriors.values())).reference
         for form, weight in self.weights(n0, d0).items():
