@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from catalog.errors import WatershedError
+from catalog.lake import Lake
 from catalog.projects.mixture_file import MixtureRecipe, MixtureSource
 from catalog.projects.mixture_tables import Mixture
 from catalog.settings import Settings
 from catalog.sql.views import VIEWS
 from catalog.tables import CONTRACTS
 from dagster_project.engine.making import Making
+from dagster_project.engine.steps import REGISTERED
 from dagster_project.engine.table_asset import table_asset
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Chosen:
     evaluations: tuple[Path, ...] = ()
     tokenizer: Path | None = None
     """None for the tokenizer of a table."""
+    versions: Mapping[str, int | None] = field(default_factory=dict)
+    """The versions of the tables that it reads and that commands write: no fingerprint of a step identifies them."""
     fault: WatershedError | None = None
     """Why a file cannot be read. It is raised when the mixture is made, so that what else is due can be listed."""
 
@@ -72,7 +76,10 @@ def chosen_files(mixture: Mixture, settings: Settings) -> Chosen:
         tokenizer = None if recipe.tokenizer in CONTRACTS else _tokenizer_file(recipe, project)
     except WatershedError as error:
         return Chosen(mixture=mixture, fault=error)
-    return Chosen(mixture=mixture, files=files, evaluations=tuple(evaluations), tokenizer=tokenizer)
+    made = {contract.name for step in REGISTERED for contract in step.contracts}
+    lake, upstream = Lake.of(settings), (*mixture.documents.upstream, *mixture.shards.upstream)
+    versions = {name: lake.version(name) for name in upstream if name not in made}
+    return Chosen(mixture=mixture, files=files, evaluations=tuple(evaluations), tokenizer=tokenizer, versions=versions)
 
 
 def _tokenizer_file(recipe: MixtureRecipe, project: Path) -> Path:
@@ -98,6 +105,7 @@ def identity(chosen: Chosen) -> Any:
         "files": {name: files_digest(files) for name, files in chosen.files.items()},
         "evaluations": [[path.name, sha256_of(path)] for path in chosen.evaluations],
         "tokenizer": sha256_of(chosen.tokenizer) if chosen.tokenizer else recipe.tokenizer,
+        "versions": dict(chosen.versions),
         "fault": str(chosen.fault) if chosen.fault else "",
     }
 

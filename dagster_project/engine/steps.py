@@ -105,16 +105,20 @@ class Steps:
         done: list[Step] = []
         waiting = list(dict.fromkeys(self.by_table.values()))
         while waiting:
-            ready = next(step for step in waiting if all(self.by_table[up] in done for up in step.upstream))
+            ready = next(step for step in waiting if all(self.by_table[up] in done for up in self.upstream(step)))
             done.append(ready)
             waiting.remove(ready)
         return done
 
+    def upstream(self, step: Step) -> tuple[str, ...]:
+        """Return the tables that `step` reads and other steps make. A table that a command writes is never due."""
+        return tuple(name for name in step.upstream if name in self.by_table)
+
     def ancestors(self, step: Step) -> list[str]:
         """Return every table that `step` depends on, directly or not, in the order in which they are made."""
-        above, waiting = set(step.upstream), list(step.upstream)
+        above, waiting = set(self.upstream(step)), list(self.upstream(step))
         while waiting:
-            further = set(self.by_table[waiting.pop()].upstream) - above
+            further = set(self.upstream(self.by_table[waiting.pop()])) - above
             above |= further
             waiting += further
         return [contract.name for each in self.ordered for contract in each.contracts if contract.name in above]
@@ -122,7 +126,7 @@ class Steps:
     def reads(self, step: Step, settings: Settings, partition: Partition | None) -> dict[str, list[str]]:
         """Return the partition keys that `partition` of `step` is made from, by upstream table."""
         keys: dict[str, list[str]] = {}
-        for name in step.upstream:
+        for name in self.upstream(step):
             upstream = self.by_table[name]
             if upstream.cut is not None and upstream.cut is step.cut and partition is not None:
                 keys[name] = [partition_key(partition)]
@@ -206,7 +210,7 @@ class State:
             step = self.steps.by_table[name]
             partition = self.partition(step, key)
             # A table of which no partition is read is among them, as it is in `Steps.reads`.
-            reads: dict[str, list[str]] = {name: [] for name in step.upstream}
+            reads: dict[str, list[str]] = {name: [] for name in self.steps.upstream(step)}
             for table, each in self.reads(step, key):
                 reads[table].append(each)
             made = self.steps.made_from(step, self.settings, partition, self.expected, reads=reads)
@@ -218,7 +222,7 @@ class State:
     def reads(self, step: Step, key: str) -> list[tuple[str, str]]:
         """Return the tables and partition keys that the partition `key` of `step` is made from."""
         found: list[tuple[str, str]] = []
-        for name in step.upstream:
+        for name in self.steps.upstream(step):
             upstream = self.steps.by_table[name]
             own = upstream.cut is not None and upstream.cut is step.cut and key != WHOLE
             needed = None if own else step.needed(self.settings, self.partition(step, key), name)

@@ -31,6 +31,7 @@ from catalog.sql.query import connect
 from catalog.tables import CONTRACTS, contract
 from dagster_project import own
 from dagster_project import own_mixtures as own_mixtures_of
+from dagster_project.assets import steps
 from dagster_project.cli.add import add_command
 from dagster_project.cli.forget import removal_holders
 from dagster_project.cli.mixture import mixture_command
@@ -379,6 +380,21 @@ def test_search_and_the_card_know_the_mixture(made: Made) -> None:
     with SearchIndex(made.settings) as index:
         assert index.search("notes papers pages").hits[0].name == "mixture.base"
     assert "Notes, papers and pages." in card(CONTRACTS["mixture.base"])
+
+
+def test_a_source_that_a_command_writes_makes_the_mixture_due_by_its_version(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = "scholar.answers"
+    assert CONTRACTS[table].command
+    monkeypatch.setenv("WATERSHED_PROJECT", str(tmp_path))
+    recipe = RECIPE.replace('"scholar.papers"', f'"{table}"\ntext = "question"')
+    settings = project_of(made, tmp_path, recipe)
+    known = steps()
+    step = known.by_table["mixture.base"]
+    assert table in step.upstream and table not in known.upstream(step)
+    assert "own.notes" in known.ancestors(step)
+    assert step.literals(settings, None)["versions"] == {table: None}
 
 
 def test_the_command_lists_copies_and_shows(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
