@@ -26,7 +26,7 @@ class PixmoSize:
     captions: int
     mixture: int
     blind: int
-    batch: int = 16
+    batch: int = 8
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -35,9 +35,9 @@ class PixmoSize:
 
 
 SIZES = {
-    "smoke": PixmoSize(train=120, test=10, dense=10, captions=10, mixture=20, blind=5, batch=8),
-    "small": PixmoSize(train=4_000, test=100, dense=400, captions=80, mixture=480, blind=100),
-    "standard": PixmoSize(train=12_000, test=400, dense=2_000, captions=500, mixture=6_000, blind=500),
+    "smoke": PixmoSize(train=120, test=10, dense=10, captions=10, mixture=20, blind=5),
+    "small": PixmoSize(train=4_000, test=100, dense=700, captions=120, mixture=820, blind=120),
+    "standard": PixmoSize(train=12_000, test=400, dense=4_000, captions=1_000, mixture=12_000, blind=1_000),
 }
 
 

@@ -26,7 +26,15 @@ from trainers.vision.shape import ConnectorConfig, TransformerConfig, VisionLang
 from trainers.vision.tokens import END, MARKERS, make_tokenizer, with_markers
 
 SMALL: dict[str, dict[str, Any]] = {
-    "vision": {"width": 128, "layers": 2, "heads": 4, "hidden": 384, "stem": (16, 32, 64, 128, 128)},
+    "vision": {
+        "width": 128,
+        "layers": 2,
+        "heads": 4,
+        "hidden": 384,
+        "stem": (16, 32, 64, 128, 128),
+        # With positions, a thing is hardly known in a half of the picture where training never had it.
+        "positions": False,
+    },
     "connector": {"layers": (-1, -2), "heads": 4, "places": True, "offsets": True},
     "decoder": {
         "width": 128,

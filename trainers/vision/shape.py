@@ -37,6 +37,10 @@ class TransformerConfig:
     """Channels of convolutions of 3 x 3 with stride 2 that embed patches in place of one matrix (arXiv 2106.14881); a
     transformer learns faster with them from few pictures. As many as halve a patch down to one position; any further
     ones have stride 1, so that a patch is told of its neighbours before the first block."""
+    positions: bool = True
+    """Whether a learned vector is added to each place of a crop, as in CLIP and SigLIP. Without it, convolutions of a
+    `stem` alone tell a patch where its neighbours are (arXiv 2102.10882), and what is learned of a thing in one place
+    holds in every other."""
     norm_eps: float = 1e-6
     mean: Sequence[float] = HALF
     """Of red, green and blue, in 0..1: subtracted from pixels."""
@@ -49,6 +53,10 @@ class TransformerConfig:
         for name in ("width", "layers", "heads", "hidden"):
             if getattr(self, name) < 1:
                 raise TrainerError(f"vision.{name} is {getattr(self, name)}", "give 1 or more")
+        if not self.positions and not self.stem:
+            raise TrainerError(
+                "vision.positions is false, and there is no stem", "give a stem, or set positions to true"
+            )
         if self.width % self.heads:
             raise TrainerError(
                 f"vision.width {self.width} and {self.heads} heads", "choose heads that divide the width"

@@ -99,7 +99,8 @@ class VisionTransformer(nn.Module):
         )
         if config.class_token:
             self.class_token = nn.Parameter(torch.empty(D))
-        self.positions = nn.Parameter(torch.empty(tokens, D))
+        if config.positions:
+            self.positions = nn.Parameter(torch.empty(tokens, D))
         if config.norm_first:
             self.norm = nn.LayerNorm(D, eps=config.norm_eps)
         self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.layers))
@@ -115,7 +116,8 @@ class VisionTransformer(nn.Module):
         x_CSD = self.patches((x - scale[0]) / scale[1])
         if config.class_token:
             x_CSD = torch.cat((self.class_token.expand(len(x_CSD), 1, -1).to(x_CSD.dtype), x_CSD), 1)
-        x_CSD = x_CSD + self.positions
+        if config.positions:
+            x_CSD = x_CSD + self.positions
         if config.norm_first:
             x_CSD = self.norm(x_CSD)
         wanted = [len(self.blocks) + layer for layer in layers]

@@ -20,7 +20,7 @@ SECOND = (*FIRST, "cap_qa", "clocks")
 """Those of the other stages. A picture is read once for all that they say of it."""
 RATE, WARMUP = 2e-3, 60
 """For a model that is trained from nothing."""
-GROUNDING, AIMING = 0.5, 1.0
+GROUNDING, AIMING = 0.5, 2.0
 """Weights of the two losses that teach a new model where things are; see docs/vision.md."""
 
 
@@ -67,8 +67,8 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
         "warmups": dict.fromkeys(("vision", "connector", "decoder"), WARMUP),
     }
     seen = {"grounding": GROUNDING, "aiming": AIMING}
-    # Rates stay high until the last stage, because each goes on with what the one before it left.
-    unfinished = {"z_loss": 0.0, "final_fraction": 0.5}
+    # The transformer has begun to learn when the decoder begins.
+    after = {"rates": {"vision": 0.5 * RATE, "connector": RATE, "decoder": RATE}}
     return {
         "dense": {
             **shared,
@@ -76,22 +76,25 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
             "stage": "dense",
             "grounding": 1.0,
             "steps": recipe.dense,
-            "optimiser": unfinished,
+            "optimiser": {"z_loss": 0.0, "final_fraction": 0.25},
             "out": str(folder / "dense"),
         },
         "captions": {
             **shared,
             **seen,
             **sources(FIRST),
+            **after,
             "model": str(folder / "dense"),
             "steps": recipe.captions,
-            "optimiser": unfinished,
+            # The rate stays high, because the next stage goes on with it.
+            "optimiser": {"z_loss": 0.0, "final_fraction": 0.5},
             "out": str(folder / "captions"),
         },
         "mixture": {
             **shared,
             **seen,
             **sources(SECOND),
+            **after,
             "stage": "mixture",
             "model": str(folder / "captions"),
             "steps": recipe.mixture,

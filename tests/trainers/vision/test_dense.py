@@ -21,8 +21,9 @@ from trainers.vision.config import CaptionConfig, SourceConfig
 from trainers.vision.crops import CropConfig, layout
 from trainers.vision.examples import Examples
 from trainers.vision.opening import model_of, opened
+from trainers.vision.shape import TransformerConfig
 from trainers.vision.shards import Annotation, PictureShards, Sample
-from trainers.vision.transformer import Stem
+from trainers.vision.transformer import Stem, VisionTransformer
 
 STEPS, BACK = 24, 8
 
@@ -97,7 +98,7 @@ def test_a_dense_run_that_is_resumed_ends_in_the_same_bits(
 
 def test_captions_go_on_from_the_dense_stage(dense: tuple[Path, dict[str, Any]], shard: str, tmp_path: Path) -> None:
     changes = {"stage": "captions", "model": str(dense[0]), "shape": None, "heldout": None, "aiming": 1.0}
-    caption(configured(shard, tmp_path / "captions", **changes, steps=1, grounding=0.5, checkpoint_every=1))
+    caption(configured(shard, tmp_path / "captions", **changes, steps=1, batch=2, grounding=0.5, checkpoint_every=1))
     (row,) = read_jsonl(tmp_path / "captions" / "metrics.jsonl")
     start = read_jsonl(dense[0] / "metrics.jsonl")
     assert row["grounding"] < 0.5 * start[0]["grounding"] and "token_accuracy" in row
@@ -197,6 +198,19 @@ def test_convolutions_beyond_those_that_halve_a_patch_add_to_what_they_read() ->
         x = x + read if number == 2 else x
     assert x.shape == (2, 6, 2, 3)
     assert torch.allclose(stem(pixels_CHW3), stem.out(x.flatten(2).transpose(1, 2)), atol=1e-6)
+
+
+def test_without_positions_a_transformer_is_one_whose_positions_are_zero() -> None:
+    torch.manual_seed(0)
+    shape = {**SHAPE["vision"], "hidden": 16, "width": 8}
+    without = VisionTransformer(TransformerConfig(**shape, positions=False), 32, 4)
+    with_zeros = VisionTransformer(TransformerConfig(**shape), 32, 4)
+    with_zeros.load_state_dict({**without.state_dict(), "positions": torch.zeros(64, 8)})
+    pixels_CHW3 = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    assert "positions" not in dict(without.named_parameters())
+    assert torch.equal(without(pixels_CHW3, (-1, -2)), with_zeros(pixels_CHW3, (-1, -2)))
+    with pytest.raises(TrainerError, match=r"vision\.positions"):
+        TransformerConfig(**{**shape, "stem": ()}, positions=False)
 
 
 @pytest.mark.parametrize(("patch", "stem"), [(4, [8]), (14, [8, 16, 32, 64])])
