@@ -192,9 +192,9 @@ def test_convolutions_beyond_those_that_halve_a_patch_add_to_what_they_read() ->
     x = pixels_CHW3.permute(0, 3, 1, 2)
     for number, (convolution, norm) in enumerate(zip(stem.convolutions, stem.norms, strict=True)):
         read = x
-        x = torch.relu(
-            norm(torch.conv2d(read, convolution.weight, convolution.bias, stride=2 if number < 2 else 1, padding=1))  # ty: ignore[invalid-argument-type]
-        )
+        assert isinstance(convolution, torch.nn.Conv2d)
+        stride = 2 if number < 2 else 1
+        x = torch.relu(norm(torch.conv2d(read, convolution.weight, convolution.bias, stride=stride, padding=1)))
         x = x + read if number == 2 else x
     assert x.shape == (2, 6, 2, 3)
     assert torch.allclose(stem(pixels_CHW3), stem.out(x.flatten(2).transpose(1, 2)), atol=1e-6)
@@ -202,7 +202,7 @@ def test_convolutions_beyond_those_that_halve_a_patch_add_to_what_they_read() ->
 
 def test_without_positions_a_transformer_is_one_whose_positions_are_zero() -> None:
     torch.manual_seed(0)
-    shape = {**SHAPE["vision"], "hidden": 16, "width": 8}
+    shape: dict[str, Any] = {**SHAPE["vision"], "hidden": 16, "width": 8}
     without = VisionTransformer(TransformerConfig(**shape, positions=False), 32, 4)
     with_zeros = VisionTransformer(TransformerConfig(**shape), 32, 4)
     with_zeros.load_state_dict({**without.state_dict(), "positions": torch.zeros(64, 8)})
@@ -210,7 +210,7 @@ def test_without_positions_a_transformer_is_one_whose_positions_are_zero() -> No
     assert "positions" not in dict(without.named_parameters())
     assert torch.equal(without(pixels_CHW3, (-1, -2)), with_zeros(pixels_CHW3, (-1, -2)))
     with pytest.raises(TrainerError, match=r"vision\.positions"):
-        TransformerConfig(**{**shape, "stem": ()}, positions=False)
+        TransformerConfig(width=8, layers=2, heads=2, hidden=16, positions=False)
 
 
 @pytest.mark.parametrize(("patch", "stem"), [(4, [8]), (14, [8, 16, 32, 64])])
