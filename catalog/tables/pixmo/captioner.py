@@ -56,7 +56,7 @@ CAPTIONERS = Contract(
     description="Models of pictures that were trained on the shards: a row per stage, and one for the baseline that "
     "never sees a picture.",
     columns=(
-        text("stage", "dense, captions and mixture, each of which goes on from the one before it, or blind."),
+        text("stage", "dense; captions or mixture, which go on from the stage before them; or blind."),
         integer("steps", "Optimiser steps."),
         integer("tokens", "Tokens read, those of pictures with them."),
         integer("parameters", "Parameters of the model."),

@@ -43,7 +43,7 @@ def composed_scenes(making: Making) -> dict[str, Any]:
 
 @table_asset(CAPTIONERS, code_version="3", recipe=captioner_recipe, engine="torch")
 def captioners(making: Making) -> dict[str, Any]:
-    """Trains what sees, then a captioner, then a mixture of all data sets, and a baseline that sees no picture."""
+    """Trains a vision transformer, a captioner, a model of all data sets, and a baseline that sees no picture."""
     import pyarrow as pa
 
     from dagster_project.families.pixmo.captioning import train_captioners
