@@ -384,10 +384,12 @@ class CaptionerSettings:
 
     scenes: str = ""
     """Folder of the scenes that `watershed demo pixmo` composed; empty for none."""
+    dense: int = 500
+    """Optimiser steps of the first stage: the transformer learns which label is at which place of a picture."""
     captions: int = 400
-    """Optimiser steps of the first stage: captions with pointing."""
+    """Optimiser steps of the second stage: captions with pointing."""
     mixture: int = 1200
-    """Optimiser steps of the second stage: all data sets, with losses weighted by annotations."""
+    """Optimiser steps of the third stage: all data sets, with losses weighted by annotations."""
     blind: int = 200
     """Optimiser steps of the baseline that never sees a picture."""
     batch: int = 16

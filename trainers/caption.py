@@ -91,7 +91,7 @@ def _open(source: SourceConfig) -> Pixmo:
 
     if source.chats:
         return Chats(source.chats)
-    return PictureShards(source.shards, source.styles, source.datasets)
+    return PictureShards(source.shards, source.styles, source.datasets, joined=source.joined)
 
 
 def _texts(sources: Mapping[str, Pixmo]) -> Iterator[str]:

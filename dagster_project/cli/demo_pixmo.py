@@ -22,10 +22,11 @@ class PixmoSize:
     train: int
     test: int
     """Scenes of each split that training does not have."""
+    dense: int
     captions: int
     mixture: int
     blind: int
-    batch: int = 16
+    batch: int = 8
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -34,9 +35,9 @@ class PixmoSize:
 
 
 SIZES = {
-    "smoke": PixmoSize(train=120, test=10, captions=10, mixture=20, blind=5, batch=8),
-    "small": PixmoSize(train=4_000, test=100, captions=150, mixture=640, blind=100),
-    "standard": PixmoSize(train=12_000, test=400, captions=1_000, mixture=6_000, blind=500),
+    "smoke": PixmoSize(train=120, test=10, dense=10, captions=10, mixture=20, blind=5),
+    "small": PixmoSize(train=4_000, test=100, dense=700, captions=100, mixture=650, blind=120),
+    "standard": PixmoSize(train=12_000, test=400, dense=4_000, captions=1_000, mixture=12_000, blind=1_000),
 }
 
 
@@ -67,7 +68,7 @@ def run_pixmo(size: str) -> None:
     with Bars(console).listening(), track("scenes", sum(planned.counts.values()), "scenes") as task:
         write_scenes(folder, planned.counts, seed=0, progress=task.reach)
     place = f"{FOLDER}/{size}"
-    steps = {name: getattr(planned, name) for name in ("captions", "mixture", "blind", "batch")}
+    steps = {name: getattr(planned, name) for name in ("dense", "captions", "mixture", "blind", "batch")}
     chosen = {
         # All scenes that are not for training are in files called test.
         "pixmo": {"data": place, "heldout": 0.0},

@@ -13,9 +13,15 @@ from trainers.process.errors import TrainerError
 
 CODE_VERSION = "vision-1"
 NEW = "new"
-Stage = Literal["captions", "mixture"]
+Stage = Literal["dense", "captions", "mixture"]
 PARTS = ("vision", "connector", "decoder")
 STAGES: dict[str, dict[str, Any]] = {
+    "dense": {
+        "rates": {"connector": 1e-3, "vision": 1e-3, "decoder": 1e-3},
+        "warmups": {"connector": 200, "vision": 200, "decoder": 200},
+        "weighting": "tokens",
+        "dropout": 0.0,
+    },
     "captions": {
         "rates": {"connector": 2e-4, "vision": 6e-6, "decoder": 2e-5},
         "warmups": {"connector": 200, "vision": 2000, "decoder": 2000},
@@ -29,8 +35,8 @@ STAGES: dict[str, dict[str, Any]] = {
         "dropout": 0.1,
     },
 }
-"""What a stage sets where the configuration leaves it open: Molmo's rates and steps of warm-up
-(launch_scripts/train_captioner.py and train_multitask_model.py)."""
+"""What a stage sets where the configuration leaves it open. Those of captions and mixture are Molmo's rates and steps
+of warm-up (launch_scripts/train_captioner.py and train_multitask_model.py); dense is for parts that are new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,9 @@ class SourceConfig:
     """Annotations of these styles alone."""
     datasets: Sequence[str] = ()
     """Samples of these data sets alone, where shards hold several."""
+    joined: bool = False
+    """Whether the samples of one picture become one sample with all of their annotations, so that the picture is read
+    once for the annotations of all data sets, as in Molmo 2 (arXiv 2601.10611, section 3)."""
     most: int = 0
     """The size that counts in the square root, at most; 0: all samples."""
     factor: float = 1.0
@@ -54,6 +63,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if bool(self.shards) == bool(self.chats):
             raise TrainerError("a source has either shards or chats", "give one of them")
+        if self.chats and self.joined:
+            raise TrainerError("joined is set for a source of chats", "leave it out: a chat has no picture to share")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +76,10 @@ class CaptionConfig(LoopConfig):
     groups: Mapping[str, float]
     """The share of each group of sources; within a group, sources are drawn by the square roots of their sizes."""
     stage: Stage = "captions"
-    """"captions": captions with pointing. "mixture": everything, with losses weighted by annotations. It sets rates,
-    warm-up, weighting and dropout as published, unless they are given."""
+    """"captions": captions with pointing. "mixture": everything, with losses weighted by annotations. They set rates,
+    warm-up, weighting and dropout as published, unless they are given. "dense": the transformer, the connector and the
+    embeddings of labels alone, by the grounding loss; the decoder is not computed, so that a step takes a fraction of
+    the time. It comes before captions where the transformer is new, and stands in for its pretraining."""
     model: str = ""
     """A run or checkpoint of this command, or a folder of a published Molmo, to go on from."""
     vision: str = ""
@@ -101,7 +114,8 @@ class CaptionConfig(LoopConfig):
     grounding: float = 0.0
     """The weight of a loss that Molmo does not have: the picture tokens at the points of an annotation are to match its
     label, and other tokens of the batch are not. It stands in for what a pretrained vision transformer knows, where all
-    is trained from nothing. Labels that a picture shows and no annotation points at count as wrong."""
+    is trained from nothing. Labels that a picture shows and no annotation points at count as wrong. The stage "dense"
+    has no other loss."""
     aiming: float = 0.0
     """The weight of another loss that Molmo does not have: while a point is written, one head of attention in the block
     in the middle is to look at the picture token that shows it, and at the start of the picture once no point is left.
@@ -124,6 +138,11 @@ class CaptionConfig(LoopConfig):
             unknown = [part for part in getattr(self, name) if part not in PARTS]
             if unknown:
                 raise TrainerError(f"{name} names {unknown[0]!r}", f"its parts are {', '.join(PARTS)}")
+        if self.stage == "dense" and (self.blind or self.aiming or not self.grounding > 0):
+            raise TrainerError(
+                "the stage dense is given without grounding, or with blind or aiming",
+                "give grounding a weight above 0, and leave blind and aiming out: that stage trains what sees",
+            )
         if self.model and (self.vision or self.language or self.shape):
             raise TrainerError("model is given beside vision, language or shape", "give model alone, or leave it out")
 

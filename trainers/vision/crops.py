@@ -145,6 +145,12 @@ class Layout:
 
     def tokens_at(self, x: float, y: float) -> list[int]:
         """The patch tokens, counted over tokens of kind PATCH, that show a point of the picture: one in each view."""
+        return [token for token, _, _ in self.shown_at(x, y)]
+
+    def shown_at(self, x: float, y: float) -> list[tuple[int, float, float]]:
+        """Those tokens, each with the place of the point in it: x and y from the token's middle, in its widths, so from
+        -0.5 to 0.5.
+        """
         unit, views = self.config.patch * self.config.pool, [(self.whole, self.config.side, self.config.side)]
         if self.fine is not None:
             margin, window = sum(self.config.margins), self.config.window
@@ -156,7 +162,7 @@ class Layout:
             column, row = (
                 min(max(0, int(each // unit)), most - 1) for each, most in zip(at, (wide, high), strict=True)
             )
-            found.append(before + row * wide + column)
+            found.append((before + row * wide + column, at[0] / unit - column - 0.5, at[1] / unit - row - 0.5))
             before += high * wide
         return found
 

@@ -26,6 +26,10 @@ from trainers.vision.words import answer, point_spans, question, turn
 Weighting = Literal["tokens", "annotations", "molmo2"]
 
 
+Shown = tuple[int, float, float]
+"""A patch token of a picture that shows a point, and where in it the point is; see `Layout.shown_at`."""
+
+
 @dataclass(frozen=True)
 class Branch:
     """A turn in tokens."""
@@ -50,8 +54,8 @@ class Row:
     pixels_CHW3: np.ndarray | None = None
     inside_CS: np.ndarray | None = None
     layout: Layout | None = None
-    grounded: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
-    """The tokens of each label that is pointed at, and the patch tokens of the picture that show its points."""
+    grounded: tuple[tuple[tuple[int, ...], tuple[Shown, ...]], ...] = ()
+    """The tokens of each label that is pointed at, and where the picture shows its points."""
 
     @property
     def length(self) -> int:
@@ -165,18 +169,27 @@ class Examples:
         branches = tuple(replace(b, weight=w) for (_, b), w in zip(taken, weights, strict=True))
         return replace(found, branches=branches, grounded=self._grounded(found.layout, sample.annotations))
 
+    def picture_row(self, sample: Sample) -> Row:
+        """The beginning of a row alone, with the labels that its picture shows.
+
+        Raises:
+            TrainerError: its picture cannot be read.
+        """
+        found = self.of_picture(sample.picture, sample.key)
+        return replace(found, grounded=self._grounded(found.layout, sample.annotations))
+
     def _grounded(
         self, layout: Layout | None, annotations: Sequence[Annotation]
-    ) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+    ) -> tuple[tuple[tuple[int, ...], tuple[Shown, ...]], ...]:
         if layout is None:
             return ()
         wide, high = layout.whole.from_width / 100, layout.whole.from_height / 100
-        found: dict[str, set[int]] = {}
+        found: dict[str, set[Shown]] = {}
         for each in annotations:
             if each.label and each.style in ("pointing", "counting"):
                 shown = found.setdefault(each.label, set())
                 for x, y in each.points:
-                    shown.update(layout.tokens_at(x * wide, y * high))
+                    shown.update(layout.shown_at(x * wide, y * high))
         return tuple((self.encoded(f" {label}"), tuple(sorted(shown))) for label, shown in found.items())
 
     def of_picture(self, data: bytes | None, name: str = "the picture") -> Row:
@@ -215,10 +228,11 @@ class Examples:
         def put(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device)
 
-        inputs = Inputs(put(tokens), put(position), put(branch), None if self.blind else self._pictures(rows, device))
+        inputs = Inputs(put(tokens), put(position), put(branch), None if self.blind else self.pictures(rows, device))
         return inputs, put(target), put(weight)
 
-    def _pictures(self, rows: Sequence[Row], device: torch.device | str) -> Pictures | None:
+    def pictures(self, rows: Sequence[Row], device: torch.device | str) -> Pictures | None:
+        """The crops of some rows; None where no row has a picture, unless `always`."""
         pixels, inside, pooled, row_of, places, at, crops = [], [], [], [], [], [], 0
         size = self.config.crops.side**2
         for b, row in enumerate(rows):
@@ -271,15 +285,20 @@ class Examples:
         place = {label: number for number, label in enumerate(labels)}
         sizes = [len(row.layout.pooled) for row in seen if row.layout is not None]
         shown, start = np.zeros((sum(sizes), len(labels)), dtype=np.float32), 0
+        point, offset = [], []
         for row, size in zip(seen, sizes, strict=True):
-            for label, tokens in row.grounded:
-                shown[start + np.array(tokens, dtype=np.int64), place[label]] = 1.0
+            for label, points in row.grounded:
+                for token, right, down in points:
+                    shown[start + token, place[label]] = 1.0
+                    point.append(start + token)
+                    offset.append((right, down))
             start += size
         longest = max(map(len, labels))
         tokens, used = np.zeros((len(labels), longest), dtype=np.int64), np.zeros((len(labels), longest), np.float32)
         for number, label in enumerate(labels):
             tokens[number, : len(label)], used[number, : len(label)] = label, 1.0
-        return Grounding(*(torch.from_numpy(each).to(device) for each in (tokens, used, shown)))
+        at = np.array(point, dtype=np.int64), np.array(offset, dtype=np.float32).reshape(-1, 2)
+        return Grounding(*(torch.from_numpy(each).to(device) for each in (tokens, used, shown, *at)))
 
     def _unused(self, device: torch.device | str) -> Pictures:
         crops, numbers = self.config.crops, torch.zeros(1, dtype=torch.int64, device=device)

@@ -84,6 +84,10 @@ class Grounding:
     """1.0 for the label's own tokens, else 0.0."""
     shown_PL: Tensor
     """1.0 where a picture token shows a point of a label, else 0.0."""
+    point_N: Tensor
+    """The picture token of each of N points, once a view."""
+    offset_N2: Tensor
+    """Where in its token a point is: x and y from the middle, in widths of the token."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,9 @@ class Aims:
 
 AIMED_HEAD = 0
 """The head of attention that aims are for."""
-SHARPNESS, THRESHOLD = 12.0, 0.5
-"""Of the grounding loss: what the cosine of a token and a label is multiplied by, once this is taken off."""
+SHARPNESS, THRESHOLD = 20.0, 0.7
+"""Of the grounding loss: what the cosine of a token and a label is multiplied by, once this is taken off. Labels that
+share one of two words have a cosine of about a half, which has to lie well below the threshold."""
 
 
 class VisionLanguageModel(nn.Module):
@@ -247,21 +252,40 @@ class VisionLanguageModel(nn.Module):
             x_ND, self.decoder.output_weight, target_BT[chosen_BT], weight_BT[chosen_BT], z_loss
         )
         none = sums[0].new_zeros(())
-        grounded = none if grounding is None or feature_PD is None else self.grounding_loss(feature_PD, grounding)
+        grounded = none if grounding is None or feature_PD is None else self.grounding_loss(feature_PD, grounding)[0]
         return (*sums, grounded, aiming[0] if aiming else none)
 
-    def grounding_loss(self, feature_PD: Tensor, grounding: Grounding) -> Tensor:
+    def dense_loss(self, pictures: Pictures, grounding: Grounding | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What `grounding_loss` returns, of pictures that the decoder does not read."""
+        feature_PD = self.features(pictures)
+        if grounding is None or not pictures.used:
+            none = feature_PD.new_zeros(())
+            return feature_PD.sum() * 0, none, none
+        return self.grounding_loss(feature_PD, grounding)
+
+    def grounding_loss(self, feature_PD: Tensor, grounding: Grounding) -> tuple[Tensor, Tensor, Tensor]:
         """How well picture tokens match the labels that are pointed at in them, and no others.
 
         A sigmoid loss over all pairs of a picture token and a label, as SigLIP's over pictures and texts (arXiv
-        2303.15343), divided by the pairs that belong together. A label is the mean of its tokens' embeddings.
+        2303.15343), and the distance |x| + |y| from the offsets of the points to those that are read from their tokens,
+        where the connector has `offsets`; both divided by the pairs that belong together. A label is the mean of its
+        tokens' embeddings.
+
+        Returns:
+            The loss; the tokens at points that match a label at them best; the tokens at points.
         """
         embedded_LSD = self.decoder.embedding(grounding.label_LS) * grounding.used_LS[..., None]
         label_LD = F.normalize(embedded_LSD.sum(1).float(), dim=-1)
         cosine_PL = F.normalize(feature_PD.float(), dim=-1) @ label_LD.T
         logit_PL = SHARPNESS * (cosine_PL - THRESHOLD)
-        total = F.binary_cross_entropy_with_logits(logit_PL, grounding.shown_PL, reduction="sum")
-        return total / grounding.shown_PL.sum().clamp(min=1.0)
+        shown_PL = grounding.shown_PL
+        pairs = shown_PL.sum().clamp(min=1.0)
+        total = F.binary_cross_entropy_with_logits(logit_PL, shown_PL, reduction="sum")
+        if self.config.connector.offsets:
+            found_N2 = self.connector.offsets(feature_PD[grounding.point_N])
+            total = total + F.l1_loss(found_N2.float(), grounding.offset_N2, reduction="sum")
+        right = (shown_PL.gather(1, cosine_PL.argmax(1, keepdim=True)) > 0).sum()
+        return total / pairs, right.detach(), (shown_PL.amax(1) > 0).sum()
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Logits (B, T, V); position t scores the token at t + 1."""

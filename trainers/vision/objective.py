@@ -64,7 +64,7 @@ class Captioning(Objective):
     """
 
     kind = "caption"
-    entry_points = ("losses",)
+    entry_points = ("losses", "dense_loss")
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Captioning(Objective):
         self.rule: Weighting = config.of_stage("weighting")
         self.dropout: float = config.of_stage("dropout")
         self.z_loss, self.seed = optimiser.z_loss, config.seed
+        self.dense = config.stage == "dense"
         length = min(config.length or beginning.shape.decoder.sequence_length, beginning.shape.decoder.sequence_length)
         self.examples = Examples(beginning.shape, beginning.tokenizer, beginning.end, length, blind=config.blind)
         rates, warmups = config.of_stage("rates"), config.of_stage("warmups")
@@ -150,14 +151,16 @@ class Captioning(Objective):
         found = []
         for sample in samples:
             if self.step not in sample.prepared:
-                sample.prepared[self.step] = self.examples.row(sample, self.rule, f"{self.seed} {self.step}")
+                seed = f"{self.seed} {self.step}"
+                made = self.examples.picture_row(sample) if self.dense else self.examples.row(sample, self.rule, seed)
+                sample.prepared[self.step] = made
             found.append(sample.prepared[self.step])
         return found
 
     def weight(self, samples: list[Sample]) -> float:
         rows = self.rows(samples)
         self._here += sum(row.length for row in rows)
-        return sum(row.weight for row in rows)
+        return float(len(rows)) if self.dense else sum(row.weight for row in rows)
 
     def divisor(self, weight: float) -> float:
         # Called once a step by every rank, when all of its samples have been looked at.
@@ -169,6 +172,8 @@ class Captioning(Objective):
 
     def loss(self, model: nn.Module, samples: list[Sample], device: torch.device) -> Loss:
         rows = self.rows(samples)
+        if self.dense:
+            return self._dense_loss(cast(VisionLanguageModel, model), rows, device)
         inputs, target_BT, weight_BT = self.examples.batch(rows, device)
         drop = self._drop(samples, weight_BT) if self.dropout else None
         share, aiming_share = self.config.grounding, self.config.aiming
@@ -184,6 +189,15 @@ class Captioning(Objective):
         total = weight_BT.sum().clamp(min=1e-9)
         notes = Notes(nats.item(), right.item(), total.item(), grounding.item(), aiming.item())
         return Loss(descend / total + share * grounding + aiming_share * aiming, (nats / total).detach(), notes)
+
+    def _dense_loss(self, model: VisionLanguageModel, rows: Sequence[Row], device: torch.device) -> Loss:
+        """The grounding loss; its notes count tokens at points in place of tokens of answers."""
+        pictures = self.examples.pictures(rows, device)
+        if pictures is None:
+            raise TrainerError("the stage dense draws samples without pictures", "leave chats out of its sources")
+        loss, right, points = model.dense_loss(pictures, self.examples.grounding(rows, device))
+        notes = Notes(0.0, right.item(), points.item(), loss.item(), 0.0)
+        return Loss(self.config.grounding * loss, loss.detach(), notes)
 
     def _drop(self, samples: list[Sample], weight_BT: Tensor) -> Callable[[Tensor], Tensor]:
         """Dropout at the positions of answers; its generator is named by the step and the samples."""
@@ -206,14 +220,15 @@ class Captioning(Objective):
         totals = ranks.totals(torch.tensor(self._notes, dtype=torch.float64)).tolist()
         self._notes = [0.0] * 4
         right, weight, *extra = totals
-        found = {"token_accuracy": right / weight if weight else None}
+        found = {"label_accuracy" if self.dense else "token_accuracy": right / weight if weight else None}
         named = {name: total / weight for name, total in zip(("grounding", "aiming"), extra, strict=True) if weight}
         return found | {name: value for name, value in named.items() if getattr(self.config, name)}
 
     # Beside the steps
 
     def measure(self, model: nn.Module, ranks: Ranks, samples: int) -> dict[str, float]:
-        """Cross-entropy in nats and accuracy a token of each held-out source, every token with the same weight."""
+        """Cross-entropy in nats and accuracy a token of each held-out source, every token with the same weight; in the
+        stage dense the grounding loss and the share of tokens at points that match a label at them best."""
         found = {}
         device = next(model.parameters()).device
         for name, source in self.heldout.items():
@@ -225,6 +240,9 @@ class Captioning(Objective):
             for start in range(0, most, size):
                 places = torch.arange(first + start, min(first + start + size, last)).numpy()
                 given = source[places if len(places) else _first()]
+                if self.dense:
+                    sums += self._dense_sums(cast(VisionLanguageModel, model), given, device) * bool(len(places))
+                    continue
                 rows = [self.examples.row(sample, "tokens", "heldout") for sample in given]
                 inputs, target_BT, weight_BT = self.examples.batch(rows, device)
                 with torch.no_grad():
@@ -232,8 +250,18 @@ class Captioning(Objective):
                 if len(places):
                     sums += torch.tensor([nats.item(), right.item(), weight_BT.sum().item()], dtype=torch.float64)
             nats, right, tokens = ranks.totals(sums).tolist()
+            if self.dense:
+                # Of tokens at points.
+                found |= {f"{name}_grounding": nats / max(tokens, 1), f"{name}_label_accuracy": right / max(tokens, 1)}
+                continue
             found |= {f"{name}_nats_per_token": nats / max(tokens, 1), f"{name}_token_accuracy": right / max(tokens, 1)}
         return found
+
+    def _dense_sums(self, model: VisionLanguageModel, samples: Sequence[Sample], device: torch.device) -> Tensor:
+        """The grounding loss times the tokens at points, those that match a label at them best, and their number."""
+        with torch.no_grad():
+            notes = self._dense_loss(model, [self.examples.picture_row(sample) for sample in samples], device).notes
+        return torch.tensor([notes.grounding * notes.weight, notes.right, notes.weight], dtype=torch.float64)
 
     def tokens(self, step: int) -> int:
         del step

@@ -26,12 +26,23 @@ from trainers.vision.shape import ConnectorConfig, TransformerConfig, VisionLang
 from trainers.vision.tokens import END, MARKERS, make_tokenizer, with_markers
 
 SMALL: dict[str, dict[str, Any]] = {
-    "vision": {"width": 128, "layers": 2, "heads": 4, "hidden": 384, "stem": (16, 32, 64, 128)},
-    "connector": {"layers": (-1, -2), "heads": 4, "places": True},
+    "vision": {
+        "width": 128,
+        "layers": 2,
+        "heads": 4,
+        "hidden": 384,
+        "stem": (16, 32, 64, 128, 128),
+        # With positions, a thing is hardly known in a half of the picture where training never had it.
+        "positions": False,
+    },
+    "connector": {"layers": (-1, -2), "heads": 4, "places": True, "offsets": True},
     "decoder": {
         "width": 128,
         "layers": 3,
-        "heads": 4,
+        # One head has to know a label, a place and the order of places by heart: 64 numbers, of which the slow half
+        # of the rotary frequencies leave most unturned between any two positions.
+        "heads": 2,
+        "rope_theta": 1e8,
         "hidden": 352,
         "sequence_length": 512,
         "tied": True,

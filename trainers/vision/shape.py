@@ -35,7 +35,12 @@ class TransformerConfig:
     """Whether the embedding of patches has a bias, as in SigLIP."""
     stem: Sequence[int] = ()
     """Channels of convolutions of 3 x 3 with stride 2 that embed patches in place of one matrix (arXiv 2106.14881); a
-    transformer learns faster with them from few pictures. As many as halve a patch down to one position."""
+    transformer learns faster with them from few pictures. As many as halve a patch down to one position; any further
+    ones have stride 1, so that a patch is told of its neighbours before the first block."""
+    positions: bool = True
+    """Whether a learned vector is added to each place of a crop, as in CLIP and SigLIP. Without it, convolutions of a
+    `stem` alone tell a patch where its neighbours are (arXiv 2102.10882), and what is learned of a thing in one place
+    holds in every other."""
     norm_eps: float = 1e-6
     mean: Sequence[float] = HALF
     """Of red, green and blue, in 0..1: subtracted from pixels."""
@@ -48,6 +53,10 @@ class TransformerConfig:
         for name in ("width", "layers", "heads", "hidden"):
             if getattr(self, name) < 1:
                 raise TrainerError(f"vision.{name} is {getattr(self, name)}", "give 1 or more")
+        if not self.positions and not self.stem:
+            raise TrainerError(
+                "vision.positions is false, and there is no stem", "give a stem, or set positions to true"
+            )
         if self.width % self.heads:
             raise TrainerError(
                 f"vision.width {self.width} and {self.heads} heads", "choose heads that divide the width"
@@ -74,6 +83,9 @@ class ConnectorConfig:
     places: bool = False
     """Whether the decoder is told where in the picture a token is: a matrix of sines and cosines of the percentages
     that a point there is written with. Molmo has none; a model that is trained from nothing learns to point with it."""
+    offsets: bool = False
+    """Whether a matrix reads from a picture token where in it a point lies, which the grounding loss then trains with
+    an L1 loss (arXiv 1904.07850, section 3). The decoder does not read it. Molmo has none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -97,6 +109,12 @@ class VisionLanguageConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "markers", tuple(self.markers))
+        halvings = self.crops.patch.bit_length() - 1
+        if self.vision.stem and (2**halvings != self.crops.patch or len(self.vision.stem) < halvings):
+            raise TrainerError(
+                f"vision.stem has {len(self.vision.stem)} convolutions, and a patch {self.crops.patch} pixels a side",
+                "choose a patch of a power of two, and at least as many convolutions as halve it to one pixel",
+            )
         deepest = -min(self.connector.layers)
         if deepest > self.vision.layers:
             raise TrainerError(

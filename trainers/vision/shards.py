@@ -77,23 +77,38 @@ class PictureShards:
         files: tars, or patterns of them such as shards/pixmo-points-*.tar.
         styles: only annotations of these; () for all.
         datasets: only samples of these data sets, as `source` of a sample names them; () for all.
+        joined: make one sample of those that have the same `image_sha256`, with the annotations of all.
 
     Raises:
         TrainerError: a tar is missing or damaged, a sample is not whole, or none has an annotation that is wanted.
     """
 
-    def __init__(self, files: Iterable[str], styles: Sequence[str] = (), datasets: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        files: Iterable[str],
+        styles: Sequence[str] = (),
+        datasets: Sequence[str] = (),
+        *,
+        joined: bool = False,
+    ) -> None:
         self.paths = _paths(files)
-        self.styles, self.datasets = tuple(styles), tuple(datasets)
+        self.styles, self.datasets, self.joined = tuple(styles), tuple(datasets), joined
         self._files = OpenFiles(self.paths)
         self._places: list[_Place] = []
         self.annotations: list[tuple[Annotation, ...]] = []
+        known: dict[str, int] = {}
         for number, path in enumerate(self.paths):
             for place in _places(path, number):
-                found = self._annotations(place)
-                if found:
-                    self._places.append(place)
-                    self.annotations.append(found)
+                digest, found = self._annotations(place)
+                if not found:
+                    continue
+                if joined and digest in known:
+                    self.annotations[known[digest]] += found
+                    continue
+                if digest:
+                    known[digest] = len(self._places)
+                self._places.append(place)
+                self.annotations.append(found)
         if not self._places:
             wanted = f" with an annotation of {', '.join(styles)}" if styles else ""
             wanted += f" of {', '.join(datasets)}" if datasets else ""
@@ -113,14 +128,16 @@ class PictureShards:
     def fingerprint(self) -> str:
         """Hex SHA-256 of the tars' contents, in order, and of what is read of them."""
         digests = [sha256_file(path) for path in self.paths]
-        return sha256_text(canonical_json([digests, list(self.styles), list(self.datasets)]))
+        read = [digests, list(self.styles), list(self.datasets)]
+        return sha256_text(canonical_json([*read, "joined"] if self.joined else read))
 
     def _bytes(self, file: int, place: tuple[int, int]) -> bytes:
         held = bytearray(place[1])
         self._files.read_into(file, place[0], memoryview(held))
         return bytes(held)
 
-    def _annotations(self, place: _Place) -> tuple[Annotation, ...]:
+    def _annotations(self, place: _Place) -> tuple[str, tuple[Annotation, ...]]:
+        """The digest of a picture, "" where there is none, and what is wanted of its annotations."""
         where = f"{self.paths[place.file]}: {place.key}.json"
         try:
             parsed = json.loads(self._bytes(place.file, place.words))
@@ -130,9 +147,11 @@ class PictureShards:
         if not isinstance(rows, list) or len(rows) > MOST_ANNOTATIONS:
             raise TrainerError(f"{where} has no list of at most {MOST_ANNOTATIONS} annotations", FORM)
         if self.datasets and parsed.get("source") not in self.datasets:
-            return ()
+            return "", ()
         found = (annotation_of(row, where) for row in rows)
-        return tuple(each for each in found if not self.styles or each.style in self.styles)
+        digest = parsed.get("image_sha256")
+        named = digest if isinstance(digest, str) else ""
+        return named, tuple(each for each in found if not self.styles or each.style in self.styles)
 
 
 def annotation_of(row: Any, where: str) -> Annotation:

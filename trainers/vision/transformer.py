@@ -27,13 +27,17 @@ def number_waves(values: Tensor, waves: int) -> Tensor:
 
 
 class Stem(nn.Module):
-    """Convolutions of 3 x 3 with stride 2, then a matrix (arXiv 2106.14881)."""
+    """Convolutions of 3 x 3, those with stride 2 first, then a matrix (arXiv 2106.14881).
 
-    def __init__(self, channels: tuple[int, ...], width: int) -> None:
+    A convolution with stride 1 that keeps the number of channels is added to what it reads.
+    """
+
+    def __init__(self, channels: tuple[int, ...], patch: int, width: int) -> None:
         super().__init__()
-        sizes = (3, *channels)
+        sizes, halvings = (3, *channels), patch.bit_length() - 1
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(sizes, channels, strict=False)
+            nn.Conv2d(before, after, 3, stride=2 if number < halvings else 1, padding=1)
+            for number, (before, after) in enumerate(zip(sizes, channels, strict=False))
         )
         self.norms = nn.ModuleList(nn.GroupNorm(1, size) for size in channels)
         self.out = nn.Linear(channels[-1], width)
@@ -41,7 +45,8 @@ class Stem(nn.Module):
     def forward(self, pixels_CHW3: Tensor) -> Tensor:
         x = pixels_CHW3.permute(0, 3, 1, 2)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.relu(norm(convolution(x)))
+            found = F.relu(norm(convolution(x)))
+            x = x + found if found.shape == x.shape else found
         return self.out(x.flatten(2).transpose(1, 2))
 
 
@@ -90,11 +95,12 @@ class VisionTransformer(nn.Module):
         self.config = config
         D, tokens = config.width, (crop // patch) ** 2 + config.class_token
         self.patches: nn.Module = (
-            Stem(tuple(config.stem), D) if config.stem else PatchMatrix(patch, D, bias=config.patch_bias)
+            Stem(tuple(config.stem), patch, D) if config.stem else PatchMatrix(patch, D, bias=config.patch_bias)
         )
         if config.class_token:
             self.class_token = nn.Parameter(torch.empty(D))
-        self.positions = nn.Parameter(torch.empty(tokens, D))
+        if config.positions:
+            self.positions = nn.Parameter(torch.empty(tokens, D))
         if config.norm_first:
             self.norm = nn.LayerNorm(D, eps=config.norm_eps)
         self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.layers))
@@ -110,7 +116,8 @@ class VisionTransformer(nn.Module):
         x_CSD = self.patches((x - scale[0]) / scale[1])
         if config.class_token:
             x_CSD = torch.cat((self.class_token.expand(len(x_CSD), 1, -1).to(x_CSD.dtype), x_CSD), 1)
-        x_CSD = x_CSD + self.positions
+        if config.positions:
+            x_CSD = x_CSD + self.positions
         if config.norm_first:
             x_CSD = self.norm(x_CSD)
         wanted = [len(self.blocks) + layer for layer in layers]
@@ -141,6 +148,8 @@ class Connector(nn.Module):
         if config.places:
             self.waves = max(1, decoder_width // 8)
             self.places = nn.Linear(4 * self.waves, decoder_width, bias=False)
+        if config.offsets:
+            self.offsets = nn.Linear(decoder_width, 2)
 
     def placed(self, at_P2: Tensor) -> Tensor:
         """(P, E): what tells the decoder where the middles of picture tokens are.

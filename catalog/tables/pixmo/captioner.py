@@ -9,7 +9,7 @@ from catalog.contract import Contract, between, matches, one_of, references
 from catalog.tables.pixmo.columns import DIGEST, OWNER
 
 SCENE_SPLITS = ("train", "heldout", "pairs", "places")
-STAGES = ("captions", "mixture", "blind")
+STAGES = ("dense", "captions", "mixture", "blind")
 TASKS = ("pointing", "counting", "caption", "question", "clock")
 _LICENCE = "CC-BY-SA-4.0"
 _OBJECT = pa.struct(
@@ -56,11 +56,11 @@ CAPTIONERS = Contract(
     description="Models of pictures that were trained on the shards: a row per stage, and one for the baseline that "
     "never sees a picture.",
     columns=(
-        text("stage", "captions, mixture (which goes on from it), or blind."),
+        text("stage", "dense; captions or mixture, which go on from the stage before them; or blind."),
         integer("steps", "Optimiser steps."),
         integer("tokens", "Tokens read, those of pictures with them."),
         integer("parameters", "Parameters of the model."),
-        real("train_loss", "Mean loss of the last steps, in nats a token."),
+        real("train_loss", "Mean loss of the last steps, in nats a token; in the stage dense, in nats a point."),
         real("seconds", "Time in training."),
         text("path", "The checkpoint, relative to the lake's files."),
         text("sha256", "Digest of the weights."),

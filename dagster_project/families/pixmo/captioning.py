@@ -14,16 +14,13 @@ from catalog.tables.pixmo import CAPTIONERS, SHARDS
 from dagster_project.engine.making import Making
 from dagster_project.engine.trainer_process import start
 
-DATASETS = {"cap": "captions", "points": "pointing", "count": "pointing", "cap_qa": "academic", "clocks": "academic"}
-"""The group of the mixture that a data set belongs to."""
-FACTORS = {"points": 3.0}
-"""Weights within a group; a sample of points asks for every kind of object in a scene, one of counts for one kind."""
-FIRST = {"captions": 0.2, "pointing": 0.8}
-SECOND = {"captions": 0.1, "academic": 0.1, "pointing": 0.8}
-"""Shares of the groups in the stages. Molmo's own are for data sets a hundred times as large and a pretrained model."""
+FIRST = ("cap", "points", "count")
+"""The data sets of the stage captions."""
+SECOND = (*FIRST, "cap_qa", "clocks")
+"""Those of the other stages. A picture is read once for all that they say of it."""
 RATE, WARMUP = 2e-3, 60
 """For a model that is trained from nothing."""
-GROUNDING, AIMING = 0.5, 1.0
+GROUNDING, AIMING = 0.5, 2.0
 """Weights of the two losses that teach a new model where things are; see docs/vision.md."""
 
 
@@ -31,6 +28,7 @@ GROUNDING, AIMING = 0.5, 1.0
 class CaptionerRecipe:
     """What decides the models, besides the shards."""
 
+    dense: int
     captions: int
     mixture: int
     blind: int
@@ -41,11 +39,11 @@ class CaptionerRecipe:
 def captioner_recipe(settings: Settings, _: Any) -> CaptionerRecipe:
     """Return the steps, batch and seed of `[captioner]`."""
     chosen = settings.captioner
-    return CaptionerRecipe(chosen.captions, chosen.mixture, chosen.blind, chosen.batch, chosen.seed)
+    return CaptionerRecipe(chosen.dense, chosen.captions, chosen.mixture, chosen.blind, chosen.batch, chosen.seed)
 
 
 def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[str, dict[str, Any]]:
-    """The configuration of each stage, in order; the second goes on from the first."""
+    """The configuration of each stage, in order; captions and mixture go on from the one before them."""
     rows = lake.read(SHARDS.name, ["split", "path"]).to_pylist()
     tars = sorted(str(lake.files / row["path"]) for row in rows if row["split"] == "train")
     held = {
@@ -53,17 +51,11 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
         for row in lake.read("pixmo.samples", ["dataset", "split"]).to_pylist()
         if row["split"] == "train"
     }
-    present = {name: group for name, group in DATASETS.items() if name in held}
 
-    def sources(groups: dict[str, float]) -> dict[str, Any]:
-        taken = {name: group for name, group in present.items() if group in groups}
-        return {
-            "sources": {
-                name: {"group": group, "shards": tars, "datasets": [name], "factor": FACTORS.get(name, 1.0)}
-                for name, group in taken.items()
-            },
-            "groups": {group: share for group, share in groups.items() if group in taken.values()},
-        }
+    def sources(datasets: tuple[str, ...]) -> dict[str, Any]:
+        taken = [name for name in datasets if name in held]
+        joined = {"group": "pictures", "shards": tars, "datasets": taken, "joined": True}
+        return {"sources": {"pictures": joined}, "groups": {"pictures": 1.0}}
 
     shared = {
         "batch": recipe.batch,
@@ -74,27 +66,39 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
         "rates": dict.fromkeys(("vision", "connector", "decoder"), RATE),
         "warmups": dict.fromkeys(("vision", "connector", "decoder"), WARMUP),
     }
-    first, second = folder / "captions", folder / "mixture"
     seen = {"grounding": GROUNDING, "aiming": AIMING}
+    # The transformer has begun to learn when the decoder begins.
+    after = {"rates": {"vision": 0.5 * RATE, "connector": RATE, "decoder": RATE}}
     return {
-        # The rate of the first stage stays high, because the second goes on with it.
+        "dense": {
+            **shared,
+            **sources(SECOND),
+            "stage": "dense",
+            "grounding": 1.0,
+            "steps": recipe.dense,
+            "optimiser": {"z_loss": 0.0, "final_fraction": 0.25},
+            "out": str(folder / "dense"),
+        },
         "captions": {
             **shared,
             **seen,
             **sources(FIRST),
+            **after,
+            "model": str(folder / "dense"),
             "steps": recipe.captions,
+            # The rate stays high, because the next stage goes on with it.
             "optimiser": {"z_loss": 0.0, "final_fraction": 0.5},
-            "out": str(first),
+            "out": str(folder / "captions"),
         },
         "mixture": {
             **shared,
             **seen,
             **sources(SECOND),
+            **after,
             "stage": "mixture",
-            "model": str(first),
+            "model": str(folder / "captions"),
             "steps": recipe.mixture,
-            "rates": dict.fromkeys(("vision", "connector", "decoder"), 0.75 * RATE),
-            "out": str(second),
+            "out": str(folder / "mixture"),
         },
         "blind": {
             **shared,

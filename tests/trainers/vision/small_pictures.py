@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -48,14 +49,21 @@ def annotations(points: dict[str, list[list[float]]], dataset: str) -> list[dict
     ]
 
 
-def write_shard(path: Path, numbers: range, datasets: tuple[str, ...] = ("cap", "points", "count")) -> str:
-    """A tar with a sample a number and data set; returns its path."""
+def write_shard(
+    path: Path,
+    numbers: range,
+    datasets: tuple[str, ...] = ("cap", "points", "count"),
+    *,
+    digests: bool = True,
+) -> str:
+    """A tar with a sample a number and data set, with the digests of their pictures if `digests`; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number in numbers:
             picture, points = drawn(number)
             for dataset in datasets:
-                about = {"image_sha256": "0" * 64, "width": SIZE, "height": SIZE, "source": dataset, "maker": "program"}
+                digest = hashlib.sha256(picture).hexdigest() if digests else None
+                about = {"image_sha256": digest, "width": SIZE, "height": SIZE, "source": dataset, "maker": "program"}
                 about["annotations"] = annotations(points, dataset)
                 for ending, data in (("png", picture), ("json", json.dumps(about).encode())):
                     member = tarfile.TarInfo(f"{number:06d}-{dataset}.{ending}")

@@ -37,7 +37,8 @@ def test_the_smoke_demo_makes_every_table_and_its_page(tmp_path: Path) -> None:
         "pairs": 10,
         "places": 10,
     }
-    assert [row["stage"] for row in lake.read("pixmo.captioners").to_pylist()] == ["captions", "mixture", "blind"]
+    stages = [row["stage"] for row in lake.read("pixmo.captioners").to_pylist()]
+    assert stages == ["dense", "captions", "mixture", "blind"]
     # No scene that the models are asked about is in a training shard.
     trained = {row["image_sha256"] for row in lake.read("pixmo.samples").to_pylist() if row["split"] == "train"}
     asked = {row["scene"] for row in lake.read("pixmo.replies").to_pylist()}
