@@ -2,7 +2,7 @@ import {piecesOf} from "/points.js";
 
 const at = (id) => document.getElementById(id);
 const TAKEN = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp"];
-const LARGEST_SIDE = 2048, COLOURS = 6, COMPLETION_TOKENS = 64;
+const LARGEST_SIDE = 2048, SMALL = 320, WIDE = 640, HIGH = 420, COLOURS = 6, COMPLETION_TOKENS = 64;
 let model = null;        // the entry of /v1/models
 let turns = [];          // {role, text, picture: {url, alt} or null}
 let attached = null;     // a picture that the next message takes
@@ -106,7 +106,10 @@ async function attach(file) {
     await image.decode();
     const fits = TAKEN.includes(file.type) && file.size <= model.pictures.bytes
       && image.naturalWidth * image.naturalHeight <= model.pictures.pixels;
-    attached = {url: fits ? await urlOf(file) : await smaller(image), alt: file.name || "a pasted picture"};
+    attached = {
+      url: fits ? await urlOf(file) : await smaller(image), alt: file.name || "a pasted picture",
+      width: image.naturalWidth || SMALL, height: image.naturalHeight || SMALL,
+    };
     at("preview").src = attached.url;
     at("size").textContent = `${attached.alt}, ${image.naturalWidth} x ${image.naturalHeight} pixels` +
       (fits ? "" : ", sent as JPEG" + (Math.max(image.naturalWidth, image.naturalHeight) > LARGEST_SIDE
@@ -138,19 +141,23 @@ const svg = (name, fields, text = "") => {
 };
 
 function figure(picture, named) {
-  const marks = svg("svg", {"aria-hidden": "true"});
+  const marks = svg("svg", {"aria-hidden": "true"}), numbers = [];
   let number = 0;
   named.forEach(({points}, tag) => points.forEach(([x, y]) => {
-    const place = {cx: `${x * 100}%`, cy: `${y * 100}%`};
-    marks.append(svg("circle", {...place, r: 7, class: `colour-${tag % COLOURS}`}));
-    marks.append(svg("text", {x: place.cx, y: place.cy, dx: 10}, String(++number)));
+    marks.append(svg("circle", {cx: `${x * 100}%`, cy: `${y * 100}%`, r: 7, class: `colour-${tag % COLOURS}`}));
+    numbers.push(svg("text", {x: `${x * 100}%`, y: `${y * 100}%`, dx: 9}, String(++number)));
   }));
+  // No circle lies over a number.
+  marks.append(...numbers);
   number = 0;
   const places = named.map(({label, points}) => `${label}: ` +
     points.map(([x, y]) => `${++number} at ${(x * 100).toFixed(1)}%, ${(y * 100).toFixed(1)}%`).join("; "));
-  return node("figure", {}, node("div", {className: "drawn"},
-    node("img", {src: picture.url, alt: `${picture.alt}, with the points that the model names`}), marks),
-  node("figcaption", {}, places.join(". ") + "."));
+  const drawn = node("div", {className: "drawn"},
+    node("img", {src: picture.url, alt: `${picture.alt}, with the points that the model names`}), marks);
+  // A small picture is enlarged, so that its points stand apart.
+  const width = Math.min(Math.max(picture.width, SMALL), WIDE, HIGH * picture.width / picture.height);
+  drawn.style.width = `${Math.max(width, 40)}px`;
+  return node("figure", {}, drawn, node("figcaption", {}, places.join(". ") + "."));
 }
 
 const seen = () => turns.findLast((turn) => turn.picture)?.picture || null;
