@@ -165,4 +165,4 @@ class Family:
     site: str = ""
     """The module of the pages and sections that the family adds to the site, which is imported when the site is built:
     `pages(site)` yields pages of `catalog.cards.site.page`, `model_sections(site, table, row)` sections of a model's
-    page. Both may be missing."""
+    page, and `table_sections(site, contract)` sections of a table's page. Each may be missing."""

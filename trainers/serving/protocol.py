@@ -31,12 +31,32 @@ class BadRequest(Exception):
         self.message, self.status, self.param, self.code = message, status, param, code
 
 
-class Part(BaseModel):
-    """A piece of a message's content."""
+class TextPart(BaseModel):
+    """A text in a message's content."""
 
     model_config = STRICT
     type: Literal["text"]
     text: str
+
+
+class PictureUrl(BaseModel):
+    """Where a picture is: in the URL itself, which is a data: URL."""
+
+    model_config = STRICT
+    url: str
+    detail: Literal["auto", "high"] = "auto"
+    """A picture is read as the model was trained to read it; "low" is not available."""
+
+
+class PicturePart(BaseModel):
+    """A picture in a message's content."""
+
+    model_config = STRICT
+    type: Literal["image_url"]
+    image_url: PictureUrl
+
+
+Part = Annotated[TextPart | PicturePart, Field(discriminator="type")]
 
 
 class Message(BaseModel):
@@ -49,8 +69,21 @@ class Message(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """What a chat template reads."""
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": self.role, "content": content} | ({"name": self.name} if self.name else {})
+        texts = [self.content] if isinstance(self.content, str) else [p.text for p in self.content if p.type == "text"]
+        return {"role": self.role, "content": "".join(texts)} | ({"name": self.name} if self.name else {})
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of its pictures.
+
+        Raises:
+            BadRequest: the message is not of the user.
+        """
+        parts = [] if isinstance(self.content, str) else self.content
+        found = [part.image_url.url for part in parts if part.type == "image_url"]
+        if found and self.role != "user":
+            raise BadRequest("a picture stands in a message of the user alone", param="messages")
+        return found
 
 
 class StreamOptions(BaseModel):

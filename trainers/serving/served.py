@@ -23,6 +23,7 @@ from trainers.process.files import canonical_json, read_json_object, sha256_file
 from trainers.process.run_folder import TOKENIZER
 from trainers.serving.chat import ChatTemplate
 from trainers.serving.gguf_tokenizer import gguf_tokenizer
+from trainers.serving.pictures import PictureReader
 from trainers.serving.tokenizers import TextTokenizer
 
 TOKENIZER_CONFIG, GENERATION_CONFIG = "tokenizer_config.json", "generation_config.json"
@@ -45,6 +46,10 @@ class Served:
     digest: str
     """Hex SHA-256 of weights and tokenizer."""
     name: str
+    pictures: PictureReader | None = None
+    """What reads pictures for the decoder; None for a model of text."""
+    lead: str = ""
+    """What a reply begins with in training and the asker does not get: the template writes it between turns."""
 
 
 def open_served(source: str, template: Path | None = None) -> Served:

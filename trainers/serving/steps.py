@@ -4,7 +4,7 @@ A row is a text that is being read or written. Live rows are the first ones of t
 them reads its tensors as they lie; a row that ends gives its place to the last one.
 
 Shape suffixes: R rows of the cache, N live rows, S tokens read now, T tokens of the cache, V vocabulary, J = H / G
-queries that share a key; D, H, G, K and P as in trainers/models/dense.py.
+queries that share a key, Z tokens that a row begins with; D, H, G, K and P as in trainers/models/dense.py.
 """
 
 from __future__ import annotations
@@ -126,11 +126,22 @@ class Steps:
         self.device = model.embedding.weight.device
 
     @torch.inference_mode()
-    def read(self, row: int, tokens: list[int], start: int, opened: int) -> Tensor:
+    def read(
+        self,
+        row: int,
+        tokens: list[int],
+        start: int,
+        opened: int,
+        *,
+        begun_ZD: Tensor | None = None,
+        both_ways: bool = False,
+    ) -> Tensor:
         """Hidden states (S, D) after each of the tokens, which follow `start` others in the row.
 
         Args:
             opened: where the document of the first token began; see DenseConfig.separator.
+            begun_ZD: embeddings of the first tokens of the row, in place of the model's own; see pictures.py.
+            both_ways: whether those look at each other in both directions. They are then read in one step.
         """
         tokens_1S = torch.tensor([tokens], device=self.device)
         end = start + len(tokens)
@@ -139,6 +150,12 @@ class Steps:
         if self.model.config.separator >= 0:
             begins_S = torch.where(tokens_1S[0] == self.model.config.separator, place_S, -1).cummax(0).values
             look_ST &= torch.arange(end, device=self.device)[None] >= begins_S.clamp(min=opened)[:, None]
+        x_1SD = self.model.embedding(tokens_1S)
+        if begun_ZD is not None and start < len(begun_ZD):
+            given_SD = begun_ZD[start:end].to(x_1SD.dtype)
+            x_1SD[0, : len(given_SD)] = given_SD
+            if both_ways:
+                look_ST[: len(given_SD), : len(begun_ZD)] = True
         views = [
             (keys[row : row + 1, :, :end], values[row : row + 1, :, :end])
             for keys, values in zip(self.cache.keys, self.cache.values, strict=True)
@@ -149,7 +166,7 @@ class Steps:
             keys[:, :, start:], values[:, :, start:] = k_1SGK.transpose(1, 2), v_1SGK.transpose(1, 2)
             return keys, values
 
-        return self._blocks(tokens_1S, place_S[None], look_ST[None, None], keep)[0]
+        return self._blocks(x_1SD, place_S[None], look_ST[None, None], keep)[0]
 
     @torch.inference_mode()
     def write(self, tokens: list[int], places: list[int], opened: list[int]) -> Tensor:
@@ -173,16 +190,16 @@ class Steps:
             keys[row_N, :, at_N], values[row_N, :, at_N] = k_N1GK[:, 0], v_N1GK[:, 0]
             return keys[:N, :, :most], values[:N, :, :most]
 
-        return self.logits(self._blocks(tokens_N1, place_N1, look_NT[:, None, None], keep)[:, 0])
+        x_N1D = self.model.embedding(tokens_N1)
+        return self.logits(self._blocks(x_N1D, place_N1, look_NT[:, None, None], keep)[:, 0])
 
     def logits(self, x_ND: Tensor) -> Tensor:
         """(N, V) in float32 of hidden states."""
         with torch.inference_mode():
             return F.linear(self.model.norm(x_ND), self.model.output_weight).float()
 
-    def _blocks(self, tokens_BS: Tensor, place_BS: Tensor, look_B1ST: Tensor, keep: Keep) -> Tensor:
+    def _blocks(self, x_BSD: Tensor, place_BS: Tensor, look_B1ST: Tensor, keep: Keep) -> Tensor:
         cos_BS11P, sin_BS11P = self.model.cos_T11P[place_BS], self.model.sin_T11P[place_BS]
-        x_BSD = self.model.embedding(tokens_BS)
         attention = cast(Block, self.model.blocks[0]).attention
         J = attention.heads // attention.groups
         # The J queries of a key are J places that look at the same: nothing is repeated.

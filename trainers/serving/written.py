@@ -16,10 +16,15 @@ class Written:
 
     What may still change is held back: a character whose last bytes are missing, and text that a stop string may begin
     with.
+
+    Args:
+        tokenizer: makes text of tokens.
+        stops: texts that end the reply and are not part of it.
+        lead: is left out where the reply begins with it.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, stops: Sequence[str] = ()) -> None:
-        self._tokenizer, self._stops = tokenizer, tuple(stops)
+    def __init__(self, tokenizer: TextTokenizer, stops: Sequence[str] = (), lead: str = "") -> None:
+        self._tokenizer, self._stops, self._lead = tokenizer, tuple(stops), lead
         self._tokens: list[int] = []
         self._decoded = 0
         """Tokens whose text is in `_text`."""
@@ -60,6 +65,8 @@ class Written:
 
     def _take(self, new: str) -> str:
         searched = max(0, len(self._text) - max(map(len, self._stops), default=0))
+        if new:
+            new, self._lead = new.removeprefix(self._lead), ""
         self._text += new
         self._decoded = len(self._tokens)
         found = [place for stop in self._stops if (place := self._text.find(stop, searched)) >= 0]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.process.errors import TrainerError
+from trainers.serving.pictures import TooLargePicture
 from trainers.vision.crops import CropConfig, Layout, Placed, layout
 
 if TYPE_CHECKING:
@@ -35,14 +36,14 @@ def decoded(data: bytes, name: str = "the picture") -> Image:
 
     mend = f"give a picture of at most {MOST_PIXELS:,} pixels in {', '.join(FORMATS)}"
     if len(data) > MOST_BYTES:
-        raise TrainerError(f"{name} has {len(data):,} bytes", f"give at most {MOST_BYTES:,} bytes")
+        raise TooLargePicture(f"{name} has {len(data):,} bytes", f"give at most {MOST_BYTES:,} bytes")
     try:
         with warnings.catch_warnings():
             # The size is held against our own bound before a pixel is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             if picture.width * picture.height > MOST_PIXELS:
-                raise TrainerError(f"{name} has {picture.width} x {picture.height} pixels", mend)
+                raise TooLargePicture(f"{name} has {picture.width} x {picture.height} pixels", mend)
             picture.load()
             picture = ImageOps.exif_transpose(picture)
             if picture.has_transparency_data:

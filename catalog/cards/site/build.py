@@ -12,9 +12,10 @@ from pathlib import Path
 from catalog.cards.site.html import short
 from catalog.cards.site.index_pages import index_page, models_page
 from catalog.cards.site.model_page import model_pages, site_modules
-from catalog.cards.site.page import Entry, Item, Page, frame
+from catalog.cards.site.page import Entry, Item, Page, Section, frame
 from catalog.cards.site.reading import CheckRun, SiteLake
 from catalog.cards.site.table_page import table_page, view_page
+from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.files import whole_folder
 from catalog.personal import masked
@@ -82,7 +83,7 @@ def _pages(site: SiteLake) -> list[Page]:
     pages = [index_page(site, len(models)), models_page(site), *models]
     with track("site", len(CONTRACTS) + len(VIEWS), "tables") as task:
         for contract in CONTRACTS.values():
-            pages.append(table_page(site, contract))
+            pages.append(table_page(site, contract, _of_families(site, contract)))
             task.advance(note=contract.name)
         for name, view in VIEWS.items():
             pages.append(view_page(site, name, view))
@@ -91,6 +92,12 @@ def _pages(site: SiteLake) -> list[Page]:
         if make := getattr(module, "pages", None):
             pages += make(site)
     return pages
+
+
+def _of_families(site: SiteLake, contract: Contract) -> list[Section]:
+    """The sections that families add to the page of a table."""
+    makers = (getattr(module, "table_sections", None) for module in site_modules())
+    return [section for make in makers if make for section in make(site, contract)]
 
 
 def _write(folder: Path, page: Page, menu: Sequence[tuple[str, str]], footer: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catalog.cards.card import because, facts, statement, type_name
@@ -34,8 +34,12 @@ VALUES_SHOWN = 4
 VALUE = 28
 
 
-def table_page(site: SiteLake, contract: Contract) -> Page:
-    """The page of a table, made or not."""
+def table_page(site: SiteLake, contract: Contract, more: Sequence[Section] = ()) -> Page:
+    """The page of a table, made or not.
+
+    Args:
+        more: sections that families add, before the licence.
+    """
     state = site.states.get(contract.name)
     sections = [Section(title="Lineage", body=_lineage(site, contract), note=_sources(contract))]
     if state:
@@ -53,6 +57,7 @@ def table_page(site: SiteLake, contract: Contract) -> Page:
         )
     else:
         sections.append(Section(title="Columns", body=_columns(site, contract, {})))
+    sections += more
     sections.append(
         Section(
             title="Licence",

@@ -39,6 +39,7 @@ FAMILY = Family(
     name="pixmo",
     contracts=CONTRACTS,
     views=VIEWS,
+    site="catalog.tables.pixmo.site",
     models=(Models(table=CAPTIONERS.name, name="stage", reports=(ANSWERED,), intended=INTENDED),),
 )
 

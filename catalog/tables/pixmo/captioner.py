@@ -11,6 +11,9 @@ from catalog.tables.pixmo.columns import DIGEST, OWNER
 SCENE_SPLITS = ("train", "heldout", "pairs", "places")
 STAGES = ("dense", "captions", "mixture", "blind")
 TASKS = ("pointing", "counting", "caption", "question", "clock")
+SHOWN_FILE, MOST_SHOWN, SHOWN_BYTES = "shown.json", 8, 6_000
+"""Small pictures with predicted points for the data card: a file in the folder of `pixmo.replies`, and how many of how
+many bytes it holds at most."""
 _LICENCE = "CC-BY-SA-4.0"
 _OBJECT = pa.struct(
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import dagster as dg
 from catalog.files import write_whole
 from catalog.lake import Lake
 from catalog.tables.pixmo import REPLIES
+from catalog.tables.pixmo.captioner import MOST_SHOWN, SHOWN_BYTES, SHOWN_FILE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 SHOWN, ACROSS, SCALE = 12, 4, 2
 PAGE = "points.html"
 PAGE_SHOWN = 60
+SIDE = 160
+"""Pixels of the longer side of a picture on the data card."""
 
 
 def drawn(picture: bytes, reply: str) -> Image:
@@ -39,7 +43,7 @@ def drawn(picture: bytes, reply: str) -> Image:
 
 
 def points_page(lake: Lake, scenes: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Write a page of pictures with predicted points, and return it and its first pictures as metadata."""
+    """Write a page of pictures with predicted points and small ones for the data card; return metadata of the page."""
     from PIL import Image
 
     from spark_jobs.pixmo.pictures import store_of
@@ -63,11 +67,34 @@ def points_page(lake: Lake, scenes: Sequence[Mapping[str, Any]], rows: Sequence[
     lines += [f"| {row['split']} | {row['question']} | {row['score']:.2f} |" for row in taken[:SHOWN]]
     path = lake.folder(REPLIES.name) / PAGE
     write_whole(path, _page(taken, pictures).encode())
+    write_whole(path.with_name(SHOWN_FILE), json.dumps(_for_the_card(taken, pictures)).encode())
     return {
         "predicted points": dg.MetadataValue.md(f"![predicted points]({_url(sheet)})"),
         "asked, from left to right": dg.MetadataValue.md("\n".join(lines)),
         "page": dg.MetadataValue.path(str(path)),
     }
+
+
+def _for_the_card(rows: Sequence[Mapping[str, Any]], pictures: Sequence[Image]) -> list[dict[str, Any]]:
+    """The first rows with small pictures, for the data card."""
+    found = []
+    for row, picture in zip(rows[:MOST_SHOWN], pictures, strict=False):
+        key = {name: row[name] for name in ("model", "scene", "split", "task", "question", "reply", "score")}
+        if (small := _small(picture)) is not None:
+            found.append({**key, "jpeg": base64.b64encode(small).decode()})
+    return found
+
+
+def _small(picture: Image) -> bytes | None:
+    """A JPEG that a data card has room for; None for a picture that does not shrink so far."""
+    small = picture.copy()
+    small.thumbnail((SIDE, SIDE))
+    for quality in (85, 60, 35):
+        written = io.BytesIO()
+        small.save(written, "JPEG", quality=quality)
+        if len(written.getvalue()) <= SHOWN_BYTES:
+            return written.getvalue()
+    return None
 
 
 def _url(picture: Image) -> str:
