@@ -69,7 +69,8 @@ def asset(contract: Contract) -> dg.AssetsDefinition:
 
 
 defs = dg.Definitions(
-    assets=[asset(contract) for contract in CONTRACTS], asset_checks=[table_checks(contract) for contract in CONTRACTS]
+    assets=[asset(contract) for contract in CONTRACTS],
+    asset_checks=[table_checks(contract, made=True) for contract in CONTRACTS],
 )
 '''
 FEW = 20

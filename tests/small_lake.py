@@ -1,11 +1,18 @@
-"""A lake with a few rows in every table, written as the project writes lakes, for tests to read and to break."""
+"""A lake with a few rows in every table, written as the project writes lakes, for tests to read and to break.
+
+A table without rows here has one row that its contract describes, so that a new table needs none.
+"""
 
 from __future__ import annotations
 
 import atexit
 import datetime
+import fcntl
+import os
+import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +23,7 @@ from deltalake import DeltaTable, write_deltalake
 from catalog.contract import Contract
 from catalog.lake import Lake
 from catalog.settings import Settings, load_settings
-from catalog.tables import CONTRACTS
+from catalog.tables import CONTRACTS, FAMILIES
 from catalog.tables.cheatsheet import LINKS
 from catalog.tables.cheatsheet.taxonomy import CATEGORIES
 
@@ -25,7 +32,20 @@ CRAWLED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 SHA256 = "ab" * 32
 UUID = "0edca2de-5f6d-4ff4-b36d-58fedf9ed511"
 RUNS = ("10k-1xC", "20k-1xC", "10k-2xC", "20k-2xC")
-
+TEXTS = (SHA256, SHA256[:16], SHA256[:32], UUID, "shard_00000000", "https://lake.example/lake", "text")
+"""What columns hold whose form a contract describes by a regular expression."""
+PLAIN: tuple[tuple[Callable[[pa.DataType], bool], Any], ...] = (
+    (pa.types.is_list, []),
+    (pa.types.is_map, []),
+    (pa.types.is_binary, b""),
+    (pa.types.is_timestamp, CRAWLED),
+    (pa.types.is_boolean, True),
+    (pa.types.is_integer, 1),
+    (pa.types.is_floating, 0.5),
+)
+"""A value of each type; of others it is "text"."""
+FOLDER = "WATERSHED_SMALL_LAKE"
+"""Variable with the folder of the lake that all processes of a test run copy."""
 
 DIALOGUE = {"model": "smollm2", "dialogue": "0123456789abcdef"}
 SAID = [{"role": "user", "content": "Where does it end?"}, {"role": "assistant", "content": "In the sea."}]
@@ -194,8 +214,6 @@ TULU: dict[str, list[dict[str, Any]]] = {
     "tulu.tasks": [{"task": "gsm8k", "suite": "development"}],
     "tulu.results": [TULU_RESULT],
     "tulu.sealed_results": [TULU_RESULT],
-    "tulu.looks": [{"task": "gsm8k"}],
-    "tulu.selections": [{"suite": "development"}],
     "tulu.comparisons": [{"task": "gsm8k"}],
     "tulu.rescores": [{"origin": "tulu.rollouts", "run": "grpo", "row_id": "1-1", "before": 1.0, "score": 0.0}],
 }
@@ -214,16 +232,30 @@ def row(contract: Contract, **values: Any) -> dict[str, Any]:
     return plain | values
 
 
+def fitting_row(contract: Contract, rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """A row that meets the expectations of `contract`; what it refers to is in the first row of a table in `rows`."""
+    values: dict[str, Any] = {}
+    for expectation in contract.expectations:
+        name = expectation.column
+        if name is None or name in values or contract.column(name).nullable:
+            continue
+        if expectation.name == "references":
+            table, _, column = expectation["target"].rpartition(".")
+            values[name] = rows[table][0][column]
+        elif (one_of := expectation["value_set"]) is not None:
+            values[name] = one_of[0]
+        elif (form := expectation["regex"]) is not None:
+            values[name] = next(text for text in TEXTS if re.match(form, text))
+        elif expectation.name == "expect_column_values_to_be_between":
+            plain, low, high = _plain(contract.column(name).type), expectation["min_value"], expectation["max_value"]
+            values[name] = min(plain if low is None else max(plain, low), plain if high is None else high)
+    return row(contract, **values)
+
+
 def _plain(type_: pa.DataType) -> Any:
-    if pa.types.is_list(type_):
-        return []
-    if pa.types.is_timestamp(type_):
-        return CRAWLED
-    if pa.types.is_boolean(type_):
-        return True
-    if pa.types.is_integer(type_):
-        return 1
-    return 0.5 if pa.types.is_floating(type_) else "text"
+    if pa.types.is_struct(type_):
+        return {field.name: None if field.nullable else _plain(field.type) for field in type_}
+    return next((value for is_type, value in PLAIN if is_type(type_)), "text")
 
 
 def good_rows() -> dict[str, list[dict[str, Any]]]:
@@ -240,7 +272,7 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
     ]
     answers = [{"task": "continuation", "question_id": "q0", "choice_logprobs": [-1.0, -2.0]}]
     band = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
-    return {
+    found = {
         "dclm.pool": rows(
             "dclm.pool",
             {"warc": WARC, "uri": f"crawl/{WARC}", "global_shard": 0, "local_shard": 0, "state": "ready"},
@@ -405,8 +437,6 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
             name: rows(name, *each)
             for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER | MATHFISH | PIXMO).items()
         },
-        "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
-        "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),
@@ -424,7 +454,6 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         "ladder.predictions": rows("ladder.predictions", {"target": "80k-4xC", "task": "continuation", **band}),
         "ladder.outcomes": rows("ladder.outcomes", {"target": "80k-4xC", "task": "continuation"}),
         "ladder.comparison_runs": rows("ladder.comparison_runs", *({"mixture": name} for name in ("one", "other"))),
-        "ladder.comparisons": rows("ladder.comparisons", {"measure": "bits_per_byte"}),
         "cheatsheet.categories": [
             {"category": each.name, "number": each.number, "stage": each.stage, "stage_number": int(each.number[0])}
             for each in CATEGORIES
@@ -444,11 +473,13 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
                 **dict.fromkeys(("primary_link", *LINKS), "https://lake.example/lake"),
             },
         ),
-        "cheatsheet.repairs": rows("cheatsheet.repairs", {"source": "published"}),
-        "cheatsheet.codings": rows(
-            "cheatsheet.codings", {"resource": "lake", "question": "languages", "value": "English"}
-        ),
     }
+    # Without the tables of the project that this process looked at last. A table is declared after those that it refers
+    # to.
+    for contract in (contract for family in FAMILIES for contract in family.contracts):
+        if contract.name not in found:
+            found[contract.name] = [fitting_row(contract, found)]
+    return found
 
 
 def settings_in(folder: Path) -> Settings:
@@ -484,8 +515,8 @@ opened in a quarter of the time of a lake with all tables."""
 def write_lake(folder: Path, names: tuple[str, ...] = ()) -> Settings:
     """A lake in `folder` with the good rows of the tables `names`, or of all.
 
-    It is a copy of a lake that this process writes once, a table when it is first asked for, so that tables may have
-    been written in any order. The logs of Delta hold relative paths, so that a copy works as well.
+    It is a copy of a lake that the processes of a test run write once, a table when it is first asked for, so that
+    tables may have been written in any order. The logs of Delta hold relative paths, so that a copy works as well.
     """
     written = _written_lake()
     for name in names or good_rows():
@@ -497,6 +528,8 @@ def write_lake(folder: Path, names: tuple[str, ...] = ()) -> Settings:
 
 @cache
 def _written_lake() -> Settings:
+    if FOLDER in os.environ:
+        return settings_in(Path(os.environ[FOLDER]))
     folder = Path(tempfile.mkdtemp(prefix="watershed-lake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return settings_in(folder)
@@ -504,7 +537,15 @@ def _written_lake() -> Settings:
 
 @cache
 def _write_once(name: str) -> None:
-    write_rows(_written_lake(), {name: good_rows()[name]})
+    written = _written_lake()
+    done = written.project / f"{name}.done"
+    with (written.project / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            # A process that was killed while it wrote may have left a part.
+            shutil.rmtree(Lake.of(written).path(name), ignore_errors=True)
+            write_rows(written, {name: good_rows()[name]})
+            done.touch()
 
 
 def plant(settings: Settings, name: str, changes: dict[int, dict[str, Any]], drop: tuple[str, ...] = ()) -> None:

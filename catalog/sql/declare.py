@@ -6,7 +6,7 @@ The schema `watershed` describes the lake: `watershed.tables` lists the declared
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,8 +32,8 @@ LISTINGS = 16
 LOG_ENTRY = r"/([0-9]{20})\.json$"
 
 
-def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
-    """Create, or bring up to date, every view of the lake under `root`.
+def declare(connection: duckdb.DuckDBPyConnection, root: str) -> list[str]:
+    """Create, or bring up to date, every view of the lake under `root`, without comments; returns the views' names.
 
     A table that is not made or cannot be read has no view; its state in `watershed.tables` says why.
     """
@@ -50,8 +50,15 @@ def declare(connection: duckdb.DuckDBPyConnection, root: str) -> None:
         else:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {view.sql}")
     _declare_catalog(connection, root, states)
-    made = [name for name, state in states.items() if state == MADE]
-    connection.execute(";\n".join(("BEGIN", *_comments(connection, made), "COMMIT")))
+    return [name for name, state in states.items() if state == MADE]
+
+
+def describe(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+    """Write the descriptions of the views `names`, and of their columns, as comments.
+
+    For the tables of all families this takes a third of the time of `declare`.
+    """
+    connection.execute(";\n".join(("BEGIN", *_comments(connection, names), "COMMIT")))
 
 
 def damaged_table(name: str, state: str) -> WatershedError:
@@ -178,15 +185,20 @@ def _literal_glob(path: str) -> str:
     return path.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
 
 
-def _comments(connection: duckdb.DuckDBPyConnection, made: list[str]) -> Iterator[str]:
+def _comments(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> Iterator[str]:
     present = set(
         connection.execute(
             "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() WHERE NOT internal"
         ).fetchall()
     )
-    for name in made:
+    views = {name for name, _ in present}
+    for name in names:
         contract = CONTRACTS.get(name)
-        yield f"COMMENT ON VIEW {name} IS {sql_literal((contract or VIEWS[name]).description)}"
+        declared = contract or VIEWS.get(name)
+        # Views may have been dropped, and another project's tables may have taken the place of those of this one.
+        if declared is None or name not in views:
+            continue
+        yield f"COMMENT ON VIEW {name} IS {sql_literal(declared.description)}"
         for column in contract.columns if contract else ():
             if (name, column.name) in present:
                 yield f"COMMENT ON COLUMN {name}.{column.name} IS {sql_literal(column.description)}"

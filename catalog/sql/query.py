@@ -20,8 +20,8 @@ from catalog.files import whole_file
 from catalog.lake import Lake
 from catalog.literals import sql_literal
 from catalog.settings import Settings, load_settings
-from catalog.sql.connection import LakeConnection, unchecked
-from catalog.sql.declare import MADE, NOT_MADE, damaged_table, declare
+from catalog.sql.connection import Comments, LakeConnection, unchecked
+from catalog.sql.declare import MADE, NOT_MADE, damaged_table, declare, describe
 from catalog.sql.engine import confine, open_engine
 from catalog.sql.statements import check_confined
 from catalog.sql.time_travel import resolve
@@ -51,7 +51,8 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB connection in which every table of the lake is a view: `dclm.documents` and so on.
 
-    Views read the latest versions of their tables, with the descriptions of the contracts as comments. The table
+    Views read the latest versions of their tables. The descriptions of the contracts are comments of views and columns,
+    written when SQL first asks for comments (`duckdb_columns()`, `information_schema.columns`). The table
     `watershed.tables` lists all tables with their states, and the view `watershed.history` their versions.
 
     SQL only reads the lake and changes what the connection holds in memory: other files, COPY TO, EXPORT, ATTACH and
@@ -82,7 +83,7 @@ def connect(
     settings = settings or load_settings()
     lake = Lake.of(settings)
     connection = open_engine(lake)
-    declare(connection, lake.root)
+    names = declare(connection, lake.root)
     for name, value in (("memory_limit", settings.sql.memory_limit), ("threads", settings.sql.threads)):
         if value:
             _set(connection, name, value)
@@ -91,7 +92,7 @@ def connect(
         confine(connection, None if files else [lake.root, str(lake.files), *([str(scratch)] if scratch else [])])
     check = None if write else partial(check_confined, files=files)
     # It has the same methods.
-    return cast(duckdb.DuckDBPyConnection, LakeConnection(connection, check))
+    return cast(duckdb.DuckDBPyConnection, LakeConnection(connection, check, Comments(connection, names)))
 
 
 def _set(connection: duckdb.DuckDBPyConnection, name: str, value: str | int) -> None:
@@ -186,7 +187,7 @@ def export_duckdb(settings: Settings, path: Path) -> Path:
     with whole_file(path) as file:
         connection = open_engine(lake, file)
         try:
-            declare(connection, lake.root)
+            describe(connection, declare(connection, lake.root))
         finally:
             connection.close()
     return path
@@ -206,7 +207,8 @@ def _declare_new(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if absent:
         (name, path), *_ = connection.execute("SELECT name, path FROM watershed.tables WHERE kind = 'table'").fetchall()
         # On another cursor, as the caller may be inside a transaction.
-        declare(unchecked(connection).cursor(), path.removesuffix("/" + name.replace(".", "/")))
+        cursor = unchecked(connection).cursor()
+        describe(cursor, declare(cursor, path.removesuffix("/" + name.replace(".", "/"))))
 
 
 def _explain(connection: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> WatershedError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from catalog.settings import Settings
+    from dagster_project.engine.steps import Step
 
 
 @click.command("make")
@@ -90,10 +92,10 @@ def _make(settings: Settings, instance: dg.DagsterInstance, names: list[str], fo
     console.print(f"{time.monotonic() - began:,.0f} s in all")
 
 
-def _compile_kernels() -> None:
-    """Start to make machine code beside the start of Spark, unless it has been made."""
+def _compile_kernels(steps: Collection[Step]) -> None:
+    """Start to make machine code beside the start of Spark if a step uses it, unless it has been made."""
     from spark_jobs.kernels.exercises import LAKE
     from spark_jobs.kernels.warm import is_warm, warm_in_background
 
-    if not is_warm(LAKE):
+    if any(step.engine == "spark" for step in steps) and not is_warm(LAKE):
         warm_in_background(LAKE)

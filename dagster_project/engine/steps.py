@@ -49,6 +49,7 @@ class Step:
         changes: Returns in words how the sources of the recipe differ from what the lake holds. The default is nothing.
         needs: Returns which partitions of a table that is partitioned otherwise a partition is made from. The default
             is all, so that a change of any of them makes the partition due.
+        engine: What computes the rows: python, spark or torch. It is no part of the fingerprint.
     """
 
     contracts: tuple[Contract, ...]
@@ -59,6 +60,7 @@ class Step:
     keys: Callable[[Settings], Iterable[str]] | None = None
     changes: Callable[[Settings, Partition | None], str] | None = None
     needs: Needs | None = None
+    engine: str = "python"
 
     @property
     def name(self) -> str:

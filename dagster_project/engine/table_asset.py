@@ -96,6 +96,7 @@ def table_asset(
         keys=keys,
         changes=changes,
         needs=needs,
+        engine=engine,
     )
     REGISTERED.append(step)
 

@@ -24,7 +24,7 @@ from catalog.sql.query import connect
 from catalog.storage.verify import verify
 from catalog.tables import CONTRACTS
 from dagster_project.cli import main
-from tests.small_lake import doc_id, good_rows, write_lake, write_rows
+from tests.small_lake import CURATED, doc_id, good_rows, write_lake, write_rows
 
 DOCUMENTS = CONTRACTS["dclm.documents"]
 
@@ -68,7 +68,7 @@ def test_what_a_latest_version_rests_on_is_kept_and_the_rest_is_deleted(tmp_path
 
 
 def test_files_that_no_kept_version_names_are_found_and_those_of_models_stay(tmp_path: Path, watershed) -> None:
-    settings = write_lake(tmp_path)
+    settings = write_lake(tmp_path, CURATED)
     lake = Lake.of(settings)
     folder = lake.folder("dclm.shards")
     named, other, seen = (

@@ -5,21 +5,49 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import pytest
-from demo_project import Project, watershed
+from click.testing import CliRunner
+from demo_project import Project
 
+from dagster_project.cli import main
+from dagster_project.families.demo.sizes import SIZES
+from dagster_project.families.moe import assets, training
+from dagster_project.families.moe.analysis import RoutingRecipe
+from dagster_project.families.moe.training import configurations
 from dagster_project.jobs import DEMO, TABLES
 
 
+def watershed(*words: str) -> str:
+    """What the command line prints, in this process."""
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def with_few_held_out(recipe: training.MoERecipe) -> dict[str, dict[str, Any]]:
+    """The configurations of both runs, whose held-out loss is measured on fewer sequences."""
+    return {name: {**config, "heldout_sequences": 96} for name, config in configurations(recipe).items()}
+
+
 @pytest.fixture(scope="module")
-def moe(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the demo's project in which the mixture was made, with the output of the command."""
+def moe(demo: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A copy of the demo's project in which a short run of the mixture was made, and which the command line finds."""
     folder = tmp_path_factory.mktemp("moe") / "project"
     shutil.copytree(demo.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
-    return Project(folder, watershed(folder, "make", "moe.saturation"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WATERSHED_PROJECT", str(folder))
+        patch.setenv("DAGSTER_HOME", "")
+        patch.setitem(SIZES, "smoke", replace(SIZES["smoke"], moe_run="70k-0.05xC"))
+        patch.setattr(assets, "RoutingRecipe", partial(RoutingRecipe, sequences=192))
+        patch.setattr(training, "configurations", with_few_held_out)
+        yield Project(folder, watershed("make", "moe.saturation"))
 
 
 def test_the_demo_leaves_the_mixture_to_its_own_job(demo: Project) -> None:
@@ -63,7 +91,7 @@ def test_both_learn_and_the_curves_and_heat_maps_are_pictures_in_dagster(
 
 
 def test_routing_is_balanced_and_every_contract_holds(moe: Project) -> None:
-    watershed(moe.folder, "check", "moe")
+    watershed("check", "moe")
     ((smallest, largest),) = moe.rows("SELECT smallest_load, largest_load FROM moe.models WHERE kind = 'moe'")
     assert 0.1 < smallest <= 1 <= largest < 4
 
@@ -87,7 +115,7 @@ def test_routing_settles_towards_the_end(moe: Project) -> None:
 
 
 def test_a_second_call_makes_nothing(moe: Project) -> None:
-    assert "nothing was made again" in watershed(moe.folder, "make", "moe.saturation")
+    assert "nothing was made again" in watershed("make", "moe.saturation")
 
 
 @pytest.mark.parametrize("table", ["models.batches", "moe.batches"])
@@ -125,6 +153,6 @@ def test_sql_gives_the_documents_of_the_batch_that_the_loader_feeds(moe: Project
         tokens = [*tokenizer.encode(text, add_special_tokens=False).ids, loader.source.split.eot]
         read.setdefault((shard, place), []).extend(tokens[begin - start : stop - start])
     assert sorted(read.values()) == sorted(fed.tolist())
-    traced = watershed(moe.folder, "trace", "--run", run, "--step", "3")
+    traced = watershed("trace", "--run", run, "--step", "3")
     assert re.search(rf"read +{config['batch']} sequences", traced)
     assert np.array_equal(sorted(map(len, read.values())), [fed.shape[1]] * len(fed))
