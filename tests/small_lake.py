@@ -407,6 +407,12 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
         },
         "models.registry_datasets": rows("models.registry_datasets", {"uuid": UUID}),
         "models.registry": rows("models.registry", {"uuid": UUID, "dataset_uuid": UUID}),
+        "models.choices": rows(
+            "models.choices",
+            {"pair": "ab" * 16, "rater": "Ada", "question": "Which way?"}
+            | {"one_model": "a", "other_model": "b", "one_digest": SHA256, "other_digest": SHA256}
+            | {"left": "one", "choice": "tie", "seconds": 3.0},
+        ),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),

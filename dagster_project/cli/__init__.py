@@ -53,6 +53,7 @@ COMMANDS = {
     "ask": ("dagster_project.cli.ask", "ask_command"),
     "serve": ("dagster_project.cli.serve", "serve_command"),
     "score": ("dagster_project.cli.score", "score_command"),
+    "rank": ("dagster_project.cli.rank", "rank_command"),
     "rescore": ("dagster_project.cli.rescore", "rescore_command"),
 }
 
