@@ -45,6 +45,7 @@ COMMANDS = {
     "scholar": ("dagster_project.cli.scholar", "scholar_command"),
     "router": ("dagster_project.cli.router", "router_command"),
     "encoder": ("dagster_project.cli.encoder", "encoder_command"),
+    "reranker": ("dagster_project.cli.reranker", "reranker_command"),
     "mathfish": ("dagster_project.cli.mathfish", "mathfish_command"),
     "pictures": ("dagster_project.cli.pictures", "pictures_command"),
     "annotate": ("dagster_project.cli.annotate", "annotate_command"),

@@ -119,27 +119,42 @@ def training_command(judge: str, cap: float | None) -> None:
 
 @scholar_command.command("pairs")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file of JSON lines that is written.")
+@click.option(
+    "--heldout", type=click.Path(path_type=Path), help="Writes the pairs of some of the questions to this file instead."
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="The share of the questions whose pairs go to --heldout.",
+)
+@click.option("--kept", is_flag=True, help="Takes only answers that scholar.training keeps, by its filters.")
 @user_errors(RUN_AGAIN)
-def pairs_command(out: Path) -> None:
-    """Write pairs of a question and a passage that supported its answer, for `watershed encoder train`.
+def pairs_command(out: Path, *, heldout: Path | None, share: float, kept: bool) -> None:
+    """Write pairs of a question and a passage that supported its answer, for training encoders and rerankers.
 
-    Negatives are passages that the search ranked best and that the answer does not cite.
+    `watershed encoder train` and `watershed reranker train` read the files. Negatives are passages that the search
+    ranked best and that the answer does not cite.
 
     \b
     Examples:
       watershed scholar pairs --out pairs.jsonl
+      watershed scholar pairs --out pairs.jsonl --heldout heldout.jsonl --kept
     """
     import json
 
     from catalog.files import write_whole
     from catalog.lake import Lake
     from catalog.settings import load_settings
-    from spark_jobs.scholar.pairs import training_pairs
+    from spark_jobs.scholar.pairs import held_out, training_pairs
 
-    pairs = training_pairs(Lake.of(load_settings()))
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs)
-    write_whole(out, lines.encode("utf-8", "replace"))
-    say(f"{out}: {len(pairs):,} pairs")
+    pairs = training_pairs(Lake.of(load_settings()), kept=kept)
+    train, held = held_out(pairs, share if heldout else 0.0)
+    for path, rows in ((out, train), *([(heldout, held)] if heldout else [])):
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_whole(path, lines.encode("utf-8", "replace"))
+        say(f"{path}: {len(rows):,} pairs")
 
 
 @scholar_command.command("verify")

