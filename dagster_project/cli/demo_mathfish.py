@@ -32,8 +32,8 @@ class MathfishSize:
 
 
 SIZES = {
-    "smoke": MathfishSize(each=3, characters=240, solve_tokens=32, run="70k-0.3xC", lessons=6, wording_problems=0),
-    "small": MathfishSize(each=12, characters=500, solve_tokens=96, run="130k-0.5xC", lessons=20, wording_problems=1),
+    "smoke": MathfishSize(each=1, characters=240, solve_tokens=32, run="70k-0.3xC", lessons=6, wording_problems=0),
+    "small": MathfishSize(each=6, characters=500, solve_tokens=96, run="130k-0.5xC", lessons=20, wording_problems=1),
     "standard": MathfishSize(
         each=60, characters=1000, solve_tokens=160, run="130k-0.5xC", lessons=20, wording_problems=6
     ),

@@ -53,11 +53,20 @@ def both_served(settings: Settings) -> Generator[None]:
     Raises:
         WatershedError: a server does not become ready.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     from dagster_project.engine.model_server import served
 
-    with ExitStack() as servers:
-        for name in (SMOLLM2, TINY):
+    servers = {name: served(settings, name) for name in (SMOLLM2, TINY)}
+    with ExitStack() as stack:
+        with ThreadPoolExecutor() as pool:
+            # Both load at the same time. A server that became ready is closed when the other did not.
+            ready = {name: pool.submit(server.__enter__) for name, server in servers.items()}
+        for name, server in servers.items():
+            if ready[name].exception() is None:
+                stack.push(server)
+        for name in servers:
             variable = f"WATERSHED_MODELS_{name.upper()}_URL"
-            os.environ[variable] = servers.enter_context(served(settings, name))
-            servers.callback(os.environ.pop, variable)
+            os.environ[variable] = ready[name].result()
+            stack.callback(os.environ.pop, variable)
         yield

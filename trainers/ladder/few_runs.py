@@ -10,22 +10,22 @@ the result says which protocol was used:
 | step | protocol | when | parameters |
 |-|-|-|-|
 | 1 | `five-parameter` | at least 7 runs, 3 sizes and 3 token counts | a, b, alpha, beta, E |
-| 1 | `fixed-exponents` | at least 3 runs | a, b, E; alpha .34 and beta .28 of Hoffmann et al. (arXiv 2203.15556) |
+| 1 | `weighed-forms` | at least 3 runs | the mean of a posterior over laws, in forms with one exponent or two |
 | 2 | `four-parameter` | at least 8 points | a, L0, k, b |
 | 2 | `fixed-asymptotes` | at least 3 points | L0, k; chance above, 1 below |
+
+The forms of `weighed-forms` are those of `trainers/ladder/loss_law.py`, each weighed by its evidence in the runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from trainers.ladder.laws import (
-    FIXED_EXPONENTS,
     Array,
     Numbers,
-    fit_at_exponents,
     fit_five_parameters,
     fit_profiled,
     fit_sigmoid,
@@ -33,15 +33,20 @@ from trainers.ladder.laws import (
     one_thread,
     sigmoid,
 )
+from trainers.ladder.loss_holdout import LossFit, fit_losses
 from trainers.process.errors import TrainerError
 
-EXPONENT_RANGE = (0.15, 0.50)
-"""Where published alphas and betas lie; the band of a fixed-exponent fit draws both from here."""
 MIN_RUNS = 3
 MIN_RUNS_FIVE = 7
 MIN_LEVELS_FIVE = 3
 MIN_POINTS = 3
 MIN_POINTS_FOUR = 8
+TASK_WIDTH = 1.5
+"""Factor of the posterior's distances from its median, in logs, at which the bands of task losses hold about 90%.
+
+Of forecasts of 1B models from three to six of the published runs below 1B, 92% are held (`coverage` in
+`tests/trainers/ladder/test_scaling_few.py`). The losses of tasks scatter more about a law than cross-entropy does, for
+which `WIDTH` of `trainers/ladder/loss_holdout.py` serves."""
 HUBER_WIDENING = float(np.sqrt(np.pi / 2.0))
 """A Huber fit whose delta lies far below the noise is a fit of least absolute deviations, whose parameters
 scatter this much more than those of least squares. The bootstrap refits by least squares, which is fast and
@@ -53,7 +58,7 @@ ACCURACY_NOISE = 0.005
 PRIOR_FREEDOM = 2
 """How many runs' worth of belief stands behind `LOSS_NOISE` and `ACCURACY_NOISE` when residuals are few."""
 BOOTSTRAP_SEED = 20_412
-FIVE_PARAMETER, FIXED_EXPONENT = "five-parameter", "fixed-exponents"
+FIVE_PARAMETER, WEIGHED_FORMS = "five-parameter", "weighed-forms"
 FOUR_PARAMETER, FIXED_ASYMPTOTE = "four-parameter", "fixed-asymptotes"
 
 
@@ -67,7 +72,7 @@ class Step1:
     beta: float
     E: float
     protocol: str
-    """`five-parameter` or `fixed-exponents`."""
+    """`five-parameter` or `weighed-forms`."""
     residual_sd: float
     """Standard deviation of log(measured / fitted), degrees of freedom taken off; at least the seed noise."""
     degrees_of_freedom: int
@@ -75,6 +80,8 @@ class Step1:
     n: tuple[float, ...]
     d: tuple[float, ...]
     loss: tuple[float, ...]
+    laws: LossFit | None = field(default=None, repr=False, compare=False)
+    """The posterior of `weighed-forms`, whose mean the parameters are."""
 
     @property
     def parameters(self) -> Array:
@@ -159,12 +166,15 @@ def fit_step1(n: Numbers, d: Numbers, loss: Numbers) -> Step1:
     for name, values, more in (("size", sizes, "another size"), ("number of tokens", tokens, "another token multiple")):
         if np.unique(values).size == 1:
             raise TrainerError(f"all {len(values)} runs of the ladder have the same {name}", f"add runs of {more}")
+    laws = None
     if min(np.unique(sizes).size, np.unique(tokens).size) >= MIN_LEVELS_FIVE and len(losses) >= MIN_RUNS_FIVE:
         protocol, free = FIVE_PARAMETER, 5
         parameters = fit_five_parameters(sizes, tokens, losses)
     else:
-        protocol, free = FIXED_EXPONENT, 3
-        parameters = fit_at_exponents(sizes, tokens, losses, *FIXED_EXPONENTS)
+        # Of a posterior's five parameters, the runs determine about three: the level and a slope along N and D each.
+        protocol, free = WEIGHED_FORMS, 3
+        laws = fit_losses(sizes, tokens, losses)
+        parameters = laws.mean_law()
     residuals = np.log(losses) - np.log(loss_at(parameters, sizes, tokens))
     spread = _residual_sd(residuals, free, LOSS_NOISE)
     a, b, alpha, beta, floor = (float(value) for value in parameters)
@@ -180,6 +190,7 @@ def fit_step1(n: Numbers, d: Numbers, loss: Numbers) -> Step1:
         tuple(map(float, sizes)),
         tuple(map(float, tokens)),
         tuple(map(float, losses)),
+        laws,
     )
 
 
@@ -244,16 +255,16 @@ def predict(
     """Forecast a target of N parameters and D tokens, with bootstrap bands.
 
     The point forecast is step 2 at step 1's loss. For the bands, both steps are fitted again to data redrawn
-    from their residuals, with the residuals' own uncertainty and with the noise of the one run to come. A
-    fixed-exponent step 1 also draws its exponents from `EXPONENT_RANGE`. The error that step 1 makes at its
-    largest size when it has not seen it is added, for extrapolation errs more than interpolation. So few runs
-    give a wide band.
+    from their residuals, with the residuals' own uncertainty and with the noise of the one run to come. The error
+    that step 1 makes at its largest size when it has not seen it is added, for extrapolation errs more than
+    interpolation. Where step 1 is `weighed-forms`, its laws are drawn from the posterior instead, and their
+    distances from the median are widened by `TASK_WIDTH`. So few runs give a wide band.
 
     Args:
         n: parameters of the target.
         d: training tokens of the target.
         level: part of the forecasts that the band holds.
-        samples: refits.
+        samples: refits or draws.
         seed: of the redrawing.
     """
     if not (np.isfinite(n) and np.isfinite(d) and n > 0 and d > 0):
@@ -287,45 +298,40 @@ def bootstrap(
 ) -> tuple[Array, Array]:
     """Forecasts of the target's loss and accuracy, each of shape (samples,), as `predict` describes."""
     random = np.random.default_rng(seed)
-    held_out = extrapolation_error(step1)
-    losses, accuracies = np.empty(samples), np.empty(samples)
     with one_thread():
-        for sample in range(samples):
-            losses[sample] = _redrawn_loss(step1, n, d, held_out, random)
-            accuracies[sample] = _redrawn_accuracy(step2, losses[sample], random)
+        losses = _drawn_losses(step1, n, d, samples, random)
+        accuracies = np.array([_redrawn_accuracy(step2, float(loss), random) for loss in losses])
     return losses, accuracies
 
 
 def extrapolation_error(step1: Step1) -> float:
     """Root mean square of log(measured / forecast) at the largest size, forecast from the smaller ones.
 
-    0 where the smaller sizes alone cannot be fitted with the same protocol.
+    0 where the smaller sizes alone are too few for five parameters.
     """
     sizes, tokens, losses = (np.array(column) for column in (step1.n, step1.d, step1.loss))
     seen = sizes < sizes.max()
-    enough = MIN_RUNS_FIVE if step1.protocol == FIVE_PARAMETER else MIN_RUNS
-    if seen.sum() < enough or np.unique(sizes[seen]).size < 2 or np.unique(tokens[seen]).size < 2:
+    if seen.sum() < MIN_RUNS_FIVE or np.unique(sizes[seen]).size < 2 or np.unique(tokens[seen]).size < 2:
         return 0.0
-    if step1.protocol == FIVE_PARAMETER:
-        parameters = fit_five_parameters(sizes[seen], tokens[seen], losses[seen])
-    else:
-        parameters = fit_at_exponents(sizes[seen], tokens[seen], losses[seen], step1.alpha, step1.beta)
+    parameters = fit_five_parameters(sizes[seen], tokens[seen], losses[seen])
     errors = np.log(losses[~seen]) - np.log(loss_at(parameters, sizes[~seen], tokens[~seen]))
     return float(np.sqrt(np.mean(errors**2)))
+
+
+def _drawn_losses(step1: Step1, n: float, d: float, samples: int, random: np.random.Generator) -> Array:
+    if step1.laws is not None:
+        logs = step1.laws.draw(n, d, samples, random)
+        middle = np.median(logs)
+        return np.exp(middle + TASK_WIDTH * (logs - middle) + LOSS_NOISE * random.standard_normal(samples))
+    held_out = extrapolation_error(step1)
+    return np.array([_redrawn_loss(step1, n, d, held_out, random) for _ in range(samples)])
 
 
 def _redrawn_loss(step1: Step1, n: float, d: float, held_out: float, random: np.random.Generator) -> float:
     sizes, tokens = np.array(step1.n), np.array(step1.d)
     spread = _redrawn_sd(step1.residual_sd, step1.degrees_of_freedom, LOSS_NOISE, random)
-    if step1.protocol == FIVE_PARAMETER:
-        noise = HUBER_WIDENING * spread * random.standard_normal(len(sizes))
-        losses = step1.at(sizes, tokens) * np.exp(noise)
-        parameters = fit_profiled(sizes, tokens, losses, (step1.alpha, step1.beta))
-    else:
-        alpha, beta = random.uniform(*EXPONENT_RANGE, size=2)
-        # The redrawn world has these exponents: the measured runs, not the fit at other exponents, are its truth.
-        noisy = np.array(step1.loss) * np.exp(spread * random.standard_normal(len(sizes)))
-        parameters = fit_at_exponents(sizes, tokens, noisy, alpha, beta)
+    redrawn = step1.at(sizes, tokens) * np.exp(HUBER_WIDENING * spread * random.standard_normal(len(sizes)))
+    parameters = fit_profiled(sizes, tokens, redrawn, (step1.alpha, step1.beta))
     noise = spread * random.standard_normal() + held_out * random.standard_normal()
     return float(loss_at(parameters, n, d) * np.exp(noise))
 

@@ -103,6 +103,30 @@ class LossFit:
         forms = [(self.posteriors[form], weight) for form, weight in self.weights(n, d).items()]
         return forecast_loss(forms, n, d, self.calibration(n, d)[0])
 
+    def mean_law(self) -> Array:
+        """(5,): a, b, alpha, beta, E of the law whose exponents, level and terms are the posterior's mean.
+
+        The terms are averaged at the largest run, as shares of the loss. `loss_at` in trainers/ladder/laws.py takes
+        the parameters.
+        """
+        parts, (n0, d0) = np.zeros(6), next(iter(self.posteriors.values())).reference
+        for form, weight in self.weights(n0, d0).items():
+            each = self.posteriors[form]
+            columns = (each.alpha_K, each.beta_K, each.floor_K, each.size_K, each.data_K, each.level_K)
+            parts += weight * np.array([each.weight_K @ column_K for column_K in columns])
+        alpha, beta, floor, size, data, level = parts
+        scales = (np.log(size) + level + alpha * np.log(n0), np.log(data) + level + beta * np.log(d0))
+        return np.array([*scales, alpha, beta, floor * np.exp(level)])
+
+    def draw(self, n: float, d: float, count: int, random: np.random.Generator) -> Array:
+        """Draw `count` losses of a model of N parameters and D tokens from the posterior; returns their logs."""
+        weights = self.weights(n, d)
+        logs = np.concatenate([self.posteriors[form].log_loss(n, d) for form in weights])
+        spreads = np.concatenate([self.posteriors[form].spread_K for form in weights])
+        shares = np.concatenate([weight * self.posteriors[form].weight_K for form, weight in weights.items()])
+        chosen = random.choice(len(logs), count, p=shares / shares.sum())
+        return logs[chosen] + spreads[chosen] * random.standard_normal(count)
+
     def _near(self, held: Sequence[HeldOut], n: float, d: float) -> Array:
         aim = max(float(np.log(n * d / self.largest)), NEAREST)
         return np.array([np.exp(-abs(np.log(aim / each.reach))) for each in held])

@@ -19,7 +19,7 @@ def points(making: Making) -> dict[str, Any]:
     return {"runs": len(set(rows["run"].to_pylist()))}
 
 
-@table_asset(FITS, code_version="2", recipe=target_runs, cheap=True)
+@table_asset(FITS, code_version="3", recipe=target_runs, cheap=True)
 def fits(making: Making) -> dict[str, Any]:
     """Fits the two steps of the scaling law of arXiv 2412.04403 for every task.
 
@@ -31,7 +31,7 @@ def fits(making: Making) -> dict[str, Any]:
     return {"mean error of step 2": sum(rows["step2_error"].to_pylist()) / rows.num_rows}
 
 
-@table_asset(PREDICTIONS, code_version="2", recipe=target_runs, cheap=True)
+@table_asset(PREDICTIONS, code_version="3", recipe=target_runs, cheap=True)
 def predictions(making: Making) -> dict[str, Any]:
     """Forecasts the accuracy of every target on every task, with a 90% band.
 
