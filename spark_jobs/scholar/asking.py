@@ -255,7 +255,7 @@ class Pipeline:
                 reason = f"no reply: {row.error}"
             elif _bare(reply) != _bare(paragraphs[place]):
                 reason = "it changes more than citations"
-            elif len(cited_numbers(reply)) <= len(cited_numbers(paragraphs[place])):
+            elif _citations(reply) <= _citations(paragraphs[place]):
                 reason = "it adds no citation"
             found.steps.append(
                 Step(kind="attribution", text=reply, accepted=reason is None, reason=reason, request=row.request)
@@ -319,6 +319,11 @@ def _reply(row: Attempt) -> str:
 def _bare(text: str) -> str:
     """Return a text without citations, white space and the marks around it, to see whether nothing else changed."""
     return re.sub(r"\s+", "", GROUP.sub("", text)).strip("`*")
+
+
+def _citations(text: str) -> int:
+    """Return how many citations a text has; a passage that is cited in two places counts twice."""
+    return sum(len(cited_numbers(match.group())) for match in GROUP.finditer(text))
 
 
 def _reference(found: Answer, place: int, number: int) -> Reference:

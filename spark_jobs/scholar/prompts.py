@@ -56,6 +56,21 @@ def _attribute(title: str | None) -> str:
     return inert(title or "untitled").replace('"', "'").replace("\n", " ")
 
 
+FROM_MEMORY = (
+    "You answer questions about science from what you know. Cite the papers that your answer rests on by numbers in "
+    "brackets, as in [1] or [1, 2]."
+)
+
+
+def bare(question: str) -> str:
+    """Return the prompt for an answer without passages."""
+    return (
+        f"<question>\n{inert(question)}\n</question>\n\n"
+        "Answer the question in one to four paragraphs. End with a line `References:` and below it a line for each "
+        "paper that you cite: its number in brackets, title, authors and year."
+    )
+
+
 def draft(question: str, passages: Sequence[Passage]) -> str:
     """Return the prompt for a first answer."""
     return (

@@ -1,4 +1,4 @@
-"""The configuration of `python -m trainers.embed`. Nothing here imports torch."""
+"""The configurations of `python -m trainers.embed` and `trainers.rerank`. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.core.plan import LoopConfig
 from trainers.process.config_file import check_fields, from_mapping, read_mapping
 from trainers.process.errors import TrainerError
 
-CODE_VERSION = "embedding-1"
+CODE_VERSION, RERANK_VERSION = "embedding-1", "rerank-1"
 NEW = "new"
 """The encoder that is made from the texts of the data, with random weights."""
 ALL_LINEAR = "all-linear"
@@ -102,6 +102,63 @@ def optimiser_of(config: EmbedConfig, steps: int) -> Optimiser:
     rate = 1e-4 if config.adapters else 1e-3 if config.encoder == NEW else 5e-5
     base = Optimiser(
         learning_rate=rate, warmup_steps=round(config.warmup * steps), weight_decay=0.0, beta2=0.999, clip=1.0
+    )
+    return replace(base, **config.optimiser)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankConfig(LoopConfig):
+    """A run of `python -m trainers.rerank`; the defaults are those of OpenScholar (arXiv 2411.14199), but for `batch`.
+
+    A group is what its reranker was fine-tuned on: a document that answers the query, and hard negatives.
+    """
+
+    data: Sequence[str]
+    """Files of JSON lines {"query": ..., "positive": ..., "negatives": [...]}; negatives may be left out."""
+    encoder: str
+    """Folder of a model of transformers: a reranker, or an encoder, which gets a layer of scores; "new" makes a small
+    one from the texts of the data."""
+    heldout: Sequence[str] = ()
+    """Files of the same form, on whose queries the order is measured before and after training."""
+    candidates: int = 20
+    """Documents that a search by words finds for a held-out query, which the reranker orders."""
+    group: int = 16
+    """Documents of a query that are compared: one that answers it, and negatives: its row's own, then those nearest by
+    words, then any."""
+    batch: int = 8
+    """Pairs a step; `batch` times `group` texts are read."""
+    epochs: float = 5.0
+    steps: int = 0
+    """Optimiser steps, in place of epochs."""
+    length: int = 0
+    """Tokens of query and document together at most; 0 for what the model reads."""
+    seed: int = 0
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises."""
+    optimiser: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of Optimiser in place of the command's own."""
+
+    def __post_init__(self) -> None:
+        limits = {
+            "data": (len(self.data) > 0, "at least one file"),
+            "batch": (self.batch >= 1, "1 or more"),
+            "parts": (self.parts in (0, 1), "0: a cross-encoder is trained in one part"),
+            "group": (self.group >= 2, "2 or more: a document and its negatives"),
+            "candidates": (self.candidates >= 2, "2 or more: one document has no order"),
+            "epochs": (self.epochs > 0, "a number above 0"),
+            "warmup": (self.warmup <= 1, "a number from 0 to 1"),
+        }
+        for name, (fits, wanted) in limits.items():
+            if not fits:
+                raise TrainerError(f"{name} is {getattr(self, name)}", f"give {wanted}")
+
+
+def reranker_optimiser(config: RerankConfig, steps: int) -> Optimiser:
+    """AdamW with a decay of 0.01: rate 6e-5, as OpenScholar's reranker, and 1e-3 for a new encoder."""
+    check_fields(config.optimiser, Optimiser, "optimiser")
+    rate = 1e-3 if config.encoder == NEW else 6e-5
+    base = Optimiser(
+        learning_rate=rate, warmup_steps=round(config.warmup * steps), weight_decay=0.01, beta2=0.999, clip=1.0
     )
     return replace(base, **config.optimiser)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from trainers.embedding.config import NEW
 from trainers.process.files import whole_folder
 from trainers.process.optional import need
 
@@ -55,6 +56,22 @@ def make_encoder(place: Path, texts: Sequence[str], seed: int) -> None:
         for left in sorted(base.iterdir()):
             left.unlink()
         base.rmdir()
+
+
+def base_encoder(encoder: str, place: Path, texts: Sequence[str], seed: int) -> Path:
+    """The folder of the encoder that a run begins with.
+
+    Args:
+        encoder: a folder, or "new" for a small encoder that is made once.
+        place: the folder of the new one.
+        texts: what its word pieces are learnt from.
+        seed: draws its weights.
+    """
+    if encoder != NEW:
+        return Path(encoder)
+    if not (place / "modules.json").is_file():
+        make_encoder(place, texts, seed)
+    return place
 
 
 def _word_pieces(texts: Sequence[str]) -> Any:

@@ -1,11 +1,11 @@
-"""Models that were trained here, models that DCLM registered, and every request to a language model."""
+"""Models trained here, models that DCLM registered, requests to language models, and people's choices of answers."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, timestamp
-from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
+from catalog.contract import Column, Contract, between, matches, one_of, references, row_count, warned
 from catalog.family import Family, Lineage, Link, Models, Report, Searchable
 
 OWNER = "training"
@@ -252,7 +252,48 @@ REQUESTS = Contract(
     ),
 )
 
-CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY, REQUESTS)
+SIDES = ("one", "other")
+VERDICTS = (*SIDES, "tie", "neither")
+
+
+def _answer_columns(side: str) -> tuple[Column, ...]:
+    return (
+        text(f"{side}_model", "Model of this answer."),
+        text(f"{side}_source", "Where this answer comes from: a file and line, or what the query named."),
+        text(f"{side}_digest", "SHA-256 of the text of this answer."),
+    )
+
+
+CHOICES = Contract(
+    name="models.choices",
+    description="Choices of people between two answers to a question, shown side by side without their models.",
+    command="watershed rank pairwise",
+    columns=(
+        text("pair", "32 hex digits made from the question and both answers."),
+        text("rater", "Name that the rater gave.", personal_data="name"),
+        text("question", "The question.", personal_data="what questions hold"),
+        *_answer_columns("one"),
+        *_answer_columns("other"),
+        text("left", "The answer that was shown on the left: one or other."),
+        text("choice", "The better answer: one, other, tie (equally good), or neither (equally bad)."),
+        real("seconds", "Seconds that the pair was visible before the choice."),
+        text("at", "When the choice was made, ISO 8601 in UTC."),
+    ),
+    primary_key=("pair", "rater"),
+    source="people who use the page",
+    licence="CC0-1.0",
+    owner=OWNER,
+    expectations=(
+        matches("pair", REQUEST),
+        one_of("left", SIDES),
+        one_of("choice", VERDICTS),
+        between("seconds", 0),
+        matches("one_digest", r"^[0-9a-f]{64}$"),
+        matches("other_digest", r"^[0-9a-f]{64}$"),
+    ),
+)
+
+CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY, REQUESTS, CHOICES)
 SIZES = "format('{:,} parameters, {:,} tokens', parameters, tokens)"
 
 

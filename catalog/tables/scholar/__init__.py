@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from catalog.family import Family, Lineage, Origin, Searchable
 from catalog.tables.scholar.answers import (
+    ABLATIONS,
     ANSWERS,
     CANDIDATES,
     CITATIONS,
@@ -35,7 +36,28 @@ JOIN scholar.answers a USING (answer)
 ORDER BY ALL
 """
 
+BY_MODEL = """
+SELECT model, variant,
+       count(*) AS questions,
+       count(*) FILTER (WHERE status = 'answered') AS answered,
+       sum(supported) / nullif(sum(sentences), 0) AS supported,
+       sum(not_cited) / nullif(sum(sentences), 0) AS not_cited,
+       sum(cited_papers) AS cited_papers,
+       sum(missing_papers) / nullif(sum(cited_papers), 0) AS missing,
+       sum(quotations_removed) AS quotations_removed,
+       avg(rouge) AS rouge
+FROM scholar.ablations
+GROUP BY model, variant
+ORDER BY model, list_position(
+    ['bare', 'retrieval', 'full', 'no_reranking', 'no_feedback', 'no_attribution'], variant)
+"""
+
 VIEWS = {
+    "scholar.ablation_by_model": View(
+        "What stages of the pipeline are worth: shares of supported sentences and of cited papers that do not exist.",
+        (ABLATIONS.name,),
+        BY_MODEL,
+    ),
     "scholar.affected": View(
         "Answers and training rows that rest on a paper which was retracted or forgotten.",
         (PAPERS.name, WITHDRAWALS.name, ANSWERS.name, REFERENCES.name, TRAINING.name),
@@ -46,7 +68,7 @@ VIEWS = {
 ANSWER_TABLES = (ANSWERS, CANDIDATES, DRAFTS, REFERENCES, CITATIONS, QUOTATIONS)
 """What `watershed ask` writes."""
 
-CONTRACTS = (PAPERS, REJECTED, PASSAGES, EMBEDDINGS, INDEX, WITHDRAWALS, *ANSWER_TABLES, TRAINING)
+CONTRACTS = (PAPERS, REJECTED, PASSAGES, EMBEDDINGS, INDEX, WITHDRAWALS, *ANSWER_TABLES, TRAINING, ABLATIONS)
 SEARCHABLE = Searchable(
     kind="paper",
     tables=(PAPERS.name,),

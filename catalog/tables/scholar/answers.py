@@ -173,3 +173,44 @@ TRAINING = Contract(
     owner=OWNER,
     expectations=(one_of("kind", KINDS), between("organization", 1, 5), between("factuality", 1, 5)),
 )
+
+VARIANTS = ("bare", "retrieval", "full", "no_reranking", "no_feedback", "no_attribution")
+
+ABLATIONS = Contract(
+    name="scholar.ablations",
+    description="Answers of models without stages of the pipeline: a row per model, variant and question.",
+    command="watershed scholar ablate",
+    columns=(
+        text("model", "Entry of [models] that answered."),
+        text(
+            "variant",
+            "bare (the model alone, from memory), retrieval (a draft from the passages found), full, or full without "
+            "a stage: no_reranking, no_feedback, no_attribution.",
+        ),
+        text("question", "Question."),
+        text("status", "answered, no_passages, or model_failed."),
+        text("failure", "Why there is no answer; null if there is one.", nullable=True),
+        text("judge", "Entry of [models] that checked the citations; null for bare.", nullable=True),
+        text("text", "The answer, with citations as the model wrote them; null if there is none.", nullable=True),
+        integer("sentences", "Sentences that make a claim; null for bare.", bits=32, nullable=True),
+        integer("supported", "Sentences that their citations support; null for bare.", bits=32, nullable=True),
+        integer("not_cited", "Sentences that cite nothing; null for bare.", bits=32, nullable=True),
+        integer("not_checked", "Sentences that no model judged; null for bare.", bits=32, nullable=True),
+        integer("cited_papers", "Papers that the answer cites, existing or not.", bits=32),
+        integer("missing_papers", "Cited papers that no passage and no paper of scholar.papers has.", bits=32),
+        integer("quotations_removed", "Quotations that no passage has; null for bare.", bits=32, nullable=True),
+        real("rouge", "ROUGE-L against the known answer, 0..1; null without one.", nullable=True),
+    ),
+    primary_key=("model", "variant", "question"),
+    upstream=("scholar.index", "scholar.papers"),
+    source="OpenScholar (arXiv 2411.14199), section 5",
+    licence=LICENCE,
+    owner=OWNER,
+    expectations=(
+        one_of("variant", VARIANTS),
+        one_of("status", STATUSES),
+        between("cited_papers", 0),
+        between("missing_papers", 0),
+        between("rouge", 0, 1),
+    ),
+)

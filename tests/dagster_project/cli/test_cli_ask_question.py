@@ -190,6 +190,60 @@ def test_training_rows_pass_the_published_filters(
     assert found == [("answer", ["1", "2", "3"], True, kept, why)]
 
 
+def improving(body: dict[str, Any], digest: str) -> str:
+    """A model whose draft names a passage that is not there and leaves a sentence without source; stages mend that."""
+    del digest
+    prompt = body["messages"][-1]["content"]
+    if "`References:`" in prompt:
+        return "Glaciers flow [1, 2].\n\nReferences:\n[1] On <b>beds</b>. Somebody, 2001.\n[2] On the magnets of ice."
+    if "one word" in prompt:
+        return "yes" if "weight" in prompt.rsplit("<claim>", 1)[1] else "no"
+    if "`Feedback:`" in prompt:
+        return "Feedback: Say nothing of magnets."
+    ice = numbered(prompt, "own weight")
+    if "word for word" in prompt:
+        return prompt.split("<answer>\n")[1].split("\n</answer>")[0].removesuffix(".") + f" [{ice}]."
+    second = (
+        f"So their weight moves them downhill [{ice}]." if "<feedback>" in prompt else "Magnets do much of it [99]."
+    )
+    third = "Their own weight is what has moved them since the ice ages."
+    return f"Ice deforms under its own weight [{ice}]. {second} {third}"
+
+
+def test_each_stage_is_left_out_and_the_table_shows_what_it_is_worth(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = tmp_path / "questions.jsonl"
+    row = {"question": QUESTION, "answer": "Ice deforms under its own weight."}
+    questions.write_text(f"{json.dumps(row)}\n{json.dumps({'question': f' {QUESTION} '})}\n")
+    monkeypatch.setenv("WATERSHED_MODELS_JUDGE_MODEL", "improving")
+    with running(Script(answer=improving)) as url:
+        monkeypatch.setenv("WATERSHED_MODELS_JUDGE_URL", url)
+        code, out, err = run("scholar", "ablate", str(questions), "--model", "judge", "--json")
+    assert code == 0, err
+    found = {each["variant"]: each for each in json.loads(out)["variants"]}
+    shown = {name: (each["supported"], each["not_cited"], each["missing"]) for name, each in found.items()}
+    # The bare model names one paper that exists and one that does not.
+    assert shown == {
+        "bare": (None, None, 0.5),
+        "retrieval": (pytest.approx(1 / 3), pytest.approx(1 / 3), 0.5),
+        "full": (1.0, 0.0, 0.0),
+        "no_feedback": (pytest.approx(2 / 3), 0.0, 0.5),
+        "no_attribution": (pytest.approx(2 / 3), pytest.approx(1 / 3), 0.0),
+    }
+    assert {each["questions"] for each in found.values()} == {1} and 0 < found["full"]["rouge"] < 1
+    # Every reply is in the ledger, so that the same command asks for none.
+    code, out, err = run("scholar", "ablate", str(questions), "--model", "judge")
+    assert code == 0, err
+    assert re.search(r"retrieval +1 of 1 +33% +33% +2 +50% +0", out), out
+    assert "no variant leaves out reranking" in out
+    assert rows("SELECT count(*), count(DISTINCT variant) FROM scholar.ablations") == [(5, 5)]
+    for line in ("[]", "{", '{"question": 1}', '{"question": "a", "answer": 1}'):
+        questions.write_text(f"{json.dumps(row)}\n{line}\n")
+        code, _, err = run("scholar", "ablate", str(questions), "--model", "judge")
+        assert code == 2 and "questions.jsonl, line 2" in err
+
+
 @pytest.mark.parametrize(
     ("words", "cause"),
     [

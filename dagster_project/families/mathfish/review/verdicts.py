@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +11,15 @@ from itertools import combinations
 from typing import Any
 
 from catalog.errors import WatershedError
-from catalog.fingerprint import fingerprint
 from catalog.lake import Lake
-from catalog.reads import not_recorded
 from catalog.tables.mathfish import VERDICTS
+from dagster_project.engine import entries
+from dagster_project.engine.entries import LONGEST_NAME, Entries, Row
 
 TEACHERS = "published teachers"
 """The rater that stands for the verdicts of mathfish.alignment."""
 CHOICES = ("full", "partial", "none", "not_math")
-LONGEST_NAME, LONGEST_COMMENT = 60, 2000
-
-Row = dict[str, Any]
+LONGEST_COMMENT = 2000
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,14 @@ class Verdicts:
 
     lake: Lake
     items: Sequence[Item]
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    entries: Entries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entries = Entries(self.lake, VERDICTS, ("problem", "standard", "rater"))
 
     def rows(self) -> list[Row]:
         """The rows of mathfish.verdicts; none if the table does not exist."""
-        with not_recorded():
-            return self.lake.read(VERDICTS.name).to_pylist() if self.lake.exists(VERDICTS.name) else []
+        return self.entries.rows()
 
     def enter(self, rater: str, key: tuple[str, str], verdict: str, comment: str) -> None:
         """Enter a verdict, in place of an earlier one of the same rater.
@@ -60,8 +59,6 @@ class Verdicts:
         Raises:
             WatershedError: the rater has no name, there is no such item, or no such verdict.
         """
-        import pyarrow as pa
-
         mend = "reload the page"
         if not is_name(rater):
             raise WatershedError("the rater has no name", f"give a name of at most {LONGEST_NAME} characters")
@@ -71,12 +68,7 @@ class Verdicts:
             raise WatershedError("this problem is not judged for this standard", mend)
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         values = (rater.strip(), *key, verdict, comment.strip().encode("utf-8", "replace").decode(), at)
-        row = dict(zip(VERDICTS.schema.names, values, strict=True))
-        with self.lock:
-            others = [one for one in self.rows() if not _same(one, row)]
-            rows = sorted([*others, row], key=lambda one: (one["problem"], one["standard"], one["rater"]))
-            made = fingerprint(VERDICTS.name, rows)
-            self.lake.replace(VERDICTS, pa.Table.from_pylist(rows, schema=VERDICTS.schema), made)
+        self.entries.enter(dict(zip(VERDICTS.schema.names, values, strict=True)))
 
     def of_rater(self, rater: str) -> dict[tuple[str, str], Row]:
         """The verdicts of a rater, by problem and standard."""
@@ -84,18 +76,9 @@ class Verdicts:
         return {(row["problem"], row["standard"]): row for row in own}
 
 
-def _same(one: Row, other: Row) -> bool:
-    return all(one[name] == other[name] for name in VERDICTS.primary_key)
-
-
 def is_name(rater: object) -> bool:
     """Whether a text can be the name of a rater."""
-    return (
-        isinstance(rater, str)
-        and 0 < len(rater.strip()) <= LONGEST_NAME
-        and rater.isprintable()
-        and rater.strip() != TEACHERS
-    )
+    return entries.is_name(rater) and str(rater).strip() != TEACHERS
 
 
 def items_of(lake: Lake, collection: str = "") -> list[Item]:
