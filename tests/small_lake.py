@@ -160,7 +160,7 @@ PIXMO: dict[str, list[dict[str, Any]]] = {
         | {"place": PICTURE_ROW["image_url"]}
     ],
     "pixmo.scenes": [{"scene": "scene 1", "split": "heldout", "image_sha256": SHA256, "count": 1}],
-    "pixmo.captioners": [{"stage": "mixture", "sha256": SHA256}],
+    "pixmo.captioners": [{"stage": "mixture", "sha256": SHA256, "dataset": "da7a5e7"}],
     "pixmo.replies": [{"model": "mixture", "scene": "scene 1", "task": "counting"}],
     "pixmo.scores": [{"split": "heldout", "task": "counting"}],
 }

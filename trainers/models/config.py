@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
+from trainers.process.config_file import from_checkpoint
 from trainers.process.errors import TrainerError
 
 NormPlacement = Literal["pre", "reordered"]
@@ -220,8 +221,15 @@ KINDS: dict[str, type[DenseConfig]] = {
 
 
 def model_config(values: Mapping[str, Any]) -> DenseConfig:
-    """The configuration that `asdict` made `values` of; a mapping without `kind` is a dense one."""
-    return KINDS[values.get("kind", "dense")](**values)
+    """The configuration that `asdict` made `values` of; a mapping without `kind` is a dense one.
+
+    Raises:
+        TrainerError: another version of Watershed wrote it, with other fields or of another kind.
+    """
+    kind = values.get("kind", "dense")
+    if kind not in KINDS:
+        raise TrainerError(f"the model is of the kind {kind!r}", f"kinds that are known: {', '.join(KINDS)}")
+    return from_checkpoint(values, KINDS[kind])
 
 
 LATER: dict[str, Any] = {"shared_experts": 0, "choice": "token"}

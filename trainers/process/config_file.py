@@ -47,6 +47,26 @@ def from_mapping(values: Any, kind: type[C], place: str) -> C:
     return kind(**values)
 
 
+def from_checkpoint(values: Mapping[str, Any], kind: type[C]) -> C:
+    """Build the configuration that a checkpoint of another version may hold.
+
+    Raises:
+        TrainerError: it has a field that this version does not know, or lacks one.
+    """
+    try:
+        return kind(**values)
+    except TypeError:
+        known = set(_fields(kind))
+        names = [name for name in values if name not in known] or [n for n in _required(kind) if n not in values]
+        if not names:
+            raise
+        raise TrainerError(
+            f"the checkpoint was written by another version of Watershed: {', '.join(map(repr, names))} in its "
+            f"{kind.__name__}",
+            "use the version that wrote it, or train the model again",
+        ) from None
+
+
 def check_fields(values: Any, kind: type, place: str, hidden: Sequence[str] = ()) -> None:
     """Check values that replace some fields of a dataclass, such as those of `optimiser` in a training run's file.
 

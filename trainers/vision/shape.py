@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trainers.models.config import DenseConfig, literals, model_config
+from trainers.process.config_file import from_checkpoint
 from trainers.process.errors import TrainerError
 from trainers.vision.crops import CropConfig
 
@@ -138,12 +139,16 @@ def as_mapping(config: VisionLanguageConfig) -> dict[str, Any]:
 
 
 def from_mapping(values: Mapping[str, Any]) -> VisionLanguageConfig:
-    """The configuration that `as_mapping` wrote."""
+    """The configuration that `as_mapping` wrote.
+
+    Raises:
+        TrainerError: another version of Watershed wrote it, with other fields.
+    """
     return VisionLanguageConfig(
-        vision=TransformerConfig(**values["vision"]),
-        connector=ConnectorConfig(**values["connector"]),
+        vision=from_checkpoint(values["vision"], TransformerConfig),
+        connector=from_checkpoint(values["connector"], ConnectorConfig),
         decoder=model_config(values["decoder"]),
-        crops=CropConfig(**values["crops"]),
+        crops=from_checkpoint(values["crops"], CropConfig),
         markers=values["markers"],
         both_ways=values.get("both_ways", False),
     )

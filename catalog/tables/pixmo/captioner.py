@@ -67,6 +67,7 @@ CAPTIONERS = Contract(
         real("seconds", "Time in training."),
         text("path", "The checkpoint, relative to the lake's files."),
         text("sha256", "Digest of the weights."),
+        text("dataset", "Fingerprint of the picture shards that it was trained on."),
     ),
     primary_key=("stage",),
     upstream=("pixmo.shards", "pixmo.samples"),

@@ -20,10 +20,10 @@ WHERE p.outcome NOT IN ('ok', 'held') ORDER BY s.split, s.sample
 """
 
 NEEDED = """
-SELECT m.run, m.dataset, s.split, count(DISTINCT s.image_sha256) AS lost_pictures, count(*) AS lost_samples
+SELECT m.{run}, m.dataset, s.split, count(DISTINCT s.image_sha256) AS lost_pictures, count(*) AS lost_samples
 FROM {models} m JOIN pixmo.shards USING (dataset) JOIN pixmo.samples s USING (split, shard)
 JOIN pixmo.pictures p USING (place)
-WHERE p.outcome NOT IN ('ok', 'held') GROUP BY ALL ORDER BY lost_samples DESC, m.run, s.split
+WHERE p.outcome NOT IN ('ok', 'held') GROUP BY ALL ORDER BY lost_samples DESC, m.{run}, s.split
 """
 
 UNITS = """
@@ -32,18 +32,20 @@ FROM pixmo.coordinates GROUP BY ALL ORDER BY dataset, why, rows DESC
 """
 
 
-def needed_by(models: str) -> View:
+def needed_by(models: str, run: str = "run") -> View:
     """The view of the models that were trained on pictures which their hosts no longer give.
 
     Args:
-        models: a table of models, with `run` and `dataset`, the fingerprint of the picture shards.
+        models: a table of models with `dataset`, the fingerprint of their picture shards.
+        run: the column that names a model.
     """
     tables = (models, "pixmo.shards", "pixmo.samples", "pixmo.pictures")
     text = f"Models of {models} that were trained on pictures which their hosts no longer give, and how many."
-    return View(text, tables, NEEDED.format(models=models))
+    return View(text, tables, NEEDED.format(models=models, run=run))
 
 
 VIEWS = {
+    "pixmo.needed_by": needed_by("pixmo.captioners", "stage"),
     "pixmo.makers": View(
         "Rows of each PixMo dataset by who wrote their text.", tuple(f"pixmo.{name}" for name in SETS), MAKERS
     ),

@@ -116,6 +116,7 @@ def train_captioners(making: Making) -> list[dict[str, Any]]:
     from catalog.files import sha256_of
 
     lake, folder = making.lake, making.lake.folder(CAPTIONERS.name, making.fingerprint)
+    dataset = lake.read("pixmo.shards", columns=["dataset"])["dataset"][0].as_py()
     found = []
     for stage, chosen in configurations(lake, making.recipe, folder).items():
         config = {**chosen, "device": making.settings.trainer.device, "run": stage}
@@ -132,6 +133,7 @@ def train_captioners(making: Making) -> list[dict[str, Any]]:
                 "seconds": result["seconds"],
                 "path": lake.relative(place),
                 "sha256": sha256_of(place / "model.pt"),
+                "dataset": dataset,
             }
         )
     making.wrote(folder)

@@ -285,3 +285,17 @@ def test_recomputed_blocks_give_the_same_bits_and_keep_less(kind):
         found[recompute] = [parameter.grad for parameter in model.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(found[False], found[True], strict=True))
     assert kept[True] < kept[False] / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"later": 1}, "another version of Watershed: 'later' in its DenseConfig"),
+        ({"width": None}, "another version of Watershed: 'width' in its DenseConfig"),
+        ({"kind": "recurrent"}, "the model is of the kind 'recurrent'"),
+    ],
+)
+def test_a_shape_that_another_version_wrote_is_refused_by_name(change, cause):
+    written = asdict(SMALL) | change
+    with pytest.raises(TrainerError, match=cause):
+        model_config({name: value for name, value in written.items() if value is not None})

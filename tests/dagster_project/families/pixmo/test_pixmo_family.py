@@ -205,12 +205,14 @@ def test_the_command_downloads_a_column_of_addresses_and_goes_on(made: Made, tmp
 
 
 def test_models_that_need_lost_pictures_are_found_by_the_data_set_that_they_were_trained_on(tmp_path: Path) -> None:
-    tables = ("pixmo.shards", "pixmo.samples", "pixmo.pictures", "models.checkpoints")
+    tables = ("pixmo.shards", "pixmo.samples", "pixmo.pictures", "pixmo.captioners", "models.checkpoints")
     settings = write_lake(tmp_path, tables)
     query = needed_by("models.checkpoints").sql
     plant(settings, "pixmo.pictures", {0: {"outcome": "http_error", "reason": "HTTP 404"}})
     found = connect(settings).execute(query).fetchall()
     assert found == [(run, "da7a5e7", "train", 1, 1) for run in sorted(RUNS)]
+    captioners = connect(settings).execute("FROM pixmo.needed_by").fetchall()
+    assert captioners == [("mixture", "da7a5e7", "train", 1, 1)]
 
 
 def test_a_row_that_a_vision_model_wrote_breaks_the_promise_of_its_set(made: Made, tmp_path: Path) -> None:
