@@ -5,14 +5,8 @@ from __future__ import annotations
 from catalog.columns import boolean, integer, real, text
 from catalog.contract import Contract, between, matches, one_of, references, row_count
 from catalog.family import Family, Lineage, Models, Report, Searchable
-from catalog.tables.models import (
-    BATCH_COLUMNS,
-    BATCH_EXPECTATIONS,
-    CHECKPOINT_COLUMNS,
-    INTENDED,
-    STEP,
-    TOKENS_READ,
-)
+from catalog.tables.models import CHECKPOINT_COLUMNS
+from catalog.trained import BATCH_EXPECTATIONS, INTENDED, STEP, TOKENS_READ, batch_columns
 
 OWNER = "training"
 
@@ -126,7 +120,7 @@ EXPERIMENTS = Contract(
 BATCHES = Contract(
     name="moe.batches",
     description="The sequences that each step of the runs read: a row per step and shard.",
-    columns=BATCH_COLUMNS,
+    columns=batch_columns("dclm.shards"),
     primary_key=("run", "step", "shard"),
     upstream=("dclm.shards",),
     owner=OWNER,

@@ -62,7 +62,8 @@ def test_a_document_names_its_record(connection: duckdb.DuckDBPyConnection) -> N
 
 
 def test_a_document_is_found_by_the_beginning_of_its_id(connection: duckdb.DuckDBPyConnection) -> None:
-    assert lineage.find_document(connection, doc_id(3)) == doc_id(3)
+    corpus, found = lineage.find_document(connection, doc_id(3))
+    assert (corpus.documents, found) == ("dclm.documents", doc_id(3))
     with pytest.raises(WatershedError, match="several documents"):
         lineage.find_document(connection, "000")
     with pytest.raises(WatershedError, match="no document"):
