@@ -28,6 +28,7 @@ from catalog.lineage.corpora import (
     model_tables,
     rows,
 )
+from catalog.lineage.links import links
 from catalog.tables import CONTRACTS
 
 
@@ -286,7 +287,8 @@ def documents_of_step(
         WatershedError: no run has that name, the run has no such step, or its shards have been replaced since.
     """
     table, _, name = run.rpartition(":")
-    of_table = [each for each in batch_tables() if table in (each, *CONTRACTS[each].upstream)]
+    named = {link.table for link in links() if link.upstream == table and link.columns == ("run",)}
+    of_table = [each for each in batch_tables() if each == table or each in named]
     run = name if table and of_table else run
     there = [each for each in of_table if table] or list(batch_tables())
     there = [each for each in there if made(connection, each)]
