@@ -618,7 +618,7 @@ def test_a_trace_leads_from_a_model_to_the_rows_of_every_source_and_from_a_row_t
     for said in (sequence, step):
         assert re.search(r"own\.notes:n\d|scholar\.papers:p\d|dclm\.documents:0|extra\.jsonl:\d", said), said
     assert "read by 2 models" in sequence
-    assert f"read         {len(fed['short'].steps[1])} sequences" in step
+    assert f"read        {len(fed['short'].steps[1])} sequences of " in step
 
 
 def test_forget_lists_the_models_that_have_read_a_row(trained: Made, fed: dict[str, Fed]) -> None:
