@@ -82,15 +82,15 @@ def train(making: Making, config: Mapping[str, Any], shards: Path, folder: Path,
 
 
 def _checkpoint_row(lake: Lake, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    from trainers.pretraining.presets import parse
     from trainers.process.run_folder import read_config_json
 
-    scale, multiple = parse(result["preset"])
+    # A preset is SIZE-MULTIPLExC, in the case of letters that `trainers.pretraining.presets.canonical` gives.
+    size, _, multiple = str(result["preset"]).rpartition("-")
     identity = read_config_json(folder)["identity"]
     return {
         "run": result["run"],
-        "size": scale.name,
-        "chinchilla_multiple": multiple,
+        "size": size,
+        "chinchilla_multiple": float(multiple[:-2]),
         "parameters": result["parameters"],
         "tokens": result["tokens"],
         "flops": float(result["flops"]),
