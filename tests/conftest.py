@@ -110,8 +110,15 @@ def pytest_runtest_teardown() -> None:
         log.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest group begins first."""
+    """The longest group begins first, and tests that need the lake of a whole demo are slow.
+
+    pytest chooses tests by their marks after this.
+    """
+    for item in items:
+        if "demo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
     def place(item: pytest.Item) -> int:
         group = Path(group_of(item.path)).name

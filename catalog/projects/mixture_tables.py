@@ -112,7 +112,7 @@ def _tokenizer(recipe: MixtureRecipe, contracts: Mapping[str, Contract]) -> tupl
     if "path" not in found.schema.names:
         raise WatershedError(
             f"{recipe.path}: tokenizer = {recipe.tokenizer!r} is a table without the column path",
-            "name a tokenizer.json, or a table of tokenizers such as dclm.tokenizer",
+            "name a tokenizer.json, or a table of tokenizers",
         )
     return (found.name,)
 

@@ -49,6 +49,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_row_a_comparison(corpus: Path, tmp_path: Path) -> None:
     stages = "language,minhash,tokens"
     rows = tmp_path / "rows.json"

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.language_models import campaign, report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keys", "kills"), [(True, 2), (False, 1)], ids=["idempotency keys", "none"])
 def test_after_kills_the_ledger_counts_what_the_server_charged(keys: bool, kills: int, tmp_path: Path) -> None:
     outcome = campaign(tmp_path, requests=200, kills=kills, concurrency=16, keys=keys)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.storage_campaign import KINDS, campaign, targets
 from catalog.lake import Lake
 from catalog.storage.records import LOG, measured_files, write_record
@@ -13,6 +15,7 @@ from tests.small_lake import good_rows, write_lake, write_rows
 FAULTS = 60
 
 
+@pytest.mark.slow
 def test_every_fault_is_named_by_its_file(tmp_path: Path) -> None:
     settings = write_lake(tmp_path, ("dclm.documents", "dclm.shards", "models.checkpoints"))
     lake = Lake.of(settings)

@@ -126,6 +126,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "used", "unused"),
     [

@@ -418,6 +418,7 @@ def test_the_command_lists_copies_and_shows(made: Made, tmp_path: Path, monkeypa
     assert "close: olmoe_mix_0924" in said(tmp_path, "copy", "olmoe_mix", code=2)
 
 
+@pytest.mark.slow
 def test_what_is_forgotten_leaves_the_shards_and_does_not_come_back(made: Made, tmp_path: Path) -> None:
     copy = Made(shutil.copytree(made.folder, tmp_path / "copy"))
     settings, lake = copy.settings, copy.lake

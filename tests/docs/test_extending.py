@@ -130,6 +130,7 @@ def test_a_rule_is_added_to_a_recipe_of_ones_own(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_data_set_is_a_contract_and_an_asset(tree: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     (project / "crawl").mkdir(parents=True)
@@ -144,6 +145,7 @@ def test_a_data_set_is_a_contract_and_an_asset(tree: Path, tmp_path: Path) -> No
     assert check
 
 
+@pytest.mark.slow
 def test_a_family_changes_no_engine(tree: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()

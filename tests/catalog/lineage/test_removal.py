@@ -266,6 +266,7 @@ def written_shards(settings: Settings) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_tokens_of_a_document_go_from_its_shard_and_those_of_others_stay(tmp_path: Path) -> None:
     settings = write_lake(tmp_path)
     folder = written_shards(settings)

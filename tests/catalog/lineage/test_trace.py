@@ -232,6 +232,7 @@ def test_the_picture_is_sound_and_puts_sources_on_the_left(forecast: Trace, tmp_
         write_graph(forecast, tmp_path / "graph.png")
 
 
+@pytest.mark.slow
 def test_the_command_traces_rows_tables_and_columns(watershed, tmp_path: Path) -> None:
     shown = watershed("trace", "80k-4xC/continuation")
     assert shown.exit_code == 0, shown.output

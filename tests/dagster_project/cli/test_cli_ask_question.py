@@ -210,6 +210,7 @@ def improving(body: dict[str, Any], digest: str) -> str:
     return f"Ice deforms under its own weight [{ice}]. {second} {third}"
 
 
+@pytest.mark.slow
 def test_each_stage_is_left_out_and_the_table_shows_what_it_is_worth(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +260,7 @@ def test_what_cannot_be_done_is_said(asked: Asked, words: tuple[str, ...], cause
     assert code == 2 and cause in err
 
 
+@pytest.mark.slow
 def test_a_forgotten_paper_is_gone_at_once_and_its_answers_are_listed(asked: Asked) -> None:
     code, out, err = run("scholar", "withdraw", "1", "--kind", "forgotten", "--reason", "asked by its author")
     assert code == 0, err

@@ -52,6 +52,7 @@ def refused(result: Result, name: str) -> None:
     assert mend == f"mend:  see what can be done with `watershed repair {name}`"
 
 
+@pytest.mark.slow
 def test_every_command_names_a_torn_table_and_answers_for_the_others(lake: Settings) -> None:
     tear(lake, "dclm.scores")
     tables = watershed("tables")

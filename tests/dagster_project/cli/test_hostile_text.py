@@ -114,6 +114,7 @@ def test_the_examples_of_a_failed_check_are_replaced(hostile: Settings, format: 
     assert_harmless(result.output)
 
 
+@pytest.mark.slow
 def test_curate_explains_a_hostile_document_harmlessly(tmp_path: Path) -> None:
     lines = [{"id": HOSTILE, "text": f"Water {HOSTILE} runs downhill.", "url": f"https://a.example/{HOSTILE}"}]
     path = tmp_path / "documents.jsonl"

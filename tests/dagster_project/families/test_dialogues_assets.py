@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from demo_project import ROOT
 
 from benchmarks.model_server import Script, running
 from tests.spark_jobs.scripted_dialogues import answer
 from tests.spark_jobs.scripted_endpoint import files_with
+
+pytestmark = pytest.mark.slow
 
 KEY = "sk-planted/0123456789+abcdef=="
 

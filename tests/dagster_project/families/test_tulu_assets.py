@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from demo_project import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("tulu_project.py")
 
 

@@ -20,6 +20,8 @@ from spark_jobs.dclm.contamination import write_contamination
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 QUESTION = " ".join(prose(1, 400).split()[100:130])
 TEXTS = [prose(seed, 60) for seed in range(12)]
 TEXTS[3] = f"{TEXTS[3]}\n{QUESTION.upper()}!"

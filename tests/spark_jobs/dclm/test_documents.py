@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from conftest import Curated
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_record_of_the_crawl_is_a_document_exactly_once(curated: Curated) -> None:
     expected = Counter((name, f"{HOST}/{path}") for name, pages in PAGES.items() for path in pages)

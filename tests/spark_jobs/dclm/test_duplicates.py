@@ -244,6 +244,7 @@ def test_what_workers_find_is_what_one_process_finds(verify: Verify, transitive:
     assert members_of(pa.Table.from_batches(batches), options).equals(expected)
 
 
+@pytest.mark.slow
 def test_the_table_of_a_lake_is_that_of_a_file(spark: SparkSession, tmp_path: Path) -> None:
     options = NearCopies(threshold=0.7, recall=0.95)
     texts = [*varied(6, 120), "Yes.", "No.", "!!!", "!!!"]

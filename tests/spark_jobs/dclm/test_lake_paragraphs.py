@@ -18,6 +18,8 @@ from spark_jobs.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 STRETCH = prose(99, 60).replace("\n", " ")
 SHARD = {"global_shard": 1, "local_shard": 1}
 

@@ -76,6 +76,7 @@ def test_the_counts_are_the_tables(mixed: tuple[list[dict[str, Any]], dict[str, 
     assert counts["train_read_bytes"] == sum(row["text_bytes"] * row["repeats"] for row in train)
 
 
+@pytest.mark.slow
 def test_no_source_gives_more_than_its_share(spark: SparkSession, lake: Lake) -> None:
     # Host 0's documents are three times as long as those of the two others: 60% of the bytes.
     counts = write_mixture(
@@ -173,6 +174,7 @@ def test_each_bucket_reports_the_requested_and_the_actual_share(spark: SparkSess
         assert sum(row[share] for row in buckets) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comparison", [">=", ">"])
 def test_a_threshold_keeps_what_scores_so_much(spark: SparkSession, rich: Lake, comparison: str) -> None:
     recipe = MixtureRecipe(keep=Threshold(threshold=0.52, comparison=comparison), curve=((0, 1),))
@@ -222,6 +224,7 @@ def test_an_inconsistent_recipe_is_refused(wrong: dict[str, Any]) -> None:
         MixtureRecipe(**wrong)
 
 
+@pytest.mark.slow
 def test_a_split_without_documents_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
     lake = scored_lake(tmp_path, TEXTS[:3], [9, 9, 9])
     with pytest.raises(WatershedError, match="no document is left for heldout"):

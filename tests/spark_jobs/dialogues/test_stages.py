@@ -27,6 +27,7 @@ def requests_of(folder: Path) -> list[dict]:
     return Lake.of(load_settings(folder)).read("models.requests").to_pylist()
 
 
+@pytest.mark.slow
 def test_faulty_replies_are_counted_by_kind_and_no_dialogue_is_lost(tmp_path: Path) -> None:
     script = Script(faults=FAULTS, idempotent=True, answer=answer, slow_seconds=0.01)
     with running(script) as url:

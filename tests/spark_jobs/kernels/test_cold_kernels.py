@@ -130,6 +130,7 @@ def test_pages_are_read_at_once_while_another_process_compiles(tmp_path: Path) -
     assert second == [True, expected, 1, expected, 1]
 
 
+@pytest.mark.slow
 def test_shipped_machine_code_is_used_where_it_can_be_trusted(tmp_path: Path) -> None:
     warm = [sys.executable, "-m", "spark_jobs.kernels.warm", "text_hash", "--out", str(tmp_path / "made")]
     subprocess.run(warm, cwd=ROOT, check=True, capture_output=True)

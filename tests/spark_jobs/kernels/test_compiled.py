@@ -31,6 +31,7 @@ def start(cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_agree_and_the_next_finds_their_work(tmp_path: Path) -> None:
     processes = [start(tmp_path) for _ in range(2)]
     outputs = {process.communicate(timeout=300)[0].strip() for process in processes}

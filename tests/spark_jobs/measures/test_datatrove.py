@@ -20,6 +20,7 @@ PAGES = pytest.mark.parametrize("count", [80, pytest.param(300, marks=pytest.mar
 """Pages of documentation to agree on."""
 
 
+@pytest.mark.slow
 @PAGES
 @pytest.mark.parametrize("name", NAMES)
 def test_statistics_equal_datatroves(name: str, count: int) -> None:

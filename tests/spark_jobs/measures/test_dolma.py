@@ -13,6 +13,7 @@ PAGES = pytest.mark.parametrize("count", [80, pytest.param(300, marks=pytest.mar
 """Pages of documentation to agree on."""
 
 
+@pytest.mark.slow
 @PAGES
 @pytest.mark.parametrize("name", [each.name for each in PASSES])
 def test_statistics_equal_dolmas(name: str, count: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from spark_jobs.retrieval.encoders import WORDLLAMA, encoder_of
 from spark_jobs.scholar.comparison import compared_searches, index_recall
 from spark_jobs.scholar.documentation import FEWEST_CHARACTERS, chosen_documents
 from spark_jobs.scholar.papers import Paper
 
 
+@pytest.mark.slow
 def test_documents_are_real_and_the_same_again(tmp_path: Path) -> None:
     from test_asking import made_store
 

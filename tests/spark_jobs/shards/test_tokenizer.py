@@ -100,6 +100,7 @@ def test_it_learns_from_training_text_alone_and_the_table_names_the_file(spark: 
     assert "zyx" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_the_cap_takes_whole_documents_of_about_that_size(spark: SparkSession, tmp_path: Path) -> None:
     texts = [prose(seed) for seed in range(200)]
     size = sum(len(text.encode()) for text in texts)
@@ -108,6 +109,7 @@ def test_the_cap_takes_whole_documents_of_about_that_size(spark: SparkSession, t
     assert 0.15 < counts["trained_on_bytes"] / size < 0.35
 
 
+@pytest.mark.slow
 def test_a_tokenizer_file_that_was_changed_is_not_used(spark: SparkSession, tmp_path: Path) -> None:
     lake = mixed_lake(tmp_path, TEXTS, heldout=1)
     write_tokenizer(spark, lake, TokenizerRecipe(vocab_size=300), "a" * 16)

@@ -36,6 +36,7 @@ def project(folder: Path, endpoint: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_spark_and_delta_rs_lose_no_commit_and_a_store_that_would_is_refused(tmp_path: Path) -> None:
     with s3_server() as endpoint, s3_server("--careless") as careless:
         folder = project(tmp_path / "good", endpoint)

@@ -258,6 +258,7 @@ def scores(spark: SparkSession, *rows: dict[str, Any]) -> DataFrame:
     return spark.createDataFrame(table, write.spark_schema(SCORES.schema))
 
 
+@pytest.mark.slow
 def test_a_table_is_replaced_in_one_commit_that_says_what_it_is(spark: SparkSession, lake: Lake) -> None:
     assert write.replace(scores(spark, {}, {"doc_id": "b"}), SCORES, lake, "first") == 2
     version = lake.version("dclm.scores")
@@ -268,6 +269,7 @@ def test_a_table_is_replaced_in_one_commit_that_says_what_it_is(spark: SparkSess
     assert write.read(spark, lake, "dclm.scores", version).count() == 2
 
 
+@pytest.mark.slow
 def test_no_row_is_committed_that_people_ordered_to_forget(spark: SparkSession, lake: Lake) -> None:
     keys, prefixes = {"dclm.documents.doc_id": ["b"]}, {"dclm.documents.url": ["https://lake.example/é"]}
     write_order(Store(lake.root), new_order(0, "", keys, prefixes))
@@ -295,6 +297,7 @@ def test_a_commit_of_another_partition_in_between_takes_nothing_away(spark: Spar
     assert sorted(lake.read("evals.results")["run"].to_pylist()) == sorted(runs * 3)
 
 
+@pytest.mark.slow
 def test_several_partitions_are_replaced_in_one_commit_and_counted_apart(spark: SparkSession, lake: Lake) -> None:
     def parts(*runs: str) -> list[Part]:
         return [Part({"run": run}, run) for run in runs]

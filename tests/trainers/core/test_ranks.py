@@ -95,6 +95,7 @@ def go_back(out: Path, step: int) -> None:
             shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
     one, changing = tmp_path / "one", tmp_path / "changing"
     alone(shards, one)
@@ -176,6 +177,7 @@ def test_matrices_sent_in_bfloat16_give_the_bits_of_autocast(config):
     assert {seen[name] for name in matrices} == {torch.bfloat16}
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_rank_stops_all_of_them_after_the_same_step(shards, tmp_path):
     out = tmp_path / "run"
     ranks = started(shards, out, steps=100_000, checkpoint_every=100_000)

@@ -68,6 +68,7 @@ def config(folder: Path, **changes: Any) -> RerankConfig:
     return from_mapping({**fields, **changes}, RerankConfig, "test")
 
 
+@pytest.mark.slow
 def test_the_order_of_held_out_documents_is_measured_before_and_after(made: Path) -> None:
     found = json.loads((made / "run" / "result.json").read_text())
     assert found["heldout_queries"] == len(SOUNDS)

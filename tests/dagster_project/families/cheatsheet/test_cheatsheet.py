@@ -14,6 +14,8 @@ from catalog.settings import load_settings
 from catalog.sql.query import connect
 from dagster_project.cli import main
 
+pytestmark = pytest.mark.slow
+
 SHARED = os.environ.get("WATERSHED_SHARED")
 
 

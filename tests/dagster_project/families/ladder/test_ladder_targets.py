@@ -105,7 +105,7 @@ def test_a_target_added_later_leaves_the_time_of_the_forecasts_before_it(lake, s
 
 def test_the_steps_of_the_fit_are_stored_and_go_through_the_points(stored):
     (fit,) = stored["ladder.fits"].to_pylist()
-    assert (fit["runs"], fit["protocol"]) == (4, "fixed-exponents, fixed-asymptotes")
+    assert (fit["runs"], fit["protocol"]) == (4, "weighed-forms, fixed-asymptotes")
     assert fit["step1_error"] < 0.01
     assert {term["of"] for term in json.loads(fit["step1"])["terms"]} == {"parameters", "tokens"}
     assert json.loads(fit["step2"])["chance"] == 0.25

@@ -33,6 +33,8 @@ from dagster_project.jobs import TABLES
 from dagster_project.run import make, wanted
 from spark_jobs.mathfish.choosing import in_development
 
+pytestmark = pytest.mark.slow
+
 EACH = 5
 """Problems of each file."""
 

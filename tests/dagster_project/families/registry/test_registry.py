@@ -72,6 +72,7 @@ def versions(project: Path) -> dict[str, int | None]:
     return {name: Lake.of(load_settings(project)).version(name) for name in TABLES["registry"]}
 
 
+@pytest.mark.slow
 def test_an_import_replaces_all_tables_or_finds_nothing_to_do_or_refuses(project: Path, registry: Path) -> None:
     result = watershed("registry", "import", str(registry))
     assert result.exit_code == 0, result.output
@@ -305,6 +306,7 @@ class TestPublished:
         assert found == [(12, 0.64), (11, 0.75), (15, 0.7)]
 
 
+@pytest.mark.slow
 def test_make_makes_again_what_lost_a_file_and_what_is_forced_and_nothing_else(project: Path, registry: Path) -> None:
     (project / "watershed.toml").write_text(f'[registry]\nfolder = "{registry}"\n')
     assert "made evals.registry" in watershed("make", "models.registry").stdout
