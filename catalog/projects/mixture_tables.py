@@ -17,10 +17,18 @@ from catalog.contract import Column, Contract, between, matches, one_of, referen
 from catalog.errors import WatershedError
 from catalog.names import close
 from catalog.projects.mixture_file import MixtureRecipe, MixtureSource
+from catalog.shards import (
+    SHARD_EXPECTATIONS,
+    SHARD_KEY,
+    SPAN_EXPECTATIONS,
+    SPAN_KEY,
+    SPANS_DESCRIPTION,
+    shard_columns,
+    span_columns,
+)
 from catalog.view import View
 
 HEX32, HEX64 = r"^[0-9a-f]{32}$", r"^[0-9a-f]{64}$"
-SOURCE_TOKENS = pa.struct([("source", pa.string()), ("tokens", pa.int64())])
 FILE_KEY = (("source_file", pa.string()), ("source_row", pa.int64()))
 """The key of a row of files: the name of its file, and its number in it from 1."""
 KEY_TYPES = (pa.types.is_string, pa.types.is_integer, pa.types.is_date)
@@ -327,23 +335,14 @@ def _contamination(recipe: MixtureRecipe, common: dict[str, Any]) -> Contract:
 def _spans(recipe: MixtureRecipe, common: dict[str, Any]) -> Contract:
     return Contract(
         name=f"{recipe.table}_spans",
-        description="The position of each document in the token stream of a shard. Sequence i of the shard holds the "
-        "tokens [i (L + 1), (i + 1) (L + 1)).",
-        columns=(
-            text("split", "Split of the shard."),
-            text("shard", f"Shard, as in {recipe.table}_shards."),
-            integer("start", "First token of the document in the shard's stream."),
-            integer("stop", "One past its last token in the shard."),
+        description=SPANS_DESCRIPTION,
+        columns=span_columns(
+            f"{recipe.table}_shards",
             text("doc_id", f"The document, as in {recipe.table}.", derived_from=f"{recipe.table}.doc_id"),
         ),
-        primary_key=("split", "shard", "start"),
+        primary_key=SPAN_KEY,
         tags=("mixture",),
-        expectations=(
-            row_count(2),
-            between("start", 0),
-            between("stop", 1),
-            references("doc_id", f"{recipe.table}.doc_id"),
-        ),
+        expectations=(*SPAN_EXPECTATIONS, references("doc_id", f"{recipe.table}.doc_id")),
         **common,
     )
 
@@ -352,32 +351,11 @@ def _shards(recipe: MixtureRecipe, spans: Contract, common: dict[str, Any], toke
     contract = Contract(
         name=f"{recipe.table}_shards",
         description=f"The mixture {recipe.name} as a trainer reads it: a row per WebDataset tar of token sequences.",
-        columns=(
-            text("split", "train or heldout.", derived_from=f"{spans.name}.split"),
-            text("shard", "Name within the split: shard_00000000.", derived_from=f"{spans.name}.shard"),
-            text("dataset", "Fingerprint of the data set that the shard belongs to."),
-            text("path", "The tar file, relative to the lake."),
-            integer("bytes", "Size of the tar file."),
-            text("sha256", "Digest of the tar file."),
-            integer("sequences", "Sequences in the shard."),
-            integer("sequence_length", "L: a sequence holds L + 1 tokens, the last only as a target."),
-            integer("tokens", "Tokens in the shard: sequences x (L + 1)."),
-            integer("dropped_tokens", "Tokens of the last, incomplete sequence, which is left out."),
-            integer("documents", "Documents that the shard holds at least a part of, repeats counted."),
-            integer("text_bytes", "Bytes of the text of its tokens."),
-            column("sources", pa.list_(SOURCE_TOKENS), "Tokens from each source."),
-        ),
-        primary_key=("split", "shard"),
+        columns=shard_columns(spans.name),
+        primary_key=SHARD_KEY,
         modalities=("text",),
         tags=("mixture",),
-        expectations=(
-            row_count(2),
-            one_of("split", ("train", "heldout")),
-            matches("shard", r"^shard_[0-9]{8}$"),
-            matches("sha256", HEX64),
-            between("sequences", 1),
-            between("tokens", 1),
-        ),
+        expectations=SHARD_EXPECTATIONS,
         **common,
     )
     return replace(contract, upstream=(*contract.upstream, spans.name, *tokenizer))

@@ -30,7 +30,7 @@ class DialoguesSize:
 
 
 SIZES = {
-    "smoke": DialoguesSize(smollm2=2, tiny=12, turns=4, turn_tokens=32, text_tokens=64, run="70k-0.3xC"),
+    "smoke": DialoguesSize(smollm2=2, tiny=12, turns=4, turn_tokens=24, text_tokens=48, run="70k-0.3xC"),
     "small": DialoguesSize(smollm2=12, tiny=200, turns=6, turn_tokens=48, text_tokens=96, run="130k-0.5xC"),
     "standard": DialoguesSize(smollm2=40, tiny=200, turns=6, turn_tokens=48, text_tokens=96, run="130k-0.5xC"),
 }

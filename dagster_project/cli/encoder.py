@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dagster_project.cli.pair_training import epochs_option, out_option, pairs_argument, seed_option, train_on_pairs
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 from dagster_project.cli.screen.say import say
 
@@ -21,10 +22,8 @@ def encoder_command() -> None:
 
 
 @encoder_command.command("train")
-@click.argument("pairs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The folder of the run. A second run resumes."
-)
+@pairs_argument
+@out_option
 @click.option(
     "--encoder",
     default="all-minilm-l6-v2",
@@ -41,18 +40,10 @@ def encoder_command() -> None:
 @click.option(
     "--heldout", type=click.Path(path_type=Path), help="Pairs on which the order is measured before and after."
 )
-@click.option(
-    "--epochs",
-    type=click.FloatRange(0, min_open=True),
-    default=3.0,
-    show_default=True,
-    help="How often the pairs are read.",
-)
+@epochs_option(3.0)
 @click.option("--batch", type=click.IntRange(2), default=32, show_default=True, help="The pairs of a step.")
 @click.option("--mined", type=click.IntRange(0), default=0, help="Hard negatives that are found for each pair.")
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Decides new weights, the order of the pairs, and dropout."
-)
+@seed_option
 @user_errors(RUN_AGAIN)
 def train_command(
     pairs: tuple[Path, ...],
@@ -78,33 +69,20 @@ def train_command(
       watershed encoder train pairs.jsonl --heldout heldout.jsonl --out encoder
       watershed encoder train pairs.jsonl --out expert --rank 8 --queries-only
     """
-    import json
-
-    from catalog.settings import load_settings
-    from dagster_project.cli.screen.bars import Bars, wide_console
-    from dagster_project.engine.encoders import base_folder
-    from dagster_project.engine.trainer_process import run_trainer
     from trainers.embed import ADAPTER, MODEL
-    from trainers.embedding.heldout import gain_lines
 
-    settings, place = load_settings(), out.absolute()
-    config = {
-        "data": [str(path.absolute()) for path in pairs],
-        "out": str(place),
-        "encoder": base_folder(settings, encoder),
-        "trains": "query" if queries_only else "both",
-        "adapters": {"rank": rank} if rank else {},
-        "heldout": [str(heldout.absolute())] if heldout else [],
-        "epochs": epochs,
-        "batch": batch,
-        "mined": mined,
-        "seed": seed,
-        "device": settings.trainer.device,
-    }
-    with Bars(wide_console()).listening():
-        run_trainer("trainers.embed", config, "encoder")
-    result = json.loads((place / "result.json").read_text())
-    say(f"{result['pairs']:,} pairs, {result['steps']:,} steps, loss {result['train_loss']:.3f}")
-    for line in gain_lines(result):
-        say(line)
+    place = train_on_pairs(
+        "trainers.embed",
+        "encoder",
+        pairs,
+        out,
+        encoder,
+        heldout,
+        trains="query" if queries_only else "both",
+        adapters={"rank": rank} if rank else {},
+        epochs=epochs,
+        batch=batch,
+        mined=mined,
+        seed=seed,
+    )
     say(str(place / (ADAPTER if rank else MODEL)))

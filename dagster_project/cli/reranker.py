@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dagster_project.cli.pair_training import epochs_option, out_option, pairs_argument, seed_option, train_on_pairs
 from dagster_project.cli.screen.errors import RUN_AGAIN, user_errors
 from dagster_project.cli.screen.say import say
 
@@ -21,10 +22,8 @@ def reranker_command() -> None:
 
 
 @reranker_command.command("train")
-@click.argument("pairs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The folder of the run. A second run resumes."
-)
+@pairs_argument
+@out_option
 @click.option(
     "--encoder",
     default="all-minilm-l6-v2",
@@ -35,13 +34,7 @@ def reranker_command() -> None:
 @click.option(
     "--heldout", type=click.Path(path_type=Path), help="Pairs on which the order is measured before and after training."
 )
-@click.option(
-    "--epochs",
-    type=click.FloatRange(0, min_open=True),
-    default=5.0,
-    show_default=True,
-    help="How often the pairs are read.",
-)
+@epochs_option(5.0)
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="The pairs of a step.")
 @click.option(
     "--group",
@@ -50,9 +43,7 @@ def reranker_command() -> None:
     show_default=True,
     help="The documents that a query is compared with: one that answers it, and hard negatives.",
 )
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Decides new weights, the order of the pairs, and dropout."
-)
+@seed_option
 @user_errors(RUN_AGAIN)
 def train_command(
     pairs: tuple[Path, ...],
@@ -75,31 +66,8 @@ def train_command(
       watershed reranker train pairs.jsonl --heldout heldout.jsonl --out reranker
       watershed reranker train pairs.jsonl --out reranker --encoder new --group 8
     """
-    import json
-
-    from catalog.settings import load_settings
-    from dagster_project.cli.screen.bars import Bars, wide_console
-    from dagster_project.engine.encoders import base_folder
-    from dagster_project.engine.trainer_process import run_trainer
-    from trainers.embedding.heldout import gain_lines
     from trainers.rerank import MODEL
 
-    settings, place = load_settings(), out.absolute()
-    config = {
-        "data": [str(path.absolute()) for path in pairs],
-        "out": str(place),
-        "encoder": base_folder(settings, encoder),
-        "heldout": [str(heldout.absolute())] if heldout else [],
-        "epochs": epochs,
-        "batch": batch,
-        "group": group,
-        "seed": seed,
-        "device": settings.trainer.device,
-    }
-    with Bars(wide_console()).listening():
-        run_trainer("trainers.rerank", config, "reranker")
-    result = json.loads((place / "result.json").read_text())
-    say(f"{result['pairs']:,} pairs, {result['steps']:,} steps, loss {result['train_loss']:.3f}")
-    for line in gain_lines(result):
-        say(line)
+    options = {"epochs": epochs, "batch": batch, "group": group, "seed": seed}
+    place = train_on_pairs("trainers.rerank", "reranker", pairs, out, encoder, heldout, **options)
     say(str(place / MODEL))

@@ -28,6 +28,8 @@ SECONDS = 20
 class LocalServer(ThreadingHTTPServer):
     """Serves one page, `page.html` of a package, with its script's nonce and the token of the process.
 
+    The script of the page begins with `local_page.js`, where it says LOCAL_PAGE.
+
     Raises:
         WatershedError: the port cannot be used.
     """
@@ -57,7 +59,8 @@ class LocalServer(ThreadingHTTPServer):
     def page(self, nonce: str) -> bytes:
         """The page, whose script and style carry `nonce`."""
         template = files(self.package).joinpath("page.html").read_text("utf-8")
-        return template.replace("NONCE", nonce).replace("TOKEN", self.token).encode()
+        shared = files("dagster_project.engine").joinpath("local_page.js").read_text("utf-8")
+        return template.replace("LOCAL_PAGE", shared).replace("NONCE", nonce).replace("TOKEN", self.token).encode()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report errors of the server; a page that was left before its reply came is none."""

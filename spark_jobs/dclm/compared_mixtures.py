@@ -315,8 +315,8 @@ def _write(
     tokenizer: dict[str, Any],
 ) -> None:
     """Write the shards of these documents and, last, their manifest, unless it exists already."""
-    from catalog.files import write_whole
-    from spark_jobs.shards.format import MANIFEST, TOKENIZER, parse_line, write_dataset, write_manifest
+    from spark_jobs.shards.format import MANIFEST, parse_line, write_manifest
+    from spark_jobs.shards.publish import write_description
     from spark_jobs.shards.tokenizer import EOT
 
     if (writer.folder / "train" / MANIFEST).is_file():
@@ -344,15 +344,7 @@ def _write(
             f"{writer.recipe.sequence_length} tokens",
             "take a larger top_fraction, or curate a larger crawl",
         )
-    write_whole(writer.folder / TOKENIZER, writer.tokenizer.read_bytes())
-    write_dataset(
-        writer.folder,
-        fingerprint=writer.folder.name,
-        vocab_size=tokenizer["vocab_size"],
-        sequence_length=writer.recipe.sequence_length,
-        eot=EOT,
-        seed=writer.recipe.seed,
-    )
+    write_description(writer.folder, writer.tokenizer, writer.recipe, writer.folder.name, tokenizer["vocab_size"], EOT)
     write_manifest(writer.folder / "train", filled)
 
 

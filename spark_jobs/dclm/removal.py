@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,19 +15,16 @@ from catalog.lineage.removal.orders import Removals
 from catalog.storage.records import measured_files
 from catalog.tables.dclm import DOCUMENTS, DUPLICATES, SHARDS_TABLE, SPANS
 from spark_jobs.dclm.incremental_duplicates import update_duplicates
-from spark_jobs.dclm.shards import shard_row
 from spark_jobs.dedup.index import DuplicateIndex
 from spark_jobs.dedup.near_copies import NearCopies
-from spark_jobs.shards.format import TOKENIZER, parse_line
 from spark_jobs.shards.removal import ShardFiles, ShardTables
-from spark_jobs.shards.writer import ShardRecipe, ShardWriter
 
 
 class Shards(ShardFiles):
     """The data sets under the files of dclm.shards."""
 
     def __init__(self) -> None:
-        super().__init__(ShardTables(shards=SHARDS_TABLE, spans=SPANS, sources=_hosts, row=_row))
+        super().__init__(ShardTables(shards=SHARDS_TABLE, spans=SPANS, sources=_hosts))
 
     def advice(self, lake: Lake, connection: Any, keys: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the copies of the documents, and files that were made from tables that held them."""
@@ -106,10 +102,3 @@ def _hosts(lake: Lake, ids: set[str]) -> Mapping[str, str]:
     chosen = pc.field("doc_id").isin(pa.array(sorted(ids), pa.string()))
     rows = lake.table(DOCUMENTS.name).to_pyarrow_dataset().to_table(columns=["doc_id", "host"], filter=chosen)
     return {row["doc_id"]: row["host"] or "unknown" for row in rows.to_pylist()}
-
-
-def _row(note: Mapping[str, Any], folder: Path, lake: Lake, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of dclm.shards by the note of a shard."""
-    recipe = ShardRecipe(sequence_length=row["sequence_length"], shard_tokens=max(2**18, row["sequence_length"] + 1))
-    writer = ShardWriter(folder, folder / TOKENIZER, recipe)
-    return shard_row(dict(note), parse_line(note["line"]), writer, lake, row["dataset"])

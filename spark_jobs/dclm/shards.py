@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from catalog.errors import WatershedError
-from catalog.files import PARTIAL, write_whole
+from catalog.files import PARTIAL
 from catalog.lake import Lake
 from catalog.progress import Task, track
 from catalog.tables.dclm import SHARDS_TABLE, SPANS
 from spark_jobs.dclm.survivors import texts_of
 from spark_jobs.dclm.tokenizer import stored_tokenizer
 from spark_jobs.hash_order import hash_key_column
-from spark_jobs.shards.format import TOKENIZER, ManifestLine, parse_line, write_dataset, write_manifest
 from spark_jobs.shards.plan import BIN_DIGITS, SPLITS, plan_shards
+from spark_jobs.shards.publish import shard_row, write_description, write_manifests
 from spark_jobs.shards.tokenizer import EOT
 from spark_jobs.shards.writer import MADE, ShardRecipe, ShardWriter
 from spark_jobs.spark import tables as write
@@ -53,7 +53,8 @@ def write_shards(spark: SparkSession, lake: Lake, recipe: ShardRecipe, fingerpri
             _make(documents, occurrences, spark.createDataFrame(planned), len(missing), writer)
     made = [writer.read_note(*shard) for shard in wanted]
     _refuse_empty(made, recipe)
-    _publish(writer, made, fingerprint, row["vocab_size"])
+    write_description(writer.folder, tokenizer, recipe, fingerprint, row["vocab_size"], EOT)
+    write_manifests(writer.folder, made)
     _write_tables(spark, lake, writer, made, fingerprint)
     return {"shards": len(wanted), "made": len(missing), **_sums(made)}
 
@@ -136,23 +137,6 @@ def _refuse_empty(made: list[dict[str, Any]], recipe: ShardRecipe) -> None:
             )
 
 
-def _publish(writer: ShardWriter, made: list[dict[str, Any]], fingerprint: str, vocab_size: int) -> None:
-    """Write the files beside the shards, the manifests last."""
-    recipe = writer.recipe
-    write_whole(writer.folder / TOKENIZER, writer.tokenizer.read_bytes())
-    write_dataset(
-        writer.folder,
-        fingerprint=fingerprint,
-        vocab_size=vocab_size,
-        sequence_length=recipe.sequence_length,
-        eot=EOT,
-        seed=recipe.seed,
-    )
-    lines = [parse_line(note["line"]) for note in made]
-    for split in SPLITS:
-        write_manifest(writer.folder / split, [line for line in lines if line.split == split])
-
-
 def _write_tables(
     spark: SparkSession, lake: Lake, writer: ShardWriter, made: list[dict[str, Any]], fingerprint: str
 ) -> None:
@@ -160,29 +144,8 @@ def _write_tables(
     folders = [str(writer.folder / MADE / split) for split in SPLITS]
     spans = spark.read.schema(schema).option("pathGlobFilter", "*.parquet").parquet(*folders)
     write.replace(spans, SPANS, lake, fingerprint)
-    rows = [shard_row(note, parse_line(note["line"]), writer, lake, fingerprint) for note in made]
+    rows = [shard_row(note, writer.folder, lake, fingerprint) for note in made]
     lake.replace(SHARDS_TABLE, pa.Table.from_pylist(rows, schema=SHARDS_TABLE.schema), fingerprint)
-
-
-def shard_row(
-    note: dict[str, Any], line: ManifestLine, writer: ShardWriter, lake: Lake, fingerprint: str
-) -> dict[str, Any]:
-    """The row of dclm.shards of a shard with this note, whose line of the manifest is `line`."""
-    return {
-        "split": line.split,
-        "shard": line.shard,
-        "dataset": fingerprint,
-        "path": lake.relative(writer.folder / line.split / f"{line.shard}.tar"),
-        "bytes": line.bytes,
-        "sha256": line.sha256,
-        "sequences": line.num_sequences,
-        "sequence_length": line.sequence_length,
-        "tokens": line.tokens,
-        "dropped_tokens": note["dropped_tokens"],
-        "documents": note["documents"],
-        "text_bytes": line.text_bytes,
-        "sources": [{"source": source, "tokens": tokens} for source, tokens in line.sources.items()],
-    }
 
 
 def _sums(made: list[dict[str, Any]]) -> dict[str, int]:

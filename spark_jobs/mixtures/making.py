@@ -27,21 +27,13 @@ from spark_jobs.mixtures.examples import drop_examples
 from spark_jobs.mixtures.filters import filters_of
 from spark_jobs.mixtures.shards import write_shards
 from spark_jobs.mixtures.sources import Rows
-from spark_jobs.shards.format import parse_line
 from spark_jobs.shards.plan import SPLITS
-from spark_jobs.shards.vocabulary import read_vocabulary
+from spark_jobs.shards.publish import shard_row
+from spark_jobs.shards.vocabulary import Vocabulary, read_vocabulary
 from spark_jobs.shards.writer import MADE, ShardRecipe
 
 Opened = Callable[[Rows], Iterator[pa.RecordBatch]]
 """Reads the rows of a source."""
-REASONS = {
-    Fate.EMPTY: "empty",
-    Fate.LICENCE: "licence",
-    Fate.FILTER: "filter",
-    Fate.DUPLICATE: "duplicate",
-    Fate.CONTAMINATED: "contaminated",
-    Fate.PROPORTION: "proportion",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +87,12 @@ def write_mixture(lake: Lake, mixture: Mixture, inputs: Inputs, opened: Opened, 
     # On the disk of the shards: the documents of a mixture may be larger than memory, and than the system's own disk.
     work = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
     try:
-        removals = lake.removals()
-        sources = _candidates(mixture, inputs, opened, work, lambda batch: removals.named(mixture.documents, batch))
+        removals, vocabulary = lake.removals(), read_vocabulary(inputs.tokenizer)
+
+        def forgotten(batch: pa.RecordBatch) -> Sequence[bool]:
+            return removals.named(mixture.documents, batch)
+
+        sources = _candidates(mixture, inputs, opened, work, vocabulary, forgotten)
         drop_copies(sources, recipe.duplicates, recipe.similarity)
         evaluations, warnings = drop_examples(sources, inputs.evaluations, recipe.rule)
         available = {each.name: int(each.tokens[each.left & ~each.heldout].sum()) for each in sources}
@@ -106,7 +102,6 @@ def write_mixture(lake: Lake, mixture: Mixture, inputs: Inputs, opened: Opened, 
             raise WatershedError(
                 f"{recipe.table}: no document is held out", "raise `heldout` of the recipe, or add documents"
             )
-        vocabulary = read_vocabulary(inputs.tokenizer)
         shards = ShardRecipe(sequence_length=recipe.sequence_length, shard_tokens=recipe.shard_tokens, seed=recipe.seed)
         notes = write_shards(folder, sources, repeats, shards, vocabulary, fingerprint)
         proportions = _proportions(mixture, sources, repeats, asked, available)
@@ -131,16 +126,15 @@ def write_mixture(lake: Lake, mixture: Mixture, inputs: Inputs, opened: Opened, 
     }
 
 
-def _candidates(
+def _candidates(  # noqa: PLR0917
     mixture: Mixture,
     inputs: Inputs,
     opened: Opened,
     work: Path,
+    vocabulary: Vocabulary,
     forgotten: Callable[[pa.RecordBatch], Sequence[bool]],
 ) -> list[Candidates]:
-    recipe = mixture.recipe
-    vocabulary = read_vocabulary(inputs.tokenizer)
-    found = []
+    recipe, found = mixture.recipe, []
     for number, rows in enumerate(inputs.rows):
         judging = Judging(
             vocabulary=vocabulary,
@@ -255,7 +249,7 @@ def _dropped(mixture: Mixture, sources: Sequence[Candidates]) -> Iterator[pa.Rec
                 batch,
                 {
                     "source": pa.array([each.name] * batch.num_rows, pa.string()),
-                    "reason": pa.array([REASONS[Fate(fate)] for fate in each.fate[places].tolist()], pa.string()),
+                    "reason": pa.array([Fate(fate).name.lower() for fate in each.fate[places].tolist()], pa.string()),
                     "detail": pa.array([each.details.get(place, "") for place in places.tolist()], pa.string()),
                     "kept_doc_id": pa.array([doc_id for doc_id, _ in kept], pa.string()),
                     "similarity": pa.array([alike for _, alike in kept], pa.float64()),
@@ -282,23 +276,3 @@ def _spans(mixture: Mixture, folder: Path) -> Iterator[pa.RecordBatch]:
     for split in SPLITS:
         for path in sorted((folder / MADE / split).glob("shard_*.parquet")):
             yield from pq.read_table(path).select(mixture.spans.schema.names).to_batches()
-
-
-def shard_row(note: Mapping[str, Any], folder: Path, lake: Lake, fingerprint: str) -> dict[str, Any]:
-    """The row of mixture.NAME_shards of a shard with this note."""
-    line = parse_line(note["line"])
-    return {
-        "split": line.split,
-        "shard": line.shard,
-        "dataset": fingerprint,
-        "path": lake.relative(folder / line.split / f"{line.shard}.tar"),
-        "bytes": line.bytes,
-        "sha256": line.sha256,
-        "sequences": line.num_sequences,
-        "sequence_length": line.sequence_length,
-        "tokens": line.tokens,
-        "dropped_tokens": note["dropped_tokens"],
-        "documents": note["documents"],
-        "text_bytes": line.text_bytes,
-        "sources": [{"source": source, "tokens": tokens} for source, tokens in line.sources.items()],
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +10,6 @@ import pyarrow as pa
 from catalog.lake import Lake
 from catalog.projects.mixture_tables import Mixture
 from spark_jobs.compute import pc
-from spark_jobs.mixtures.making import shard_row
 from spark_jobs.shards.removal import ShardFiles, ShardTables
 
 
@@ -20,7 +18,7 @@ class MixtureShards(ShardFiles):
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
-        super().__init__(ShardTables(shards=mixture.shards, spans=mixture.spans, sources=self._sources, row=_row))
+        super().__init__(ShardTables(shards=mixture.shards, spans=mixture.spans, sources=self._sources))
 
     def advice(self, lake: Lake, connection: Any, keys: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the copies of the documents that the mixture has dropped: they stay in their sources."""
@@ -42,7 +40,3 @@ class MixtureShards(ShardFiles):
         chosen = pc.field("doc_id").isin(pa.array(sorted(ids), pa.string()))
         rows = lake.table(name).to_pyarrow_dataset().to_table(columns=["doc_id", "source"], filter=chosen)
         return {row["doc_id"]: row["source"] for row in rows.to_pylist()}
-
-
-def _row(note: Mapping[str, Any], folder: Path, lake: Lake, row: Mapping[str, Any]) -> dict[str, Any]:
-    return shard_row(note, folder, lake, row["dataset"])

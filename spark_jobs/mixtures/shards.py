@@ -16,12 +16,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from catalog.errors import WatershedError
-from catalog.files import write_whole
 from catalog.progress import track
 from spark_jobs.hash_order import hash_number
 from spark_jobs.mixtures.candidates import Candidates
-from spark_jobs.shards.format import TOKENIZER, parse_line, write_dataset, write_manifest
 from spark_jobs.shards.plan import BIN_DIGITS, SPLITS, plan_shards
+from spark_jobs.shards.publish import write_description, write_manifests
 from spark_jobs.shards.vocabulary import Vocabulary
 from spark_jobs.shards.writer import ShardRecipe, ShardWriter, lay_out
 
@@ -72,15 +71,7 @@ def write_shards(  # noqa: PLR0917
     """
     writer = ShardWriter(folder, vocabulary.path, recipe)
     notes: list[dict[str, Any]] = []
-    write_whole(folder / TOKENIZER, vocabulary.path.read_bytes())
-    write_dataset(
-        folder,
-        fingerprint=fingerprint,
-        vocab_size=vocabulary.size,
-        sequence_length=recipe.sequence_length,
-        eot=vocabulary.eot,
-        seed=recipe.seed,
-    )
+    write_description(folder, vocabulary.path, recipe, fingerprint, vocabulary.size, vocabulary.eot)
     for split in SPLITS:
         found = occurrences(sources, repeats, recipe.seed, heldout=split == "heldout")
         bins = (found.key >> BIN_SHIFT).astype(np.int64)
@@ -107,9 +98,7 @@ def write_shards(  # noqa: PLR0917
                 "add documents, shorten `sequence_length`, or change `heldout` of the recipe",
             )
     filled = [note for note in notes if note["line"]["num_sequences"]]
-    lines = [parse_line(note["line"]) for note in filled]
-    for split in SPLITS:
-        write_manifest(folder / split, [line for line in lines if line.split == split])
+    write_manifests(folder, filled)
     return filled
 
 

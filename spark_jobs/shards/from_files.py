@@ -35,8 +35,9 @@ from catalog.files import sha256_of, whole_file, write_whole
 from catalog.progress import track
 from spark_jobs.light_imports import light_imports
 from spark_jobs.shards.documents import Batch, TextFile, read_documents
-from spark_jobs.shards.format import DATASET, MANIFEST, TOKENIZER, parse_line, write_dataset, write_manifest
+from spark_jobs.shards.format import DATASET, MANIFEST, TOKENIZER
 from spark_jobs.shards.plan import BIN_DIGITS, SPLITS, plan_shards
+from spark_jobs.shards.publish import write_description, write_manifests
 from spark_jobs.shards.vocabulary import Vocabulary, read_vocabulary
 from spark_jobs.shards.writer import ShardRecipe, ShardWriter, lay_out
 
@@ -412,19 +413,9 @@ def _publish(
                 f"the {split} text fills no sequence of {recipe.sequence_length} + 1 tokens",
                 "give more documents, shorten --sequence-length, or change --heldout",
             )
-    write_whole(job.out / TOKENIZER, vocabulary.path.read_bytes())
-    write_dataset(
-        job.out,
-        fingerprint=fingerprint,
-        vocab_size=vocabulary.size,
-        sequence_length=recipe.sequence_length,
-        eot=vocabulary.eot,
-        seed=recipe.seed,
-    )
+    write_description(job.out, vocabulary.path, recipe, fingerprint, vocabulary.size, vocabulary.eot)
     write_whole(job.out / COUNTS, json.dumps(counts).encode())
-    lines = [parse_line(note["line"]) for note in filled]
-    for split in SPLITS:
-        write_manifest(job.out / split, [line for line in lines if line.split == split])
+    write_manifests(job.out, filled)
     return _outcome(fingerprint, filled, counts, made_before=False)
 
 

@@ -32,6 +32,7 @@ from spark_jobs.shards.format import (
     write_manifest,
     write_shard,
 )
+from spark_jobs.shards.publish import shard_row
 from spark_jobs.shards.tokenizer import EOT
 from spark_jobs.shards.vocabulary import read_vocabulary
 from spark_jobs.shards.writer import MADE
@@ -45,8 +46,6 @@ class ShardTables:
     spans: Contract
     sources: Callable[[Lake, set[str]], Mapping[str, str]]
     """The sources of documents, by doc_id, under which shards count their tokens; a document may be missing."""
-    row: Callable[[Mapping[str, Any], Path, Lake, Mapping[str, Any]], dict[str, Any]]
-    """The row of `shards` by the note of a shard, the folder of its data set, the lake, and the row before."""
 
 
 class ShardFiles:
@@ -156,7 +155,7 @@ def _update_table(lake: Lake, tables: ShardTables) -> None:
             fresh.append(row)
             continue
         note = json.loads(note_path.read_text("utf-8"))
-        fresh.append(tables.row(note, folder, lake, row))
+        fresh.append(shard_row(note, folder, lake, row["dataset"]))
     if fresh == rows:
         return
     table = pa.Table.from_pylist(fresh, schema=tables.shards.schema)

@@ -101,8 +101,8 @@ class Made:
         return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a table."""
-        return self.lake.read(name).to_pylist()
+        """The rows of a table, in an order that their values decide: a Delta table has none of its own."""
+        return sorted(self.lake.read(name).to_pylist(), key=repr)
 
 
 def texts() -> dict[tuple[str, str], str]:

@@ -1,6 +1,6 @@
 """Pictures in requests: data URLs, and what a model of pictures makes of them.
 
-The engine knows no model of pictures. It is handed what stands at the beginning of a prompt: its tokens, and a function
+The engine knows no model of pictures. It is given what stands at the beginning of a prompt: its tokens, and a function
 for their embeddings, which is called in the engine's thread when the prompt is read.
 """
 

@@ -37,7 +37,7 @@ class TransformerConfig:
     stem: Sequence[int] = ()
     """Channels of convolutions of 3 x 3 with stride 2 that embed patches in place of one matrix (arXiv 2106.14881); a
     transformer learns faster with them from few pictures. As many as halve a patch down to one position; any further
-    ones have stride 1, so that a patch is told of its neighbours before the first block."""
+    ones have stride 1, so that a patch depends on its neighbours before the first block."""
     positions: bool = True
     """Whether a learned vector is added to each place of a crop, as in CLIP and SigLIP. Without it, convolutions of a
     `stem` alone tell a patch where its neighbours are (arXiv 2102.10882), and what is learned of a thing in one place

@@ -68,11 +68,11 @@ def _figure(site: SiteLake, row: dict[str, Any]) -> Markup | None:
         return None
     asked = short(masked(row["question"]), 100)
     score = row.get("score")
-    said = f"{row['split']}, F1 {score:.2f}" if isinstance(score, int | float) else row["split"]
+    note = f"{row['split']}, F1 {score:.2f}" if isinstance(score, int | float) else row["split"]
     image = tag(
         "img",
         src=f"data:image/jpeg;base64,{row['jpeg']}",
         alt=f"A scene with rings where the model pointed: {asked}",
         loading="lazy",
     )
-    return tag("figure", image, tag("figcaption", asked, tag("br"), tag("span", short(said, 60), class_="quiet")))
+    return tag("figure", image, tag("figcaption", asked, tag("br"), tag("span", short(note, 60), class_="quiet")))

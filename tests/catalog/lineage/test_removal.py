@@ -253,15 +253,15 @@ def written_shards(settings: Settings) -> Path:
     writer = ShardWriter(folder, folder / "tokenizer.json", ShardRecipe(sequence_length=9, shard_tokens=64))
     import numpy as np
 
-    from spark_jobs.dclm.shards import shard_row
     from spark_jobs.shards.format import parse_line, write_manifest
+    from spark_jobs.shards.publish import shard_row
 
     tokens = [np.full(count, 1 + n, np.uint32) for n, count in ((0, 5), (2, 6), (2, 6))]
     stream = lay_out([doc_id(0), GONE, GONE], ["lake.example"] * 3, tokens, 9, np.dtype("<u2"))
     note = writer.keep("train", 0, stream, 100)
     line = parse_line(json.loads(json.dumps(note["line"])))
     write_manifest(folder / "train", [line])
-    rows = [shard_row(note, line, writer, lake, "da7a5e7"), good_rows()["dclm.shards"][1]]
+    rows = [shard_row(note, writer.folder, lake, "da7a5e7"), good_rows()["dclm.shards"][1]]
     write_rows(settings, {"dclm.shards": rows})
     return folder
 

@@ -192,7 +192,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(inputs, tmp_path, monkeypa
 def test_what_other_work_left_unfinished_is_not_taken_for_this(inputs, tmp_path, monkeypatch):
     keep = from_files.ShardWriter.keep
     with monkeypatch.context() as patched:
-        patched.setattr(from_files, "write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(from_files, "write_manifests", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             make_shards(job(inputs, tmp_path / "cut", "a.jsonl"))
         (tmp_path / "cut" / "dataset.json").unlink()

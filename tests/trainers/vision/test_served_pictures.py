@@ -351,7 +351,7 @@ def test_a_person_shows_a_picture_and_sees_the_points(
     page.keyboard.press("Enter")
     assert reply_of(page) == shown
     page.locator("#log .begins").wait_for()
-    # A vector picture is sent as pixels; what is no picture is said.
+    # A vector picture is sent as pixels; a file that is not a picture is reported.
     drop = """([text, kind]) => {
         const data = new DataTransfer();
         data.items.add(new File([text], "dropped", {type: kind}));

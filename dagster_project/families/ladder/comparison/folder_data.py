@@ -39,7 +39,8 @@ from spark_jobs.evals.continuations import (
 )
 from spark_jobs.hash_order import hash_number
 from spark_jobs.shards.documents import find_files, read_documents
-from spark_jobs.shards.format import DATASET, MANIFEST, TOKENIZER, parse_line, read_shard, write_dataset, write_manifest
+from spark_jobs.shards.format import DATASET, MANIFEST, TOKENIZER, parse_line, read_shard, write_manifest
+from spark_jobs.shards.publish import write_description
 from spark_jobs.shards.tokenizer import EOT, encode, encoder, load_tokenizer, tokenizer_bytes, train_tokenizer
 from spark_jobs.shards.writer import ShardRecipe, ShardWriter
 
@@ -318,15 +319,7 @@ def _write(  # noqa: PLR0917 - all of one data set
     lines = [line for line in (parse_line(note["line"]) for note in notes) if line.num_sequences]
     if not lines:
         return []
-    write_whole(folder / TOKENIZER, tokenizer.read_bytes())
-    write_dataset(
-        folder,
-        fingerprint=folder.name,
-        vocab_size=load_tokenizer(tokenizer).get_vocab_size(),
-        sequence_length=recipe.sequence_length,
-        eot=EOT,
-        seed=recipe.seed,
-    )
+    write_description(folder, tokenizer, recipe, folder.name, load_tokenizer(tokenizer).get_vocab_size(), EOT)
     write_manifest(folder / split, lines)
     return lines
 

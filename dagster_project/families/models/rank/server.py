@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from http import HTTPStatus
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from catalog.errors import WatershedError
-from dagster_project.engine.entries import is_name
-from dagster_project.engine.local_page import LocalHandler, LocalServer
+from dagster_project.engine.rating_page import RatingHandler, RatingServer, shown_place
 from dagster_project.families.models.rank.choices import Choices, left_side
 
-LARGEST_BODY = 2_000
 
-
-class RankServer(LocalServer):
+class RankServer(RatingServer):
     """Serves the page for some pairs.
 
     Example:
@@ -31,8 +25,7 @@ class RankServer(LocalServer):
     def state(self, rater: str, at: int | None) -> dict[str, Any]:
         """The pair at a place, or the first one that the rater has not chosen from, as this rater sees it."""
         pairs, own = self.choices.pairs, self.choices.of_rater(rater)
-        left = [place for place, pair in enumerate(pairs) if pair.id not in own]
-        place = (left[0] if left else len(pairs) - 1) if at is None else max(0, min(at, len(pairs) - 1))
+        place, done = shown_place([pair.id for pair in pairs], own, at)
         pair = pairs[place]
         first = left_side(rater.strip(), pair.id)
         answers = (pair.one, pair.other) if first == "one" else (pair.other, pair.one)
@@ -42,7 +35,7 @@ class RankServer(LocalServer):
         return {
             "place": place,
             "pairs": len(pairs),
-            "chosen": len(pairs) - len(left),
+            "chosen": done,
             "pair": pair.id,
             "question": pair.question,
             "left": answers[0].answer,
@@ -51,42 +44,13 @@ class RankServer(LocalServer):
         }
 
 
-class _Handler(LocalHandler):
+class _Handler(RatingHandler):
     server: RankServer  # ty: ignore[incompatible-mutable-override]
+    ITEM, ENTRY, LARGEST, FAULT = "/pair", "/choice", 2_000, "this is not a choice"
 
-    def do_GET(self) -> None:
-        if not self.is_for_us():
-            return
-        parts = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if parts.path == "/":
-            self.send_page()
-        elif parts.path == "/pair":
-            rater, at = query.get("rater", ""), query.get("at", "")
-            if not is_name(rater) or not (at == "" or (at.isascii() and at.isdigit() and len(at) < 10)):
-                self.refuse(HTTPStatus.BAD_REQUEST, "the rater has no name, or the place is not a number")
-                return
-            self.send_value(self.server.state(rater, int(at) if at else None))
-        else:
-            self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-
-    def do_POST(self) -> None:
-        if not self.is_for_us() or not self.is_our_page():
-            return
-        if self.path != "/choice":
-            self.refuse(HTTPStatus.FORBIDDEN, "nothing is written there")
-            return
-        if (body := self.body(LARGEST_BODY)) is None:
-            return
-        try:
-            value = json.loads(body)
-            rater, pair, choice, seconds = (value[name] for name in ("rater", "pair", "choice", "seconds"))
-            if not all(isinstance(each, str) for each in (rater, pair, choice)) or isinstance(seconds, bool):
-                raise ValueError
-            self.server.choices.enter(rater, pair, choice, float(seconds))
-        except WatershedError as error:
-            self.refuse(HTTPStatus.BAD_REQUEST, error.cause)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            self.refuse(HTTPStatus.BAD_REQUEST, "this is not a choice")
-        else:
-            self.send_value(self.server.state(rater, None))
+    def enter(self, value: Mapping[str, Any]) -> str:
+        rater, pair, choice, seconds = (value[name] for name in ("rater", "pair", "choice", "seconds"))
+        if not all(isinstance(each, str) for each in (rater, pair, choice)) or isinstance(seconds, bool):
+            raise ValueError
+        self.server.choices.enter(rater, pair, choice, float(seconds))
+        return rater

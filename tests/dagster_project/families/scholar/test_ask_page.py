@@ -143,6 +143,7 @@ def faults(page: Page, *schemes: Literal["light", "dark"]) -> list[tuple[str, st
     return found
 
 
+@pytest.mark.slow
 def test_a_person_asks_sees_the_stages_and_opens_the_citations(served: Served) -> None:
     requests: list[str] = []
     errors: list[str] = []
