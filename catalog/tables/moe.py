@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.columns import boolean, integer, real, text
-from catalog.contract import Contract, between, matches, one_of, references, row_count
+from catalog.contract import Contract, between, matches, one_of, references, row_count, warned
 from catalog.family import Family, Lineage, Models, Report, Searchable
 from catalog.tables.models import CHECKPOINT_COLUMNS
 from catalog.trained import BATCH_EXPECTATIONS, INTENDED, STEP, TOKENS_READ, batch_columns
@@ -44,8 +44,9 @@ MODELS = Contract(
         row_count(2, why="a mixture and a dense model"),
         one_of("kind", ("dense", "moe")),
         between("heldout_bits_per_byte", 0, 8, why="a model that knows nothing needs eight bits per byte"),
-        between("smallest_load", 0.1, 1, why="no expert starves: routing is balanced"),
-        between("largest_load", 1, 4, why="no expert takes all: routing is balanced"),
+        # A run whose routing is not balanced is recorded too.
+        warned(between("smallest_load", 0.1, 1, why="no expert starves: routing is balanced")),
+        warned(between("largest_load", 1, 4, why="no expert takes all: routing is balanced")),
         matches("sha256", r"^[0-9a-f]{64}$"),
     ),
 )

@@ -545,8 +545,8 @@ def test_the_models_of_a_mixture_are_rows_with_their_weights_and_metrics(
         assert each["steps"] == config["steps"] == (RUNS[name] or config["steps"])
         assert each["tokens"] == each["steps"] * config["batch"] * 32
         assert (trained.lake.files / each["path"]).is_dir()
-        losses = [row["loss"] for row in trained.rows("mixture.base_metrics") if row["run"] == name]
-        assert each["train_loss"] == losses[-1] < losses[0]
+        losses = {row["step"]: row["loss"] for row in trained.rows("mixture.base_metrics") if row["run"] == name}
+        assert each["train_loss"] == losses[max(losses)] < losses[min(losses)]
     assert len({each["sha256"] for each in rows.values()}) == 2
     # The recipe of the data does not name the models, so that another one does not make the mixture again.
     monkeypatch.setenv("WATERSHED_PROJECT", str(trained.folder))
@@ -568,7 +568,7 @@ def test_the_batches_are_the_sequences_that_the_trainer_was_fed(trained: Made, f
         step = recorded[each["run"]].setdefault(each["step"], Counter())
         step.update((each["shard"], number) for number in each["sequences"])
     for name, each in fed.items():
-        assert list(recorded[name].values()) == [Counter(step) for step in each.steps]
+        assert recorded[name] == {number: Counter(step) for number, step in enumerate(each.steps, start=1)}
 
 
 def test_every_document_names_the_models_that_read_it_and_how_often(trained: Made, fed: dict[str, Fed]) -> None:
