@@ -93,7 +93,9 @@ class Found:
         self.wrong += other.wrong
 
 
-def campaign(sequences: int, steps: int, seed: int = SEED, workers: int = 1, say: Callable[[str], None] = str) -> Found:
+def campaign(
+    sequences: int, steps: int, seed: int = SEED, workers: int = 1, say: Callable[[str], object] = str
+) -> Found:
     """Run the sequences in so many processes, and return what was wrong in any; `say` receives lines of progress."""
     one = partial(_sequence, steps=steps, seed=seed)
     if workers == 1:
@@ -102,7 +104,7 @@ def campaign(sequences: int, steps: int, seed: int = SEED, workers: int = 1, say
         return _added(pool.map(one, range(sequences)), sequences, say)
 
 
-def _added(made: Iterable[Found], sequences: int, say: Callable[[str], None]) -> Found:
+def _added(made: Iterable[Found], sequences: int, say: Callable[[str], object]) -> Found:
     found, began = Found(), time.monotonic()
     shown = began
     for done, each in enumerate(made, start=1):
