@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.contract import Contract, references
 from catalog.family import Corpus, Family, Lineage, Link
 from catalog.literals import sql_literal
-from catalog.projects.entries import Fault, known, text, whole
+from catalog.projects.entries import Fault, known, real, text, whole
 from catalog.trained import (
     BATCH_EXPECTATIONS,
     CHECKPOINT_EXPECTATIONS,
@@ -40,7 +40,7 @@ MOST_RUNS = 64
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What a run may be called: it names a folder."""
 PRESET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-\d+(\.\d+)?x[Cc]")
-KEYS = frozenset("preset run seed batch steps heldout_sequences document_masking model optimiser".split())
+KEYS = frozenset("preset run seed batch steps heldout_sequences document_masking model optimiser spike".split())
 OWNER = "training"
 
 
@@ -108,6 +108,7 @@ def _run(entry: Any) -> TrainingRun:
         raise Fault(f"train: the run {run!r} is not in letters, digits, dots, hyphens and underscores")
     for name, least in (("seed", 0), ("batch", 1), ("steps", 1), ("heldout_sequences", 1)):
         whole(given, name, None, least)
+    real(given, "spike", None, 0, 1000)
     if not isinstance(given.get("document_masking", False), bool):
         raise Fault("train: document_masking is true or false")
     for name in ("model", "optimiser"):

@@ -663,6 +663,7 @@ def test_search_the_site_and_the_bills_of_materials_know_the_models(trained: Mad
         ('{ preset = "30k-1xC", run = "../up" }', "the run '../up' is not in letters"),
         ('{ preset = "30k-1xC", epochs = 2 }', "train has the unknown entry 'epochs'"),
         ('{ preset = "30k-1xC", steps = 0 }', "steps = 0 is not a whole number of at least 1"),
+        ('{ preset = "30k-1xC", spike = "much" }', "spike = 'much' is not a number from 0 to 1000"),
         ("7", "train = 7 is neither a preset nor a table"),
     ],
 )

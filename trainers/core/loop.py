@@ -399,10 +399,13 @@ class Trainer:
         kept = f"the last good checkpoint is {self.saved.folder}" if self.saved else "no checkpoint was made yet"
         usual = self.position.usual_loss
         before = "" if usual is None else f", after {usual:.3f} usually,"
+        mend = "lower optimiser.learning_rate or raise optimiser.warmup_steps, in another `out` folder"
+        if math.isfinite(loss) and math.isfinite(norm):
+            mend += "; raise `spike` where the losses of batches differ as much"
         raise TrainerError(
             f"{self.plan.name}: at step {self.position.step} the loss is {loss}{before} and the gradient norm {norm};"
             f" {kept}",
-            "lower optimiser.learning_rate or raise optimiser.warmup_steps, in another `out` folder",
+            mend,
         )
 
     def _update_weights(self) -> None:
