@@ -99,7 +99,7 @@ def go_back(out: Path, step: int) -> None:
 @pytest.mark.parametrize("matrices", ["adamw", "muon"])
 def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path, matrices):
     one, changing = tmp_path / "one", tmp_path / "changing"
-    chosen = {"optimiser": {"matrices": matrices}}
+    chosen: dict[str, Any] = {"optimiser": {"matrices": matrices}}
     alone(shards, one, **chosen)
     shutil.copytree(one, changing)
     go_back(changing, 10)
