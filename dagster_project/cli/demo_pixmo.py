@@ -36,7 +36,7 @@ class PixmoSize:
 
 SIZES = {
     "smoke": PixmoSize(train=120, test=10, dense=10, captions=10, mixture=20, blind=5),
-    "small": PixmoSize(train=4_000, test=100, dense=700, captions=100, mixture=650, blind=120),
+    "small": PixmoSize(train=4_000, test=100, dense=600, captions=60, mixture=640, blind=100),
     "standard": PixmoSize(train=12_000, test=400, dense=4_000, captions=1_000, mixture=12_000, blind=1_000),
 }
 

@@ -41,7 +41,7 @@ def composed_scenes(making: Making) -> dict[str, Any]:
     return {"scenes": rows.num_rows}
 
 
-@table_asset(CAPTIONERS, code_version="4", recipe=captioner_recipe, engine="torch")
+@table_asset(CAPTIONERS, code_version="5", recipe=captioner_recipe, engine="torch")
 def captioners(making: Making) -> dict[str, Any]:
     """Trains a vision transformer, a captioner, a model of all data sets, and a baseline that sees no picture."""
     import pyarrow as pa

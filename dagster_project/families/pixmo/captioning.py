@@ -20,6 +20,9 @@ SECOND = (*FIRST, "cap_qa", "clocks")
 """Those of the other stages. A picture is read once for all that they say of it."""
 RATE, WARMUP = 2e-3, 60
 """For a model that is trained from nothing."""
+LATER = {"vision": 1.5e-3, "connector": 3e-3, "decoder": 3e-3}
+"""The rates once the transformer has begun to learn and the decoder begins."""
+OPTIMISER = {"z_loss": 0.0, "matrices": "muon"}
 GROUNDING, AIMING = 0.5, 2.0
 """Weights of the two losses that teach a new model where things are; see docs/vision.md."""
 
@@ -62,13 +65,12 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
         "seed": recipe.seed,
         "dropout": 0.0,
         "keep_checkpoints": 1,
-        "optimiser": {"z_loss": 0.0},
+        "optimiser": OPTIMISER,
         "rates": dict.fromkeys(("vision", "connector", "decoder"), RATE),
         "warmups": dict.fromkeys(("vision", "connector", "decoder"), WARMUP),
     }
     seen = {"grounding": GROUNDING, "aiming": AIMING}
-    # The transformer has begun to learn when the decoder begins.
-    after = {"rates": {"vision": 0.5 * RATE, "connector": RATE, "decoder": RATE}}
+    after = {"rates": LATER}
     return {
         "dense": {
             **shared,
@@ -76,7 +78,7 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
             "stage": "dense",
             "grounding": 1.0,
             "steps": recipe.dense,
-            "optimiser": {"z_loss": 0.0, "final_fraction": 0.25},
+            "optimiser": {**OPTIMISER, "final_fraction": 0.25},
             "out": str(folder / "dense"),
         },
         "captions": {
@@ -87,7 +89,7 @@ def configurations(lake: Lake, recipe: CaptionerRecipe, folder: Path) -> dict[st
             "model": str(folder / "dense"),
             "steps": recipe.captions,
             # The rate stays high, because the next stage goes on with it.
-            "optimiser": {"z_loss": 0.0, "final_fraction": 0.5},
+            "optimiser": {**OPTIMISER, "final_fraction": 0.5},
             "out": str(folder / "captions"),
         },
         "mixture": {
