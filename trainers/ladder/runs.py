@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainers.ladder.csv_rows import CsvTable, read_csv
 from trainers.ladder.laws import Array
@@ -332,7 +333,9 @@ def _measure(table: CsvTable, task: Task, kind: str) -> Array:
 
 
 def _check_range(table: CsvTable, run: Run, task: str) -> None:
-    def refuse(bad: Callable[[Array], Array], values: Array, cause: str, mend: str, sign: float = 1.0) -> None:
+    def refuse(
+        bad: Callable[[Array], NDArray[np.bool_]], values: Array, cause: str, mend: str, sign: float = 1.0
+    ) -> None:
         if bad(values).any():
             at = int(np.argmax(bad(values)))
             place = f"{table.path}, line {table.lines[at]}: run {run.name}"
