@@ -1,24 +1,30 @@
 """Random sequences of insert, forget, compact, vacuum, run again and time travel, against a model in memory.
 
-    uv run python -m benchmarks.removal_campaign [--sequences 1000] [--steps 10] [--seed 13]
+    uv run python -m benchmarks.removal_campaign [--sequences 1000] [--steps 10] [--seed 13] [--workers 2]
 
 Each sequence has a lake of its own with dclm.documents and dclm.verdicts. The model knows which documents each version
 of each table holds, and which were ordered to be forgotten, by identifier or by the beginning of their address. After
 every step, the latest versions must hold what the model says; no file of the lake may hold a removed document, neither
 a row of a Parquet file nor an address in a log; a version that held one must be refused, and every other version must
 be read as it was, unless Delta's own VACUUM took its files. Removals are killed at random places, by an error in the
-middle of writing or deleting a file, and resumed.
+middle of writing or deleting a file, and resumed. A line every half minute says how many sequences are done and have
+gone wrong, and how much time is left.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -79,17 +85,44 @@ class Found:
     read: int = 0
     wrong: list[str] = field(default_factory=list)
 
+    def add(self, other: Found) -> None:
+        """Add what another campaign did."""
+        self.steps += other.steps
+        self.refused += other.refused
+        self.read += other.read
+        self.wrong += other.wrong
 
-def campaign(sequences: int, steps: int, seed: int = SEED) -> Found:
-    """Run the sequences and return what was wrong in any."""
-    found = Found()
-    for number in range(sequences):
-        with tempfile.TemporaryDirectory(prefix="watershed-removal-") as folder:
-            _sequence(Path(folder), random.Random(f"{seed} {number}"), steps, found, number)
+
+def campaign(
+    sequences: int, steps: int, seed: int = SEED, workers: int = 1, say: Callable[[str], object] = str
+) -> Found:
+    """Run the sequences in so many processes, and return what was wrong in any; `say` receives lines of progress."""
+    one = partial(_sequence, steps=steps, seed=seed)
+    if workers == 1:
+        return _added(map(one, range(sequences)), sequences, say)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return _added(pool.map(one, range(sequences)), sequences, say)
+
+
+def _added(made: Iterable[Found], sequences: int, say: Callable[[str], object]) -> Found:
+    found, began = Found(), time.monotonic()
+    shown = began
+    for done, each in enumerate(made, start=1):
+        found.add(each)
+        if (now := time.monotonic()) - shown > 30:
+            shown, left_s = now, (now - began) * (sequences - done) / done
+            say(f"{done:,} sequences, {len(found.wrong):,} wrong, {left_s / 60:.0f} minutes left")
     return found
 
 
-def _sequence(folder: Path, rng: random.Random, steps: int, found: Found, number: int) -> None:
+def _sequence(number: int, steps: int, seed: int) -> Found:
+    found = Found()
+    with tempfile.TemporaryDirectory(prefix="watershed-removal-") as folder:
+        _run(Path(folder), random.Random(f"{seed} {number}"), steps, found, number)
+    return found
+
+
+def _run(folder: Path, rng: random.Random, steps: int, found: Found, number: int) -> None:
     (folder / "watershed.toml").touch()
     lake, model = Lake.of(load_settings(folder)), Model()
     done: list[str] = []
@@ -281,8 +314,10 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    found = campaign(options.sequences, options.steps, options.seed)
+    say = partial(print, flush=True)
+    found = campaign(options.sequences, options.steps, options.seed, options.workers, say)
     print(f"{options.sequences:,} sequences, {found.steps.total():,} steps: {dict(found.steps)}")
     print(f"time travel: {found.read:,} versions were read as they were, {found.refused:,} were refused")
     for problem in found.wrong:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.contract import Contract, Expectation
 from catalog.errors import WatershedError
 from catalog.evolution import changes, in_words
+from catalog.files import alone
 from catalog.literals import sql_literal
 from catalog.object_store import is_object_store
 from catalog.storage.records import write_records
@@ -45,11 +46,7 @@ def _alone(lake: Lake) -> Generator[None]:
     if is_object_store(lake.root):
         yield
         return
-    import fcntl
-
-    Path(lake.root).mkdir(parents=True, exist_ok=True)
-    with (Path(lake.root) / ".creating").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(Path(lake.root) / ".creating"):
         yield
 
 

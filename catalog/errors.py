@@ -20,3 +20,7 @@ class WatershedError(Exception):
 
     def __reduce__(self) -> tuple[type[WatershedError], tuple[str, str]]:
         return type(self), (self.cause, self.mend)
+
+
+class OvertakenError(WatershedError):
+    """Another process has written a table since the version that new rows were made from. Nothing was written."""

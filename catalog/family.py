@@ -1,7 +1,7 @@
 """A family of tables: what it declares to the engines of the catalog, which know no family by name.
 
-`catalog/tables/__init__.py` lists the families. SQL, lineage, cards and the quality gate gather what each family
-declares here from that list.
+`catalog/tables/__init__.py` lists the families, and those that a project declares. SQL, lineage, cards and the quality
+gate gather what each family declares here from that list.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from catalog.view import View
 class Corpus:
     """The tables that hold documents and the training shards made of them; lineage joins them.
 
-    Their columns are those of `dclm.documents`, `dclm.pool`, `dclm.shards` and `dclm.spans`.
+    The columns of documents and archives are those of `dclm.documents` and `dclm.pool`, or, of a corpus without
+    archives, at least `doc_id`. Those of shards and spans are those of `dclm.shards` and `dclm.spans`.
     """
 
     documents: str
     """A row per document, by `doc_id`."""
-    archives: str
-    """A row per file that documents were read from, by `warc`."""
     shards: str
-    """A row per shard of token sequences, by `split` and `shard`."""
+    """A row per shard of token sequences, by `split` and `shard`. Tables of models and batches are made from it."""
     spans: str
     """A row per document, or part of one, in a shard's token stream."""
+    archives: str = ""
+    """A row per file that documents were read from, by `warc`; empty if documents are rows of other tables."""
+    row: str = "NULL"
+    """SQL over `documents`, called d: the row that a document was made from, as `watershed trace` takes it."""
+    counted_by: str = "domain"
+    """What the column `sources` of shards counts tokens by, in a word: domain, source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +80,8 @@ class Origin:
 class Lineage:
     """The tables of a family that lineage follows."""
 
-    corpus: Corpus | None = None
-    """Declared by one family only: a doc_id or the name of a shard does not say whose it is."""
+    corpora: tuple[Corpus, ...] = ()
+    """The bare name of a shard, `train/0/17`, is one of the first corpus that is made."""
     decisions: tuple[Decision, ...] = ()
     batches: tuple[str, ...] = ()
     """Tables of what training steps read, with the columns of `models.batches`."""

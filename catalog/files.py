@@ -29,6 +29,20 @@ def settled(changed_ns: int) -> bool:
 
 
 @contextmanager
+def alone(path: Path) -> Generator[None]:
+    """Let one thread of one process at a time into the block, among all that name the file `path`.
+
+    The file is made, and stays empty. The system ends the lock of a process that is killed.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def whole_path(path: Path) -> Generator[Path]:
     """A path to write a file or a folder to, which becomes `path` when the block ends and is removed when it raises.
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from catalog.code_version import code_version
 from catalog.contract import Contract, conforming
 from catalog.creation import create
-from catalog.errors import WatershedError
+from catalog.errors import OvertakenError, WatershedError
 from catalog.literals import partition_sql, partitions_sql
 from catalog.object_store import FIRST_REQUEST, full_options, is_object_store, refusal
 from catalog.reads import not_recorded, record_read
@@ -224,6 +224,8 @@ class Lake:
         fingerprint: str,
         partition: Mapping[str, Any] | None = None,
         within: Mapping[str, Any] | None = None,
+        *,
+        after: int | None = None,
     ) -> int:
         """Replace the table, or one `partition` of it, with `rows` in one transaction; returns the version.
 
@@ -231,13 +233,15 @@ class Lake:
             rows: a table, or record batches, of which only a few are in memory at a time.
             within: partition columns and values that the rows share; rows with other values stay. Unlike `partition`,
                 it is not recorded as what was written.
+            after: the version of the table that the rows were made from, if nothing that was written since may be lost.
 
         Raises:
+            OvertakenError: the table has another version than `after`.
             WatershedError: the rows do not fit the contract, or break one of its constraints.
         """
         replaced = {**(partition or {}), **(within or {})}
         predicate = partition_sql(replaced) if replaced else None
-        return self._overwrite(contract, rows, predicate, commit_note(fingerprint, partition))
+        return self._write(contract, rows, "overwrite", predicate, commit_note(fingerprint, partition), after=after)
 
     def replace_parts(self, contract: Contract, rows: pa.Table, parts: Sequence[Part]) -> int:
         """Replace several partitions by `rows`, which lie within them, in one transaction; returns the version.
@@ -245,7 +249,7 @@ class Lake:
         Raises:
             WatershedError: the rows do not fit the contract, or break one of its constraints.
         """
-        return self._overwrite(contract, rows, parts_sql(parts), parts_note(parts))
+        return self._write(contract, rows, "overwrite", parts_sql(parts), parts_note(parts))
 
     def append(
         self, contract: Contract, rows: pa.Table, fingerprint: str, partition: Mapping[str, Any] | None = None
@@ -257,11 +261,6 @@ class Lake:
         """
         return self._write(contract, rows, "append", None, commit_note(fingerprint, partition))
 
-    def _overwrite(
-        self, contract: Contract, rows: pa.Table | Iterable[pa.RecordBatch], predicate: str | None, note: str
-    ) -> int:
-        return self._write(contract, rows, "overwrite", predicate, note)
-
     def _write(
         self,
         contract: Contract,
@@ -269,9 +268,11 @@ class Lake:
         mode: Literal["append", "overwrite"],
         predicate: str | None,
         note: str,
+        *,
+        after: int | None = None,
     ) -> int:
         from deltalake import CommitProperties, DeltaTable, write_deltalake
-        from deltalake.exceptions import DeltaError
+        from deltalake.exceptions import CommitFailedError, DeltaError
 
         from catalog.lineage.removal.orders import kept_rows
 
@@ -286,16 +287,23 @@ class Lake:
             if isinstance(rows, pa.Table)
             else conforming(contract, rows, keep)
         )
-        target = DeltaTable(self.path(contract.name), storage_options=dict(self.storage_options) or None)
+        target = DeltaTable(self.path(contract.name), version=after, storage_options=dict(self.storage_options) or None)
+        # Tried again, a commit would come after those of others, whose rows it does not have.
+        retries = None if after is None else 0
+        properties = CommitProperties(custom_metadata={"userMetadata": note}, max_commit_retries=retries)
         try:
             write_deltalake(
                 target,
                 kept,
                 mode=mode,  # ty: ignore[invalid-argument-type]
                 predicate=predicate,
-                commit_properties=CommitProperties(custom_metadata={"userMetadata": note}),
+                commit_properties=properties,
             )
         except (DeltaError, OSError) as error:
+            if after is not None and isinstance(error, CommitFailedError) and self.version(contract.name) != after:
+                raise OvertakenError(
+                    f"{contract.name} was written by another process at the same time", "run it again"
+                ) from error
             raise self.refusal(error) or WatershedError(
                 f"{contract.name} was not written: {str(error).splitlines()[0]}",
                 "the previous version is unchanged; correct the rows or the disk and run it again",

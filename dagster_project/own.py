@@ -1,5 +1,5 @@
-"""The assets of a project's own tables: of files that `watershed add` listed, of modules in its folder `assets`, and of
-mixtures.
+"""The assets of a project's own tables: of files that `watershed add` listed, of modules in its folder `assets`, of
+mixtures, and of models that are trained on them.
 
 A table whose contract stands beside a list of files is made from these files. A module `assets/NAME.py` declares assets
 as the modules of Watershed's families do, with `table_asset` and `catalog.tables.contract`. A table that neither makes
@@ -27,13 +27,14 @@ from dagster_project.engine.making import Making
 from dagster_project.engine.steps import REGISTERED, Step
 from dagster_project.engine.table_asset import command_spec, table_asset
 from dagster_project.own_mixtures import mixture_asset
+from dagster_project.own_training import models_asset
 
 JOB = "own"
 """The job that makes a project's own tables."""
 FOLDER = "assets"
 JOB_DESCRIPTION = (
     "This job makes the project's own tables: those of files that `watershed add` listed, those of the modules in the "
-    "folder `assets`, and mixtures."
+    "folder `assets`, mixtures, and models that are trained on them."
 )
 PROGRAM = "a program of the project"
 
@@ -80,6 +81,7 @@ def load(settings: Settings) -> _Loaded:
         for module in modules:
             _LOADED.assets += _assets_of(module)
         _LOADED.assets += [mixture_asset(mixture) for mixture in mixtures.values()]
+        _LOADED.assets += [models_asset(each, each.trained) for each in mixtures.values() if each.trained]
     finally:
         _LOADED.steps = REGISTERED[before:]
     made = {contract.name for step in _LOADED.steps for contract in step.contracts}

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from spark_jobs.mixtures.making import Inputs
     from spark_jobs.mixtures.sources import Rows
 
-NOT_HASHED = ("name", "path", "description", "owner", "tokenizer", "evaluations")
-"""Entries of a recipe that decide no row by themselves: the contents of the files that they name do."""
+NOT_HASHED = ("name", "path", "description", "owner", "tokenizer", "evaluations", "train")
+"""Entries of a recipe that decide no row by themselves: the contents of the files that they name do. The models that
+are trained on a mixture are another step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,7 @@ LISTS = {
         "dagster_project.assets",
         "dagster_project.definitions",
         "dagster_project.jobs",
+        "dagster_project.own_training",
         "dagster_project.run",
         "dagster_project.families.commands",
     ),

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trainers.process.command import run_from_config
@@ -63,7 +62,7 @@ def caption(config: CaptionConfig) -> dict[str, Any]:
             [name, source.fingerprint, share] for (name, source), share in zip(sources.items(), shares, strict=True)
         ],
         "heldout": [[name, source.fingerprint] for name, source in heldout.items()],
-        "optimiser": asdict(optimiser),
+        "optimiser": optimiser.identity,
         **{name: config.of_stage(name) for name in ("rates", "warmups", "weighting", "dropout")},
         **{
             name: getattr(config, name)

@@ -76,7 +76,7 @@ def embed(config: EmbedConfig) -> dict[str, Any]:
         "init": digest,
         "data": found,
         "heldout": heldout.fingerprint if heldout else None,
-        "optimiser": asdict(optimiser),
+        "optimiser": optimiser.identity,
         "adapters": {**asdict(config.lora), "targets": list(config.lora.targets)} if config.lora else None,
         "length": encoder.max_seq_length,
         "steps": steps,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def rerank(config: RerankConfig) -> dict[str, Any]:
         "init": digest_of(model),
         "data": given.fingerprint,
         "heldout": heldout.fingerprint if heldout else None,
-        "optimiser": asdict(optimiser),
+        "optimiser": optimiser.identity,
         "length": model.max_seq_length,
         "steps": steps,
         **{name: getattr(config, name) for name in DECIDE},

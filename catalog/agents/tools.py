@@ -83,6 +83,7 @@ class Tools:
             thing: a document's id or its beginning; SPLIT/SHARD/SEQUENCE; or RUN@STEP.
         """
         from catalog.lineage import documents as lineage
+        from catalog.lineage.readings import readings_of_documents
         from catalog.sql.query import connect
 
         with connect(self.settings) as connection:
@@ -95,14 +96,16 @@ class Tools:
             if step := re.fullmatch(r"(.+)@(\d+)", thing):
                 batch, documents = lineage.documents_of_step(connection, step[1], int(step[2]))
                 return _json({"step": batch, "documents": documents})
-            doc_id = lineage.find_document(connection, thing)
-            places = lineage.sequences_of_document(connection, doc_id)
+            corpus, doc_id = lineage.find_document(connection, thing)
+            places = lineage.sequences_of_document(connection, doc_id, corpus)
             datasets = dict.fromkeys(place.dataset for place in places)
+            archived = bool(corpus.archives)
             return _json(
                 {
-                    "document": lineage.origin(connection, doc_id),
-                    "decisions": lineage.decisions_about(connection, doc_id),
+                    "document": lineage.origin(connection, doc_id, corpus) if archived else doc_id,
+                    "decisions": lineage.decisions_about(connection, doc_id) if archived else [],
                     "sequences": places,
+                    "readings": readings_of_documents(connection, [doc_id], corpus),
                     "models": [
                         model for dataset in datasets for model in lineage.models_of_dataset(connection, dataset)
                     ],

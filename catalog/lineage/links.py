@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from catalog.contract import Contract
 from catalog.family import Link
-from catalog.tables import CONTRACTS, FAMILIES, generation
+from catalog.tables import CONTRACTS, families, generation
 
 
 def place(name: str) -> tuple[str, str]:
@@ -30,8 +30,8 @@ def links() -> tuple[Link, ...]:
 
 @lru_cache(maxsize=1)
 def _links(_generation: int) -> tuple[Link, ...]:
-    identities = {place(name) for family in FAMILIES for name in family.lineage.identities}
-    declared = [link for family in FAMILIES for link in family.lineage.links]
+    identities = {place(name) for family in families() for name in family.lineage.identities}
+    declared = [link for family in families() for link in family.lineage.links]
     pairs = {(link.table, link.upstream) for link in declared}
     found = [link for contract in CONTRACTS.values() for link in _links_of(contract, identities)]
     # What a family declares about two tables replaces what their columns say one by one.

@@ -6,7 +6,7 @@ Each table that is reached has a set of rows, held by their primary keys in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,7 +71,11 @@ def row_values(
 
 
 def follow(
-    connection: duckdb.DuckDBPyConnection | LakeConnection, table: str, key: Mapping[str, Any], direction: Direction
+    connection: duckdb.DuckDBPyConnection | LakeConnection,
+    table: str,
+    key: Mapping[str, Any],
+    direction: Direction,
+    whole: Collection[str] = (),
 ) -> list[Reached]:
     """The rows that rows of `table` were made from, or those made from them, table by table.
 
@@ -80,6 +84,7 @@ def follow(
         table: the table to begin with.
         key: columns of the table and the values of the rows to begin with.
         direction: `upstream` or `downstream`.
+        whole: tables of which the keys of all rows that are followed are returned, and not only those of the first.
 
     Returns:
         The tables that were reached, the nearest in the flow of data first; without the first table, unless its rows
@@ -93,13 +98,14 @@ def follow(
             f"{table} has no row with {' and '.join(f'{name} {value}' for name, value in key.items())}",
             f'see its rows by `watershed sql "FROM {table} LIMIT 10"`',
         )
-    return _Trace(unchecked(connection).cursor(), direction).follow(table, key)
+    return _Trace(unchecked(connection).cursor(), direction, frozenset(whole)).follow(table, key)
 
 
 @dataclass
 class _Trace:
     connection: duckdb.DuckDBPyConnection
     direction: Direction
+    whole: frozenset[str]
     via: dict[str, list[str]] = field(default_factory=dict)
     created: set[str] = field(default_factory=set)
 
@@ -190,8 +196,9 @@ class _Trace:
 
     def _reached(self, table: str) -> Reached:
         names = CONTRACTS[table].primary_key
+        most = FOLLOWED if table in self.whole else SHOWN
         rows = self.connection.execute(
-            f"SELECT {_keys(table)} FROM {_memory(table)} ORDER BY {_keys(table)} LIMIT {SHOWN}"
+            f"SELECT {_keys(table)} FROM {_memory(table)} ORDER BY {_keys(table)} LIMIT {most}"
         ).fetchall()
         keys = tuple(dict(zip(names, row, strict=True)) for row in rows)
         return Reached(table, self._count(table), keys, tuple(self.via[table]))

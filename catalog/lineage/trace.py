@@ -11,7 +11,7 @@ import datetime
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import duckdb
@@ -20,7 +20,8 @@ import pyarrow as pa
 from catalog.contract import Contract
 from catalog.errors import WatershedError
 from catalog.lineage.links import ancestors, descendants, links
-from catalog.lineage.rows import Reached, follow, key_of, row_values, rows_named
+from catalog.lineage.readings import Reading, document_tables, documents_among, readings_of_keys
+from catalog.lineage.rows import SHOWN, Reached, follow, key_of, row_values, rows_named
 from catalog.lineage.versions import Version, Versions, licences, made_from, sources
 from catalog.names import find
 from catalog.sql.connection import LakeConnection
@@ -67,6 +68,10 @@ class Trace:
     """Versions of all tables that the version rests on."""
     readers: tuple[Version, ...]
     """Latest versions of the tables that are made from its table."""
+    documents: int
+    """How many training documents the rows are, or became, in all corpora together."""
+    readings: tuple[Reading, ...]
+    """How often each run has read one of these documents."""
     sources: Mapping[str, list[str]]
     licences: Mapping[str, list[str]]
 
@@ -86,6 +91,7 @@ class Trace:
                     "rows": list(map(_reached, self.downstream)),
                     "tables": list(map(_version, self.readers)),
                 },
+                "readings": [asdict(each) for each in self.readings],
                 "sources": self.sources,
                 "licences": self.licences,
             }
@@ -139,10 +145,13 @@ def trace(connection: duckdb.DuckDBPyConnection | LakeConnection, thing: Thing) 
             raise WatershedError(f"{thing.table} has no version {thing.version}", f"choose one up to {latest}")
     upstream: list[Reached] = []
     downstream: list[Reached] = []
+    documents: dict[str, list[str]] = {}
     rows = row = None
     if thing.key is not None:
         upstream = follow(connection, thing.table, thing.key, "upstream")
-        downstream = follow(connection, thing.table, thing.key, "downstream")
+        found = follow(connection, thing.table, thing.key, "downstream", document_tables())
+        downstream = [replace(each, keys=each.keys[:SHOWN]) for each in found]
+        documents = documents_among(thing.table, thing.key, found)
         rows = rows_named(connection, thing.table, thing.key)
         (row,) = row_values(connection, thing.table, thing.key)
         made = _written(versions, CONTRACTS[thing.table], row) or made
@@ -156,7 +165,9 @@ def trace(connection: duckdb.DuckDBPyConnection | LakeConnection, thing: Thing) 
         upstream=tuple(upstream),
         downstream=tuple(downstream),
         read=tuple(made_from(versions, made)),
-        readers=tuple(found for name in descendants(thing.table) if (found := versions.latest(name))),
+        readers=tuple(latest for name in descendants(thing.table) if (latest := versions.latest(name))),
+        documents=sum(map(len, documents.values())),
+        readings=readings_of_keys(connection, documents),
         sources=sources(tables),
         licences=licences(tables),
     )

@@ -19,7 +19,7 @@ from catalog.errors import WatershedError
 from catalog.files import PARTIAL
 from catalog.inventory import downstream
 from catalog.lake import Lake
-from catalog.lineage.documents import MODELS
+from catalog.lineage.corpora import model_tables
 from catalog.lineage.links import descendants
 from catalog.lineage.removal.tables import STRAY, files_of_versions, parquet_files
 from catalog.lineage.versions import Versions, made_from
@@ -209,7 +209,7 @@ def _is_needed(path: str, needed: set[str]) -> bool:
 def _datasets(lake: Lake) -> set[str]:
     """The data sets that models were trained on: they say what these read, even if newer shards have replaced them."""
     found: set[str] = set()
-    for name in MODELS:
+    for name in model_tables():
         if lake.exists(name) and not lake.damage(name):
             found |= set(lake.read(name, ["dataset"])["dataset"].to_pylist())
     return found

@@ -13,6 +13,8 @@ name = "notes"
 files = ["notes/*.jsonl"]
 licence = "CC-BY-4.0"
 repeats = 2
+
+The entry `train` names models that are trained on it (`catalog.projects.mixture_models`).
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from typing import Any
 
 from catalog.errors import WatershedError
 from catalog.projects.entries import NAME, Fault, choice, known, read_toml, real, text, texts, whole
+from catalog.projects.mixture_models import SUFFIXES as MODEL_SUFFIXES
+from catalog.projects.mixture_models import TrainingRun, read_runs
 
 FAMILY = "mixture"
 """The family of the tables of mixtures."""
-SUFFIXES = ("sources", "dropped", "contamination", "shards", "spans")
+SUFFIXES = ("sources", "dropped", "contamination", "shards", "spans", *MODEL_SUFFIXES)
 """A mixture NAME has the tables mixture.NAME, mixture.NAME_sources and so on."""
 MOST_SOURCES = 64
 MOST_REPEATS = 4.0
@@ -37,7 +41,7 @@ SHIPPED = Path(__file__).parent / "mixtures"
 
 KEYS = frozenset(
     "description owner tokenizer tokens sequence_length shard_tokens heldout seed most_repeats duplicates similarity "
-    "evaluations rule licences sources".split()
+    "evaluations rule licences sources train".split()
 )
 SOURCE_KEYS = frozenset("name table files text key licence where filters weight tokens repeats".split())
 
@@ -115,6 +119,8 @@ class MixtureRecipe:
     """The rule by which documents are compared with examples."""
     licences: str = "refuse"
     """What becomes of documents whose licence is not known, or that [licences] forbids: refuse the mixture, or drop."""
+    train: tuple[TrainingRun, ...] = ()
+    """The models that are trained on it."""
     owner: str = "data"
 
     @property
@@ -174,6 +180,7 @@ def _recipe(found: Mapping[str, Any], path: Path) -> MixtureRecipe:
         evaluations=text(found, "evaluations"),
         rule=choice(found, "rule", ("fields", "ngram")),
         licences=choice(found, "licences", ("refuse", "drop")),
+        train=read_runs(found),
         owner=text(found, "owner") or "data",
     )
     if recipe.shard_tokens <= recipe.sequence_length:

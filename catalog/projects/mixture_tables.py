@@ -17,6 +17,7 @@ from catalog.contract import Column, Contract, between, matches, one_of, referen
 from catalog.errors import WatershedError
 from catalog.names import close
 from catalog.projects.mixture_file import MixtureRecipe, MixtureSource
+from catalog.projects.mixture_models import ModelTables, model_tables_of
 from catalog.shards import (
     SHARD_EXPECTATIONS,
     SHARD_KEY,
@@ -58,11 +59,18 @@ class Mixture:
     contamination: Contract
     shards: Contract
     spans: Contract
+    trained: ModelTables | None = None
+    """The tables of the models that are trained on it; None if its recipe names none."""
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
-        """The tables in the order in which data flows."""
+        """The tables of its data in the order in which data flows."""
         return (self.documents, self.sources, self.dropped, self.contamination, self.spans, self.shards)
+
+    @property
+    def tables(self) -> tuple[Contract, ...]:
+        """All its tables, those of models last."""
+        return (*self.contracts, *(self.trained.contracts if self.trained else ()))
 
 
 def mixture_of(recipe: MixtureRecipe, contracts: Mapping[str, Contract], views: Mapping[str, View]) -> Mixture:
@@ -93,6 +101,7 @@ def mixture_of(recipe: MixtureRecipe, contracts: Mapping[str, Contract], views: 
     below = common | {"upstream": (documents.name,), "source": "derived"}
     below |= {"licence": "as its upstream tables", "licences": ()}
     spans = _spans(recipe, below)
+    shards = _shards(recipe, spans, below, _tokenizer(recipe, contracts))
     return Mixture(
         recipe=recipe,
         keys=keys,
@@ -101,7 +110,8 @@ def mixture_of(recipe: MixtureRecipe, contracts: Mapping[str, Contract], views: 
         dropped=_dropped(recipe, keys, below),
         contamination=_contamination(recipe, below),
         spans=spans,
-        shards=_shards(recipe, spans, below, _tokenizer(recipe, contracts)),
+        shards=shards,
+        trained=model_tables_of(recipe.table, shards, recipe.train),
     )
 
 

@@ -22,6 +22,7 @@ from catalog.projects.mixture_file import FAMILY, MixtureRecipe, read_mixture
 from catalog.tables import CONTRACTS, FAMILIES, redeclare
 
 if TYPE_CHECKING:
+    from catalog.family import Family
     from catalog.projects.mixture_tables import Mixture
 
 FOLDER, MIXTURES = "contracts", "mixtures"
@@ -148,15 +149,15 @@ def register(project: Path) -> None:
         )
         if same and list(mixtures.values()) == list(_MIXTURES.values()) and faults == _FAULTS:
             return
-        gone = [*_TABLES, *(contract.name for mixture in _MIXTURES.values() for contract in mixture.contracts)]
+        gone = [*_TABLES, *(contract.name for mixture in _MIXTURES.values() for contract in mixture.tables)]
         _TABLES.clear()
         _TABLES.update(tables)
         _MIXTURES.clear()
         _MIXTURES.update(mixtures)
         _FAULTS.clear()
         _FAULTS.update(faults)
-        made = [contract for mixture in mixtures.values() for contract in mixture.contracts]
-        redeclare(gone, [*(table.contract for table in tables.values()), *made], faults)
+        made = [contract for mixture in mixtures.values() for contract in mixture.tables]
+        redeclare(gone, [*(table.contract for table in tables.values()), *made], faults, _families(mixtures))
 
 
 def _mixtures(
@@ -184,6 +185,15 @@ def _mixtures(
         except WatershedError as error:
             faults[recipe.table] = error
     return found, faults
+
+
+def _families(mixtures: Mapping[str, Mixture]) -> list[Family]:
+    """The family of the mixtures, if there are any."""
+    if not mixtures:
+        return []
+    from catalog.projects.mixture_models import family_of
+
+    return [family_of(FAMILY, mixtures.values())]
 
 
 def _found(read: Sequence[OwnTable]) -> dict[str, OwnTable]:

@@ -38,7 +38,7 @@ from catalog.search.words import Vocabulary, parse, typed_words
 from catalog.settings import Settings
 from catalog.sql.engine import open_engine
 from catalog.sql.views import VIEWS
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS, families
 
 if TYPE_CHECKING:
     import duckdb
@@ -350,7 +350,7 @@ class SearchIndex:
 
 def _searchable(made: set[str]) -> list[Searchable]:
     """The declarations of rows whose tables are all made: those of families, and of the project's own tables."""
-    declared = [each for family in FAMILIES for each in family.searchable]
+    declared = [each for family in families() for each in family.searchable]
     own = [_own_rows(table) for table in own_tables().values() if table.search_name]
     return [each for each in (*declared, *own) if made.issuperset(each.tables)]
 

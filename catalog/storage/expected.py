@@ -15,7 +15,7 @@ from catalog.lake import Lake, Written
 from catalog.literals import partition_sql
 from catalog.storage.records import Recorded, read_files, record_path, sound_records
 from catalog.storage.store import Store
-from catalog.tables import FAMILIES
+from catalog.tables import families
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +132,8 @@ class RowsOfFiles:
                 continue
             named = {column: row[column] for column in self.contract.primary_key}
             behind = f"{self.contract.name}, the row with {', '.join(f'{key} {value}' for key, value in named.items())}"
-            corpora = (family.lineage.corpus for family in FAMILIES)
-            spans = next((each.spans for each in corpora if each and each.shards == self.contract.name), None)
+            corpora = (corpus for family in families() for corpus in family.lineage.corpora)
+            spans = next((each.spans for each in corpora if each.shards == self.contract.name), None)
             return f"{behind}: SELECT doc_id FROM {spans} WHERE {partition_sql(named)}" if spans else behind
         return file.behind
 

@@ -43,6 +43,9 @@ FAMILIES: tuple[Family, ...] = (
     pixmo.FAMILY,
 )
 
+_OWN: list[Family] = []
+"""The families that the current project declares: mixtures."""
+
 UNUSABLE: dict[str, WatershedError] = {}
 """Tables that the project declares and that cannot be made, such as a mixture of a table that does not exist yet."""
 _GENERATION = [0]
@@ -50,10 +53,26 @@ _GENERATION = [0]
 CONTRACTS: dict[str, Contract] = {contract.name: contract for family in FAMILIES for contract in family.contracts}
 
 
+def families() -> tuple[Family, ...]:
+    """The families of the package, and those that the current project declares."""
+    return (*FAMILIES, *_OWN)
+
+
 def redeclare(
-    gone: Iterable[str], contracts: Iterable[Contract], unusable: Mapping[str, WatershedError] | None = None
+    gone: Iterable[str],
+    contracts: Iterable[Contract],
+    unusable: Mapping[str, WatershedError] | None = None,
+    own: Iterable[Family] = (),
 ) -> None:
-    """Replace tables that are not of the package: those of the project that was current before, by those of another."""
+    """Replace tables that are not of the package: those of the project that was current before, by those of another.
+
+    Args:
+        gone: the names of the tables that were declared before.
+        contracts: the tables of the other project.
+        unusable: those that cannot be made, with the reason.
+        own: what the project declares about some of its tables.
+    """
+    _OWN[:] = own
     UNUSABLE.clear()
     UNUSABLE.update(unusable or {})
     for name in gone:

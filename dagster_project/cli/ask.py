@@ -111,7 +111,7 @@ def ask_command(
     A question is answered from the passages of scholar.passages: they are searched by vectors and by words, the model
     drafts an answer with citations, improves it by its own feedback, and every citation and every quotation is checked.
     Sentences that their sources do not support are marked. Without --model the passages themselves are printed, with
-    the words that fit best. Every stage is stored in the tables scholar.*.
+    the words that fit best. Every stage is stored in the tables scholar.*. `watershed ui ask` is a page for the same.
 
     A file (an argument that names one, or that ends with .jsonl or .parquet) has prompts as JSON lines or Parquet. A
     row has `prompt`, a text or a list of token ids, or `messages`, a list of messages with role and content; or its

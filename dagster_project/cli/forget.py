@@ -157,6 +157,7 @@ def _verify(lake: Lake, holders: list[Holder]) -> None:
 
 def _print_plan(plan: Plan) -> None:
     from catalog.lineage.removal.orders import blanked
+    from dagster_project.cli.screen.traced import reading_count
 
     if not plan.rows and not plan.held:
         say("nothing in the lake has it now; the order keeps it from coming back")
@@ -169,7 +170,7 @@ def _print_plan(plan: Plan) -> None:
     for words in plan.held:
         say(f"would: {words}")
     for reading in plan.readings:
-        say(f"seen by: {reading.run} read {reading.sequences:,} sequences with {reading.tokens:,} tokens of it")
+        say(f"seen by: {reading.run} read {reading_count(reading)} of it ({reading.table})")
     if plan.keys and not plan.readings:
         say("seen by: no model, as far as the lake has recorded training steps")
     for words in plan.advice:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import duckdb
     from rich.console import Console
 
+    from catalog.family import Corpus
     from catalog.lineage.documents import Origin
     from catalog.lineage.trace import Thing
     from catalog.settings import Settings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command("trace")
 @click.argument("what", metavar="THING", required=False)
-@click.option("--run", metavar="NAME", help="A training run, as the table models.batches names it. It needs --step.")
+@click.option("--run", metavar="NAME", help="A training run: its name, or TABLE:NAME. It needs --step.")
 @click.option("--step", type=click.IntRange(1), metavar="NUMBER", help="The optimiser step of the run, counted from 1.")
 @click.option(
     "--text",
@@ -57,7 +58,8 @@ def trace_command(  # noqa: PLR0917
 
     THING is the name of a row: a document (or the beginning of its id), a model, the target of a forecast, the uuid of
     an evaluation, an answer. TABLE:NAME chooses the table if several have a row of that name. Otherwise THING is a
-    table, TABLE@VERSION, a column TABLE.COLUMN, a shard SPLIT/SHARD, or a training sequence SPLIT/SHARD/SEQUENCE.
+    table, TABLE@VERSION, a column TABLE.COLUMN, a shard SPLIT/SHARD, or a training sequence SPLIT/SHARD/SEQUENCE. The
+    shards of a mixture are TABLE:SPLIT/SHARD, with the table mixture.NAME_shards.
 
     The trace follows the commits of the lake and the links between rows that the contracts declare. It does not need
     the runs that Dagster has recorded.
@@ -129,30 +131,49 @@ def read_again(settings: Settings, found: Origin) -> tuple[str, str]:
     return record.payload_digest or "", extracted.text
 
 
-_SEQUENCE = re.compile(r"(\w+)/(?:shard_)?(\d+)(?:/(\d+))?")
+_SEQUENCE = re.compile(r"(?:(?P<table>\w+\.\w+):)?(?P<split>\w+)/(?:shard_)?(?P<shard>\d+)(?:/(?P<sequence>\d+))?")
 
 
 def _trace_thing(screen: Console, connection: duckdb.DuckDBPyConnection, what: str) -> list[str]:
     """Print the trace of a thing, and return the documents in it whose text can be read again."""
-    from catalog.lineage import documents as lineage
     from catalog.lineage.columns import downstream_columns, known_column, upstream_columns
+    from catalog.lineage.corpora import corpus_of_documents
     from catalog.lineage.trace import trace
     from dagster_project.cli.screen.traced import print_columns, print_others, print_trace
-    from dagster_project.cli.screen.traced_documents import print_document, print_sequence
+    from dagster_project.cli.screen.traced_documents import print_document, print_places, print_sequence
 
-    if (place := _SEQUENCE.fullmatch(what)) and place[3]:
-        return print_sequence(screen, connection, place[1], _shard(place[2]), int(place[3]))
+    if (place := _place(what)) and place["sequence"]:
+        corpus, (split, shard) = _corpus(connection, place), (place["split"], _shard(place["shard"]))
+        return print_sequence(screen, connection, split, shard, int(place["sequence"]), corpus)
     if what.count(".") == 2 and known_column(what):
         print_columns(screen, what, upstream_columns(what), downstream_columns(what))
         return []
     thing, *others = _things(connection, what)
-    if thing.table == lineage.CORPUS.documents and thing.key is not None and list(thing.key) == ["doc_id"]:
-        documents = [print_document(screen, connection, str(thing.key["doc_id"]))]
+    documents: list[str] = []
+    corpus = corpus_of_documents(thing.table) if thing.key is not None and list(thing.key) == ["doc_id"] else None
+    if corpus and corpus.archives and thing.key:
+        documents = [print_document(screen, connection, str(thing.key["doc_id"]), corpus)]
     else:
-        documents = []
-        print_trace(screen, trace(connection, thing), lineage.CORPUS.documents)
+        print_trace(screen, trace(connection, thing))
+        if corpus and thing.key:
+            print_places(screen, connection, str(thing.key["doc_id"]), corpus)
     print_others(screen, others)
     return documents
+
+
+def _place(what: str) -> re.Match[str] | None:
+    """Return the parts of the name of a shard or sequence; None for the name of anything else."""
+    from catalog.lineage.corpora import corpus_of_shards
+
+    place = _SEQUENCE.fullmatch(what)
+    return place if place and (place["table"] is None or corpus_of_shards(place["table"])) else None
+
+
+def _corpus(connection: duckdb.DuckDBPyConnection, place: re.Match[str]) -> Corpus:
+    """Return the corpus that a shard or sequence is of."""
+    from catalog.lineage.corpora import corpus_of_shards, first_corpus
+
+    return corpus_of_shards(place["table"] or "") or first_corpus(connection)
 
 
 def _things(connection: duckdb.DuckDBPyConnection, what: str) -> list[Thing]:
@@ -162,24 +183,26 @@ def _things(connection: duckdb.DuckDBPyConnection, what: str) -> list[Thing]:
         WatershedError: It means nothing in the lake.
     """
     from catalog.lineage import documents as lineage
+    from catalog.lineage.corpora import corpora, model_tables
     from catalog.lineage.trace import Thing, named_things
 
-    if place := _SEQUENCE.fullmatch(what):
-        key = {"split": place[1], "shard": _shard(place[2])}
-        lineage.shard_of(connection, key["split"], key["shard"])
-        return [Thing(lineage.CORPUS.shards, key)]
+    if place := _place(what):
+        key = {"split": place["split"], "shard": _shard(place["shard"])}
+        corpus = _corpus(connection, place)
+        lineage.shard_of(connection, key["split"], key["shard"], corpus)
+        return [Thing(corpus.shards, key)]
     if "/" in what and "." not in what and not (found := named_things(connection, what)):
         raise WatershedError(f"{what!r} is not of the form SPLIT/SHARD/SEQUENCE", "write it as train/0/17")
-    documents = lineage.CORPUS.documents
     if re.fullmatch("[0-9a-f]{32}", what):
-        whole = lineage.find_documents(connection, what)
-        if whole:
-            return [Thing(documents, {"doc_id": what})]
+        for each in corpora():
+            if lineage.find_documents(connection, what, each):
+                return [Thing(each.documents, {"doc_id": what})]
     if found := named_things(connection, what):
         # A model is more often meant than the forecast of it.
-        return sorted(found, key=lambda thing: thing.table not in lineage.MODELS)
+        return sorted(found, key=lambda thing: thing.table not in model_tables())
     _refuse_removed(connection, what)
-    return [Thing(documents, {"doc_id": lineage.find_document(connection, what)})]
+    corpus, doc_id = lineage.find_document(connection, what)
+    return [Thing(corpus.documents, {"doc_id": doc_id})]
 
 
 def _refuse_removed(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -214,8 +237,8 @@ def _write(connection: duckdb.DuckDBPyConnection, what: str, as_json: bool, grap
         found = {"column": what, "upstream": upstream_columns(what), "downstream": downstream_columns(what)}
         data(json.dumps(found))
         return
-    place = _SEQUENCE.fullmatch(what)
-    sequence = int(place[3]) if place and place[3] else None
+    place = _place(what)
+    sequence = int(place["sequence"]) if place and place["sequence"] else None
     thing, *others = _things(connection, what if sequence is None else what.rpartition("/")[0])
     found = trace(connection, thing)
     if graph:
@@ -223,13 +246,9 @@ def _write(connection: duckdb.DuckDBPyConnection, what: str, as_json: bool, grap
         say(f"{graph}: {len(found.upstream) + len(found.downstream) or len(found.read) + len(found.readers):,} tables")
     if as_json:
         printed = {**found.as_json(), "also": [other.name for other in others]}
-        if thing.table == lineage.CORPUS.documents and thing.key:
-            readings = lineage.readings_of_document(connection, str(thing.key["doc_id"]))
-            printed["readings"] = [vars(reading) for reading in readings]
-        if sequence is not None and thing.key:
-            pieces = lineage.documents_of_sequence(
-                connection, str(thing.key["split"]), str(thing.key["shard"]), sequence
-            )
+        if sequence is not None and place and thing.key:
+            split, shard = str(thing.key["split"]), str(thing.key["shard"])
+            pieces = lineage.documents_of_sequence(connection, split, shard, sequence, _corpus(connection, place))
             printed["documents"] = [vars(piece) for piece in pieces]
         data(json.dumps(printed))
 

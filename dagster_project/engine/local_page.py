@@ -11,6 +11,7 @@ import hmac
 import json
 import secrets
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -110,16 +111,21 @@ class LocalHandler(BaseHTTPRequestHandler):
             return None
         return self.rfile.read(int(length))
 
-    def send_page(self) -> None:
-        """Send the page."""
+    def send_page(self, made: Callable[[str], bytes] | None = None, status: HTTPStatus = HTTPStatus.OK) -> None:
+        """Send the page.
+
+        Args:
+            made: returns the page, whose script and style carry the nonce that it is given; by default that of the
+                server.
+            status: the status of the reply.
+        """
         nonce = secrets.token_urlsafe(16)
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
             f"{self.POLICY}base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        self.send(
-            HTTPStatus.OK, "text/html; charset=utf-8", self.local.page(nonce), {"Content-Security-Policy": policy}
-        )
+        page = (made or self.local.page)(nonce)
+        self.send(status, "text/html; charset=utf-8", page, {"Content-Security-Policy": policy})
 
     def send_value(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         """Send a value as JSON."""

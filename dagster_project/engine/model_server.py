@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,15 +11,56 @@ import time
 import urllib.request
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from catalog.errors import WatershedError
 from catalog.names import find
-from catalog.settings import Settings
+from catalog.settings import EndpointSettings, Settings
 from spark_jobs.language_models.endpoint import Endpoint, endpoint_of
 
 READY_SECONDS = 900.0
 """Seconds in which a server must be ready. A large model takes minutes to load on a busy machine."""
+UNNAMED = "default"
+"""What a server is asked for that lists no model."""
+ASKED = "url"
+"""The entry of [models] that a URL becomes."""
+
+
+def with_url(settings: Settings, model: str | None) -> tuple[Settings, str | None]:
+    """Return the settings with an entry of [models] for a model that is given as a URL, and the name of the entry.
+
+    Args:
+        settings: the project.
+        model: the name of an entry, the base URL of a server, or None.
+
+    Raises:
+        WatershedError: the URL is not that of a server.
+
+    Example:
+        >>> with_url(settings, "smollm2")[1], with_url(settings, "http://127.0.0.1:8000/v1")[1]
+        ('smollm2', 'url')
+    """
+    if model is None or "://" not in model:
+        return settings, model
+    name = _served_model(model)
+    # Replies of another server must not be taken for this one's, if its model has no name.
+    entry = EndpointSettings(url=model, model=name, revision=model if name == UNNAMED else "")
+    return replace(settings, models={**settings.models, ASKED: entry}), ASKED
+
+
+def _served_model(url: str) -> str:
+    """Return the first model that a server lists; a server that lists none is asked for `default`."""
+    if not url.startswith(("http://", "https://")):
+        raise WatershedError(
+            f"{url} is not an address of a server", "write http://HOST:PORT/v1, or the name of an entry"
+        )
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=10) as response:
+            listed = json.loads(response.read(1_000_000))
+        return str(listed["data"][0]["id"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return UNNAMED
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The page of an answer: a file of HTML that needs no server, whose citations open their passages."""
+"""An answer as HTML, whose citations open their passages: a page that needs no server, or a part of another page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any
 from markupsafe import Markup, escape
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0a5c8f; }
-@media (prefers-color-scheme: dark) { :root { --accent: #7cc4f0; } }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #0a5c8f; --quiet: #5c5c5c; --bad: #b3191b;
+        --ground: #fff; --mark: #ffe58a; }
+@media (prefers-color-scheme: dark) {
+  :root { --accent: #7cc4f0; --quiet: #a8a8a8; --bad: #ff8f8a; --ground: #121212;
+          --mark: #5a4a00; }
+}
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
+       overflow-wrap: anywhere; background: var(--ground); }
 h1 { font-size: 1.4rem; line-height: 1.3; } h2 { font-size: 1rem; margin-top: 2rem; }
-a { color: var(--accent); } .facts, .where { color: #777; font-size: .85rem; }
+a { color: var(--accent); } .facts, .where { color: var(--quiet); font-size: .85rem; }
 .cite { text-decoration: none; font-size: .85em; white-space: nowrap; }
 .mark { background: #c62a; border-radius: .2rem; padding: 0 .25rem; font-size: .8em; color: inherit; }
 .failure { border-left: .25rem solid #c62; padding-left: .75rem; }
@@ -21,48 +26,55 @@ details { border: 1px solid var(--line); border-radius: .4rem; margin: .6rem 0; 
 details:target { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
 summary { cursor: pointer; } blockquote { margin: .5rem 0; padding-left: .8rem; border-left: .2rem solid var(--line); }
 .passage { white-space: pre-wrap; background: var(--soft); padding: .6rem; border-radius: .3rem; font-size: .92rem; }
-mark { background: #fd08; color: inherit; } .retracted { color: #c22; font-weight: 600; }
+mark { background: var(--mark); color: inherit; } .withdrawn { color: var(--bad); font-weight: 600; }
 """
 OPEN = """
-const open = () => { const d = document.getElementById(location.hash.slice(1)); if (d) { d.open = true;
- d.scrollIntoView({block: "center"}); } };
+const open = () => { const d = document.getElementById(location.hash.slice(1));
+ if (d instanceof HTMLDetailsElement) { d.open = true; d.scrollIntoView({block: "center"}); } };
 addEventListener("hashchange", open); open();
 for (const a of document.querySelectorAll("a.cite")) a.addEventListener("click", () => setTimeout(open));
 """
+WEB = re.compile(r"https?://", re.IGNORECASE)
 CITED = re.compile(r"\[(\d{1,4}(?:, \d{1,4})*)\]|\[(not supported|no source|quotation removed: [^\]]{1,80})\]")
 
 
 def answer_page(found: Mapping[str, Any]) -> str:
     """Return the page of an answer, given as `records.as_json` has it. Every text of others is escaped."""
-    references = "".join(_reference(each) for each in found["references"])
-    if found["text"] is not None:
-        body = Markup("").join(Markup("<p>{}</p>\n").format(_cited(part)) for part in found["text"].split("\n\n"))
-    else:
-        body = Markup("<p>{}</p>").format(STATUS[found["status"]])
-    failure = Markup('<p class="failure">{}</p>').format(found["failure"]) if found["failure"] else ""
-    counts = (
-        f"{found['supported']} sentences supported, {found['not_supported'] + found['not_cited']} not supported, "
-        f"{found['not_checked']} not checked"
-    )
-    written = f"written by {found['model']}" if found["text"] is not None else "no model wrote this page"
     return Markup(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
         "script-src 'unsafe-inline'\"><title>{title}</title><style>{style}</style></head>\n<body><main>"
+        "{article}</main><script>{script}</script></body></html>\n"
+    ).format(title=found["question"], style=Markup(STYLE), article=answer_article(found), script=Markup(OPEN))
+
+
+def answer_article(found: Mapping[str, Any]) -> Markup:
+    """Return the question, the answer and its references as HTML, for a page with `STYLE` and `OPEN`.
+
+    Args:
+        found: as `records.as_json` or `recorded.recorded_answer` has it. Every text of others is escaped.
+    """
+    if found["text"] is not None:
+        body = Markup("").join(Markup("<p>{}</p>\n").format(_cited(part)) for part in found["text"].split("\n\n"))
+    else:
+        body = Markup("<p>{}</p>").format(STATUS[found["status"]])
+    counts = (
+        f"{found['supported']} sentences supported, {found['not_supported'] + found['not_cited']} not supported, "
+        f"{found['not_checked']} not checked"
+    )
+    return Markup(
         '<h1>{title}</h1><p class="facts">{written} &middot; {counts} &middot; answer {answer}</p>'
-        "{failure}{body}<h2>{heading}</h2>{references}</main><script>{script}</script></body></html>\n"
+        "{failure}{body}<h2>{heading}</h2>{references}"
     ).format(
         title=found["question"],
-        style=Markup(STYLE),
-        script=Markup(OPEN),
-        written=written,
+        written=f"written by {found['model']}" if found["text"] is not None else "no model wrote this page",
         counts=counts if found["text"] is not None else f"{len(found['references'])} passages",
         answer=found["answer"],
-        failure=failure,
+        failure=Markup('<p class="failure">{}</p>').format(found["failure"]) if found["failure"] else "",
         body=body,
         heading="References" if found["text"] is not None else "Passages",
-        references=Markup(references),
+        references=Markup("").join(map(_reference, found["references"])),
     )
 
 
@@ -89,31 +101,37 @@ def _cited(text: str) -> Markup:
 
 
 def _reference(each: Mapping[str, Any]) -> Markup:
-    begin = each["quotation"]["begin"] - each["span"]["begin"]
-    end = each["quotation"]["end"] - each["span"]["begin"]
-    text = each["text"]
     url = str(each["url"] or "")
-    title = each["title"] or "untitled"
-    linked = (
-        Markup('<a href="{}" rel="noreferrer">{}</a>').format(url, title)
-        if url.startswith(("https://", "http://"))
-        else escape(title)
-    )
+    # What is clicked to open the passage must hold no link of its own.
+    link = Markup('<a href="{}" rel="noreferrer">the paper</a>, ').format(url) if WEB.match(url) else ""
+    withdrawn = each.get("withdrawn")
     return Markup(
-        '<details id="r{number}"><summary>[{number}] {title}{year}<blockquote>{quoted}</blockquote></summary>'
-        '<div class="passage">{before}<mark>{inside}</mark>{after}</div>'
-        '<p class="where">paper {paper}, version {version}, characters {first}–{last}, SHA-256 {digest}</p></details>\n'
+        '<details id="r{number}"><summary>[{number}] {title}{year}{withdrawn}<blockquote>{quoted}</blockquote>'
+        "</summary>{passage}"
+        '<p class="where">{link}id {paper}, version {version}, characters {first}–{last}, SHA-256 {digest}</p>'
+        "</details>\n"
     ).format(
         number=each["number"],
-        title=linked,
+        title=each["title"] or "untitled",
         year=f" ({each['year']})" if each["year"] else "",
-        quoted=each["quoted"],
-        before=text[:begin],
-        inside=text[begin:end],
-        after=text[end:],
+        withdrawn=Markup(' <span class="withdrawn">{}</span>').format(withdrawn) if withdrawn else "",
+        # What is forgotten is removed from the table.
+        quoted=each["quoted"] or "",
+        passage=_passage(each),
+        link=link,
         paper=each["paper"],
         version=each["version"],
         first=f"{each['span']['begin']:,}",
         last=f"{each['span']['end']:,}",
         digest=each["digest"],
     )
+
+
+def _passage(each: Mapping[str, Any]) -> Markup:
+    """Return the passage of a reference with the quotation marked."""
+    text = each["text"]
+    if text is None:
+        return Markup("<p>The datastore no longer has this passage.</p>")
+    begin = each["quotation"]["begin"] - each["span"]["begin"]
+    end = each["quotation"]["end"] - each["span"]["begin"]
+    return Markup('<div class="passage">{}<mark>{}</mark>{}</div>').format(text[:begin], text[begin:end], text[end:])

@@ -23,7 +23,7 @@ from catalog.tables.scholar import (
     WITHDRAWALS,
 )
 from spark_jobs.retrieval.stamps import Stamp
-from spark_jobs.scholar.asking import Answer, Choices, answer_id, choices_json
+from spark_jobs.scholar.asking import Answer, Choices, Pipeline, answer_id, choices_json
 from spark_jobs.scholar.candidates import Candidate, Passage
 from spark_jobs.scholar.quotations import Quotation
 
@@ -125,6 +125,21 @@ def store(lake: Lake, rows: Rows) -> None:
         if part := rows[contract.name]:
             made = fingerprint(contract.name, part[0]["answer"])
             lake.append(contract, pa.Table.from_pylist(part, schema=contract.schema), made)
+
+
+def answered(pipeline: Pipeline, lake: Lake, question: str) -> tuple[Answer, dict[str, Any]]:
+    """Answer a question, and store the rows of every stage.
+
+    Returns:
+        The answer, and the object that `as_json` makes of it.
+
+    Raises:
+        WatershedError: the question is empty or too long, the datastore is damaged, or the rows cannot be written.
+    """
+    began = datetime.datetime.now(datetime.UTC)
+    found = pipeline.answer(question)
+    store(lake, rows_of(found, pipeline.store.stamp, pipeline.choices, began))
+    return found, as_json(found, answer_id(found.question, found.model, began.isoformat()))
 
 
 def as_json(found: Answer, name: str) -> dict[str, Any]:

@@ -54,11 +54,11 @@ def test_what_lineage_follows_exists_with_the_columns_that_it_joins() -> None:
     columns = {name: set(contract.schema.names) for name, contract in CONTRACTS.items()}
     for family in FAMILIES:
         lineage = family.lineage
-        if lineage.corpus:
-            assert {"doc_id", "warc", "record_offset", "url", "text"} <= columns[lineage.corpus.documents]
-            assert {"warc", "uri"} <= columns[lineage.corpus.archives]
-            assert {"split", "shard", "dataset", "sequences", "sequence_length"} <= columns[lineage.corpus.shards]
-            assert {"split", "shard", "start", "stop", "doc_id"} <= columns[lineage.corpus.spans]
+        for corpus in lineage.corpora:
+            assert {"doc_id", "warc", "record_offset", "url", "text"} <= columns[corpus.documents]
+            assert {"warc", "uri"} <= columns[corpus.archives]
+            assert {"split", "shard", "dataset", "sequences", "sequence_length"} <= columns[corpus.shards]
+            assert {"split", "shard", "start", "stop", "doc_id"} <= columns[corpus.spans]
         for batches in lineage.batches:
             assert {"run", "step", "dataset", "split", "shard", "sequences"} <= columns[batches]
         for models in lineage.models:
@@ -72,5 +72,9 @@ def test_what_lineage_follows_exists_with_the_columns_that_it_joins() -> None:
     assert all(table in CONTRACTS for view in VIEWS.values() for table in view.tables)
 
 
-def test_one_family_declares_the_corpus() -> None:
-    assert [family.name for family in FAMILIES if family.lineage.corpus] == ["dclm"]
+def test_one_family_of_the_package_declares_a_corpus_and_every_table_of_batches_is_made_from_its_shards() -> None:
+    ((name, corpus),) = [(family.name, each) for family in FAMILIES for each in family.lineage.corpora]
+    assert name == "dclm"
+    for family in FAMILIES:
+        for table in (*family.lineage.batches, *family.lineage.models):
+            assert corpus.shards in CONTRACTS[table].upstream

@@ -117,6 +117,7 @@ def test_new_archives_are_those_that_the_pool_does_not_hold(tmp_path: Path) -> N
         run_config(load_settings(folder))
 
 
+@pytest.mark.slow
 def test_the_daemon_starts_a_run_for_a_new_archive_and_alerts_when_it_fails(tmp_path: Path, webhook: Webhook) -> None:
     # The job `registry` fails at once, because no folder is configured.
     switches = f'new_archives = true\nalerts = "{webhook.address}"\njobs = ["registry"]'

@@ -17,37 +17,49 @@ import pytest
 from click.testing import CliRunner
 from tokenizers import Tokenizer
 
+from catalog.cards.bom.eu_summary import eu_summary
+from catalog.cards.bom.facts import model_facts
 from catalog.cards.card import card
+from catalog.cards.site.index_pages import index_page, models_page
+from catalog.cards.site.model_page import model_pages
+from catalog.cards.site.reading import SiteLake
 from catalog.errors import WatershedError
 from catalog.lake import Lake, Part
 from catalog.licences.inherited import licences_of, rows_by_licence
+from catalog.lineage.corpora import corpus_of_documents
+from catalog.lineage.readings import Reading, readings_of_documents
 from catalog.lineage.removal.run import carry_out, order_removal, plan_removal
 from catalog.lineage.rows import follow
-from catalog.lineage.trace import named_things
+from catalog.lineage.trace import Thing, named_things, trace
+from catalog.projects.mixture_file import read_mixture
 from catalog.projects.registry import own_mixtures, own_tables
 from catalog.search.index import SearchIndex
 from catalog.settings import Settings, load_settings
 from catalog.sql.query import connect
 from catalog.tables import CONTRACTS, contract
-from dagster_project import own
+from dagster_project import own, own_training
 from dagster_project import own_mixtures as own_mixtures_of
 from dagster_project.assets import steps
 from dagster_project.cli.add import add_command
 from dagster_project.cli.forget import removal_holders
 from dagster_project.cli.mixture import mixture_command
+from dagster_project.cli.trace import trace_command
+from dagster_project.engine import training
 from dagster_project.engine.making import Making
 from dagster_project.engine.steps import REGISTERED, Steps
+from dagster_project.engine.trainer_process import run_trainer
 from quality.gate import check
 from spark_jobs.hash_order import hash_number
 from spark_jobs.kernels.text_hash import text_hash
 from spark_jobs.shards.format import read_shard
 from spark_jobs.shards.tokenizer import tokenizer_bytes, train_tokenizer
 from tests.small_lake import CRAWLED, doc_id, row, write_rows
-from trainers.data.shards import check_manifest
+from trainers.data.loader import ShuffledLoader
+from trainers.data.shards import Sequences, check_manifest
 
 DOCS = Path(__file__).parents[2] / "docs" / "mixtures.md"
-(RECIPE,) = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-"""The recipe that the page about mixtures shows."""
+RECIPE, MORE_RUNS = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+"""The recipe that the page about mixtures shows, and the runs that are trained on it."""
 FINGERPRINT = "f" * 16
 QUESTION = "Which of the seven rivers of the northern plateau freezes first when winter winds arrive early in autumn?"
 
@@ -161,16 +173,31 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder)
 
 
+@pytest.fixture(scope="module")
+def trained(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A copy of the project in which two models are trained on the mixture, each by a trainer of its own."""
+    copy = Made(shutil.copytree(made.folder, tmp_path_factory.mktemp("trained") / "project"))
+    (copy.folder / "mixtures" / "base.toml").write_text(f"{RECIPE}\n{MORE_RUNS}")
+    run(copy.settings, "mixture.base_models")
+    return copy
+
+
 def run(settings: Settings, table: str) -> dict[str, Any]:
     """Call the body of the table's step, without a run of Dagster."""
     with pytest.MonkeyPatch.context() as patch:
         # Assets ask for the settings of the project around the working directory.
         patch.setenv("WATERSHED_PROJECT", str(settings.project))
+        # Without a run of Dagster, a trainer has nobody to report to.
+        patch.setattr(training, "start", lambda _, module, config, label: run_trainer(module, config, label))
         own.load(settings)
         step = Steps(REGISTERED).by_table[table]
         making = Making(context=cast(Any, None), step=step, settings=settings, parts=[Part(None, FINGERPRINT)])
         if table == "own.notes":
             return own._make(making, own_tables()[table])
+        if table == "mixture.base_models":
+            mixture = own_mixtures()["mixture.base"]
+            assert mixture.trained
+            return own_training.train_models(making, mixture, mixture.trained)
         return own_mixtures_of._make(making)
 
 
@@ -444,3 +471,212 @@ def test_what_is_forgotten_leaves_the_shards_and_does_not_come_back(made: Made, 
 def taken_extra(made: Made) -> str:
     """The number of the first row of the files that the mixture reads."""
     return min(key_of(each)[1] for each in made.rows("mixture.base") if each["source"] == "extra")
+
+
+RUNS = {"30k-0.05xC": 0, "short": 3}
+"""The runs of the recipe; how many steps it names, or 0."""
+
+
+@dataclass(frozen=True)
+class Fed:
+    """The training sequences that a run was fed, step by step, by shard and number in it."""
+
+    steps: list[list[tuple[str, int]]]
+
+    def reading(self, run: str, spans: list[dict[str, Any]]) -> Reading | None:
+        """What the run has read of the document with these spans, counted token by token."""
+        tokens: Counter[tuple[str, int]] = Counter()
+        for span in spans:
+            tokens.update((span["shard"], at // 33) for at in range(span["start"], span["stop"]))
+        read = [tokens[place] for step in self.steps for place in step if place in tokens]
+        return Reading(run, len(read), sum(read), "mixture.base_batches") if read else None
+
+
+class Watched(Sequences):
+    """The sequences of a split, which remembers which of them were read."""
+
+    read: tuple[int, ...] = ()
+
+    def __getitem__(self, places: Any) -> Any:
+        """The sequences numbered `places`."""
+        self.read = tuple(places.tolist())
+        return super().__getitem__(places)
+
+
+@pytest.fixture(scope="module")
+def fed(trained: Made) -> dict[str, Fed]:
+    """What the trainer's loader feeds to each run, read from the tar files; the lake's records are not read."""
+    folder = trained.lake.folder("mixture.base_shards", FINGERPRINT) / "train"
+    stored = [
+        ((path.stem, at), row) for path in sorted(folder.glob("shard_*.tar")) for at, row in enumerate(read_shard(path))
+    ]
+    found = {}
+    for name, config in ((each["run"], json.loads(each["config"])) for each in trained.rows("mixture.base_models")):
+        sequences = Watched(check_manifest(folder))
+        loader, steps_of_run = ShuffledLoader(sequences, config["seed"]), []
+        for _ in range(config["steps"]):
+            batch = loader.next_batch(config["batch"])
+            assert [row.tolist() for row in batch] == [stored[place][1].tolist() for place in sequences.read]
+            steps_of_run.append([stored[place][0] for place in sequences.read])
+        found[name] = Fed(steps_of_run)
+    return found
+
+
+def readings_by_hand(trained: Made, fed: dict[str, Fed], *doc_ids: str) -> list[Reading]:
+    """What each run has read of each of these documents, one after another."""
+    spans = [each for each in trained.rows("mixture.base_spans") if each["split"] == "train"]
+    return [
+        reading
+        for doc_id in doc_ids
+        for run, each in sorted(fed.items())
+        if (reading := each.reading(run, [span for span in spans if span["doc_id"] == doc_id]))
+    ]
+
+
+def test_the_models_of_a_mixture_are_rows_with_their_weights_and_metrics(
+    trained: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {each["run"]: each for each in trained.rows("mixture.base_models")}
+    assert rows.keys() == RUNS.keys()
+    for name, each in rows.items():
+        assert (each["size"], each["chinchilla_multiple"], each["dataset"]) == ("30k", 0.05, FINGERPRINT)
+        config = json.loads(each["config"])
+        assert config["seed"] == (7 if name == "short" else 0)
+        assert each["steps"] == config["steps"] == (RUNS[name] or config["steps"])
+        assert each["tokens"] == each["steps"] * config["batch"] * 32
+        assert (trained.lake.files / each["path"]).is_dir()
+        losses = {row["step"]: row["loss"] for row in trained.rows("mixture.base_metrics") if row["run"] == name}
+        assert each["train_loss"] == losses[max(losses)] < losses[min(losses)]
+    assert len({each["sha256"] for each in rows.values()}) == 2
+    # The recipe of the data does not name the models, so that another one does not make the mixture again.
+    monkeypatch.setenv("WATERSHED_PROJECT", str(trained.folder))
+    data, step = (steps().by_table[name] for name in ("mixture.base", "mixture.base_models"))
+    assert step.upstream == ("mixture.base_shards",)
+    assert "train" not in data.identity(own_mixtures_of.chosen_files(own_mixtures()["mixture.base"], trained.settings))
+
+
+def test_every_table_of_the_models_passes_its_contract(trained: Made) -> None:
+    names = [each.name for each in own_mixtures_in(trained)["mixture.base"].tables[-3:]]
+    assert names == ["mixture.base_models", "mixture.base_metrics", "mixture.base_batches"]
+    failed = [each for each in check(trained.settings, names) if not each.passed]
+    assert [(each.table, each.label, each.observed) for each in failed] == []
+
+
+def test_the_batches_are_the_sequences_that_the_trainer_was_fed(trained: Made, fed: dict[str, Fed]) -> None:
+    recorded: dict[str, dict[int, Counter[tuple[str, int]]]] = {name: {} for name in RUNS}
+    for each in trained.rows("mixture.base_batches"):
+        step = recorded[each["run"]].setdefault(each["step"], Counter())
+        step.update((each["shard"], number) for number in each["sequences"])
+    for name, each in fed.items():
+        assert recorded[name] == {number: Counter(step) for number, step in enumerate(each.steps, start=1)}
+
+
+def test_every_document_names_the_models_that_read_it_and_how_often(trained: Made, fed: dict[str, Fed]) -> None:
+    own_mixtures_in(trained)
+    corpus, read = corpus_of_documents("mixture.base"), 0
+    with connect(trained.settings) as connection:
+        for each in sorted(trained.rows("mixture.base"), key=lambda row: str(row["doc_id"]))[::3]:
+            found = readings_of_documents(connection, [each["doc_id"]], corpus)
+            assert found == readings_by_hand(trained, fed, each["doc_id"])
+            assert not found or each["split"] == "train"
+            read += len(found)
+    assert read > len(RUNS)
+
+
+def test_a_trace_leads_from_a_model_to_the_rows_of_every_source_and_from_a_row_to_its_readers(
+    trained: Made, fed: dict[str, Fed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_mixtures_in(trained)
+    held = {each["doc_id"] for each in trained.rows("mixture.base_spans")}
+    documents = {key_of(each): each["doc_id"] for each in trained.rows("mixture.base") if each["doc_id"] in held}
+    by_source = Counter(source for source, _ in documents)
+    key = next(
+        key for (source, key), id_ in documents.items() if source == "notes" and readings_by_hand(trained, fed, id_)
+    )
+    expected = readings_by_hand(trained, fed, documents["notes", key])
+    with connect(trained.settings) as connection:
+        short = Thing("mixture.base_models", {"run": "short"})
+        model = {each.table: each for each in trace(connection, short).upstream}
+        note = trace(connection, Thing("own.notes", {"id": key}))
+        (thing, *_) = named_things(connection, "short")
+    assert thing == short
+    assert model["mixture.base"].rows == len(documents)
+    assert model["own.notes"].rows == by_source["notes"]
+    assert model["scholar.papers"].rows == by_source["papers"]
+    assert model["dclm.documents"].rows == by_source["web"]
+    assert {"mixture.base_models", "mixture.base_batches"} <= {each.table for each in note.downstream}
+    assert (note.documents, list(note.readings)) == (1, expected)
+    monkeypatch.setenv("WATERSHED_PROJECT", str(trained.folder))
+    for name in (f"own.notes:{key}", documents["notes", key]):
+        said = CliRunner().invoke(trace_command, [name]).output
+        for each in expected:
+            assert f"{each.run}  {each.sequences:,} sequence" in said, said
+            assert f" with {each.tokens:,} tokens of it  (mixture.base_batches)" in said
+    shard, number = fed["short"].steps[1][0]
+    sequence = CliRunner().invoke(trace_command, [f"mixture.base_shards:train/{shard}/{number}"]).output
+    step = CliRunner().invoke(trace_command, ["--run", "mixture.base_models:short", "--step", "2"]).output
+    for said in (sequence, step):
+        assert re.search(r"own\.notes:n\d|scholar\.papers:p\d|dclm\.documents:0|extra\.jsonl:\d", said), said
+    assert "read by 2 models" in sequence
+    assert f"read        {len(fed['short'].steps[1])} sequences of " in step
+
+
+def test_forget_lists_the_models_that_have_read_a_row(trained: Made, fed: dict[str, Fed]) -> None:
+    own_mixtures_in(trained)
+    ids = {key_of(each): each["doc_id"] for each in trained.rows("mixture.base")}
+    page = next(key for (source, key), id_ in ids.items() if source == "web" and readings_by_hand(trained, fed, id_))
+    with connect(trained.settings) as connection:
+        plan = plan_removal(trained.lake, connection, [page], [], removal_holders())
+    assert list(plan.readings) == readings_by_hand(trained, fed, ids["web", page])
+    assert not {"mixture.base_models", "mixture.base_batches"} & plan.rows.keys()
+
+
+def test_search_the_site_and_the_bills_of_materials_know_the_models(trained: Made) -> None:
+    own_mixtures_in(trained)
+    with SearchIndex(trained.settings) as index:
+        found = [each for each in index.search("short").hits if each.kind == "model"]
+    assert [(each.name, each.table) for each in found] == [("short", "mixture.base_models")]
+    site = SiteLake.of(trained.settings, {})
+    with site.connection:
+        pages = {each.title: str(each.sections) for each in model_pages(site)}
+        listed = str(models_page(site).sections)
+        tables = str(index_page(site, len(pages)).sections)
+        facts = model_facts(site, "mixture.base_models:short")
+        summary = eu_summary(site, facts).markdown()
+    assert pages.keys() == RUNS.keys()
+    for words in ("CC-BY-SA-4.0", "Tokens by source", "notes", "Training", "Configuration"):
+        assert words in pages["short"]
+    assert "mixture.base_models" in listed
+    assert "mixture.base_spans" in tables and "own.notes" in tables
+    assert {"mixture.base_shards", "mixture.base", "own.notes", "scholar.papers"} <= {e.name for e in facts.trained_on}
+    assert {each.id for each in facts.licences} == {
+        *("CC-BY-SA-4.0", "CC-BY-4.0", "LicenseRef-Common-Crawl", "LicenseRef-Web-Page", "MIT")
+    }
+    assert re.search(r"Tokens by source\*\*: .*notes [\d,]+", summary)
+
+
+@pytest.mark.parametrize(
+    ("train", "cause"),
+    [
+        ('"30k"', "the preset '30k' is not of the form SIZE-MULTIPLExC"),
+        ('["30k-1xC", "30K-1xc"]', "train names two runs 30K-1xc"),
+        ('{ preset = "30k-1xC", run = "../up" }', "the run '../up' is not in letters"),
+        ('{ preset = "30k-1xC", epochs = 2 }', "train has the unknown entry 'epochs'"),
+        ('{ preset = "30k-1xC", steps = 0 }', "steps = 0 is not a whole number of at least 1"),
+        ('{ preset = "30k-1xC", spike = "much" }', "spike = 'much' is not a number from 0 to 1000"),
+        ("7", "train = 7 is neither a preset nor a table"),
+    ],
+)
+def test_a_recipe_names_the_run_that_is_not_one(tmp_path: Path, train: str, cause: str) -> None:
+    path = tmp_path / "base.toml"
+    path.write_text(f"train = {train}\n{RECIPE}")
+    with pytest.raises(WatershedError) as refused:
+        read_mixture(path)
+    assert cause in refused.value.cause
+
+
+def test_a_size_that_no_model_has_is_refused_before_a_trainer_starts(made: Made, tmp_path: Path) -> None:
+    settings = project_of(made, tmp_path, f'train = "31k-1xC"\n{RECIPE}')
+    contract("mixture.base_models")
+    with pytest.raises(WatershedError, match=r"base\.toml: train: no model size is called '31k'; close: "):
+        run(settings, "mixture.base_models")

@@ -146,6 +146,7 @@ def at_the_desk(project: Project, crawl: SlowCrawl, page: Page) -> Generator[Des
         yield Desk(project, address, crawl, page)
 
 
+@pytest.mark.slow
 def test_a_person_at_work(project: Project, crawl: SlowCrawl, page: Page) -> None:
     with at_the_desk(project, crawl, page) as desk:
         the_first_visit(desk)

@@ -227,7 +227,7 @@ def test_a_loss_of_nan_stops_the_run_and_keeps_the_last_checkpoint(shards, tmp_p
     changes = {"optimiser": wild, "steps": 100, "checkpoint_every": 1, "spike": 0}
     with pytest.raises(TrainerError, match=r"the loss is (nan|inf).*last good checkpoint") as stopped:
         pretrain(config(shards, out, **changes))
-    assert "learning_rate" in stopped.value.mend
+    assert "learning_rate" in stopped.value.mend and "spike" not in stopped.value.mend
     kept = latest(out)
     assert kept is not None
     assert all(torch.isfinite(weight).all() for weight in weights(kept.folder).values())
@@ -347,6 +347,7 @@ def test_a_loss_that_leaps_stops_the_run_before_the_weights_follow(shards, tmp_p
         pretrain(config(shards, out, optimiser=wild, steps=150, checkpoint_every=1, log_every=1))
     newest = latest(out)
     assert newest is not None and str(newest.folder) in stopped.value.cause
+    assert "raise `spike`" in stopped.value.mend
     assert all(tensor.isfinite().all() for tensor in newest.weights().values())
     losses = [row["loss"] for row in read_jsonl(out / "metrics.jsonl")]
     assert len(losses) == newest.step

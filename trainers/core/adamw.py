@@ -16,6 +16,7 @@ from torch.optim.adamw import adamw
 
 from trainers.core.optimiser import Optimiser
 from trainers.core.ranks import Ranks, gathered, local, put_part
+from trainers.process.errors import TrainerError
 
 
 class AdamW:
@@ -89,8 +90,17 @@ class AdamW:
         return moments | {"steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load whole moments saved by `gather`, onto the parameters' devices."""
-        for name, parameter in self.parameters.items():
-            put_part(self.first[name], state["first"][name], parameter)
-            put_part(self.second[name], state["second"][name], parameter)
+        """Load whole moments saved by `gather`, onto the parameters' devices.
+
+        Raises:
+            TrainerError: they are those of another optimiser.
+        """
+        if state["second"].keys() != self.second.keys():
+            raise TrainerError(
+                "the checkpoint has the moments of another optimiser", "set optimiser.matrices as in its run"
+            )
+        for name, part in self.first.items():
+            put_part(part, state["first"][name], self.parameters[name])
+        for name, part in self.second.items():
+            put_part(part, state["second"][name], self.parameters[name])
             self.steps[name].copy_(state["steps"][name])

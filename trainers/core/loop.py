@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from trainers.core import checkpoint
-from trainers.core.adamw import AdamW
 from trainers.core.checkpoint import Checkpoint
+from trainers.core.muon import optimiser_of
 from trainers.core.objective import Objective, check_state
 from trainers.core.parts import Parts, available_cores, cut
 from trainers.core.plan import Plan
@@ -176,7 +176,7 @@ class Trainer:
         self.device, self.ranks, self.signals = device, ranks, signals
         self.asked = Asked()
         self.model = self._built()
-        self.optimiser = AdamW(self.model, plan.optimiser, tuple(objective.undecayed))
+        self.optimiser = optimiser_of(self.model, plan.optimiser, tuple(objective.undecayed))
         self.schedule = plan.optimiser.over(plan.steps)
         self.position = Position()
         self.scale = 1.0
@@ -399,10 +399,13 @@ class Trainer:
         kept = f"the last good checkpoint is {self.saved.folder}" if self.saved else "no checkpoint was made yet"
         usual = self.position.usual_loss
         before = "" if usual is None else f", after {usual:.3f} usually,"
+        mend = "lower optimiser.learning_rate or raise optimiser.warmup_steps, in another `out` folder"
+        if math.isfinite(loss) and math.isfinite(norm):
+            mend += "; raise `spike` where the losses of batches differ as much"
         raise TrainerError(
             f"{self.plan.name}: at step {self.position.step} the loss is {loss}{before} and the gradient norm {norm};"
             f" {kept}",
-            "lower optimiser.learning_rate or raise optimiser.warmup_steps, in another `out` folder",
+            mend,
         )
 
     def _update_weights(self) -> None:

@@ -196,7 +196,7 @@ def planned(
         "command": command,
         "model": model,
         "init": beginning.digest,
-        "optimiser": asdict(optimiser),
+        "optimiser": optimiser.identity,
         "batch": config.batch,
         "steps": steps,
         "seed": config.seed,

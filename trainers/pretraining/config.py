@@ -176,7 +176,7 @@ def resolve(
     identity = {
         "code": CODE_VERSION,
         "model": literals(chosen.model),
-        "optimiser": asdict(chosen.optimiser),
+        "optimiser": chosen.optimiser.identity,
         "batch": chosen.batch,
         "steps": chosen.steps,
         "seed": config.seed,

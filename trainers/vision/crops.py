@@ -151,13 +151,8 @@ class Layout:
         """Those tokens, each with the place of the point in it: x and y from the token's middle, in its widths, so from
         -0.5 to 0.5.
         """
-        unit, views = self.config.patch * self.config.pool, [(self.whole, self.config.side, self.config.side)]
-        if self.fine is not None:
-            margin, window = sum(self.config.margins), self.config.window
-            views.append((self.fine, self.grid[0] * window + margin, self.grid[1] * window + margin))
-        found, before = [], 0
-        for place, rows, columns in views:
-            high, wide = rows // self.config.pool, columns // self.config.pool
+        unit, found, before = self.config.patch * self.config.pool, [], 0
+        for place, high, wide in self._views():
             at = place.onto(x, y)
             column, row = (
                 min(max(0, int(each // unit)), most - 1) for each, most in zip(at, (wide, high), strict=True)
@@ -168,16 +163,28 @@ class Layout:
 
     def middles(self) -> NDArray[np.float32]:
         """(patch tokens, 2): x and y of the middle of each token in percent of the picture's width and height."""
-        unit, views = self.config.patch * self.config.pool, [(self.whole, self.config.side, self.config.side)]
-        if self.fine is not None:
-            margin, window = sum(self.config.margins), self.config.window
-            views.append((self.fine, self.grid[0] * window + margin, self.grid[1] * window + margin))
-        found = []
-        for place, rows, columns in views:
-            y, x = np.mgrid[0 : rows // self.config.pool, 0 : columns // self.config.pool] * unit + unit / 2
+        unit, found = self.config.patch * self.config.pool, []
+        for place, high, wide in self._views():
+            y, x = np.mgrid[0:high, 0:wide] * unit + unit / 2
             share = ((x - place.left) / place.width, (y - place.top) / place.height)
             found.append(100 * np.stack(share, -1).reshape(-1, 2))
         return np.concatenate(found).astype(np.float32)
+
+    def extents(self) -> NDArray[np.float32]:
+        """(patch tokens, 2): width and height of each token in percent of the picture's."""
+        unit = self.config.patch * self.config.pool
+        sizes = [((unit / place.width, unit / place.height), high * wide) for place, high, wide in self._views()]
+        return np.concatenate([np.tile(100 * np.array(size), (count, 1)) for size, count in sizes]).astype(np.float32)
+
+    def _views(self) -> list[tuple[Placed, int, int]]:
+        """The picture in each of its views, with the rows and columns of tokens there."""
+        pool, side = self.config.pool, self.config.side
+        views = [(self.whole, side // pool, side // pool)]
+        if self.fine is not None:
+            margin, window = sum(self.config.margins), self.config.window
+            rows, columns = ((count * window + margin) // pool for count in self.grid)
+            views.append((self.fine, rows, columns))
+        return views
 
     def _corner(self, crop: int) -> tuple[int, int]:
         """Left and top of a crop on the canvas."""

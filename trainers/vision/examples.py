@@ -233,7 +233,7 @@ class Examples:
 
     def pictures(self, rows: Sequence[Row], device: torch.device | str) -> Pictures | None:
         """The crops of some rows; None where no row has a picture, unless `always`."""
-        pixels, inside, pooled, row_of, places, at, crops = [], [], [], [], [], [], 0
+        pixels, inside, pooled, row_of, places, at, extent, crops = [], [], [], [], [], [], [], 0
         size = self.config.crops.side**2
         for b, row in enumerate(rows):
             if row.layout is None or row.pixels_CHW3 is None or row.inside_CS is None:
@@ -247,11 +247,14 @@ class Examples:
             places.append(here)
             row_of.append(np.full(len(here), b))
             at.append(row.layout.middles())
+            extent.append(row.layout.extents())
         if not pixels:
             return self._unused(device) if self.always else None
-        joined = [np.concatenate(each) for each in (pixels, inside, pooled, row_of, places, at)]
-        crops_CHW3, inside_CS, pooled_PW, row_P, place_P, at_P2 = (torch.from_numpy(e).to(device) for e in joined)
-        return Pictures(crops_CHW3, inside_CS, pooled_PW, row_P, place_P, at_P2)
+        joined = [np.concatenate(each) for each in (pixels, inside, pooled, row_of, places, at, extent)]
+        crops_CHW3, inside_CS, pooled_PW, row_P, place_P, at_P2, extent_P2 = (
+            torch.from_numpy(e).to(device) for e in joined
+        )
+        return Pictures(crops_CHW3, inside_CS, pooled_PW, row_P, place_P, at_P2, extent_P2)
 
     def aims(self, rows: Sequence[Row], device: torch.device | str) -> Aims | None:
         """Where the positions before tokens that name points are to look; None for a batch that names none."""
@@ -305,4 +308,4 @@ class Examples:
         pixels = torch.zeros(1, crops.crop, crops.crop, 3, dtype=torch.uint8, device=device)
         pooled = torch.zeros(1, crops.pool**2, dtype=torch.int64, device=device)
         inside, at = torch.ones(1, crops.side**2, device=device), torch.zeros(1, 2, device=device)
-        return Pictures(pixels, inside, pooled, numbers, numbers, at, used=False)
+        return Pictures(pixels, inside, pooled, numbers, numbers, at, at, used=False)

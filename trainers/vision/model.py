@@ -47,6 +47,8 @@ class Pictures:
     """And its position there."""
     at_P2: Tensor
     """x and y of the middle of each token in percent of its picture."""
+    extent_P2: Tensor
+    """Width and height of each token in percent of its picture."""
     used: bool = True
     """False for an empty picture, whose feature counts nothing."""
 
@@ -186,7 +188,12 @@ class VisionLanguageModel(nn.Module):
         if found is None or feature_PD is None:
             return x_BTD
         if self.config.connector.places:
-            feature_PD = feature_PD + self.connector.placed(found.at_P2)
+            at_P2 = found.at_P2
+            if self.config.connector.refined:
+                # Scores of what the decoder writes do not train what is read here; the grounding loss does.
+                offset_P2 = self.connector.offsets(feature_PD.detach()).detach().float()
+                at_P2 = at_P2 + offset_P2.clamp(-0.5, 0.5) * found.extent_P2
+            feature_PD = feature_PD + self.connector.placed(at_P2)
         if not found.used:
             return x_BTD + 0.0 * feature_PD.sum()
         return x_BTD.index_put((found.row_P, found.place_P), feature_PD.to(x_BTD.dtype), accumulate=True)

@@ -35,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
         # With positions, a thing is hardly known in a half of the picture where training never had it.
         "positions": False,
     },
-    "connector": {"layers": (-1, -2), "heads": 4, "places": True, "offsets": True},
+    "connector": {"layers": (-1, -2), "heads": 4, "places": True, "offsets": True, "refined": True},
     "decoder": {
         "width": 128,
         "layers": 3,

@@ -86,10 +86,17 @@ class ConnectorConfig:
     that a point there is written with. Molmo has none; a model that is trained from nothing learns to point with it."""
     offsets: bool = False
     """Whether a matrix reads from a picture token where in it a point lies, which the grounding loss then trains with
-    an L1 loss (arXiv 1904.07850, section 3). The decoder does not read it. Molmo has none."""
+    an L1 loss (arXiv 1904.07850, section 3). Molmo has none."""
+    refined: bool = False
+    """Whether the place that the decoder is told of a token is that of the point in it, by `offsets`, and not that of
+    its middle. Without it, the order of two things in one column of tokens can hardly be told."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
+        if self.refined and not (self.places and self.offsets):
+            raise TrainerError(
+                "connector.refined is true without places and offsets", "set both to true, or refined to false"
+            )
         if not self.layers or not all(layer < 0 for layer in self.layers):
             raise TrainerError(f"connector.layers is {list(self.layers)}", "give numbers below 0, such as [-2, -9]")
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.cards.bom.facts import ModelFacts
+from catalog.cards.bom.facts import ModelFacts, corpus_of
 from catalog.cards.site.reading import SiteLake
+from catalog.lineage.corpora import decisions
 from catalog.literals import sql_literal
 from catalog.printable import one_line
-from catalog.tables import FAMILIES
 
 OWN = "(to be filled in by the provider)"
 TOP_SHARE, TOP_LEAST = 0.10, 5
@@ -68,9 +68,9 @@ def eu_summary(site: SiteLake, facts: ModelFacts, *, small: bool = False) -> Sum
         small: whether the provider is a small or medium enterprise, which lists fewer domains.
     """
     asked = _Asked(site)
-    corpus = next((f.lineage.corpus for f in FAMILIES if f.lineage.corpus), None)
+    corpus = corpus_of(site, str(facts.row["dataset"]))
     of = f"dataset = {sql_literal(str(facts.row['dataset']))} AND split = 'train'"
-    shards = corpus.shards if corpus and site.made(corpus.shards) else None
+    shards = corpus.shards if corpus else None
     general = [
         Answer(asked="Provider, and authorised representative", answer=OWN),
         Answer(asked="Model", answer=f"{facts.run}, weights SHA-256 {facts.row['sha256']}"),
@@ -89,12 +89,18 @@ def eu_summary(site: SiteLake, facts: ModelFacts, *, small: bool = False) -> Sum
         ]
         by_source = f"SELECT s.source, sum(s.tokens)::BIGINT AS tokens FROM (SELECT unnest(sources) AS s {sizes})"
         by_source += " GROUP BY 1 ORDER BY 2 DESC, 1"
-        domains = _domains(site, by_source, small)
-        sources.append(Answer(asked="Top domains", answer=f"{len(domains):,}, listed below", query=by_source))
-        sources.append(
-            asked.number("Domains", f"SELECT count(DISTINCT s.source) FROM (SELECT unnest(sources) AS s {sizes})")
-        )
-        if site.made(corpus.documents):
+        if corpus.counted_by == "domain":
+            domains = _domains(site, by_source, small)
+            sources.append(Answer(asked="Top domains", answer=f"{len(domains):,}, listed below", query=by_source))
+            sources.append(
+                asked.number("Domains", f"SELECT count(DISTINCT s.source) FROM (SELECT unnest(sources) AS s {sizes})")
+            )
+        else:
+            shares = ", ".join(f"{each['source']} {each['tokens']:,}" for each in site.rows(by_source))
+            sources.append(Answer(asked=f"Tokens by {corpus.counted_by}", answer=shares, query=by_source))
+            unknown = f"not known: the shards count tokens by {corpus.counted_by}"
+            sources.append(Answer(asked="Top domains", answer=unknown))
+        if corpus.archives and site.made(corpus.documents):
             documents = corpus.documents
             processing.append(
                 asked.number("Languages in the crawl", f"SELECT count(DISTINCT language) FROM {documents}")
@@ -166,4 +172,4 @@ def _kinds(facts: ModelFacts, licence: str) -> str:
 
 
 def _decisions(site: SiteLake) -> list[str]:
-    return [each.table for family in FAMILIES for each in family.lineage.decisions if site.made(each.table)]
+    return [each.table for each in decisions() if site.made(each.table)]

@@ -16,12 +16,14 @@ from catalog.cards.site.reading import SiteLake
 from catalog.contract import Contract
 from catalog.energy import Energy, energy_of
 from catalog.errors import WatershedError
+from catalog.family import Corpus
 from catalog.inventory import TableState
 from catalog.licences.inherited import Held, ancestors, licences_of
+from catalog.lineage.corpora import answers_of, corpora, model_tables
 from catalog.literals import sql_literal
 from catalog.names import close, find
 from catalog.personal import personal_columns
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS
 
 INTENDED = "Measuring how data and size change a model, and forecasting larger models. Not intended to answer people."
 LIMITS = (
@@ -94,21 +96,26 @@ class ModelFacts:
 
 
 def model_facts(site: SiteLake, run: str) -> ModelFacts:
-    """The facts of the model that was trained in `run`.
+    """The facts of the model that was trained in `run`: its name, or TABLE:NAME where models of several tables have it.
 
     Raises:
         WatershedError: no model has that name.
     """
-    models = {str(row["run"]): (name, row) for name, row in _models(site)}
-    found = find(run, models)
+    models = {f"{name}:{row['run']}": (name, row) for name, row in _models(site)}
+    short: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, row in models.values():
+        # Of two models of a name, the first is meant, as `watershed trace` takes it.
+        short.setdefault(str(row["run"]), (name, row))
+    found = find(run, models | short)
     if found is None:
         raise WatershedError(
-            f"no model is called {run!r}{close(run, models)}",
-            f"choose one of {', '.join(models)}" if models else "run `watershed demo`, which trains some",
+            f"no model is called {run!r}{close(run, short)}",
+            f"choose one of {', '.join(short)}" if short else "run `watershed demo`, which trains some",
         )
-    table, row = models[found]
+    table, row = (models | short)[found]
+    found = str(row["run"])
     trained = _trained_on(site, str(row["dataset"]))
-    answers = next((f.lineage.answers[table] for f in FAMILIES if table in f.lineage.answers), None)
+    answers = answers_of(table)
     scores = _scores(site, answers, found) if answers and site.made(answers) else ()
     tested = [name for name in CONTRACTS[answers].upstream if name != table] if answers and scores else []
     written = site.states[table].written_at
@@ -126,20 +133,24 @@ def model_facts(site: SiteLake, run: str) -> ModelFacts:
 
 
 def _models(site: SiteLake) -> Iterator[tuple[str, dict[str, Any]]]:
-    for family in FAMILIES:
-        for name in family.lineage.models:
-            if site.made(name):
-                yield from ((name, row) for row in site.rows(f"FROM {name} ORDER BY run"))
+    for name in model_tables():
+        if site.made(name):
+            yield from ((name, row) for row in site.rows(f"FROM {name} ORDER BY run"))
+
+
+def corpus_of(site: SiteLake, dataset: str) -> Corpus | None:
+    """The corpus whose shards have the fingerprint `dataset`; None if they were replaced since."""
+    for corpus in corpora():
+        if site.made(corpus.shards):
+            count = site.rows(f"SELECT count(*) AS n FROM {corpus.shards} WHERE dataset = {sql_literal(dataset)}")
+            if count[0]["n"]:
+                return corpus
+    return None
 
 
 def _trained_on(site: SiteLake, dataset: str) -> list[str]:
-    for family in FAMILIES:
-        corpus = family.lineage.corpus
-        if corpus and site.made(corpus.shards):
-            count = site.rows(f"SELECT count(*) AS n FROM {corpus.shards} WHERE dataset = {sql_literal(dataset)}")
-            if count[0]["n"]:
-                return list(ancestors(corpus.shards, CONTRACTS))
-    return []
+    corpus = corpus_of(site, dataset)
+    return list(ancestors(corpus.shards, CONTRACTS)) if corpus else []
 
 
 def _data(site: SiteLake, names: list[str], listed: list[str]) -> tuple[DataFacts, ...]:

@@ -13,7 +13,7 @@ from catalog.cards.site.table_page import state_badge, views_by_family
 from catalog.contract import Contract
 from catalog.printable import human_bytes
 from catalog.sql.views import VIEWS
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS
 
 COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("parameters", ">parameters", count),
@@ -40,8 +40,7 @@ def index_page(site: SiteLake, models: int) -> Page:
         ]
     )
     sections = [Section(title="How data flows", body=_flow(site))]
-    for family in FAMILIES:
-        sections.append(_family(site, family.name, family.contracts))
+    sections += [_family(site, name, contracts) for name, contracts in _by_family().items()]
     return Page(
         path="index.html",
         title="Tables",
@@ -78,6 +77,14 @@ def models_page(site: SiteLake) -> Page:
     )
 
 
+def _by_family() -> dict[str, list[Contract]]:
+    """The tables of every family, those of the project's own families last."""
+    found: dict[str, list[Contract]] = {}
+    for contract in CONTRACTS.values():
+        found.setdefault(contract.family, []).append(contract)
+    return found
+
+
 def _family(site: SiteLake, name: str, contracts: Sequence[Contract]) -> Section:
     lines = [_line(site, contract) for contract in contracts]
     views = views_by_family().get(name, [])
@@ -102,7 +109,8 @@ def _line(site: SiteLake, contract: Contract) -> Markup:
 
 def _flow(site: SiteLake) -> Markup:
     """The families as boxes: an edge where a table of one is made from a table of the other."""
-    names = [family.name for family in FAMILIES]
+    by_family = _by_family()
+    names = list(by_family)
     edges = {
         (source.split(".")[0], contract.family)
         for contract in CONTRACTS.values()
@@ -117,8 +125,8 @@ def _flow(site: SiteLake) -> Markup:
     columns = [[name for name in names if level[name] == step] for step in range(max(level.values()) + 1)]
     forward = [edge for edge in sorted(edges) if names.index(edge[0]) < names.index(edge[1])]
     written = {
-        family.name: f"{family.name} ({sum(site.made(c.name) for c in family.contracts)}/{len(family.contracts)})"
-        for family in FAMILIES
+        name: f"{name} ({sum(site.made(each.name) for each in contracts)}/{len(contracts)})"
+        for name, contracts in by_family.items()
     }
     drawn = layered(columns, forward, lambda name: f"#{name}", names=written)
     return tag("div", drawn, class_="scroll lineage", tabindex="0", role="region", aria_label="Families of tables")

@@ -15,9 +15,10 @@ from catalog.cards.site.reading import SiteLake
 from catalog.cards.site.table_page import licence_table
 from catalog.energy import energy_of
 from catalog.family import Models, Report
+from catalog.lineage.corpora import answers_of, corpora
 from catalog.literals import sql_literal
 from catalog.personal import masked
-from catalog.tables import CONTRACTS, FAMILIES
+from catalog.tables import CONTRACTS, families
 
 Row = dict[str, Any]
 SOURCES, POINTS, REPORTED, SHORT = 20, 400, 100, 80
@@ -54,7 +55,7 @@ class Model:
 def models_of(site: SiteLake) -> dict[str, list[Model]]:
     """The models of every table of `Family.models` that is made, smallest first, by the table."""
     found = {}
-    for declared in (each for family in FAMILIES for each in family.models if site.made(each.table)):
+    for declared in (each for family in families() for each in family.models if site.made(each.table)):
         rows = site.rows(declared.sql or f"FROM {declared.table}")
         models = [Model(declared, str(row[declared.name]), row) for row in rows]
         found[declared.table] = sorted(models, key=lambda each: (_size(each.row), each.name))
@@ -71,13 +72,9 @@ def model_pages(site: SiteLake) -> Iterator[Page]:
         yield from (_page(site, model) for model in models)
 
 
-def _answers(models: str) -> str | None:
-    return next((family.lineage.answers[models] for family in FAMILIES if models in family.lineage.answers), None)
-
-
 def _page(site: SiteLake, model: Model) -> Page:
     declared, row, name = model.declared, model.row, model.declared.table
-    answers = _answers(name)
+    answers = answers_of(name)
     sections = [
         Section(title="Data", body=_data(site, model), note=f"Data set {row['dataset']}." if "dataset" in row else ""),
         _licences(site, declared),
@@ -180,7 +177,7 @@ def site_modules() -> list[Any]:
     """The modules of families that make pages and sections of their own."""
     import importlib
 
-    return [importlib.import_module(family.site) for family in FAMILIES if family.site]
+    return [importlib.import_module(family.site) for family in families() if family.site]
 
 
 def _data(site: SiteLake, model: Model) -> Markup:
@@ -188,9 +185,8 @@ def _data(site: SiteLake, model: Model) -> Markup:
     up = {each: contract.upstream for each, contract in CONTRACTS.items()}
     picture = lineage_picture(name, up, {}, lambda table: f"../{address}" if (address := site.address(table)) else None)
     parts: list[Markup] = [picture]
-    for family in FAMILIES:
-        corpus = family.lineage.corpus
-        if "dataset" not in row or corpus is None or not site.made(corpus.shards):
+    for corpus in corpora():
+        if "dataset" not in row or not site.made(corpus.shards):
             continue
         of = f"FROM {corpus.shards} WHERE dataset = {sql_literal(str(row['dataset']))}"
         shards = site.rows(

@@ -45,7 +45,7 @@ class Order:
     rows: Mapping[str, int] = field(default_factory=dict)
     """Rows that were removed or emptied, by table."""
     seen_by: tuple[Mapping[str, Any], ...] = ()
-    """The runs that had read what was removed: run, sequences and tokens."""
+    """The runs that had read what was removed: run, sequences, tokens and the table of their steps."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from catalog.lineage import documents
-from catalog.lineage.documents import CORPUS, Reading
+from catalog.lineage.corpora import corpora
+from catalog.lineage.readings import Reading, readings_of_keys
 from catalog.lineage.removal.orders import (
     Order,
     Removals,
@@ -96,13 +96,13 @@ def plan_removal(
                 keys[identity] = sorted({*keys.get(identity, ()), *values_of(lake, contract, removals, column)})
                 removals = Removals.of([new_order(0, "", keys, begun)])
     rows = {name: rows_to_remove(lake, contract, removals) for name, contract in CONTRACTS.items()}
-    documents_named = keys.get(f"{CORPUS.documents}.doc_id", [])
+    documents_named = {each.documents: keys.get(f"{each.documents}.doc_id", []) for each in corpora()}
     return Plan(
         keys={identity: tuple(each) for identity, each in keys.items() if each},
         prefixes=begun,
         rows={name: count for name, count in rows.items() if count},
         held=tuple(words for holder in holders for words in holder.held(lake, removals)),
-        readings=tuple(documents.readings_of_documents(connection, documents_named)),
+        readings=readings_of_keys(connection, documents_named),
         advice=(
             *_archives(lake, connection, documents_named),
             *(words for holder in holders for words in holder.advice(lake, connection, keys)),
@@ -211,18 +211,28 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
-def _archives(lake: Lake, connection: Connection, doc_ids: Sequence[str]) -> list[str]:
-    """The archives outside the lake that hold the documents, which stay."""
-    if not doc_ids or not lake.exists(CORPUS.archives) or not lake.exists(CORPUS.documents):
-        return []
-    sql = (
-        f"SELECT uri, count(*) FROM {CORPUS.documents} JOIN {CORPUS.archives} USING (warc) "
-        "WHERE doc_id IN (SELECT unnest($ids::VARCHAR[])) GROUP BY uri ORDER BY uri"
-    )
-    return [
-        f"{uri} holds {count:,} of them; the archive is not in the lake, and stays"
-        for uri, count in connection.execute(sql, {"ids": list(doc_ids)}).fetchall()
-    ]
+def _archives(lake: Lake, connection: Connection, named: Mapping[str, Sequence[str]]) -> list[str]:
+    """The archives outside the lake that hold the documents, which stay.
+
+    Args:
+        lake: the lake.
+        connection: SQL over it.
+        named: doc_ids by the table of documents.
+    """
+    found: list[str] = []
+    for corpus in corpora():
+        doc_ids = named.get(corpus.documents)
+        if not doc_ids or not corpus.archives or not all(map(lake.exists, (corpus.archives, corpus.documents))):
+            continue
+        sql = (
+            f"SELECT uri, count(*) FROM {corpus.documents} JOIN {corpus.archives} USING (warc) "
+            "WHERE doc_id IN (SELECT unnest($ids::VARCHAR[])) GROUP BY uri ORDER BY uri"
+        )
+        found += [
+            f"{uri} holds {count:,} of them; the archive is not in the lake, and stays"
+            for uri, count in connection.execute(sql, {"ids": list(doc_ids)}).fetchall()
+        ]
+    return found
 
 
 def _root(lake: Lake) -> Store:

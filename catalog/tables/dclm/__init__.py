@@ -62,7 +62,7 @@ CONTRACTS = (
 VIEWS = {"dclm.funnel": FUNNEL, "dclm.reasons": REASONS, "dclm.texts": TEXTS}
 
 LINEAGE = Lineage(
-    corpus=Corpus(documents="dclm.documents", archives="dclm.pool", shards="dclm.shards", spans="dclm.spans"),
+    corpora=(Corpus(documents="dclm.documents", archives="dclm.pool", shards="dclm.shards", spans="dclm.spans"),),
     decisions=(
         Decision(
             table="dclm.verdicts",

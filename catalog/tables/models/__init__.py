@@ -6,37 +6,24 @@ import pyarrow as pa
 
 from catalog.columns import boolean, column, integer, real, text, timestamp
 from catalog.contract import Column, Contract, between, matches, one_of, references, row_count, warned
-from catalog.family import Family, Lineage, Link, Models, Report, Searchable
+from catalog.family import Family, Lineage, Link, Searchable
+from catalog.trained import (
+    BATCH_EXPECTATIONS,
+    CHECKPOINT_EXPECTATIONS,
+    METRIC_EXPECTATIONS,
+    SIZES,
+    batch_columns,
+    checkpoint_columns,
+    metric_columns,
+    model_pages,
+    searchable_models,
+)
 
 OWNER = "training"
 
-STEP = integer("step", "Optimiser step, from 1.")
-TOKENS_READ = integer("tokens", "Tokens read so far.")
-
-CHECKPOINT_COLUMNS = (
-    text("run", "Name of the run: size-multiplexC."),
-    text("size", "Size of the model: the name of its preset."),
-    real("chinchilla_multiple", "Tokens over 20 per parameter."),
-    integer("parameters", "N: parameters without the input embedding."),
-    integer("tokens", "D: tokens trained on."),
-    real("flops", "Training FLOPs: tokens x FLOPs per token."),
-    integer("steps", "Optimiser steps."),
-    text("dataset", "Fingerprint of the shards read.", derived_from="dclm.shards.dataset"),
-    real("train_loss", "Last training loss, nats per token."),
-    real("heldout_bits_per_byte", "Loss on the held-out shards, bits per byte of text."),
-    real("seconds", "Duration of training, in seconds."),
-    real("tokens_per_second", "Training throughput."),
-    text("path", "Folder of the final checkpoint, relative to the lake."),
-    text("sha256", "Digest of the weights."),
-    text("config", "The run's configuration as JSON, without paths."),
-)
-CHECKPOINT_EXPECTATIONS = (
-    row_count(1),
-    between("parameters", 1),
-    between("tokens", 1),
-    between("heldout_bits_per_byte", 0, 8, why="a model that knows nothing needs eight bits per byte"),
-    matches("sha256", r"^[0-9a-f]{64}$"),
-)
+SHARDS = "dclm.shards"
+"""The shards that these models read."""
+CHECKPOINT_COLUMNS = checkpoint_columns(SHARDS)
 
 CHECKPOINTS = Contract(
     name="models.checkpoints",
@@ -62,45 +49,18 @@ TARGETS = Contract(
 METRICS = Contract(
     name="models.metrics",
     description="Metrics of training: a row per logged step of a ladder run.",
-    columns=(
-        text("run", "The run, as in models.checkpoints."),
-        STEP,
-        TOKENS_READ,
-        real("loss", "Training loss of the step, nats per token."),
-        real("learning_rate", "Learning rate of the step."),
-        real("grad_norm", "Gradient norm before clipping."),
-        real("tokens_per_second", "Throughput since the last row."),
-    ),
+    columns=metric_columns("models.checkpoints"),
     primary_key=("run", "step"),
     partition_by=("run",),
     upstream=("dclm.shards",),
     owner=OWNER,
-    expectations=(
-        row_count(1),
-        between("loss", 0),
-        between("step", 1),
-        references("run", "models.checkpoints.run"),
-    ),
+    expectations=(*METRIC_EXPECTATIONS, references("run", "models.checkpoints.run")),
 )
-
-BATCH_COLUMNS = (
-    text("run", "The run that read the sequences."),
-    STEP,
-    text("dataset", "Fingerprint of the shards read, as in dclm.shards.", derived_from="dclm.shards.dataset"),
-    text("split", "Split of the shard: train."),
-    text("shard", "Shard, as in dclm.shards.", derived_from="dclm.shards.shard"),
-    column(
-        "sequences",
-        pa.list_(pa.int32()),
-        "Numbers of the sequences within the shard, in the order in which the step read them.",
-    ),
-)
-BATCH_EXPECTATIONS = (row_count(1), between("step", 1), one_of("split", ("train",)))
 
 BATCHES = Contract(
     name="models.batches",
     description="The sequences that each step of the ladder's runs and of the target read: a row per step and shard.",
-    columns=BATCH_COLUMNS,
+    columns=batch_columns(SHARDS),
     primary_key=("run", "step", "shard"),
     upstream=("dclm.shards", "models.checkpoints", "models.targets"),
     owner=OWNER,
@@ -294,22 +254,9 @@ CHOICES = Contract(
 )
 
 CONTRACTS = (CHECKPOINTS, TARGETS, METRICS, BATCHES, REGISTRY_DATASETS, REGISTRY, REQUESTS, CHOICES)
-SIZES = "format('{:,} parameters, {:,} tokens', parameters, tokens)"
-
-
-def _trained(table: str) -> Searchable:
-    sql = f"""
-    SELECT run AS name, ['text'] AS modalities,
-           {SIZES} || format(', {{:.3f}} bits per byte of held-out text', heldout_bits_per_byte) AS description,
-           'data set ' || dataset || ' weights ' || sha256 AS detail
-    FROM {table}
-    """
-    return Searchable(kind="model", tables=(table,), sql=sql)
-
-
 SEARCHABLE = (
-    _trained(CHECKPOINTS.name),
-    _trained(TARGETS.name),
+    searchable_models(CHECKPOINTS),
+    searchable_models(TARGETS),
     Searchable(
         kind="model",
         tables=(REGISTRY.name,),
@@ -331,28 +278,11 @@ SEARCHABLE = (
     ),
 )
 
-CURVE = Report(
-    title="Training",
-    tables=(METRICS.name,),
-    sql=f"""
-    SELECT 'training loss' AS series, tokens AS x, loss AS y FROM {METRICS.name} WHERE run = $model ORDER BY step
-    """,
-    x="tokens read",
-    y="nats a token",
-)
-INTENDED = (
-    "It is intended for measuring how data and size change a model, and for forecasting larger models.",
-    "It is not intended to answer people.",
-    "Its text may repeat what stands in its training data, personal data included; no safety training was done.",
-    "Scores are of the tasks above alone, and of the examples that the table of answers names.",
-)
-"""Of every model that only learned to continue text."""
-
 FAMILY = Family(
     name="models",
     contracts=CONTRACTS,
     searchable=SEARCHABLE,
-    models=tuple(Models(table=each.name, reports=(CURVE,), intended=INTENDED) for each in (CHECKPOINTS, TARGETS)),
+    models=tuple(model_pages(each, METRICS) for each in (CHECKPOINTS, TARGETS)),
     lineage=Lineage(
         batches=("models.batches",),
         models=("models.checkpoints", "models.targets"),

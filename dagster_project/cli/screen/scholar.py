@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import textwrap
-import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import WatershedError
-from catalog.settings import EndpointSettings, Settings
+from catalog.settings import Settings
 from dagster_project.cli.screen.say import data, say
 
 if TYPE_CHECKING:
@@ -21,10 +18,6 @@ if TYPE_CHECKING:
     from spark_jobs.scholar.asking import Answer
 
 WIDTH = 100
-UNNAMED = "default"
-"""What a server is asked for that lists no model."""
-ASKED = "url"
-"""The entry of [models] that a URL on the command line becomes."""
 
 
 def answer_question(
@@ -55,19 +48,17 @@ def answer_question(
     """
     from catalog.files import write_whole
     from catalog.lake import Lake
-    from dagster_project.engine.model_server import answering
+    from dagster_project.engine.model_server import answering, with_url
     from dagster_project.families.scholar.recipes import project_datastore, project_reranker
-    from spark_jobs.scholar.asking import Choices, Pipeline, answer_id
+    from spark_jobs.scholar.asking import Choices, Pipeline
     from spark_jobs.scholar.page import answer_page
-    from spark_jobs.scholar.records import as_json as json_of
-    from spark_jobs.scholar.records import rows_of, store
+    from spark_jobs.scholar.records import answered
 
     if judge and not model:
         raise WatershedError("--judge checks the citations of an answer, and no model writes one", "add --model NAME")
-    lake, choices, began = Lake.of(settings), Choices(**chosen), datetime.datetime.now(datetime.UTC)
-    opened = project_datastore(settings)
+    lake, opened = Lake.of(settings), project_datastore(settings)
     with ExitStack() as servers:
-        asked, name = _with_url(settings, model)
+        asked, name = with_url(settings, model)
         writer = servers.enter_context(answering(asked, name)) if name else None
         checker: Endpoint | None = writer
         if judge and judge != model:
@@ -78,13 +69,11 @@ def answer_question(
             endpoint=writer,
             judge=checker,
             rerank=project_reranker(settings),
-            choices=choices,
+            choices=Choices(**chosen),
             cap=cap,
             heard=lambda stage: say(f"{stage} ...", err=True, dim=True),
         )
-        found = pipeline.answer(question)
-    store(lake, rows_of(found, opened.stamp, choices, began))
-    shown = json_of(found, answer_id(found.question, found.model, began.isoformat()))
+        found, shown = answered(pipeline, lake, question)
     if page:
         write_whole(page, answer_page(shown).encode("utf-8", "replace"))
     if as_json:
@@ -97,30 +86,6 @@ def answer_question(
             "see [models] and the server; without --model the passages alone are printed",
         )
     return found
-
-
-def _with_url(settings: Settings, model: str | None) -> tuple[Settings, str | None]:
-    """Return the settings with an entry for a model that is given as a URL, and the name of the entry."""
-    if model is None or "://" not in model:
-        return settings, model
-    name = _served_model(model)
-    # Replies of another server must not be taken for this one's, if its model has no name.
-    entry = EndpointSettings(url=model, model=name, revision=model if name == UNNAMED else "")
-    return replace(settings, models={**settings.models, ASKED: entry}), ASKED
-
-
-def _served_model(url: str) -> str:
-    """Return the first model that a server lists; a server that lists none is asked for `default`."""
-    if not url.startswith(("http://", "https://")):
-        raise WatershedError(
-            f"{url} is not an address of a server", "write http://HOST:PORT/v1, or the name of an entry"
-        )
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=10) as response:
-            listed = json.loads(response.read(1_000_000))
-        return str(listed["data"][0]["id"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return UNNAMED
 
 
 def print_answer(shown: Mapping[str, Any], page: Path | None = None) -> None:

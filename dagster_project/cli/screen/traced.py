@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from catalog.lineage.documents import CORPUS, MODELS
+from catalog.lineage.corpora import corpora, model_tables
+from catalog.lineage.readings import Reading
 from catalog.lineage.rows import Reached
 from catalog.lineage.trace import Thing, Trace
 from catalog.lineage.versions import Version
@@ -30,14 +31,8 @@ def line(screen: Console, label: str, value: str) -> None:
     screen.print(Text(f"  {label:<{LABEL}}", style="dim") + Text(value), soft_wrap=True)
 
 
-def print_trace(screen: Console, found: Trace, documents: str) -> None:
-    """Print a trace of a table or of rows.
-
-    Args:
-        screen: The console.
-        found: The trace.
-        documents: The table of documents, of which more rows are shown.
-    """
+def print_trace(screen: Console, found: Trace) -> None:
+    """Print a trace of a table or of rows. More rows are shown of tables of documents than of others."""
     thing = found.thing
     title(screen, "table" if thing.key is None else "rows" if (found.rows or 0) > 1 else "row", thing.name)
     if found.row:
@@ -48,8 +43,9 @@ def print_trace(screen: Console, found: Trace, documents: str) -> None:
         line(screen, "version", _version(found.made))
     for name, value in found.configuration.items():
         line(screen, name, cell(value, 400))
-    _print_lines(screen, "made from", [_reached(each, documents) for each in found.upstream])
-    _print_lines(screen, "rests on it", [_reached(each, documents) for each in found.downstream])
+    _print_lines(screen, "made from", [_reached(each) for each in found.upstream])
+    _print_lines(screen, "rests on it", [_reached(each) for each in found.downstream])
+    print_readings(screen, found.readings, found.documents)
     followed = {reached.table for reached in (*found.upstream, *found.downstream)}
     _print_tables(screen, "upstream", [each for each in found.read if each.table not in followed or thing.key is None])
     _print_tables(screen, "downstream", found.readers if thing.key is None else ())
@@ -59,9 +55,24 @@ def print_trace(screen: Console, found: Trace, documents: str) -> None:
         line(screen, "next", command)
 
 
+def print_readings(screen: Console, readings: Sequence[Reading], documents: int) -> None:
+    """Print how often each run has read the documents that were traced; nothing if there are none."""
+    if not documents:
+        return
+    which = "it" if documents == 1 else f"{documents:,} documents"
+    lines = [f"{each.run}  {reading_count(each)} of {which}  ({each.table})" for each in readings]
+    _print_lines(screen, "read by", lines or ["no model, as far as the lake has recorded training steps"])
+
+
+def reading_count(reading: Reading) -> str:
+    """Return how much a run has read, in words."""
+    sequences = "1 sequence" if reading.sequences == 1 else f"{reading.sequences:,} sequences"
+    return f"{sequences} with {reading.tokens:,} {'token' if reading.tokens == 1 else 'tokens'}"
+
+
 def next_commands(found: Trace) -> list[str]:
     """Return commands that follow the trace further: its models, its shards, its documents."""
-    ways = {*MODELS, CORPUS.shards, CORPUS.documents}
+    ways = {*model_tables(), *(name for each in corpora() for name in (each.shards, each.documents))}
     commands = []
     for each in found.upstream:
         thing = Thing(each.table, each.keys[0]) if each.keys else None
@@ -99,8 +110,9 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     return dict(list(fitting.items())[:VALUES])
 
 
-def _reached(found: Reached, documents: str) -> str:
-    shown = CORPUS_SHOWN if found.table == documents else KEYS_SHOWN
+def _reached(found: Reached) -> str:
+    documents = {each.documents for each in corpora()}
+    shown = CORPUS_SHOWN if found.table in documents else KEYS_SHOWN
     names = ", ".join("/".join(str(value) for value in key.values()) for key in found.keys[:shown])
     more = f" and {found.rows - shown:,} more" if found.rows > shown else ""
     count = "1 row" if found.rows == 1 else f"{found.rows:,} rows"

@@ -7,55 +7,77 @@ from collections.abc import Mapping
 import duckdb
 from rich.console import Console
 
+from catalog.family import Corpus
 from catalog.lineage import documents as lineage
+from catalog.lineage.corpora import batches_of
 from catalog.lineage.documents import (
     DocumentDecisions,
     DocumentInSequence,
     DocumentInStep,
     Origin,
-    Reading,
     TrainedModel,
 )
+from catalog.lineage.readings import Reading, document_tables, documents_among, readings_of_keys
+from catalog.lineage.rows import follow
 from dagster_project.cli.screen.render import moment
-from dagster_project.cli.screen.traced import line, title
+from dagster_project.cli.screen.traced import line, print_readings, title
 
 PLACES_SHOWN = 8
 
 
-def print_document(screen: Console, connection: duckdb.DuckDBPyConnection, doc_id: str) -> str:
-    """Print where a document comes from, what was decided about it, and which models read it; return its id."""
-    found = lineage.origin(connection, doc_id)
+def print_document(screen: Console, connection: duckdb.DuckDBPyConnection, doc_id: str, corpus: Corpus) -> str:
+    """Print where a document of a crawl comes from, what was decided about it, and which models read it.
+
+    Returns:
+        Its id.
+    """
+    found = lineage.origin(connection, doc_id, corpus)
     title(screen, "document", doc_id)
     _print_origin(screen, found)
     for decided in lineage.decisions_about(connection, doc_id):
         _print_fate(screen, decided)
-    places = lineage.sequences_of_document(connection, doc_id)
+    key = {"doc_id": doc_id}
+    downstream = follow(connection, corpus.documents, key, "downstream", document_tables())
+    documents = documents_among(corpus.documents, key, downstream)
+    readings = readings_of_keys(connection, documents)
+    mine = batches_of(corpus)
+    places = print_places(screen, connection, doc_id, corpus)
+    for dataset in dict.fromkeys(place.dataset for place in places):
+        own = {reading.run: reading for reading in readings if reading.table in mine}
+        _print_readers(screen, dataset, lineage.models_of_dataset(connection, dataset), own)
+    # Mixtures that took the document have documents of their own.
+    others = [reading for reading in readings if reading.table not in mine]
+    print_readings(screen, others, len(documents) - 1 if others else 0)
+    return doc_id
+
+
+def print_places(
+    screen: Console, connection: duckdb.DuckDBPyConnection, doc_id: str, corpus: Corpus
+) -> list[lineage.SequenceOfDocument]:
+    """Print the training sequences that hold a document, and return them."""
+    places = lineage.sequences_of_document(connection, doc_id, corpus)
     if not places:
         line(screen, "sequences", "none: the document is in no shard")
-        return doc_id
     for place in places[:PLACES_SHOWN]:
         line(screen, "sequence", f"{place.name}  tokens {place.first_token:,} to {place.stop_token - 1:,}")
     if len(places) > PLACES_SHOWN:
         line(screen, "", f"and {len(places) - PLACES_SHOWN:,} more")
-    for dataset in dict.fromkeys(place.dataset for place in places):
-        readings = {reading.run: reading for reading in lineage.readings_of_document(connection, doc_id)}
-        _print_readers(screen, dataset, lineage.models_of_dataset(connection, dataset), readings)
-    return doc_id
+    return places
 
 
-def print_sequence(
-    screen: Console, connection: duckdb.DuckDBPyConnection, split: str, shard: str, sequence: int
+def print_sequence(  # noqa: PLR0917
+    screen: Console, connection: duckdb.DuckDBPyConnection, split: str, shard: str, sequence: int, corpus: Corpus
 ) -> list[str]:
     """Print the documents of a training sequence and the models that read it; return their ids."""
-    held = lineage.shard_of(connection, split, shard)
-    pieces = lineage.documents_of_sequence(connection, split, shard, sequence)
+    held = lineage.shard_of(connection, split, shard, corpus)
+    pieces = lineage.documents_of_sequence(connection, split, shard, sequence, corpus)
     title(screen, "sequence", f"{split}/{shard}/{sequence}")
     length = held.sequence_length + 1
     line(screen, "tokens", f"{sequence * length:,} to {(sequence + 1) * length - 1:,} of the shard")
     line(screen, "shard", f"{held.path}  sha256 {held.sha256}")
     _print_pieces(screen, pieces)
     _print_readers(screen, held.dataset, lineage.models_of_dataset(connection, held.dataset))
-    return [piece.doc_id for piece in pieces]
+    return [piece.doc_id for piece in pieces] if corpus.archives else []
 
 
 def print_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str, step: int) -> list[str]:
@@ -65,17 +87,12 @@ def print_step(screen: Console, connection: duckdb.DuckDBPyConnection, run: str,
     line(screen, "read", f"{batch.sequences:,} sequences of {batch.shards:,} shards, {len(documents):,} documents")
     line(screen, "data set", batch.dataset)
     _print_read(screen, documents)
-    return [document.doc_id for document in documents]
+    return [document.doc_id for document in documents if document.warc]
 
 
 def _print_read(screen: Console, documents: list[DocumentInStep]) -> None:
     for document in documents:
-        where = f"{document.warc} at byte {document.record_offset:,}"
-        line(
-            screen,
-            "document",
-            f"{document.doc_id}  {document.tokens:>6,} tokens  {where}  {document.url or ''}".rstrip(),
-        )
+        line(screen, "document", f"{document.doc_id}  {document.tokens:>6,} tokens  {_where(document)}")
 
 
 def _print_origin(screen: Console, found: Origin) -> None:
@@ -104,8 +121,14 @@ def _print_fate(screen: Console, decided: DocumentDecisions) -> None:
 def _print_pieces(screen: Console, pieces: list[DocumentInSequence]) -> None:
     for piece in pieces:
         span = f"{piece.first_token:,} to {piece.stop_token - 1:,}"
-        where = f"{piece.warc} at byte {piece.record_offset:,}"
-        line(screen, "document", f"{piece.doc_id}  tokens {span:<14}  {where}  {piece.url or ''}".rstrip())
+        line(screen, "document", f"{piece.doc_id}  tokens {span:<14}  {_where(piece)}")
+
+
+def _where(document: DocumentInSequence | DocumentInStep) -> str:
+    """Return where a document comes from: a row of a table or file, or a record of an archive."""
+    if document.warc is None:
+        return document.row or ""
+    return f"{document.warc} at byte {document.record_offset or 0:,}  {document.url or ''}".rstrip()
 
 
 def _print_readers(

@@ -31,7 +31,8 @@ def _run(settings: Settings, partition: Partition | None) -> str:
 )
 def checkpoints(making: Making) -> dict[str, Any]:
     """Trains one run of the ladder on the shards. An interrupted run resumes from its last checkpoint."""
-    from dagster_project.families.models.training import small_curve, train, training_curve
+    from dagster_project.engine.training import small_curve, training_curve
+    from dagster_project.families.models.training import train
 
     trained = train(making, making.recipe, len(ladder_runs(making.settings)))
     making.replace(METRICS, trained.metrics)
@@ -45,7 +46,8 @@ def targets(making: Making) -> dict[str, Any]:
     """Trains every target. Its forecast has been stored before."""
     import pyarrow as pa
 
-    from dagster_project.families.models.training import small_curve, train, training_curve
+    from dagster_project.engine.training import small_curve, training_curve
+    from dagster_project.families.models.training import train
 
     runs = making.recipe
     made = side_by_side(lambda run: train(making, run, len(runs)), runs, parallel_runs(making.settings))

@@ -1,33 +1,18 @@
-"""Training runs as rows of tables, from a trainer's `result.json`, `metrics.jsonl` and checkpoints."""
+"""Training on the shards of the crawl, as rows of the tables of models."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import dagster as dg
-
-from catalog.errors import WatershedError
 from catalog.lake import Lake
-from catalog.tables.models import BATCHES
+from catalog.tables.models import BATCHES, SHARDS
+from dagster_project.engine import training
 from dagster_project.engine.making import Making
-from dagster_project.engine.side_by_side import worker_threads
-from dagster_project.engine.trainer_process import start
+from dagster_project.engine.training import Trained
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The results of a run: a row of models.checkpoints or models.targets, rows of metrics, and counts to show."""
-
-    checkpoint: pa.Table
-    metrics: pa.Table
-    counts: dict[str, Any]
 
 
 def shard_folder(lake: Lake) -> Path:
@@ -36,11 +21,7 @@ def shard_folder(lake: Lake) -> Path:
     Raises:
         WatershedError: The folder that dclm.shards names does not exist.
     """
-    datasets = set(lake.read("dclm.shards", ["dataset"])["dataset"].to_pylist())
-    folder = lake.folder("dclm.shards", *datasets)
-    if len(datasets) != 1 or not folder.is_dir():
-        raise WatershedError(f"{folder}: the folder of the shards does not exist", "materialise dclm.shards again")
-    return folder
+    return training.shard_folder(lake, SHARDS)
 
 
 def train(making: Making, run: str, runs: int) -> Trained:
@@ -48,72 +29,9 @@ def train(making: Making, run: str, runs: int) -> Trained:
 
     An interrupted run resumes from its last checkpoint.
     """
-    import pyarrow as pa
-
-    from trainers.process.run_folder import read_metrics, read_result
-
     shards = shard_folder(making.lake)
     folder = making.lake.folder("models.checkpoints", shards.name, run)
-    config = {
-        "preset": run,
-        "shards": str(shards),
-        "out": str(folder),
-        "device": making.settings.trainer.device,
-        "workers": worker_threads(making.settings, runs),
-    }
-    start(making, "trainers.pretrain", config, run)
-    making.wrote(folder)
-    result = read_result(folder)
-    metrics = read_metrics(folder, result.get("metrics"))
-    return Trained(
-        pa.Table.from_pylist([_checkpoint_row(making.lake, folder, result)]),
-        pa.Table.from_pylist([_metric_row(run, row) for row in metrics]),
-        {
-            "parameters": result["parameters"],
-            "tokens": result["tokens"],
-            "FLOPs": result["flops"],
-            "tokens/s": result["tokens_per_s"],
-            "epochs": max(result.get("epochs", [0.0])),
-            "held-out bits per byte": result["heldout_bits_per_byte"],
-        },
-    )
-
-
-def _checkpoint_row(lake: Lake, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    from trainers.pretraining.presets import parse
-    from trainers.process.run_folder import read_config_json
-
-    scale, multiple = parse(result["preset"])
-    identity = read_config_json(folder)["identity"]
-    return {
-        "run": result["run"],
-        "size": scale.name,
-        "chinchilla_multiple": multiple,
-        "parameters": result["parameters"],
-        "tokens": result["tokens"],
-        "flops": float(result["flops"]),
-        "steps": result["steps"],
-        "dataset": identity["dataset"],
-        "train_loss": result["train_loss"],
-        "heldout_bits_per_byte": result["heldout_bits_per_byte"],
-        "seconds": result["seconds"],
-        "tokens_per_second": result["tokens_per_s"],
-        "path": lake.relative(folder / Path(result["checkpoint"]).name),
-        "sha256": result["checkpoint_sha256"],
-        "config": json.dumps(identity, sort_keys=True),
-    }
-
-
-def _metric_row(run: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "run": run,
-        "step": row["step"],
-        "tokens": row["tokens"],
-        "loss": row["loss"],
-        "learning_rate": row["lr"],
-        "grad_norm": row["grad_norm"],
-        "tokens_per_second": row["tokens_per_s"],
-    }
+    return training.train(making, {"preset": run}, shards, folder, runs)
 
 
 def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
@@ -123,35 +41,4 @@ def batches(lake: Lake, checkpoints: pa.Table) -> pa.Table:
         lake: The lake whose shards were read.
         checkpoints: The runs, with the columns `run` and `config`.
     """
-    import pyarrow as pa
-
-    from trainers.data.batches import rows_of
-    from trainers.data.shards import check_manifest
-
-    train = check_manifest(shard_folder(lake) / "train", digests=False)
-    rows = []
-    for run in checkpoints.select(["run", "config"]).to_pylist():
-        identity = json.loads(run["config"])
-        for row in rows_of(identity, [train]):
-            found = {"run": run["run"], "dataset": identity["dataset"], "split": "train"}
-            rows.append(found | {name: row[name] for name in ("step", "shard", "sequences")})
-    return pa.Table.from_pylist(rows, schema=BATCHES.schema)
-
-
-def small_curve(metrics: pa.Table) -> dg.MarkdownMetadataValue:
-    """Return a small plot of the training loss over tokens, which Dagster shows in the page."""
-    from dagster_project.engine.small_plots import line_plot
-
-    return line_plot("training loss", metrics["tokens"].to_pylist(), metrics["loss"].to_pylist(), "nats per token")
-
-
-def training_curve(metrics: pa.Table) -> dg.MarkdownMetadataValue:
-    """Return a picture of the training loss over tokens."""
-    from dagster_project.engine.pictures import markdown_picture
-
-    def draw(axes: Any) -> None:
-        axes.plot(metrics["tokens"].to_numpy(), metrics["loss"].to_numpy(), linewidth=1)
-        axes.set_xlabel("tokens")
-        axes.set_ylabel("training loss, nats per token")
-
-    return markdown_picture(draw, "training loss over tokens")
+    return training.batches(shard_folder(lake), checkpoints, BATCHES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,8 +67,12 @@ def project_encoder(settings: Settings) -> Encoder:
     return encoder_of(settings.scholar.encoder, cache=cache, project=settings.project, device=device_of(settings))
 
 
-def project_datastore(settings: Settings) -> Datastore:
+def project_datastore(settings: Settings, encoder: Callable[[], Encoder] | None = None) -> Datastore:
     """Open the datastore of a project.
+
+    Args:
+        settings: the project.
+        encoder: returns its encoder; by default it is read anew.
 
     Raises:
         WatershedError: nothing has been indexed.
@@ -82,7 +87,7 @@ def project_datastore(settings: Settings) -> Datastore:
             "the datastore is empty: no paper has been indexed",
             "name files in [scholar] papers and run `watershed make scholar.index`, or run `watershed demo scholar`",
         )
-    return Datastore(folder, lambda stamp: project_encoder(settings))
+    return Datastore(folder, lambda stamp: encoder() if encoder else project_encoder(settings))
 
 
 def project_reranker(settings: Settings) -> Score | None:

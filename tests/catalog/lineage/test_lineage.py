@@ -62,7 +62,8 @@ def test_a_document_names_its_record(connection: duckdb.DuckDBPyConnection) -> N
 
 
 def test_a_document_is_found_by_the_beginning_of_its_id(connection: duckdb.DuckDBPyConnection) -> None:
-    assert lineage.find_document(connection, doc_id(3)) == doc_id(3)
+    corpus, found = lineage.find_document(connection, doc_id(3))
+    assert (corpus.documents, found) == ("dclm.documents", doc_id(3))
     with pytest.raises(WatershedError, match="several documents"):
         lineage.find_document(connection, "000")
     with pytest.raises(WatershedError, match="no document"):
@@ -99,7 +100,8 @@ def test_a_step_is_traced_to_the_documents_of_its_batch(connection: duckdb.DuckD
     batch, documents = lineage.documents_of_step(connection, "10k-1xC", 2)
     assert (batch.sequences, batch.shards, batch.dataset) == (1, 1, "da7a5e7")
     assert [(found.doc_id, found.tokens, found.sequences) for found in documents] == [(doc_id(2), 10, 1)]
-    _, documents = lineage.documents_of_step(connection, "10k-1xC-moe", 1)
+    assert lineage.documents_of_step(connection, "models.checkpoints:10k-1xC", 2) == (batch, documents)
+    _, documents = lineage.documents_of_step(connection, "moe.models:10k-1xC-moe", 1)
     assert [(found.doc_id, found.tokens, found.sequences) for found in documents] == [
         (doc_id(2), 14, 2),
         (doc_id(0), 6, 1),

@@ -325,6 +325,6 @@ def test_random_sequences_agree_with_a_model_in_memory() -> None:
 
 @pytest.mark.campaign
 def test_a_thousand_random_sequences_agree_with_a_model_in_memory() -> None:
-    found = campaign(1000, 10)
+    found = campaign(1000, 10, workers=2)
     assert found.wrong == []
     assert found.refused > 1000

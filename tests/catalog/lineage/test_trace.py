@@ -17,10 +17,10 @@ from openlineage.client.event_v2 import RunEvent
 from catalog.errors import WatershedError
 from catalog.lake import Lake
 from catalog.lineage import columns
-from catalog.lineage import documents as lineage
 from catalog.lineage.drawing import draw, graph_of, write_graph
 from catalog.lineage.links import links
 from catalog.lineage.openlineage import events, write_events
+from catalog.lineage.readings import readings_of_documents
 from catalog.lineage.trace import Thing, Trace, named_things, trace
 from catalog.lineage.versions import Versions, made_from
 from catalog.settings import Settings
@@ -101,10 +101,10 @@ def test_a_document_leads_to_models_scores_and_forecasts_that_rest_on_it(
 
 
 def test_how_often_each_model_read_a_document_is_counted_step_by_step(connection: duckdb.DuckDBPyConnection) -> None:
-    often = {each.run: (each.sequences, each.tokens) for each in lineage.readings_of_document(connection, doc_id(2))}
+    often = {each.run: (each.sequences, each.tokens) for each in readings_of_documents(connection, [doc_id(2)])}
     # Steps 1 and 2 read the two sequences of the shard: 4 tokens of it are in the first, and 10 in the second.
     assert often == dict.fromkeys((*RUNS, "80k-4xC", "10k-1xC-moe"), (2, 14))
-    assert lineage.readings_of_document(connection, doc_id(5)) == []
+    assert readings_of_documents(connection, [doc_id(5)]) == []
 
 
 def test_an_answer_leads_to_the_papers_that_it_cites(connection: duckdb.DuckDBPyConnection) -> None:
@@ -128,7 +128,7 @@ def test_a_name_means_the_rows_that_own_it(connection: duckdb.DuckDBPyConnection
 
 
 def test_links_hold_together_what_names_a_row() -> None:
-    assert ("models.batches", ("dataset", "shard"), "dclm.shards") in {
+    assert ("models.batches", ("dataset", "split", "shard"), "dclm.shards") in {
         (e.table, e.columns, e.upstream) for e in links()
     }
     # The recipe alone would lead to all documents.
@@ -254,7 +254,12 @@ def test_the_command_traces_rows_tables_and_columns(watershed, tmp_path: Path) -
 def test_the_command_writes_json_pictures_and_events(watershed, tmp_path: Path) -> None:
     found = json.loads(watershed("trace", doc_id(2), "--json").stdout)
     assert found["thing"] == f"dclm.documents:{doc_id(2)}"
-    assert found["readings"][0] == {"run": "10k-1xC", "sequences": 2, "tokens": 14}
+    assert found["readings"][0] == {
+        "run": "10k-1xC",
+        "sequences": 2,
+        "tokens": 14,
+        "table": "models.batches",
+    }
     pieces = json.loads(watershed("trace", "train/0/0", "--json").stdout)["documents"]
     assert [piece["doc_id"] for piece in pieces] == [doc_id(0), doc_id(2)]
     drawn = watershed("trace", "dclm.mixture", "--graph", str(tmp_path / "mixture.svg"))

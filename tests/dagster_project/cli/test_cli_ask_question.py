@@ -20,6 +20,7 @@ from catalog.lake import Lake
 from catalog.settings import load_settings
 from catalog.sql.query import connect
 from dagster_project.cli import main
+from dagster_project.families.scholar.recipes import project_datastore, project_reranker
 from dagster_project.instance import open_instance
 from dagster_project.jobs import TABLES
 from dagster_project.run import make
@@ -210,6 +211,16 @@ def improving(body: dict[str, Any], digest: str) -> str:
     return f"Ice deforms under its own weight [{ice}]. {second} {third}"
 
 
+def made_reranker(folder: Path) -> Path:
+    """Return the folder of a small cross-encoder with random weights, which orders passages in a way of its own."""
+    from trainers.embedding.cross_encoder import open_cross_encoder
+    from trainers.embedding.small import make_encoder
+
+    make_encoder(folder / "encoder", [str(record["text"]) for record in RECORDS], seed=0)
+    open_cross_encoder(folder / "encoder", seed=1).save(str(folder / "reranker"))
+    return folder / "reranker"
+
+
 @pytest.mark.slow
 def test_each_stage_is_left_out_and_the_table_shows_what_it_is_worth(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -218,10 +229,33 @@ def test_each_stage_is_left_out_and_the_table_shows_what_it_is_worth(
     row = {"question": QUESTION, "answer": "Ice deforms under its own weight."}
     questions.write_text(f"{json.dumps(row)}\n{json.dumps({'question': f' {QUESTION} '})}\n")
     monkeypatch.setenv("WATERSHED_MODELS_JUDGE_MODEL", "improving")
-    with running(Script(answer=improving)) as url:
+    drafted: list[list[str]] = []
+
+    def seen(body: dict[str, Any], digest: str) -> str:
+        prompt = body["messages"][-1]["content"]
+        reply = improving(body, digest)
+        if "Magnets do much of it" in reply and "word for word" not in prompt:
+            drafted.append(re.findall(r'<passage number="\d+" title="[^"]*">\n(.*?)\n</passage>', prompt, re.DOTALL))
+        return reply
+
+    with running(Script(answer=seen)) as url:
         monkeypatch.setenv("WATERSHED_MODELS_JUDGE_URL", url)
+        monkeypatch.setenv("WATERSHED_SCHOLAR_RERANKER", str(made_reranker(tmp_path)))
+        code, out, err = run("scholar", "ablate", str(questions), "--model", "judge", "--json")
+        assert code == 0, err
+        found = {each["variant"]: each for each in json.loads(out)["variants"]}
+        # The passages stand in the order of the search, and then in that of the cross-encoder.
+        store, score = project_datastore(load_settings()), project_reranker(load_settings())
+        assert score is not None
+        orders = [[each.passage for each in store.retrieve(QUESTION, 10, rerank=how)] for how in (None, score)]
+        scores = score(QUESTION, [f"{each.title}. {each.text}" if each.title else each.text for each in orders[1]])
+        assert list(scores) == sorted(scores, reverse=True) and orders[0] != orders[1]
+        assert drafted == [[each.text for each in order] for order in orders]
+        monkeypatch.delenv("WATERSHED_SCHOLAR_RERANKER")
         code, out, err = run("scholar", "ablate", str(questions), "--model", "judge", "--json")
     assert code == 0, err
+    full, without = found.pop("full"), found.pop("no_reranking")
+    assert {**without, "variant": "full"} == full, "the model answers alike from any order"
     found = {each["variant"]: each for each in json.loads(out)["variants"]}
     shown = {name: (each["supported"], each["not_cited"], each["missing"]) for name, each in found.items()}
     # The bare model names one paper that exists and one that does not.

@@ -21,6 +21,8 @@ from spark_jobs.selection.recipe import MixtureRecipe, Threshold, TopFraction, W
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 COUNT = 400
 TEXTS = [prose(seed, 20 if seed % 3 else 60) for seed in range(COUNT)]
 BUCKETS = [seed % 10 for seed in range(COUNT)]

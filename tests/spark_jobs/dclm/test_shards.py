@@ -32,6 +32,8 @@ from spark_jobs.shards.writer import ShardRecipe, ShardWriter, lay_out
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 DATASET = "a" * 16
 RECIPE = ShardRecipe(sequence_length=31, shard_tokens=6_000, seed=7)
 HELDOUT, TWICE = 12, 20

@@ -27,6 +27,8 @@ from spark_jobs.demo.crawl.python_docs import module_body
 from spark_jobs.demo.crawl.site import framed
 from spark_jobs.demo.crawl.warc import gzip_member, http_message, response
 
+pytestmark = pytest.mark.slow
+
 TINY = CrawlSize(pages=240, warc_files=3, max_html_bytes=20_000_000)
 
 

@@ -12,6 +12,8 @@ from spark_jobs import measures
 from spark_jobs.edits import EDITS
 from spark_jobs.measures.datatrove import PASSES
 
+pytestmark = pytest.mark.slow
+
 NAMES = [each.name for each in PASSES]
 RECIPES = ["gopher-quality", "gopher-repetition", "c4", "fineweb-quality", "fineweb"]
 LEAST_SHARE = 0.995

@@ -96,13 +96,15 @@ def go_back(out: Path, step: int) -> None:
 
 
 @pytest.mark.slow
-def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
+@pytest.mark.parametrize("matrices", ["adamw", "muon"])
+def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path, matrices):
     one, changing = tmp_path / "one", tmp_path / "changing"
-    alone(shards, one)
+    chosen: dict[str, Any] = {"optimiser": {"matrices": matrices}}
+    alone(shards, one, **chosen)
     shutil.copytree(one, changing)
     go_back(changing, 10)
     # Nine sequences a batch are four and five, in pieces of two: the ranks' last pieces are of none and of one.
-    together(shards, changing, microbatch=2)
+    together(shards, changing, microbatch=2, **chosen)
     assert [open_checkpoint(folder).step for folder in checkpoint_folders(changing)] == [10, 20, 30]
     for before, after in zip(*(read_jsonl(out / "metrics.jsonl") for out in (one, changing)), strict=True):
         assert after["loss"] == pytest.approx(before["loss"], abs=1e-5)
@@ -115,7 +117,7 @@ def test_one_rank_goes_on_as_two_and_as_one_again(shards, tmp_path):
     assert losses(one)[10:] != losses(changing)[10:]
 
     go_back(changing, 20)
-    alone(shards, changing)
+    alone(shards, changing, **chosen)
     assert np.abs(np.array(losses(one)) - losses(changing)).max() < 1e-5
     ends = [open_checkpoint(checkpoint_folders(out)[-1]).weights() for out in (one, changing)]
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])

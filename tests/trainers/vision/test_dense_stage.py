@@ -21,7 +21,7 @@ from trainers.vision.config import CaptionConfig, SourceConfig
 from trainers.vision.crops import CropConfig, layout
 from trainers.vision.examples import Examples
 from trainers.vision.opening import model_of, opened
-from trainers.vision.shape import TransformerConfig
+from trainers.vision.shape import ConnectorConfig, TransformerConfig
 from trainers.vision.shards import Annotation, PictureShards, Sample
 from trainers.vision.transformer import Stem, VisionTransformer
 
@@ -145,6 +145,34 @@ def test_the_grounding_loss_equals_a_slow_one(dense: tuple[Path, dict[str, Any]]
     assert (right.item(), count.item()) == (found, len(shown))
 
 
+def test_the_decoder_is_told_the_place_of_the_point_in_a_token(dense: tuple[Path, dict[str, Any]]) -> None:
+    beginning = opened(dense[0])
+    model, examples = model_of(beginning), Examples(beginning.shape, beginning.tokenizer, beginning.end, 256)
+    row = examples.row(Sample("3", drawn(3)[0], (Annotation("caption", None, "", (), "", 0),)), "tokens", "0")
+    inputs, _, _ = examples.batch([row], "cpu")
+    assert inputs.pictures is not None
+    feature_PD = model.features(inputs.pictures)
+    told_PD = model.embedded(inputs, feature_PD)[inputs.pictures.row_P, inputs.pictures.place_P]
+    patch = model.decoder.embedding.weight[beginning.shape.markers[3]]
+    waves = model.connector.waves
+    far = 0
+    for number, feature in enumerate(feature_PD.detach()):
+        # Tokens of a quarter of the picture's width and height; an offset of more than half is none of this token.
+        offsets = [min(0.5, max(-0.5, value)) for value in model.connector.offsets(feature).tolist()]
+        far += max(map(abs, offsets)) > 0.1
+        at = [25 * (place + 0.5 + offset) for place, offset in zip((number % 4, number // 4), offsets, strict=True)]
+        angles = [[2 * math.pi / 100 * 2 ** (-1 + 5 * k / (waves - 1)) * value for k in range(waves)] for value in at]
+        told = [wave(angle) for axis in angles for wave in (math.sin, math.cos) for angle in axis]
+        wanted = patch + feature + torch.tensor(told) @ model.connector.places.weight.T
+        assert torch.allclose(told_PD[number], wanted, atol=1e-4)
+    assert far
+    # What the decoder writes does not train the offsets.
+    told_PD.sum().backward()
+    assert model.connector.offsets.weight.grad is None
+    with pytest.raises(TrainerError, match=r"connector\.refined is true without places and offsets"):
+        ConnectorConfig(layers=(-1,), refined=True, places=True)
+
+
 def test_a_point_has_a_place_in_each_token_that_shows_it() -> None:
     # A square picture of 64 pixels is scaled to half its size in the one view; a token has 8 pixels there.
     found = layout(64, 64, CropConfig(crop=32, patch=4, pool=2, mode="global", margins=(0, 0)))
@@ -157,6 +185,7 @@ def test_a_point_has_a_place_in_each_token_that_shows_it() -> None:
         for (token, right, down), place in zip(shown, (both.whole, both.fine), strict=True):
             assert place is not None
             width, height = 8 * 100 / place.width, 8 * 100 / place.height
+            assert both.extents()[token] == pytest.approx([width, height])
             at = middles[token] + np.array([right * width, down * height])
             assert at == pytest.approx([100 * x / 60, 100 * y / 40], abs=1e-3)
 

@@ -40,7 +40,7 @@ class Item:
 
 @dataclass
 class Verdicts:
-    """The verdicts of a lake. Threads of one process write one after another."""
+    """The verdicts of a lake."""
 
     lake: Lake
     items: Sequence[Item]

@@ -10,13 +10,13 @@ import datetime
 import json
 import math
 import os
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from catalog.errors import WatershedError
+from catalog.files import alone
 from catalog.fingerprint import fingerprint
 from catalog.lake import Lake
 from spark_jobs.pictures.look import NotAPicture, look
@@ -24,7 +24,7 @@ from spark_jobs.pixmo.loading import load, pixmo_files
 from spark_jobs.pixmo.pictures import store_of
 from spark_jobs.pixmo.raw import BY_NAME
 
-FILE = "annotated.jsonl"
+FILE, LOCK = "annotated.jsonl", ".writing"
 LONGEST_TEXT, MOST_POINTS, MOST_TRANSCRIPTS = 20_000, 1_000, 20
 MOST_PICTURES = 100_000
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
@@ -78,12 +78,11 @@ def pictures_of(places: Sequence[Path], lake: Lake) -> list[Picture]:
 
 @dataclass
 class Annotations:
-    """The annotations of a lake. Threads of one process write one after another."""
+    """The annotations of a lake. Threads and processes write one after another."""
 
     lake: Lake
     folder: Path
     pictures: Sequence[Picture]
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def saved(self, picture: Picture) -> dict[str, list[Row]]:
         """The rows that were written here for a picture, by dataset."""
@@ -135,16 +134,17 @@ class Annotations:
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         row = {"image_url": None, "image_sha256": picture.sha256, **fields, "maker": "person", "at": at}
         path = self._path(dataset)
-        with self.lock:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+        try:
+            # The row that is added to the table must still be the last one of the file.
+            with alone(self.folder / LOCK):
+                path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("ab") as file:
                     file.write(json.dumps(row, ensure_ascii=True).encode() + b"\n")
                     file.flush()
                     os.fsync(file.fileno())
-            except OSError as error:
-                raise WatershedError(f"{path} was not written: {error.strerror}", "free some space") from error
-            self._append(dataset, path)
+                self._append(dataset, path)
+        except OSError as error:
+            raise WatershedError(f"{path} was not written: {error.strerror}", "free some space") from error
 
     def _append(self, dataset: str, path: Path) -> None:
         """Add the last row of a file to the table, as the asset would read it."""

@@ -90,10 +90,16 @@ def test_both_learn_and_the_curves_and_heat_maps_are_pictures_in_dagster(
                 assert "data:image/png;base64," in str(metadata[name].value)
 
 
-def test_routing_is_balanced_and_every_contract_holds(moe: Project) -> None:
+def test_loads_are_those_of_the_last_steps_and_every_contract_holds(moe: Project) -> None:
     watershed("check", "moe")
-    ((smallest, largest),) = moe.rows("SELECT smallest_load, largest_load FROM moe.models WHERE kind = 'moe'")
-    assert 0.1 < smallest <= 1 <= largest < 4
+    ((path, smallest, largest),) = moe.rows(
+        "SELECT path, smallest_load, largest_load FROM moe.models WHERE kind = 'moe'"
+    )
+    metrics = (moe.folder / "lake" / "_files" / path).parent / "metrics.jsonl"
+    load_SLE = np.array([json.loads(line)["expert_load"] for line in metrics.read_text().splitlines()])
+    load_LE = load_SLE[-(len(load_SLE) // 4) :].mean(0) * 16 / 4
+    assert (smallest, largest) == (pytest.approx(load_LE.min()), pytest.approx(load_LE.max()))
+    assert load_LE.mean() == pytest.approx(1)
 
 
 def test_every_token_of_a_domain_has_its_experts(moe: Project) -> None:
