@@ -67,6 +67,8 @@ def import_command(folder: Path, models: Path | None, name: str | None, tasks: t
     source = name or folder.absolute().name
     wanted = [task for names in tasks for task in names.split(",")]
     found = import_ladder(load_settings(), folder, models or folder / "models.json", source, wanted)
+    for note in found.notes:
+        say(note)
     say(
         f"{source}: {found.runs} runs with {found.checkpoints:,} checkpoints, {found.targets} targets, "
         f"{len(found.tasks)} tasks ({', '.join(found.tasks)})"

@@ -31,6 +31,8 @@ LEAST_RANK = 0.9
 """Spearman correlation of final loss with final accuracy below which one does not follow the other."""
 NEAR_CHANCE = 0.1
 """Part of the way from chance to 1 that the best run must have gone, else step 2 sees only its foot."""
+WIDEST = 0.5
+"""Part of the way from chance to 1 that a 90% band may span, else the forecast says too little."""
 FEWEST_RUNS = 3
 FEWEST_FOR_HOLDOUTS, LEAST_LEVELS = 12, 3
 FEW = Protocol(points="finals")
@@ -158,14 +160,15 @@ def fit_ladder(ladder: LadderRuns, targets: Sequence[Target], mode: Mode = "auto
         note = "no protocol can be fitted to the runs of a hold-out: laws of few parameters, bootstrap bands"
         return _few(ladder, targets, mode, verdicts, note)
     noise = {task: measurement_noise(ladder, task) for task in ladder.chance}
-    ahead = max(reach(target.flops, ladder.runs) for target in targets)
-    bands, coverage = calibrate(errors, noise, good, ahead=ahead)
+    farthest = max(reach(target.flops, ladder.runs) for target in targets)
+    bands, coverage = calibrate(errors, noise, good, ahead=farthest)
     found = {
         target.name: {
-            task: _predict(fits, losses[task], bands, target, task, reach(target.flops, ladder.runs), verdicts[task])
+            task: _predict(fits, losses[task], bands, target, task, ahead, ladder.chance[task], verdicts[task])
             for task, fits in fitted.items()
         }
         for target in targets
+        for ahead in (reach(target.flops, ladder.runs),)
     }
     return Forecast(
         mode=mode,
@@ -261,19 +264,30 @@ def _predict(  # noqa: PLR0917 - all of one fit
     target: Target,
     task: str,
     ahead: float,
+    chance: float,
     verdict: tuple[bool, str],
 ) -> Prediction:
     accuracy = float(np.mean([fitted.accuracy(target) for fitted in fits]))
     half = bands.half_width(task, ahead)
-    predictable, reason = verdict
+    low, high = max(0.0, accuracy - half), min(1.0, accuracy + half)
+    predictable, reason = _within(low, high, chance, verdict)
     return Prediction(
         accuracy=accuracy,
-        low=max(0.0, accuracy - half),
-        high=min(1.0, accuracy + half),
+        low=low,
+        high=high,
         task_loss=float(np.mean([fitted.loss(target) for fitted in laws])),
         predictable=predictable,
         reason=reason,
     )
+
+
+def _within(low: float, high: float, chance: float, verdict: tuple[bool, str]) -> tuple[bool, str]:
+    """The verdict on a task, or that its band for one target is too wide to say anything."""
+    share = (high - low) / (1 - chance)
+    if share <= WIDEST:
+        return verdict
+    wide = f"the 90% band is {100 * (high - low):.0f} points wide, {share:.0%} of the way from chance to 1"
+    return False, wide if verdict[0] else f"{verdict[1]}; {wide}"
 
 
 def _few(
@@ -293,7 +307,8 @@ def _few(
         fits[task] = Fitted(law=power_law(step1.parameters), curve=step2.curve, intermediate=BITS_PER_BYTE)
         for target in targets:
             predicted = predict(step1, step2, target.parameters, target.tokens)
-            predictable, reason = verdicts[task]
+            band = predicted.accuracy_low, predicted.accuracy_high
+            predictable, reason = _within(*band, chance, verdicts[task])
             found[target.name][task] = Prediction(
                 accuracy=predicted.accuracy,
                 low=predicted.accuracy_low,

@@ -18,12 +18,13 @@ from trainers.ladder.csv_rows import CsvTable, read_csv
 from trainers.ladder.laws import Array, one_thread
 from trainers.ladder.loss_holdout import LossFit, fit_losses
 from trainers.ladder.loss_law import FEWEST, LossForecast
-from trainers.ladder.runs import Target
+from trainers.ladder.runs import TOKENS_PER_PARAMETER, Target
 from trainers.process.errors import TrainerError
 
 NAME, PARAMS, TOKENS = "name", "params", "tokens"
 DIVERGED = 1.1
-"""A run whose loss is this many times that of a run with no more parameters and no more tokens has diverged."""
+"""A run whose loss is this many times that of a run with no more parameters and no more tokens has diverged, and so has
+one whose loss is this many times that of a larger run, times how much larger that is in parameters or tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,15 @@ def read_loss_table(path: Path, wanted: Sequence[str] = ()) -> LossTable:
     found = {
         name: table.numbers(name, rows, positive=True, may_lack=name in columns) for name in (PARAMS, TOKENS, *columns)
     }
+    for at, ratio in enumerate(found[TOKENS] / found[PARAMS]):
+        if not TOKENS_PER_PARAMETER[0] <= ratio <= TOKENS_PER_PARAMETER[1]:
+            raise TrainerError(
+                f"{path}: run {names[at]} has {ratio:.1g} tokens a parameter",
+                "give params and tokens as plain numbers, not in millions or billions",
+            )
     for column in columns:
         _check_column(path, column, names, found)
+    notes += _alike(path, names, found)
     return LossTable(
         names=names,
         parameters=found[PARAMS],
@@ -101,6 +109,18 @@ def _distinct(table: CsvTable) -> tuple[list[dict[str, str]], list[str]]:
     return list(first.values()), notes
 
 
+def _alike(path: Path, names: Sequence[str], found: Mapping[str, Array]) -> list[str]:
+    """A note for each run that has all numbers of an earlier one, which may be a copy of it or another seed."""
+    seen: dict[bytes, str] = {}
+    rows = np.stack([*found.values()], axis=1)
+    pairs = [(name, seen.setdefault(row.tobytes(), name)) for name, row in zip(names, rows, strict=True)]
+    return [
+        f"{path.name}: runs {first!r} and {name!r} have the same numbers; both count"
+        for name, first in pairs
+        if first != name
+    ]
+
+
 def _check_column(path: Path, column: str, names: Sequence[str], found: Mapping[str, Array]) -> None:
     loss, n, d = found[column], found[PARAMS], found[TOKENS]
     there = np.isfinite(loss)
@@ -110,12 +130,14 @@ def _check_column(path: Path, column: str, names: Sequence[str], found: Mapping[
             f"give at least {FEWEST} runs of two sizes",
         )
     for run in np.flatnonzero(there):
-        below = there & (n <= n[run]) & (d <= d[run])
-        if loss[run] > DIVERGED * loss[below].min():
-            smaller = names[int(np.flatnonzero(below)[np.argmin(loss[below])])]
+        ahead = np.maximum(1.0, np.maximum(n / n[run], d / d[run]))
+        allowed = np.where(there, DIVERGED * ahead * loss, np.inf)
+        other = int(np.argmin(allowed))
+        if loss[run] > allowed[other]:
+            which = "the smaller " if ahead[other] == 1 else ""
             raise TrainerError(
-                f"{path}: {column} of run {names[run]} is {loss[run]:g}, above the {loss[below].min():g} of the smaller"
-                f" {smaller}: it diverged",
+                f"{path}: {column} of run {names[run]} is {loss[run]:g}, above the {loss[other]:g} of {which}"
+                f"{names[other]}: it diverged",
                 "leave the run out",
             )
 

@@ -7,16 +7,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainers.ladder.csv_rows import CsvTable, read_csv
 from trainers.ladder.laws import Array
-from trainers.ladder.tasks import BITS_PER_BYTE, INTERMEDIATES, TASKS, Task, chosen, declared_tasks, found_tasks
+from trainers.ladder.tasks import (
+    BITS_PER_BYTE,
+    INTERMEDIATES,
+    SOFT_LOG,
+    TASKS,
+    VALIDATION,
+    Task,
+    chosen,
+    declared_tasks,
+    found_tasks,
+)
 from trainers.pretraining.presets import CHINCHILLA_TOKENS_PER_PARAMETER
 from trainers.process.errors import TrainerError
 
@@ -89,7 +100,17 @@ class LadderRuns:
 RESERVED = "protocol"
 """The key of predictions.json that no target can have."""
 DIVERGED = 1.3
-"""A run has diverged if its loss ends this many times above its own best, or above that of a run that is no larger."""
+"""A run has diverged if its loss ends this many times above its own best, or above what another run allows it."""
+STEEPEST = 0.5
+"""The largest exponent of parameters or tokens: a run may have (N'/N)^STEEPEST times the loss of a larger one."""
+TOKENS_PER_PARAMETER, FLOPS_PER_PARAMETER = (1e-3, 1e7), (1e-2, 1e4)
+"""What lies outside was given in another unit, such as billions."""
+DIVERGING = {BITS_PER_BYTE: "bits per byte", VALIDATION: "cross-entropy on C4"}
+NOT_POSITIVE = {
+    BITS_PER_BYTE: ("bits per byte of {} are not above 0", "export minus the log-likelihood in bits over bytes"),
+    SOFT_LOG: ("logarithms of probabilities of {} are not below 0", "export the logarithm, which is below 0"),
+    VALIDATION: ("the cross-entropy on C4 is not above 0", "export minus the mean log-likelihood of a token"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +146,15 @@ def read_ladder(folder: Path, models_file: Path, tasks: Sequence[str] | None = t
     tables = {name: read_csv(path) for name, path in models.files(folder).items()}
     chosen_tasks = wanted_tasks(models, [table.header for table in tables.values()], tasks)
     notes: list[str] = []
-    runs = []
+    runs: list[Run] = []
+    seen: dict[tuple[tuple[str, ...], ...], str] = {}
     for file, (size, parameters, flops) in models.runs.items():
         table, more = in_order(tables[Path(file).stem])
         notes += more
         runs.append(_run(table, size, parameters, flops, chosen_tasks))
+        same = seen.setdefault(tuple(tuple(row.values()) for row in table.rows), runs[-1].name)
+        if same != runs[-1].name:
+            raise TrainerError(f"{table.path} has the checkpoints of {same}", "list every run once")
     _refuse_diverged(runs)
     return LadderRuns(
         runs=tuple(sorted(runs, key=lambda run: (run.parameters, run.tokens))),
@@ -180,6 +205,7 @@ def read_models(path: Path) -> Models:
             _positive(model["params"], f"{place}: params"),
             _positive(model["flops_per_token"], f"{place}: flops_per_token"),
         )
+        _same_unit(numbers[1], numbers[0], FLOPS_PER_PARAMETER, f"{place}: flops_per_token")
         names = model["runs"]
         if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
             raise TrainerError(f"{place}: `runs` is not a list of file names", 'write "runs": ["190M-1xC.csv"]')
@@ -204,8 +230,14 @@ def read_models(path: Path) -> Models:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise TrainerError(f"{path}: {twice[:40]!r} is given twice", "give every name once")
+        return dict(pairs)
+
     try:
-        parsed = json.loads(path.read_text(encoding="utf-8-sig"))
+        parsed = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=distinct)
     except OSError as error:
         raise TrainerError(f"{path}: {error.strerror}", "name the JSON file of the models with --models") from error
     except (ValueError, RecursionError) as error:
@@ -226,6 +258,14 @@ def _positive(value: object, what: str) -> float:
     return number
 
 
+def _same_unit(number: float, parameters: float, limits: tuple[float, float], what: str) -> None:
+    if not limits[0] <= number / parameters <= limits[1]:
+        raise TrainerError(
+            f"{what} is {number:g} where params is {parameters:g}, {number / parameters:.1g} a parameter",
+            "give both as plain numbers, not in millions or billions",
+        )
+
+
 def _target(name: str, value: object, path: Path) -> Target:
     if name == RESERVED or not name:
         raise TrainerError(f"{path}: a target is called {name!r}, which predictions.json uses itself", "rename it")
@@ -233,6 +273,8 @@ def _target(name: str, value: object, path: Path) -> Target:
         raise TrainerError(f"{path}: target {name} lacks numbers for params and tokens", "give both")
     n, d = (_positive(value[key], f"{path}: target {name}: {key}") for key in ("params", "tokens"))
     flops = _positive(value.get("flops_per_token", 6 * n), f"{path}: target {name}: flops_per_token")
+    _same_unit(d, n, TOKENS_PER_PARAMETER, f"{path}: target {name}: tokens")
+    _same_unit(flops, n, FLOPS_PER_PARAMETER, f"{path}: target {name}: flops_per_token")
     return Target(name=name, parameters=n, tokens=d, flops_per_token=flops)
 
 
@@ -271,6 +313,7 @@ def _run(table: CsvTable, size: str, parameters: float, flops: float, tasks: Map
         accuracy={name: _measure(table, task, "accuracy") for name, task in tasks.items()},
         intermediates=intermediates,
     )
+    _same_unit(run.tokens, parameters, TOKENS_PER_PARAMETER, f"{table.path}: the last of {TOKENS_COLUMN!r}")
     for name in tasks:
         _check_range(table, run, name)
     return run
@@ -290,45 +333,48 @@ def _measure(table: CsvTable, task: Task, kind: str) -> Array:
 
 
 def _check_range(table: CsvTable, run: Run, task: str) -> None:
-    accuracy, loss = run.accuracy[task], run.intermediates[BITS_PER_BYTE][task]
-    if ((accuracy < 0) | (accuracy > 1)).any():
-        at = int(np.argmax((accuracy < 0) | (accuracy > 1)))
-        percent = " (in percent?)" if accuracy.max() <= 100 and accuracy.min() >= 0 else ""
-        raise TrainerError(
-            f"{table.path}, line {table.lines[at]}: run {run.name}: an accuracy of {task} is outside 0..1:"
-            f" {accuracy[at]:g}{percent}",
-            "write accuracies as parts of one",
-        )
-    if (loss <= 0).any():
-        at = int(np.argmax(loss <= 0))
-        raise TrainerError(
-            f"{table.path}, line {table.lines[at]}: run {run.name}: bits per byte of {task} are not above 0:"
-            f" {loss[at]:g}",
-            "export minus the log-likelihood in bits over bytes",
-        )
+    def refuse(
+        bad: Callable[[Array], NDArray[np.bool_]], values: Array, cause: str, mend: str, sign: float = 1.0
+    ) -> None:
+        if bad(values).any():
+            at = int(np.argmax(bad(values)))
+            place = f"{table.path}, line {table.lines[at]}: run {run.name}"
+            raise TrainerError(f"{place}: {cause.format(shown=f'{sign * values[at]:g}')}", mend)
+
+    accuracy = run.accuracy[task]
+    percent = " (in percent?)" if accuracy.max() <= 100 and accuracy.min() >= 0 else ""
+    refuse(
+        lambda values: (values < 0) | (values > 1),
+        accuracy,
+        f"an accuracy of {task} is outside 0..1: {{shown}}{percent}",
+        "write accuracies as parts of one",
+    )
+    for kind, by_task in run.intermediates.items():
+        cause, mend = NOT_POSITIVE[kind]
+        sign = -1.0 if kind == SOFT_LOG else 1.0
+        refuse(lambda values: values <= 0, by_task[task], f"{cause.format(task)}: {{shown}}", mend, sign)
 
 
 def _refuse_diverged(runs: Sequence[Run]) -> None:
-    mend = "leave the run out of the models file"
-    final = {
-        (run.name, task): float(values[-LAST:].mean())
-        for run in runs
-        for task, values in run.intermediates[BITS_PER_BYTE].items()
-    }
-    for run in runs:
-        for task, values in run.intermediates[BITS_PER_BYTE].items():
-            mine, own = (
-                final[run.name, task],
-                min(values[at : at + LAST].mean() for at in range(max(1, len(values) - LAST + 1))),
-            )
-            if mine > DIVERGED * own:
-                raise TrainerError(
-                    f"run {run.name} diverged: its bits per byte of {task} rose from {own:.3g} to {mine:.3g}", mend
-                )
-            for other in runs:
-                smaller = other.parameters <= run.parameters and other.tokens <= run.tokens
-                if smaller and mine > DIVERGED * final[other.name, task]:
-                    cause = f"run {run.name} diverged: its bits per byte of {task} are {mine:.3g}"
-                    raise TrainerError(
-                        f"{cause}, those of the smaller {other.name} {final[other.name, task]:.3g}", mend
-                    )
+    """TrainerError for a run whose loss rose, or is above what a power law allows next to another run."""
+    for kind, words in DIVERGING.items():
+        having = [run for run in runs if kind in run.intermediates]
+        for task in having[0].intermediates[kind] if having else ():
+            curves = [run.intermediates[kind][task] for run in having]
+            ends = [float(curve[-LAST:].mean()) for curve in curves]
+            name = f"{words} of {task}" if kind == BITS_PER_BYTE else words
+            for run, curve, end in zip(having, curves, ends, strict=True):
+                best = min(float(curve[at : at + LAST].mean()) for at in range(max(1, len(curve) - LAST + 1)))
+                if end > DIVERGED * best:
+                    raise _diverged(run, f"its {name} rose from {best:.3g} to {end:.3g}")
+                for other, theirs in zip(having, ends, strict=True):
+                    ahead = max(1.0, other.parameters / run.parameters, other.tokens / run.tokens)
+                    if end > DIVERGED * ahead**STEEPEST * theirs:
+                        which = "the smaller " if ahead == 1 else ""
+                        raise _diverged(
+                            run, f"its {name} ends at {end:.3g}, that of {which}{other.name} at {theirs:.3g}"
+                        )
+
+
+def _diverged(run: Run, why: str) -> TrainerError:
+    return TrainerError(f"run {run.name} diverged: {why}", "leave the run out of the models file")

@@ -38,6 +38,8 @@ class Imported:
     targets: int
     written: bool
     """False if the same files had been imported before, so that nothing was written."""
+    notes: tuple[str, ...]
+    """What was mended on reading."""
 
 
 def import_ladder(settings: Settings, folder: Path, models_file: Path, name: str, tasks: Collection[str]) -> Imported:
@@ -77,6 +79,7 @@ def import_ladder(settings: Settings, folder: Path, models_file: Path, name: str
         checkpoints=sum(len(tokens) for tokens in published.tokens.values()),
         targets=len(published.ladder.targets),
         written=not stands,
+        notes=published.ladder.notes,
     )
 
 

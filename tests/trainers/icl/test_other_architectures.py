@@ -55,6 +55,13 @@ SCORED: dict[str, tuple[str, dict[str, Any], bool]] = {
     "Bert": ("BertLMHeadModel", SHAPE | {"is_decoder": True}, False),
     "OpenAIGPT": ("OpenAIGPTLMHeadModel", SMALL, True),
     "Lfm2": ("Lfm2ForCausalLM", SHAPE | {"num_key_value_heads": 1, "layer_types": ["conv", "full_attention"]}, True),
+    "MiniMax": (
+        "MiniMaxForCausalLM",
+        SHAPE
+        | {"num_key_value_heads": 1, "head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1}
+        | {"layer_types": ["linear_attention", "full_attention"]},
+        True,
+    ),
     "Opt": ("OPTForCausalLM", {"hidden_size": 16, "ffn_dim": 24, "word_embed_proj_dim": 16} | SHAPE, False),
 }
 """The class of transformers, its configuration, and whether it is read whole."""

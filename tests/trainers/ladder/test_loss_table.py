@@ -126,6 +126,8 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "one size": ([f"a{i},1e8,{i + 1}e9,3,3" for i in range(4)], "4 runs of 1 sizes"),
     "a short row": ([*GOOD, "r9,1e9"], "line 7: 2 cells under 5 columns"),
     "diverged": (with_cell(3, 3, "7.5"), "c4 of run r3 is 7.5, above the .* it diverged"),
+    "the smallest diverged": (with_cell(0, 3, "99"), "c4 of run r0 is 99, above the .* of r.: it diverged"),
+    "tokens in billions": (with_cell(1, 2, "1.6"), "run r1 has .* tokens a parameter"),
     "nothing": ([], "holds no"),
 }
 
@@ -147,6 +149,13 @@ def test_a_table_that_cannot_be_forecast_says_why(name, tmp_path):
 def test_columns_are_checked(header, cause, tmp_path):
     with pytest.raises(TrainerError, match=cause):
         read_loss_table(write(tmp_path / "runs.csv", *GOOD, header=header))
+
+
+def test_a_run_with_the_numbers_of_another_is_named(tmp_path):
+    copy = GOOD[0].replace("r0", "copy", 1)
+    assert read_loss_table(write(tmp_path / "runs.csv", *GOOD, copy)).notes == (
+        "runs.csv: runs 'r0' and 'copy' have the same numbers; both count",
+    )
 
 
 def test_a_target_among_the_runs_is_refused_and_an_empty_cell_is_left_out(tmp_path):

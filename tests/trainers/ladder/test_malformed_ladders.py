@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,15 @@ from click.testing import CliRunner
 
 from dagster_project.cli import main
 from tests.trainers.ladder.test_scaling_ladder import BIG, MADE, write_made_ladder
-from trainers.ladder.forecast import _loss_laws
+from trainers.ladder.forecast import _loss_laws, fit_ladder
 from trainers.ladder.protocols import Fitter, Protocol
 from trainers.ladder.runs import read_ladder
-from trainers.ladder.tasks import TASKS, VALIDATION
+from trainers.ladder.tasks import INTERMEDIATES, TASKS, VALIDATION
 from trainers.process.errors import TrainerError
 
 RUN = "370M-5xC.csv"
 TOKENS = "throughput/total_tokens"
-LOSS, ACCURACY = (TASKS["arc_easy"].columns(kind)[0][0] for kind in ("bits_per_byte", "accuracy"))
+LOSS, LOGARITHM, C4, ACCURACY = (TASKS["arc_easy"].columns(kind)[0][0] for kind in (*INTERMEDIATES, "accuracy"))
 Rows = list[dict[str, str]]
 
 
@@ -37,8 +38,8 @@ def folder(made, tmp_path) -> Path:
     return shutil.copytree(made, tmp_path / "ladder")
 
 
-def change(folder: Path, edit: Callable[[Rows], Rows]) -> None:
-    path = folder / RUN
+def change(folder: Path, edit: Callable[[Rows], Rows], run: str = RUN) -> None:
+    path = folder / run
     with path.open(newline="") as file:
         rows = edit(list(csv.DictReader(file)))
     with path.open("w", newline="") as file:
@@ -78,11 +79,26 @@ def test_a_byte_order_mark_is_passed_by(folder, made):
     assert same_run(folder, made) == ()
 
 
-def set_cells(column: str, number: Callable[[float], float], first: int = 0) -> Callable[[Path], None]:
+def set_cells(column: str, number: Callable[[float], float], first: int = 0, run: str = RUN) -> Callable[[Path], None]:
     def edit(rows: Rows) -> Rows:
         return [*rows[:first], *({**row, column: str(number(float(row[column])))} for row in rows[first:])]
 
-    return lambda folder: change(folder, edit)
+    return lambda folder: change(folder, edit, run)
+
+
+def copy_run(folder: Path) -> None:
+    shutil.copy(folder / RUN, folder / "again.csv")
+    change_models(folder, lambda models: models["models"]["370M"]["runs"].append("again.csv"))
+
+
+def write_twice(name: str, value: str) -> Callable[[Path], object]:
+    """The file of the models with `name` once more, which json.loads would pass by."""
+
+    def edit(folder: Path) -> None:
+        text = (folder / "models.json").read_text()
+        (folder / "models.json").write_text(text.replace(f'"{name}":', f'"{name}": {value}, "{name}":', 1))
+
+    return edit
 
 
 def model(key: str, value: object) -> Callable[[Path], None]:
@@ -105,7 +121,24 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         set_cells(LOSS, lambda x: 3 * x, 12),
         "run 370M-5xC diverged: its bits per byte of arc_easy",
     ),
-    "diverged from its start": (set_cells(LOSS, lambda x: 2 * x), "diverged.*those of the smaller"),
+    "diverged from its start": (set_cells(LOSS, lambda x: 2 * x), "diverged.*that of the smaller"),
+    "the smallest diverged": (
+        set_cells(LOSS, lambda x: 3 * x, run="190M-1xC.csv"),
+        "run 190M-1xC diverged: .* ends at .*, that of 190M-2xC at",
+    ),
+    "diverged on C4": (set_cells(C4, lambda x: 3 * x, 12), "run 370M-5xC diverged: its cross-entropy on C4 rose"),
+    "negative cross-entropy": (set_cells(C4, lambda x: -x), "the cross-entropy on C4 is not above 0: -"),
+    "logarithms above 0": (set_cells(LOGARITHM, lambda x: -x), "logarithms of probabilities of arc_easy are not"),
+    "tokens in billions": (set_cells(TOKENS, lambda x: x / 1e9), "total_tokens' is 37 where params is 3.7e.08"),
+    "parameters in millions": (model("params", 370), "flops_per_token is 2.22e.09 where params is 370"),
+    "FLOPs 0 of a target": (
+        targets({"big": {"params": 7e9, "tokens": 2e12, "flops_per_token": 0}}),
+        "target big: flops_per_token is '0', not a positive number",
+    ),
+    "a target's tokens in billions": (targets({"big": {"params": 7e9, "tokens": 2e3}}), "target big: tokens is 2000"),
+    "a run copied": (copy_run, "again.csv has the checkpoints of 370M-5xC"),
+    "a size twice": (write_twice("370M", "{}"), "'370M' is given twice"),
+    "a target twice": (write_twice("big", '{"params": 9e9, "tokens": 4e12}'), "'big' is given twice"),
     "FLOPs 0": (model("flops_per_token", 0), "model 370M: flops_per_token is '0', not a positive number"),
     "parameters in words": (model("params", "370M"), "model 370M: params is '370M', not a positive number"),
     "parameters true": (model("params", True), "model 370M: params is 'True'"),
@@ -179,3 +212,33 @@ def test_a_task_loss_is_forecast_where_no_protocol_has_bits_per_byte(made):
     fitted = _loss_laws(Fitter(ladder.runs, dict(ladder.chance)), protocols, "arc_easy")
     assert [each.intermediate for each in fitted] == ["bits_per_byte"]
     assert 0.5 < fitted[0].loss(BIG) < 1.2
+
+
+def test_a_band_that_says_nothing_is_never_called_predictable(folder):
+    """A ladder whose sizes were exchanged, which no check of its numbers can see."""
+
+    def exchange(models: dict) -> None:
+        sizes = models["models"]
+        sizes["370M"]["params"], sizes["760M"]["params"] = sizes["760M"]["params"], sizes["370M"]["params"]
+
+    change_models(folder, exchange)
+    ladder = read_ladder(folder, folder / "models.json", ("arc_easy",))
+    found = fit_ladder(ladder, [BIG], "paper").targets["big"]["arc_easy"]
+    assert found.high - found.low > 0.5
+    assert not found.predictable
+    assert "points wide" in found.reason
+
+
+def test_a_note_says_too_few_runs_only_where_they_are_too_few(folder):
+    """Sixteen runs of one checkpoint each, which no protocol of checkpoints can be fitted to."""
+    for path in folder.glob("*.csv"):
+        change(folder, lambda rows: rows[-1:], path.name)
+    ladder = read_ladder(folder, folder / "models.json", ("arc_easy",))
+    forecast = fit_ladder(ladder, [BIG], "paper")
+    assert "few runs" not in forecast.note and "hold-outs need" not in forecast.note
+    assert forecast.note.startswith("no protocol can be fitted to the runs of a hold-out")
+    few = replace(ladder, runs=tuple(run for run in ladder.runs if run.multiple < 5))
+    assert fit_ladder(few, [BIG]).note == (
+        "8 runs of 4 sizes and 2 multiples, where hold-outs need 12 runs of 3 of each:"
+        " laws of few parameters, bootstrap bands"
+    )

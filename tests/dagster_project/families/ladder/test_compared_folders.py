@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.comparisons import made_prose, word_salad
 from catalog.errors import WatershedError
 from dagster_project.cli import main
 from dagster_project.families.ladder.comparison.folder_data import Folders, write_folders
@@ -19,28 +20,12 @@ from spark_jobs.shards.format import read_shard
 from spark_jobs.shards.tokenizer import load_tokenizer
 from spark_jobs.shards.writer import ShardRecipe
 
-WHO = ("the heron", "a ferryman", "the old miller", "her sister", "a young otter", "the river", "every child")
-DID = ("crossed", "followed", "remembered", "painted", "lost", "counted", "carried")
-WHAT = ("the stone bridge", "a silver coin", "the long road", "seven boats", "the evening light", "an empty cup")
-WHEN = ("before dawn", "in the rain", "after the harvest", "without a word", "near the mill", "as the bells rang")
-
-
-def prose(draw: random.Random, sentences: int = 12) -> str:
-    lines = (f"{draw.choice(WHO)} {draw.choice(DID)} {draw.choice(WHAT)} {draw.choice(WHEN)}" for _ in range(sentences))
-    return " ".join(line[0].upper() + line[1:] + "." for line in lines)
-
-
-def salad(draw: random.Random, text: str) -> str:
-    words = text.split()
-    draw.shuffle(words)
-    return " ".join(words)
-
 
 def write_side(folder: Path, seed: int, documents: int, spoilt: float = 0.0) -> Path:
     draw = random.Random(seed)
     folder.mkdir()
-    texts = [prose(draw) for _ in range(documents)]
-    texts = [salad(draw, text) if draw.random() < spoilt else text for text in texts]
+    texts = [made_prose(draw) for _ in range(documents)]
+    texts = [word_salad(draw, text) if draw.random() < spoilt else text for text in texts]
     (folder / "part.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return folder
 

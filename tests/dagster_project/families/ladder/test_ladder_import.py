@@ -104,7 +104,11 @@ def test_a_fit_from_the_lake_writes_the_same_bytes_as_a_fit_from_the_files(
 def test_an_intermediate_that_was_not_published_is_null(empty: Settings, tmp_path: Path) -> None:
     name = TASKS["boolq"].columns(SOFT_LOG)[0][0]
     models = write_made_ladder(tmp_path, drop=name)
-    import_ladder(empty, tmp_path, models, "others", ())
+    run = tmp_path / "370M-5xC.csv"
+    header, *lines = run.read_text().splitlines()
+    run.write_text("\n".join([header, *lines[:12], *lines[9:]]) + "\n")
+    said = "370M-5xC.csv: 3 checkpoints are repeated, as after a restart; the later ones count"
+    assert import_ladder(empty, tmp_path, models, "others", ()).notes == (said,)
     assert rows(empty, "SELECT DISTINCT task FROM ladder.checkpoints WHERE soft_log IS NULL") == [("boolq",)]
     for tasks in (MADE, ("arc_easy",)):
         assert_same(published_ladder(empty, "others", tasks), read_ladder(tmp_path, models, tasks))
