@@ -2,6 +2,8 @@
 
     uv run python -m benchmarks.removal_campaign [--sequences 1000] [--steps 10] [--seed 13] [--workers 2]
 
+Its lakes lie in TMPDIR. On a file system in memory, such as /dev/shm, it takes a seventh of the time.
+
 Each sequence has a lake of its own with dclm.documents and dclm.verdicts. The model knows which documents each version
 of each table holds, and which were ordered to be forgotten, by identifier or by the beginning of their address. After
 every step, the latest versions must hold what the model says; no file of the lake may hold a removed document, neither
