@@ -15,7 +15,7 @@ import duckdb
 
 from catalog.errors import WatershedError
 from catalog.family import Corpus, Decision
-from catalog.sql.declare import MADE
+from catalog.sql.declare import DAMAGED, MADE, NOT_MADE, damaged_table
 from catalog.sql.query import query
 from catalog.tables import CONTRACTS, families, generation
 
@@ -90,8 +90,15 @@ def corpus_of_dataset(connection: duckdb.DuckDBPyConnection, dataset: str) -> Co
 
 
 def made(connection: duckdb.DuckDBPyConnection, *names: str) -> bool:
-    """Whether all of these tables are made."""
+    """Whether all of these tables are made.
+
+    Raises:
+        WatershedError: one is damaged, so that what it holds is not known.
+    """
     states = dict(connection.execute("SELECT name, state FROM watershed.tables").fetchall())
+    for name in names:
+        if (state := states.get(name, NOT_MADE)).startswith(DAMAGED):
+            raise damaged_table(name, state)
     return all(states.get(name) == MADE for name in names)
 
 

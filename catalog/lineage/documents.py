@@ -232,7 +232,7 @@ def find_document(connection: duckdb.DuckDBPyConnection, prefix: str) -> tuple[C
     """The document whose doc_id begins with `prefix`, and the corpus that it is of: the first that has one.
 
     Raises:
-        WatershedError: no doc_id begins with it, or several do.
+        WatershedError: no doc_id begins with it, several do, or a table of documents cannot be read.
     """
     for corpus in corpora():
         found = find_documents(connection, prefix, corpus)
@@ -240,6 +240,9 @@ def find_document(connection: duckdb.DuckDBPyConnection, prefix: str) -> tuple[C
             return corpus, found[0]
         if found:
             raise WatershedError(f"several documents are called {prefix}", _find(corpus))
+    if not any(made(connection, corpus.documents) for corpus in corpora()):
+        # The error names the table that is to be made.
+        dicts(connection, "SELECT 1 AS found FROM {documents} LIMIT 1", corpora()[0])
     raise WatershedError(f"no document is called {prefix}", _find(first_corpus(connection)))
 
 

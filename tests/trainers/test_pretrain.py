@@ -272,7 +272,7 @@ def test_a_yaml_config_is_read_too(shards, tmp_path, capsys):
         ({"steps": "many"}, "steps is 'many'"),
         ({"steps": -1}, "steps is -1"),
         ({"shards": None}, "shards is None"),
-        ({"optimiser": {"momentum": 1}}, "optimiser has no field 'momentum'"),
+        ({"optimiser": {"nesterov": 1}}, "optimiser has no field 'nesterov'"),
         ({"optimiser": {"schedule": "step"}}, "schedule is 'step'"),
         ({"dtype": "float16"}, "dtype is 'float16'"),
         ({"model": {"kind": "sparse"}}, "model kind is 'sparse'"),
