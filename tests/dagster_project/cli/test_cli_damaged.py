@@ -80,9 +80,11 @@ def test_the_prompt_begins_with_the_damaged_tables(lake: Settings, capsys: pytes
     assert mend == "mend:  see what can be done with `watershed repair dclm.scores`"
 
 
-def test_trace_names_the_damaged_table_that_it_needs(lake: Settings) -> None:
-    tear(lake, "dclm.documents")
-    refused(watershed("trace", doc_id(2)), "dclm.documents")
+@pytest.mark.parametrize("table", ["dclm.documents", "dclm.spans", "models.batches"])
+def test_trace_names_the_damaged_table_that_it_needs(lake: Settings, table: str) -> None:
+    # Without its spans and batches, it is not known which models have read a document.
+    tear(lake, table)
+    refused(watershed("trace", doc_id(2)), table)
 
 
 def test_check_reports_the_damaged_table_and_checks_all_others(lake: Settings) -> None:
