@@ -7,7 +7,7 @@ batches of a corpus are those that are made from its shards.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -90,16 +90,25 @@ def corpus_of_dataset(connection: duckdb.DuckDBPyConnection, dataset: str) -> Co
 
 
 def made(connection: duckdb.DuckDBPyConnection, *names: str) -> bool:
-    """Whether all of these tables are made.
+    """Whether all of these tables are made and can be read."""
+    return all(state == MADE for state in _states(connection, names).values())
+
+
+def readable(connection: duckdb.DuckDBPyConnection, *names: str) -> bool:
+    """Whether all of these tables are made, where what they hold has to be known.
 
     Raises:
-        WatershedError: one is damaged, so that what it holds is not known.
+        WatershedError: one is damaged.
     """
-    states = dict(connection.execute("SELECT name, state FROM watershed.tables").fetchall())
-    for name in names:
-        if (state := states.get(name, NOT_MADE)).startswith(DAMAGED):
+    for name, state in _states(connection, names).items():
+        if state.startswith(DAMAGED):
             raise damaged_table(name, state)
-    return all(states.get(name) == MADE for name in names)
+    return made(connection, *names)
+
+
+def _states(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, str]:
+    states = dict(connection.execute("SELECT name, state FROM watershed.tables").fetchall())
+    return {name: states.get(name, NOT_MADE) for name in names}
 
 
 def rows(

@@ -26,6 +26,7 @@ from catalog.lineage.corpora import (
     first_corpus,
     made,
     model_tables,
+    readable,
     rows,
 )
 from catalog.lineage.links import links
@@ -222,7 +223,7 @@ def origin(connection: duckdb.DuckDBPyConnection, doc_id: str, corpus: Corpus | 
 
 def find_documents(connection: duckdb.DuckDBPyConnection, prefix: str, corpus: Corpus) -> list[str]:
     """Up to two doc_ids of a corpus that begin with `prefix`; none if there are no documents."""
-    if not made(connection, corpus.documents):
+    if not readable(connection, corpus.documents):
         return []
     sql = "SELECT doc_id FROM {documents} WHERE starts_with(doc_id, $prefix) LIMIT 2"
     return [row["doc_id"] for row in dicts(connection, sql, corpus, prefix=prefix.lower())]
@@ -240,7 +241,7 @@ def find_document(connection: duckdb.DuckDBPyConnection, prefix: str) -> tuple[C
             return corpus, found[0]
         if found:
             raise WatershedError(f"several documents are called {prefix}", _find(corpus))
-    if not any(made(connection, corpus.documents) for corpus in corpora()):
+    if not any(readable(connection, corpus.documents) for corpus in corpora()):
         # The error names the table that is to be made.
         dicts(connection, "SELECT 1 AS found FROM {documents} LIMIT 1", corpora()[0])
     raise WatershedError(f"no document is called {prefix}", _find(first_corpus(connection)))
@@ -349,7 +350,7 @@ def sequences_of_document(
 ) -> list[SequenceOfDocument]:
     """Every sequence that holds a part of the document; empty if it is in no shard or the shards are not made."""
     corpus = corpus or corpora()[0]
-    if not made(connection, corpus.spans, corpus.shards):
+    if not readable(connection, corpus.spans, corpus.shards):
         return []
     return rows(connection, SequenceOfDocument, SEQUENCES_OF_DOCUMENT, corpus, doc_id=doc_id)
 

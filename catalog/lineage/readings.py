@@ -13,7 +13,7 @@ from typing import Any, cast
 import duckdb
 
 from catalog.family import Corpus
-from catalog.lineage.corpora import batches_of, corpora, filled, made, rows
+from catalog.lineage.corpora import batches_of, corpora, filled, readable, rows
 from catalog.lineage.documents import SEQUENCES_OF_DOCUMENT
 from catalog.lineage.rows import Reached
 from catalog.sql.connection import LakeConnection
@@ -53,14 +53,14 @@ def readings_of_documents(
         corpus: the corpus; by default the first one.
     """
     corpus = corpus or corpora()[0]
-    if not doc_ids or not made(connection, corpus.spans, corpus.shards):
+    if not doc_ids or not readable(connection, corpus.spans, corpus.shards):
         return []
     named = "doc_id IN (SELECT unnest($doc_ids::VARCHAR[]))"
     places = filled(SEQUENCES_OF_DOCUMENT, corpus).replace("doc_id = $doc_id", named)
     found = [
         rows(connection, Reading, READINGS, corpus, {"batches": table, "places": places}, doc_ids=list(doc_ids))
         for table in batches_of(corpus)
-        if made(connection, table)
+        if readable(connection, table)
     ]
     return sorted((each for some in found for each in some), key=lambda each: (each.run, each.table))
 
