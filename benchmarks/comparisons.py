@@ -133,7 +133,7 @@ def _drawn(draw: random.Random) -> tuple[list[str], list[str], list[str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What `watershed compare` said of a pair."""
+    """What `watershed compare` answered for a pair."""
 
     name: str
     expected: str
@@ -158,13 +158,13 @@ def decide_pair(settings: Settings, folder: Path, pair: Pair, log: Callable[[str
     )
     folders = Folders(first=first, second=second, heldout=held, questions=())
     found = compare_folders(settings, folders, TARGET, SIZES, SEEDS, False, log)
-    said = found.of(MEAN).prediction
+    predicted = found.of(MEAN).prediction
     return Outcome(
         name=pair.name,
         expected=pair.better,
-        answer=said.answer,
-        probability=said.probability,
-        difference=said.difference,
+        answer=predicted.answer,
+        probability=predicted.probability,
+        difference=predicted.difference,
         seconds=time.monotonic() - began,
     )
 
@@ -218,7 +218,7 @@ def compare_pairs(pairs: Sequence[Pair], folder: Path) -> list[Outcome]:
         each = decide_pair(settings, folder / "pairs", pair, lambda line: print(line, file=sys.stderr, flush=True))
         outcomes.append(each)
         print(
-            f"{at}/{len(pairs)}  {each.name:<14} expected {each.expected:<12} said {each.answer:<12} P(first better)"
+            f"{at}/{len(pairs)}  {each.name:<14} expected {each.expected:<12} answer {each.answer:<12} P(first better)"
             f" {each.probability:6.1%}  {each.difference:+.4f} bits per byte  {each.seconds:.0f} s",
             flush=True,
         )

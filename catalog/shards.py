@@ -1,35 +1,43 @@
-"""The columns of tables of training shards, and of tables of where documents lie in them."""
+"""The contracts of tables of training shards, and of tables of where documents lie in them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pyarrow as pa
 
 from catalog.columns import column, integer, text
-from catalog.contract import Column, Expectation, between, matches, one_of, row_count
+from catalog.contract import Column, Contract, between, matches, one_of, references, row_count
 
 SOURCE_TOKENS = pa.struct([("source", pa.string()), ("tokens", pa.int64())])
-SHARD_KEY, SPAN_KEY = ("split", "shard"), ("split", "shard", "start")
-SHARD_EXPECTATIONS: tuple[Expectation, ...] = (
-    row_count(2),
-    one_of("split", ("train", "heldout")),
-    matches("shard", r"^shard_[0-9]{8}$"),
-    matches("sha256", r"^[0-9a-f]{64}$"),
-    between("sequences", 1),
-    between("tokens", 1),
-)
-SPAN_EXPECTATIONS: tuple[Expectation, ...] = (row_count(2), between("start", 0), between("stop", 1))
-SPANS_DESCRIPTION = (
-    "The position of each document in the token stream of a shard. Sequence i of the shard holds the "
-    "tokens [i (L + 1), (i + 1) (L + 1))."
-)
 
 
-def shard_columns(spans: str = "") -> tuple[Column, ...]:
-    """The columns of a table of shards, a row per WebDataset tar of token sequences.
+def shards_contract(name: str, *, spans: str = "", **declared: Any) -> Contract:
+    """The contract of a table of shards, a row per WebDataset tar of token sequences.
 
     Args:
+        name: the table.
         spans: the table of spans whose split and shard it takes over; empty if it names them itself.
+        declared: what else the contract declares.
     """
+    return Contract(
+        name=name,
+        modalities=("text",),
+        columns=_shard_columns(spans),
+        primary_key=("split", "shard"),
+        expectations=(
+            row_count(2),
+            one_of("split", ("train", "heldout")),
+            matches("shard", r"^shard_[0-9]{8}$"),
+            matches("sha256", r"^[0-9a-f]{64}$"),
+            between("sequences", 1),
+            between("tokens", 1),
+        ),
+        **declared,
+    )
+
+
+def _shard_columns(spans: str) -> tuple[Column, ...]:
     return (
         text("split", "train or heldout.", derived_from=f"{spans}.split" if spans else ()),
         text("shard", "Name within the split: shard_00000000.", derived_from=f"{spans}.shard" if spans else ()),
@@ -47,17 +55,35 @@ def shard_columns(spans: str = "") -> tuple[Column, ...]:
     )
 
 
-def span_columns(shards: str, document: Column) -> tuple[Column, ...]:
-    """The columns of a table of spans.
+def spans_contract(name: str, *, shards: str, document: Column, documents: str, **declared: Any) -> Contract:
+    """The contract of a table of where documents lie in shards.
 
     Args:
+        name: the table.
         shards: the table of shards.
-        document: the column that names a document.
+        document: the column doc_id.
+        documents: the table whose doc_id it refers to.
+        declared: what else the contract declares.
     """
-    return (
-        text("split", "Split of the shard."),
-        text("shard", f"Shard, as in {shards}."),
-        integer("start", "First token of the document in the shard's stream."),
-        integer("stop", "One past its last token in the shard."),
-        document,
+    return Contract(
+        name=name,
+        description=(
+            "The position of each document in the token stream of a shard. Sequence i of the shard holds the "
+            "tokens [i (L + 1), (i + 1) (L + 1))."
+        ),
+        columns=(
+            text("split", "Split of the shard."),
+            text("shard", f"Shard, as in {shards}."),
+            integer("start", "First token of the document in the shard's stream."),
+            integer("stop", "One past its last token in the shard."),
+            document,
+        ),
+        primary_key=("split", "shard", "start"),
+        expectations=(
+            row_count(2),
+            between("start", 0),
+            between("stop", 1),
+            references("doc_id", f"{documents}.doc_id"),
+        ),
+        **declared,
     )

@@ -100,10 +100,11 @@ def readable(connection: duckdb.DuckDBPyConnection, *names: str) -> bool:
     Raises:
         WatershedError: one is damaged.
     """
-    for name, state in _states(connection, names).items():
+    states = _states(connection, names)
+    for name, state in states.items():
         if state.startswith(DAMAGED):
             raise damaged_table(name, state)
-    return made(connection, *names)
+    return all(state == MADE for state in states.values())
 
 
 def _states(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, str]:

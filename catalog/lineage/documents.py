@@ -241,7 +241,7 @@ def find_document(connection: duckdb.DuckDBPyConnection, prefix: str) -> tuple[C
             return corpus, found[0]
         if found:
             raise WatershedError(f"several documents are called {prefix}", _find(corpus))
-    if not any(readable(connection, corpus.documents) for corpus in corpora()):
+    if not any(made(connection, corpus.documents) for corpus in corpora()):
         # The error names the table that is to be made.
         dicts(connection, "SELECT 1 AS found FROM {documents} LIMIT 1", corpora()[0])
     raise WatershedError(f"no document is called {prefix}", _find(first_corpus(connection)))

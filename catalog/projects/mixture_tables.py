@@ -13,20 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.columns import column, integer, real, text
-from catalog.contract import Column, Contract, between, matches, one_of, references, row_count
+from catalog.contract import Column, Contract, between, matches, one_of, row_count
 from catalog.errors import WatershedError
 from catalog.names import close
 from catalog.projects.mixture_file import MixtureRecipe, MixtureSource
 from catalog.projects.mixture_models import ModelTables, model_tables_of
-from catalog.shards import (
-    SHARD_EXPECTATIONS,
-    SHARD_KEY,
-    SPAN_EXPECTATIONS,
-    SPAN_KEY,
-    SPANS_DESCRIPTION,
-    shard_columns,
-    span_columns,
-)
+from catalog.shards import shards_contract, spans_contract
 from catalog.view import View
 
 HEX32, HEX64 = r"^[0-9a-f]{32}$", r"^[0-9a-f]{64}$"
@@ -343,29 +335,22 @@ def _contamination(recipe: MixtureRecipe, common: dict[str, Any]) -> Contract:
 
 
 def _spans(recipe: MixtureRecipe, common: dict[str, Any]) -> Contract:
-    return Contract(
-        name=f"{recipe.table}_spans",
-        description=SPANS_DESCRIPTION,
-        columns=span_columns(
-            f"{recipe.table}_shards",
-            text("doc_id", f"The document, as in {recipe.table}.", derived_from=f"{recipe.table}.doc_id"),
-        ),
-        primary_key=SPAN_KEY,
+    return spans_contract(
+        f"{recipe.table}_spans",
+        shards=f"{recipe.table}_shards",
+        document=text("doc_id", f"The document, as in {recipe.table}.", derived_from=f"{recipe.table}.doc_id"),
+        documents=recipe.table,
         tags=("mixture",),
-        expectations=(*SPAN_EXPECTATIONS, references("doc_id", f"{recipe.table}.doc_id")),
         **common,
     )
 
 
 def _shards(recipe: MixtureRecipe, spans: Contract, common: dict[str, Any], tokenizer: tuple[str, ...]) -> Contract:
-    contract = Contract(
-        name=f"{recipe.table}_shards",
+    contract = shards_contract(
+        f"{recipe.table}_shards",
+        spans=spans.name,
         description=f"The mixture {recipe.name} as a trainer reads it: a row per WebDataset tar of token sequences.",
-        columns=shard_columns(spans.name),
-        primary_key=SHARD_KEY,
-        modalities=("text",),
         tags=("mixture",),
-        expectations=SHARD_EXPECTATIONS,
         **common,
     )
     return replace(contract, upstream=(*contract.upstream, spans.name, *tokenizer))

@@ -16,13 +16,25 @@ from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from catalog.errors import WatershedError
 
+T = TypeVar("T")
 HOST = "127.0.0.1"
 SECONDS = 20
 """Seconds in which a request must have arrived."""
+
+
+def is_number(text: str, digits: int) -> bool:
+    """Whether a text is a whole number of so many digits at most.
+
+    Example:
+        >>> is_number("17", 2), is_number("170", 2), is_number("-1", 2), is_number("", 2)
+        (True, False, False, False)
+    """
+    return text.isascii() and text.isdigit() and len(text) <= digits
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -106,10 +118,38 @@ class LocalHandler(BaseHTTPRequestHandler):
     def body(self, largest: int) -> bytes | None:
         """The body of a request; None if it has more than `largest` bytes or no length, and was refused."""
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit() and len(length) < 12 and int(length) <= largest):
+        if not (is_number(length, 11) and int(length) <= largest):
             self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request has at most {largest:,} bytes")
             return None
         return self.rfile.read(int(length))
+
+    def asked(self) -> tuple[str, dict[str, str]]:
+        """The path of the request, and its query; of a name that comes twice, the last value."""
+        parts = urlsplit(self.path)
+        return parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}
+
+    def taken(self, largest: int, take: Callable[[Any], T], fault: str) -> T | None:
+        """What `take` returns for the JSON of a request; None if the request was refused.
+
+        Args:
+            largest: the most bytes of the request.
+            take: raises a ValueError, KeyError, TypeError or OverflowError if the value has another form, and a
+                WatershedError if it cannot be taken.
+            fault: the reply to a value of another form.
+        """
+        if (body := self.body(largest)) is None:
+            return None
+        try:
+            return take(json.loads(body))
+        except WatershedError as error:
+            self.refuse(HTTPStatus.BAD_REQUEST, self.words(error))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            self.refuse(HTTPStatus.BAD_REQUEST, fault)
+        return None
+
+    def words(self, error: WatershedError) -> str:
+        """The reply to what cannot be taken."""
+        return f"{error.cause}; {error.mend}"
 
     def send_page(self, made: Callable[[str], bytes] | None = None, status: HTTPStatus = HTTPStatus.OK) -> None:
         """Send the page.

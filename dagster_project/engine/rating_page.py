@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
 
 from catalog.errors import WatershedError
 from dagster_project.engine.entries import is_name
-from dagster_project.engine.local_page import LocalHandler, LocalServer
+from dagster_project.engine.local_page import LocalHandler, LocalServer, is_number
 
 
 def shown_place(keys: Sequence[Any], done: Container[Any], at: int | None) -> tuple[int, int]:
@@ -65,6 +63,10 @@ class RatingHandler(LocalHandler):
         """Whether a person may enter items by this name."""
         return is_name(name)
 
+    def words(self, error: WatershedError) -> str:
+        """The cause alone: a person who rates can mend nothing."""
+        return error.cause
+
     def more(self, path: str) -> Any:
         """The value of another path of the page; None if there is none."""
         del path
@@ -73,17 +75,16 @@ class RatingHandler(LocalHandler):
         """Send the page, an item, or another value of the page."""
         if not self.is_for_us():
             return
-        parts = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if parts.path == "/":
+        path, query = self.asked()
+        if path == "/":
             self.send_page()
-        elif parts.path == self.ITEM:
+        elif path == self.ITEM:
             rater, at = query.get("rater", ""), query.get("at", "")
-            if not self.is_rater(rater) or not (at == "" or (at.isascii() and at.isdigit() and len(at) < 10)):
+            if not self.is_rater(rater) or not (at == "" or is_number(at, 9)):
                 self.refuse(HTTPStatus.BAD_REQUEST, "the rater has no name, or the place is not a number")
                 return
             self.send_value(self.server.state(rater, int(at) if at else None))
-        elif (value := self.more(parts.path)) is not None:
+        elif (value := self.more(path)) is not None:
             self.send_value(value)
         else:
             self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
@@ -95,13 +96,6 @@ class RatingHandler(LocalHandler):
         if self.path != self.ENTRY:
             self.refuse(HTTPStatus.FORBIDDEN, "nothing is written there")
             return
-        if (body := self.body(self.LARGEST)) is None:
-            return
-        try:
-            rater = self.enter(json.loads(body))
-        except WatershedError as error:
-            self.refuse(HTTPStatus.BAD_REQUEST, error.cause)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            self.refuse(HTTPStatus.BAD_REQUEST, self.FAULT)
-        else:
+        rater = self.taken(self.LARGEST, self.enter, self.FAULT)
+        if rater is not None:
             self.send_value(self.server.state(rater, None))

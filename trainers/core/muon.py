@@ -35,7 +35,7 @@ class Muon(AdamW):
 
     def __init__(self, model: nn.Module, settings: Optimiser, undecayed: tuple[str, ...]) -> None:
         super().__init__(model, settings, undecayed)
-        self.matrices = [name for name, p in self.parameters.items() if p.ndim > 1 and _is_matrix(name)]
+        self.matrices = frozenset(name for name, parameter in self.parameters.items() if _is_matrix(name, parameter))
         for name in self.matrices:
             del self.second[name], self.steps[name]
 
@@ -44,9 +44,9 @@ class Muon(AdamW):
         """One update of the parameters that have a gradient; the gradients are then dropped."""
         for decay, own, group in self._groups(rate, rates):
             for name in group:
-                if name in self.steps or (grad := self.parameters[name].grad) is None:
-                    continue
                 parameter, momentum = self.parameters[name], self.first[name]
+                if name not in self.matrices or (grad := parameter.grad) is None:
+                    continue
                 momentum.lerp_(local(grad), 1 - self.settings.momentum)
                 # Nesterov's: the gradient once more, ahead of the momentum.
                 ahead = local(grad).lerp(momentum, self.settings.momentum)
@@ -57,8 +57,8 @@ class Muon(AdamW):
         super().step(rate, rates)
 
 
-def _is_matrix(name: str) -> bool:
-    return not any(part in name for part in ("embedding", "positions", "lm_head"))
+def _is_matrix(name: str, parameter: Tensor) -> bool:
+    return parameter.ndim > 1 and not any(part in name for part in ("embedding", "positions", "lm_head"))
 
 
 def scaled(momentum: Tensor) -> Tensor:

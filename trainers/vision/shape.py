@@ -88,8 +88,8 @@ class ConnectorConfig:
     """Whether a matrix reads from a picture token where in it a point lies, which the grounding loss then trains with
     an L1 loss (arXiv 1904.07850, section 3). Molmo has none."""
     refined: bool = False
-    """Whether the place that the decoder is told of a token is that of the point in it, by `offsets`, and not that of
-    its middle. Without it, the order of two things in one column of tokens can hardly be told."""
+    """Whether the place that the decoder is given for a token is that of the point in it, by `offsets`, and not that of
+    its middle. Two things in one column of tokens have nearly the same middles, which do not show their order."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from catalog.columns import integer, real, text
-from catalog.contract import Contract, between, references, row_count
-from catalog.shards import (
-    SHARD_EXPECTATIONS,
-    SHARD_KEY,
-    SPAN_EXPECTATIONS,
-    SPAN_KEY,
-    SPANS_DESCRIPTION,
-    shard_columns,
-    span_columns,
-)
+from catalog.contract import Contract, between, row_count
+from catalog.shards import shards_contract, spans_contract
 from catalog.tables.dclm.columns import OWNER, doc_id
 
 TOKENIZER = Contract(
@@ -32,23 +24,18 @@ TOKENIZER = Contract(
     expectations=(row_count(1), between("vocab_size", 257), between("bytes_per_token", 1)),
 )
 
-SHARDS_TABLE = Contract(
-    name="dclm.shards",
-    modalities=("text",),
+SHARDS_TABLE = shards_contract(
+    "dclm.shards",
     description="The training data as a trainer reads it: a row per WebDataset tar of token sequences.",
-    columns=shard_columns(),
-    primary_key=SHARD_KEY,
     upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
-    expectations=SHARD_EXPECTATIONS,
 )
 
-SPANS = Contract(
-    name="dclm.spans",
-    description=SPANS_DESCRIPTION,
-    columns=span_columns("dclm.shards", doc_id()),
-    primary_key=SPAN_KEY,
+SPANS = spans_contract(
+    "dclm.spans",
+    shards="dclm.shards",
+    document=doc_id(),
+    documents="dclm.mixture",
     upstream=("dclm.documents", "dclm.measurements", "dclm.paragraphs", "dclm.mixture", "dclm.tokenizer"),
     owner=OWNER,
-    expectations=(*SPAN_EXPECTATIONS, references("doc_id", "dclm.mixture.doc_id")),
 )

@@ -14,6 +14,7 @@ import pytest
 from browser import CHROMIUM, CHROMIUM_FLAGS
 from click.testing import CliRunner
 from playwright.sync_api import sync_playwright
+from scholar_prompts import PASSAGE, numbered
 
 from benchmarks.model_server import Script, running
 from catalog.lake import Lake
@@ -31,12 +32,6 @@ RECORDS = [
     {"id": 2, "title": "On <b>beds</b>", "text": "Glaciers slide over wet beds, as water lowers friction."},
     {"id": 3, "text": "Rivers of ice are slow and long, and few have seen one move."},
 ]
-
-
-def numbered(prompt: str, words: str) -> str:
-    """Return the number of the passage that has some words, in a prompt."""
-    found = re.findall(r'<passage number="(\d+)" title="[^"]*">\n(.*?)\n</passage>', prompt, re.DOTALL)
-    return next(number for number, text in found if words in text)
 
 
 def careful(body: dict[str, Any], digest: str) -> str:
@@ -235,7 +230,7 @@ def test_each_stage_is_left_out_and_the_table_shows_what_it_is_worth(
         prompt = body["messages"][-1]["content"]
         reply = improving(body, digest)
         if "Magnets do much of it" in reply and "word for word" not in prompt:
-            drafted.append(re.findall(r'<passage number="\d+" title="[^"]*">\n(.*?)\n</passage>', prompt, re.DOTALL))
+            drafted.append([text for _, text in PASSAGE.findall(prompt)])
         return reply
 
     with running(Script(answer=seen)) as url:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 from catalog.errors import WatershedError
 from catalog.files import write_whole
-from dagster_project.engine.local_page import LocalHandler, LocalServer
+from dagster_project.engine.local_page import LocalHandler, LocalServer, is_number
 from dagster_project.families.pixmo.annotate.annotations import Annotations
 
 LARGEST_BODY = 400_000
@@ -103,7 +102,7 @@ class _Handler(LocalHandler):
         kind, _, place = urlsplit(self.path).path.lstrip("/").partition("/")
         if not kind:
             self.send_page()
-        elif kind not in ("item", "picture") or not (place.isascii() and place.isdigit() and len(place) < 9):
+        elif kind not in ("item", "picture") or not is_number(place, 8):
             self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
         elif kind == "item":
             self.send_value(self.server.state(int(place)))
@@ -129,17 +128,17 @@ class _Handler(LocalHandler):
         if self.path not in ("/caption", "/question", "/points"):
             self.refuse(HTTPStatus.NOT_FOUND, "nothing is written there")
             return
-        if (body := self.body(LARGEST_BODY)) is None:
-            return
-        try:
-            value = json.loads(body)
-            self.server.save(self.path, value)
-        except WatershedError as error:
-            self.refuse(HTTPStatus.BAD_REQUEST, f"{error.cause}: {error.mend}")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            self.refuse(HTTPStatus.BAD_REQUEST, "this is not an annotation")
-        else:
-            self.send_value(self.server.state(value["place"]))
+        place = self.taken(LARGEST_BODY, self._saved, "this is not an annotation")
+        if place is not None:
+            self.send_value(self.server.state(place))
+
+    def _saved(self, value: Any) -> int:
+        self.server.save(self.path, value)
+        return value["place"]
+
+    def words(self, error: WatershedError) -> str:
+        """The cause and the mend."""
+        return f"{error.cause}: {error.mend}"
 
     def _hear(self) -> None:
         kind = self.headers.get("Content-Type", "").split(";")[0]
@@ -150,4 +149,4 @@ class _Handler(LocalHandler):
         try:
             self.send_value({"text": self.server.hear(body, SPEECH[kind])})
         except WatershedError as error:
-            self.refuse(HTTPStatus.BAD_REQUEST, f"{error.cause}: {error.mend}")
+            self.refuse(HTTPStatus.BAD_REQUEST, self.words(error))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 from markupsafe import Markup
 
 from catalog.errors import WatershedError
 from catalog.lake import Lake
-from dagster_project.engine.local_page import LocalHandler, LocalServer
+from dagster_project.engine.local_page import LocalHandler, LocalServer, is_number
 from dagster_project.families.scholar.ask_page.models import known_model, models
 from dagster_project.families.scholar.ask_page.questions import Questions
 from dagster_project.families.scholar.recipes import project_datastore
@@ -126,22 +124,21 @@ class _Handler(LocalHandler):
     def do_GET(self) -> None:
         if not self.is_for_us():
             return
-        parts = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        path, query = self.asked()
         try:
-            if parts.path == "/":
+            if path == "/":
                 self._begin(query.get("skip", "0"))
-            elif found := ANSWER.fullmatch(parts.path):
+            elif found := ANSWER.fullmatch(path):
                 self._open(found[1])
-            elif parts.path == "/progress":
+            elif path == "/progress":
                 self._progress(query)
             else:
                 self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
         except WatershedError as error:
-            self.refuse(HTTPStatus.CONFLICT, f"{error.cause}; {error.mend}")
+            self.refuse(HTTPStatus.CONFLICT, self.words(error))
 
     def _begin(self, skip: str) -> None:
-        number = int(skip) if skip.isascii() and skip.isdigit() and len(skip) < 9 else 0
+        number = int(skip) if is_number(skip, 8) else 0
         self.send_page(partial(self.server.ask_page, article=INTRODUCTION, title="Ask the papers", skip=number))
 
     def _open(self, name: str) -> None:
@@ -161,7 +158,7 @@ class _Handler(LocalHandler):
 
     def _progress(self, query: Mapping[str, str]) -> None:
         name, seen = query.get("question", ""), query.get("seen", "")
-        if not JOB.fullmatch(name) or not (seen == "" or (seen.isascii() and seen.isdigit() and len(seen) < 10)):
+        if not JOB.fullmatch(name) or not (seen == "" or is_number(seen, 9)):
             self.refuse(HTTPStatus.BAD_REQUEST, "this is no question")
         elif (found := self.server.questions.progress(name, int(seen or -1), PATIENCE_S)) is None:
             self.refuse(HTTPStatus.NOT_FOUND, "the question is not known; the command was started anew since")
@@ -174,23 +171,18 @@ class _Handler(LocalHandler):
         if self.path not in ("/ask", "/stop"):
             self.refuse(HTTPStatus.NOT_FOUND, "nothing is written there")
             return
-        if (body := self.body(LARGEST_BODY)) is None:
-            return
-        try:
-            value = json.loads(body)
-            if self.path == "/stop":
-                self.server.questions.stop(_typed(value["question"], str))
-                self.send_value({})
-                return
-            text, model = (_typed(value[name], str) for name in ("text", "model"))
-            passages, feedback = (_typed(value[name], int) for name in ("passages", "feedback"))
-            question = self.server.questions.ask(text, model, passages, feedback)
-        except WatershedError as error:
-            self.refuse(HTTPStatus.BAD_REQUEST, f"{error.cause}; {error.mend}")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            self.refuse(HTTPStatus.BAD_REQUEST, "this is not a question")
-        else:
-            self.send_value({"question": question})
+        reply = self.taken(LARGEST_BODY, self._stop if self.path == "/stop" else self._ask, "this is not a question")
+        if reply is not None:
+            self.send_value(reply)
+
+    def _stop(self, value: Any) -> dict[str, str]:
+        self.server.questions.stop(_typed(value["question"], str))
+        return {}
+
+    def _ask(self, value: Any) -> dict[str, str]:
+        text, model = (_typed(value[name], str) for name in ("text", "model"))
+        passages, feedback = (_typed(value[name], int) for name in ("passages", "feedback"))
+        return {"question": self.server.questions.ask(text, model, passages, feedback)}
 
 
 def _typed(value: Any, kind: type[Kind]) -> Kind:

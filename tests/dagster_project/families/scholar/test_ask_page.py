@@ -22,6 +22,7 @@ from browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE_MS
 from click.testing import CliRunner
 from demo_project import start
 from playwright.sync_api import Page, sync_playwright
+from scholar_prompts import numbered
 
 from benchmarks.model_server import Script, running
 from catalog.errors import WatershedError
@@ -72,11 +73,6 @@ class Model:
             f'They say "Ice deforms under its own weight" about that [{ice}]. They say "glaciers are pulled by magnets '
             f'at night" too [{beds}].'
         )
-
-
-def numbered(prompt: str, words: str) -> str:
-    found = re.findall(r'<passage number="(\d+)" title="[^"]*">\n(.*?)\n</passage>', prompt, re.DOTALL)
-    return next(number for number, text in found if words in text)
 
 
 @dataclass
